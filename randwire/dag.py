@@ -1,0 +1,152 @@
+"""The DAG value: a directed acyclic graph whose edges point from lower to higher node numbers.
+
+Orientation follows the paper (section 3.2): number the nodes, point every edge from the smaller to the larger number.
+The value is independent of networkx, so a recorded graph survives a change of random streams; networkx only computes
+the two measures that are well-known library functions.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Graph measures of one DAG. Clustering and path length are those of the undirected graph."""
+
+    nodes: int
+    edges: int
+    sources: int
+    sinks: int
+    depth: int  # nodes on the longest path
+    clustering: float  # mean local clustering coefficient
+    path_length: float  # mean shortest path length between pairs of nodes; inf if disconnected
+    mean_degree: float
+    max_in_degree: int
+    max_out_degree: int
+
+    def to_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class DAG:
+    """Nodes 0..nodes-1 and sorted, unique edges (i, j) with i < j. Raises ValueError if that does not hold."""
+
+    nodes: int
+    edges: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        if self.nodes < 1:
+            raise ValueError(f"a DAG needs at least one node, not {self.nodes}")
+        for i, j in self.edges:
+            if not 0 <= i < j < self.nodes:
+                raise ValueError(f"edge ({i}, {j}) breaks 0 <= i < j < {self.nodes}")
+        if list(self.edges) != sorted(set(self.edges)):
+            raise ValueError("edges must be sorted and unique")
+
+    @classmethod
+    def orient(cls, nodes: int, edges: Iterable[tuple[int, int]]) -> "DAG":
+        """The DAG of an undirected graph: each edge points from the smaller to the larger number."""
+        return cls(nodes, tuple(sorted({(min(edge), max(edge)) for edge in edges})))
+
+    @classmethod
+    def from_text(cls, text: str) -> "DAG":
+        """Read the 0/1 adjacency matrix that `to_text` writes. Raises ValueError naming the line at fault."""
+        rows = [line.split() for line in text.splitlines() if line.strip()]
+        edges = []
+        for i, row in enumerate(rows):
+            if len(row) != len(rows):
+                raise ValueError(f"adjacency row {i + 1} has {len(row)} entries, expected {len(rows)}")
+            for j, entry in enumerate(row):
+                if entry not in ("0", "1"):
+                    raise ValueError(f"adjacency row {i + 1}, column {j + 1} is {entry!r}, expected 0 or 1")
+                if entry == "1":
+                    if j <= i:
+                        raise ValueError(f"adjacency row {i + 1}, column {j + 1}: only entries above the diagonal")
+                    edges.append((i, j))
+        return cls(len(rows), tuple(edges))
+
+    def to_text(self) -> str:
+        """The adjacency matrix as text: one row a line, entries 0 or 1, upper triangular."""
+        present = set(self.edges)
+        rows = (" ".join("1" if (i, j) in present else "0" for j in range(self.nodes)) for i in range(self.nodes))
+        return "\n".join(rows) + "\n"
+
+    @cached_property
+    def predecessors(self) -> tuple[tuple[int, ...], ...]:
+        """For each node, the nodes with an edge into it, ascending."""
+        found: list[list[int]] = [[] for _ in range(self.nodes)]
+        for i, j in self.edges:
+            found[j].append(i)
+        return tuple(map(tuple, found))
+
+    @cached_property
+    def successors(self) -> tuple[tuple[int, ...], ...]:
+        """For each node, the nodes that it has an edge to, ascending."""
+        found: list[list[int]] = [[] for _ in range(self.nodes)]
+        for i, j in self.edges:
+            found[i].append(j)
+        return tuple(map(tuple, found))
+
+    @cached_property
+    def sources(self) -> tuple[int, ...]:
+        """Nodes without an edge into them."""
+        return tuple(node for node in range(self.nodes) if not self.predecessors[node])
+
+    @cached_property
+    def sinks(self) -> tuple[int, ...]:
+        """Nodes without an edge out of them."""
+        return tuple(node for node in range(self.nodes) if not self.successors[node])
+
+    @cached_property
+    def levels(self) -> tuple[int, ...]:
+        """For each node, the number of edges on the longest path that ends in it (0 for a source)."""
+        found: list[int] = []
+        for node in range(self.nodes):
+            found.append(1 + max((found[i] for i in self.predecessors[node]), default=-1))
+        return tuple(found)
+
+    @property
+    def depth(self) -> int:
+        """Nodes on the longest path."""
+        return 1 + max(self.levels)
+
+    @cached_property
+    def connected(self) -> bool:
+        """Whether the undirected graph is connected."""
+        seen, stack = {0}, [0]
+        while stack:
+            node = stack.pop()
+            for other in self.predecessors[node] + self.successors[node]:
+                if other not in seen:
+                    seen.add(other)
+                    stack.append(other)
+        return len(seen) == self.nodes
+
+    def without_edge(self, edge: tuple[int, int]) -> "DAG":
+        """The DAG without one edge. Raises ValueError if there is no such edge."""
+        if edge not in self.edges:
+            raise ValueError(f"no edge {edge} in this DAG")
+        return DAG(self.nodes, tuple(other for other in self.edges if other != edge))
+
+    def measures(self) -> Measures:
+        """Graph measures, for logging and for plots against top-1."""
+        import networkx as nx
+
+        graph = nx.Graph()
+        graph.add_nodes_from(range(self.nodes))
+        graph.add_edges_from(self.edges)
+        length = nx.average_shortest_path_length(graph) if self.connected else float("inf")
+        return Measures(
+            nodes=self.nodes,
+            edges=len(self.edges),
+            sources=len(self.sources),
+            sinks=len(self.sinks),
+            depth=self.depth,
+            clustering=float(nx.average_clustering(graph)),
+            path_length=float(length),
+            mean_degree=2 * len(self.edges) / self.nodes,
+            max_in_degree=max(map(len, self.predecessors)),
+            max_out_degree=max(map(len, self.successors)),
+        )

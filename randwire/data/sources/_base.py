@@ -1,0 +1,1 @@
+"""What a data source is. (Contract to be completed with the data layer.)"""

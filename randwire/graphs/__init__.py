@@ -1,0 +1,6 @@
+"""Random graph generators: one file each. `parse("ws:k=4,p=0.75")` gives the generator of a spec."""
+
+from randwire.graphs._base import Domain, Generator, Sample
+from randwire.graphs._spec import parse
+
+__all__ = ["Domain", "Generator", "Sample", "parse"]

@@ -1,0 +1,82 @@
+"""What a generator is: a frozen dataclass of its parameters that samples connected DAGs from a seed."""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from randwire.dag import DAG
+
+MAX_REDRAWS = 1_000
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The values a search may give one parameter: low, low + step, ..., high."""
+
+    low: float
+    high: float
+    step: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A connected DAG, and how many disconnected ones were drawn before it from the same stream."""
+
+    dag: DAG
+    redraws: int
+
+
+@dataclass(frozen=True)
+class Generator(ABC):
+    """Contract of a generator. A subclass is a frozen dataclass whose fields are its parameters."""
+
+    domains: ClassVar[Mapping[str, Domain]]
+    """Search domain of every parameter, in the order of the fields."""
+    paper: ClassVar[tuple[tuple[float, ...], ...]]
+    """The parameter values of the paper's Figure 4, in its order; the first is the paper's best."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type in (int, "int") and (isinstance(value, bool) or value != int(value)):
+                raise ValueError(f"{field.name} must be a whole number, not {value}")
+            object.__setattr__(self, field.name, int(value) if field.type in (int, "int") else float(value))
+
+    @abstractmethod
+    def check(self, nodes: int) -> None:
+        """Raise ValueError, saying what to change, if no graph with `nodes` nodes exists for these parameters."""
+
+    @abstractmethod
+    def draw(self, nodes: int, stream: random.Random) -> Iterable[tuple[int, int]]:
+        """One random undirected graph on nodes 0..nodes-1, numbered as the paper orders them (section 3.2)."""
+
+    def sample(self, nodes: int, stream: random.Random) -> Sample:
+        """A connected DAG; disconnected draws are drawn again from the same stream.
+
+        Raises ValueError for impossible parameters or if MAX_REDRAWS draws in a row are disconnected.
+        """
+        self.check(nodes)
+        for redraws in range(MAX_REDRAWS + 1):
+            dag = DAG.orient(nodes, self.draw(nodes, stream))
+            if dag.connected:
+                return Sample(dag, redraws)
+        raise ValueError(f"{self}: no connected graph of {nodes} nodes in {MAX_REDRAWS + 1} draws; raise its density")
+
+    @classmethod
+    def name(cls) -> str:
+        """The name of the generator: the name of its file."""
+        return cls.__module__.rpartition(".")[2]
+
+    def params(self) -> dict[str, float]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __str__(self) -> str:
+        """The spec, such as `ws:k=4,p=0.75`; `parse` reads it back."""
+        return f"{self.name()}:" + ",".join(f"{key}={value:g}" for key, value in self.params().items())
+
+    @property
+    def label(self) -> str:
+        """The paper's notation, such as `WS(4,0.75)`."""
+        return f"{self.name().upper()}({','.join(f'{value:g}' for value in self.params().values())})"

@@ -1,0 +1,34 @@
+"""The text form of a generator: `ws:k=4,p=0.75`."""
+
+from dataclasses import fields
+
+from randwire import registry
+from randwire.graphs._base import Generator
+
+PACKAGE = "randwire.graphs"
+
+
+def parse(spec: str) -> Generator:
+    """The generator of a spec. Raises ValueError, in one line, for anything that is not a valid spec."""
+    name, _, rest = spec.strip().partition(":")
+    known = registry.names(PACKAGE)
+    if name not in known:
+        raise ValueError(f"unknown generator {name!r} in {spec!r}; known: {', '.join(known)}")
+    kind = registry.load(PACKAGE, name, Generator)  # type: ignore[type-abstract]
+    expected = [field.name for field in fields(kind)]
+    form = f"{name}:" + ",".join(f"{key}=..." for key in expected)
+    values: dict[str, float] = {}
+    for item in filter(None, (item.strip() for item in rest.split(","))):
+        key, _, text = item.partition("=")
+        if key not in expected or key in values:
+            raise ValueError(f"{spec!r}: {key!r} is repeated or no parameter of {name}; write {form}")
+        try:
+            values[key] = float(text)
+        except ValueError:
+            raise ValueError(f"{spec!r}: {key} must be a number, not {text!r}; write {form}") from None
+    if missing := [key for key in expected if key not in values]:
+        raise ValueError(f"{spec!r}: missing {', '.join(missing)}; write {form}")
+    try:
+        return kind(**values)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{spec!r}: {error}") from None

@@ -1,0 +1,136 @@
+"""The record of a trial: a folder of plain files, from which its network and every table can be rebuilt.
+
+    config.yaml         resolved and complete; `train.py` replays it
+    environment.json    commit, versions, hardware, command line
+    graphs/conv3.txt    0/1 adjacency matrix of a stage, one row a line
+    dag.svg  dag.json   picture, and nodes, edges and measures of every stage
+    complexity.json     parameters and multiply-adds by stage
+    metrics.jsonl       one line an epoch
+    checkpoint/         newest state of the training
+    summary.json        written last: its existence means that the trial has ended
+"""
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+Row = dict[str, Any]
+
+
+class RecordError(ValueError):
+    """A record that cannot be used, told in one line."""
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that replaces `path` when the block ends well, and leaves no trace when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+class Record:
+    """The files of one trial, by name. Reading never creates anything."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the record for this process; the lock ends with the process, however it ends.
+
+        Raises RecordError if the folder cannot be written or another process holds it.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = open(self.folder / ".lock", "w")
+        except OSError as error:
+            raise RecordError(
+                f"{self.folder}: cannot be written ({error.strerror}); choose a folder with --runtime.output"
+            ) from None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RecordError(f"{self.folder}: another process is working on this trial; wait or end it") from None
+            yield
+
+    def write_text(self, name: str, text: str) -> None:
+        with atomic(self.folder / name) as file:
+            file.write(text.encode())
+
+    def write_json(self, name: str, value: object) -> None:
+        self.write_text(name, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """The content of a JSON file, or None if there is no such file. Raises RecordError if it is damaged."""
+        path = self.folder / name
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise RecordError(f"{path}: damaged: {error}") from None
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Add one line to metrics.jsonl; it is on disk when this returns."""
+        with open(self.folder / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def metrics(self) -> list[Row]:
+        """The rows of metrics.jsonl, one an epoch, ascending; a torn last line is left out, a repeat replaces."""
+        rows: dict[int, Row] = {}
+        try:
+            lines = (self.folder / "metrics.jsonl").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            rows[row["epoch"]] = row
+        return [rows[epoch] for epoch in sorted(rows)]
+
+    def keep_metrics(self, epochs: int) -> None:
+        """Drop the rows after `epochs`: what a resumed run will write again."""
+        rows = [row for row in self.metrics() if row["epoch"] <= epochs]
+        self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def summary(self) -> Row | None:
+        """The summary of an ended trial (`status` is finished, pruned or failed), None of one that has not ended."""
+        summary: Row | None = self.read_json("summary.json")
+        return summary
+
+    def graphs(self) -> dict[str, str]:
+        """The adjacency text of each random stage."""
+        return {path.stem: path.read_text() for path in sorted((self.folder / "graphs").glob("*.txt"))}
+
+
+def find(folder: Path) -> Sequence[Record]:
+    """All records below the folder of a study, by name."""
+    if not folder.is_dir():
+        return []
+    return [Record(path.parent) for path in sorted(folder.glob("*/config.yaml"))]

@@ -1,0 +1,35 @@
+"""A folder is a registry: every module in it is an entry, and the file's name is the entry's name."""
+
+import importlib
+import pkgutil
+from importlib.util import find_spec
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def names(package: str) -> tuple[str, ...]:
+    """Names of the entries of `package`, sorted; files starting with `_` are not entries. Imports no entry."""
+    spec = find_spec(package)
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError(f"{package} is not a package")
+    found = (module.name for module in pkgutil.iter_modules(spec.submodule_search_locations))
+    return tuple(sorted(name for name in found if not name.startswith("_")))
+
+
+def load(package: str, name: str, base: type[T]) -> type[T]:
+    """The one public subclass of `base` that the module `package.name` defines.
+
+    Raises ValueError for an unknown name, and TypeError if the module does not define exactly one such class.
+    """
+    if name not in names(package):
+        raise ValueError(f"{package.rpartition('.')[2]}: unknown name {name!r}; known: {', '.join(names(package))}")
+    module = importlib.import_module(f"{package}.{name}")
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise TypeError(f"{module.__name__} must define exactly one subclass of {base.__name__}, not {len(found)}")
+    return found[0]
