@@ -1,0 +1,44 @@
+# `make sweep` runs the study on the embedded digits, `make test` checks everything. Both set up all they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := libopencv-dev libturbojpeg0-dev pkg-config
+ARGS ?=
+
+.PHONY: sweep test check help clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+sweep: $(VENV)/.runtime ## run the study of generators on the digits: ARGS="--settings 12 --seeds 3"
+	$(BIN)/python studies/generators.py sweep $(ARGS)
+
+test: check ## check, then run all tests: ARGS="tests/test_dag.py -k text"
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.tests ## format, lint, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## remove the environment
+	rm -rf $(VENV)
+
+$(VENV)/.runtime: requirements.txt pyproject.toml | $(VENV)/.system
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.tests: tests/requirements.txt $(VENV)/.runtime
+	$(BIN)/python -m pip install --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+# FFCV is compiled on installation and needs a compiler, OpenCV and libjpeg-turbo.
+$(VENV)/.system:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than 3.11; set PYTHON=python3.11" >&2; exit 2; }
+	@sh .ci/system-packages $(PACKAGES)
+	@$(PYTHON) -m venv $(VENV) || { echo "error: no venv module: apt-get install python3-venv" >&2; exit 2; }
+	@touch $@
