@@ -58,7 +58,10 @@ class NetworkConfig(Section):
     channels: int = Field(78, ge=2, le=4096, description="C: 78 small, 109 and 154 regular (B)")
     op: str = Field("sepconv", description="node operation, a file of randwire/ops")
     head: int = Field(1280, ge=1, description="channels of the 1x1 convolution of the classifier (A)")
-    dropout: float = Field(0.0, ge=0, lt=1, description="before the fully connected layer; 0.2 in the regular regime (B)")
+    head_relu: bool = Field(True, description="ReLU between the last BN and the pooling of the classifier (-)")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="before the fully connected layer; 0.2 in the regular regime (B)"
+    )
     aggregation_init: float = Field(0.0, description="initial aggregation parameter; its sigmoid is the weight (-)")
 
     @field_validator("op")
@@ -79,7 +82,9 @@ class DataConfig(Section):
     crop_area: tuple[float, float] = Field((0.08, 1.0), description="least and most share of the image's area (C/R)")
     crop_aspect: tuple[float, float] = Field((3 / 4, 4 / 3), description="least and most width / height (C/R)")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip (C/R)")
-    eval_crop: float = Field(0.875, gt=0, le=1, description="share of the image's side in the centre crop: 224/256 (C/R)")
+    eval_crop: float = Field(
+        0.875, gt=0, le=1, description="share of the image's side in the centre crop: 224/256 (C/R)"
+    )
 
     @field_validator("source")
     @classmethod
@@ -135,7 +140,7 @@ class RuntimeConfig(Section):
     study: str = Field("local", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder below output, W&B group")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one")
     loader_workers: int = Field(0, ge=0, description="threads of the loader in each rank; 0: from the CPUs it may use")
-    wandb: Literal["auto", "online", "offline", "off"] = Field(
+    wandb: Literal["auto", "online", "offline", "disabled"] = Field(
         "auto", description="auto: online if a key is found and the server answers, else offline"
     )
     project: str = Field("randwire", description="W&B project")
@@ -174,15 +179,19 @@ def load(name: str, values: Mapping[str, object] | None = None) -> RunConfig:
     Raises ConfigError, in one line, for anything unknown or impossible.
     """
     path = Path(name)
-    if path.is_dir():
+    if (path / "config.yaml").is_file():
         path = path / "config.yaml"
     if path.suffix not in (".yaml", ".yml"):
         path = PRESETS / f"{name}.yaml"
         if not path.is_file():
+            if Path(name).is_dir():
+                raise ConfigError(
+                    f"{name}: holds no config.yaml, so it is no record; name a preset or a record's folder"
+                )
             known = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.yaml")))
             raise ConfigError(f"unknown preset {name!r}: name one of {known}, a .yaml file or the folder of a record")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), _UniqueLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not text'}") from None
     except yaml.YAMLError as error:
@@ -190,6 +199,16 @@ def load(name: str, values: Mapping[str, object] | None = None) -> RunConfig:
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold sections such as `train:`, not {type(content).__name__}")
     return _build(content or {}, values or {})
+
+
+class _UniqueLoader(yaml.SafeLoader):
+    """A key that stands twice is an error: YAML's reader would drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise yaml.YAMLError(f"{', '.join(sorted(repeated))} stands more than once in one section")
+        return super().construct_mapping(node, deep)
 
 
 def keys() -> dict[str, str]:
@@ -210,7 +229,8 @@ def _build(content: Mapping[str, Any], values: Mapping[str, object]) -> RunConfi
         if key not in known:
             raise ConfigError(f"{key}: unknown key{_suggest(key, known)}")
         section, _, name = key.partition(".")
-        merged[section] = {**(merged.get(section) or {}), name: value}
+        if isinstance(merged.get(section) or {}, Mapping):  # what it is otherwise, validation tells
+            merged[section] = {**(merged.get(section) or {}), name: value}
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:

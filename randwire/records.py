@@ -1,23 +1,23 @@
 """The record of a trial: a folder of plain files, from which its network and every table can be rebuilt.
 
-    config.yaml         resolved and complete; `train.py` replays it
-    environment.json    commit, versions, hardware, command line
-    graphs/conv3.txt    0/1 adjacency matrix of a stage, one row a line
-    dag.svg  dag.json   picture, and nodes, edges and measures of every stage
-    complexity.json     parameters and multiply-adds by stage
-    metrics.jsonl       one line an epoch
-    checkpoint/         newest state of the training
-    summary.json        written last: its existence means that the trial has ended
+config.yaml         resolved and complete; `train.py` replays it
+environment.json    commit, versions, hardware, command line
+graphs/conv3.txt    0/1 adjacency matrix of a stage, one row a line
+dag.svg  dag.json   picture, and nodes, edges and measures of every stage
+complexity.json     parameters and multiply-adds by stage
+metrics.jsonl       one line an epoch
+checkpoint/         newest state of the training
+summary.json        written last: its existence means that the trial has ended
 """
 
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+from uuid import uuid4
 
 Row = dict[str, Any]
 
@@ -30,15 +30,15 @@ class RecordError(ValueError):
 def atomic(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that replaces `path` when the block ends well, and leaves no trace when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(partial, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        partial.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
@@ -63,7 +63,7 @@ class Record:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = open(self.folder / ".lock", "w")
+            file = open(self.folder / ".lock", "w")  # noqa: SIM115
         except OSError as error:
             raise RecordError(
                 f"{self.folder}: cannot be written ({error.strerror}); choose a folder with --runtime.output"
@@ -71,7 +71,7 @@ class Record:
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise RecordError(f"{self.folder}: another process is working on this trial; wait or end it") from None
             yield
 
@@ -103,7 +103,7 @@ class Record:
         """The rows of metrics.jsonl, one an epoch, ascending; a torn last line is left out, a repeat replaces."""
         rows: dict[int, Row] = {}
         try:
-            lines = (self.folder / "metrics.jsonl").read_text().splitlines()
+            lines = (self.folder / "metrics.jsonl").read_text(errors="replace").splitlines()
         except FileNotFoundError:
             return []
         for line in lines:
@@ -111,7 +111,8 @@ class Record:
                 row = json.loads(line)
             except ValueError:
                 continue
-            rows[row["epoch"]] = row
+            if isinstance(row, dict) and isinstance(row.get("epoch"), int):
+                rows[row["epoch"]] = row
         return [rows[epoch] for epoch in sorted(rows)]
 
     def keep_metrics(self, epochs: int) -> None:

@@ -1,20 +1,16 @@
 """A folder is a registry: every module in it is an entry, and the file's name is the entry's name."""
 
 import importlib
-import pkgutil
-from importlib.util import find_spec
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
 def names(package: str) -> tuple[str, ...]:
-    """Names of the entries of `package`, sorted; files starting with `_` are not entries. Imports no entry."""
-    spec = find_spec(package)
-    if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError(f"{package} is not a package")
-    found = (module.name for module in pkgutil.iter_modules(spec.submodule_search_locations))
-    return tuple(sorted(name for name in found if not name.startswith("_")))
+    """Names of the entries of `package`, sorted; files starting with `_` are not entries. Imports nothing."""
+    folder = Path(__file__).parent.joinpath(*package.split(".")[1:])
+    return tuple(sorted(path.stem for path in folder.glob("*.py") if not path.name.startswith("_")))
 
 
 def load(package: str, name: str, base: type[T]) -> type[T]:

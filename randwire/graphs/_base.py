@@ -1,5 +1,6 @@
 """What a generator is: a frozen dataclass of its parameters that samples connected DAGs from a seed."""
 
+import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -40,6 +41,8 @@ class Generator(ABC):
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            if not math.isfinite(value):
+                raise ValueError(f"{field.name} must be a finite number, not {value}")
             if field.type in (int, "int") and (isinstance(value, bool) or value != int(value)):
                 raise ValueError(f"{field.name} must be a whole number, not {value}")
             object.__setattr__(self, field.name, int(value) if field.type in (int, "int") else float(value))
@@ -74,9 +77,13 @@ class Generator(ABC):
 
     def __str__(self) -> str:
         """The spec, such as `ws:k=4,p=0.75`; `parse` reads it back."""
-        return f"{self.name()}:" + ",".join(f"{key}={value:g}" for key, value in self.params().items())
+        return f"{self.name()}:" + ",".join(f"{key}={_exact(value)}" for key, value in self.params().items())
 
     @property
     def label(self) -> str:
         """The paper's notation, such as `WS(4,0.75)`."""
         return f"{self.name().upper()}({','.join(f'{value:g}' for value in self.params().values())})"
+
+
+def _exact(value: float) -> str:
+    return repr(value).removesuffix(".0")

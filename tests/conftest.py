@@ -1,0 +1,12 @@
+"""Tests never touch the user's cache, W&B account or Ray cluster."""
+
+import os
+import tempfile
+from pathlib import Path
+
+# Kept between runs: compiled pipelines and the converted digits are the same every time.
+os.environ["RANDWIRE_CACHE"] = str(Path(tempfile.gettempdir()) / f"randwire-tests-{os.getuid()}")
+for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "RAY_ADDRESS"):
+    os.environ.pop(name, None)
+# One thread for each process: threads that wait for each other on busy cores make small networks many times slower.
+os.environ["OMP_NUM_THREADS"] = "1"
