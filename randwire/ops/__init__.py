@@ -3,6 +3,8 @@
 from randwire import registry
 from randwire.ops._base import NodeOp
 
+__all__ = ["NodeOp", "build"]
+
 PACKAGE = "randwire.ops"
 
 

@@ -1,0 +1,185 @@
+"""Networks whose stages are random DAGs (paper, section 3.1 and Table 1)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from randwire import ops
+from randwire.config import NetworkConfig
+from randwire.dag import DAG
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One row of Table 1: output channels as a multiple of C, the stride, and the nodes as a share of N (0: a conv)."""
+
+    name: str
+    width: Fraction
+    stride: int
+    share: Fraction
+
+    def channels(self, base: int) -> int:
+        return int(base * self.width)
+
+    def nodes(self, base: int) -> int:
+        return max(1, int(base * self.share))
+
+
+def _plan(*rows: tuple[str, Fraction | int, int, Fraction | int]) -> tuple[StagePlan, ...]:
+    return tuple(StagePlan(name, Fraction(width), stride, Fraction(share)) for name, width, stride, share in rows)
+
+
+_HALF = Fraction(1, 2)
+
+REGIMES: Mapping[str, tuple[StagePlan, ...]] = {
+    # Table 1 (A). The convolutions of the stem are dense: only so do the multiply-adds of Table 2 come out (I).
+    "small": _plan(
+        ("conv1", _HALF, 2, 0), ("conv2", 1, 2, 0), ("conv3", 1, 2, 1), ("conv4", 2, 2, 1), ("conv5", 4, 2, 1)
+    ),
+    "regular": _plan(
+        ("conv1", _HALF, 2, 0), ("conv2", 1, 2, _HALF), ("conv3", 2, 2, 1), ("conv4", 4, 2, 1), ("conv5", 8, 2, 1)
+    ),
+    # Ours, for images of 28 to 32 pixels: the small regime with a stem that keeps the resolution.
+    "tiny": _plan(
+        ("conv1", _HALF, 1, 0), ("conv2", 1, 1, 0), ("conv3", 1, 2, 1), ("conv4", 2, 2, 1), ("conv5", 4, 2, 1)
+    ),
+}
+
+
+def random_stages(regime: str, nodes: int) -> dict[str, int]:
+    """The number of nodes of each random stage of a regime, by the stage's name."""
+    return {plan.name: plan.nodes(nodes) for plan in REGIMES[regime] if plan.share}
+
+
+class Node(nn.Module):
+    """Aggregation, ReLU, node operation, BN (paper, section 3.1, Figure 2).
+
+    Aggregation is sum_i sigmoid(w_i) x_i over the inputs. A single input passes as it is, without a parameter: its
+    weight would be absorbed by the BN that follows.
+    """
+
+    def __init__(self, op: str, inputs: int, c_in: int, c_out: int, stride: int, aggregation_init: float) -> None:
+        super().__init__()
+        self.aggregation = nn.Parameter(torch.full((inputs,), aggregation_init)) if inputs > 1 else None
+        self.op = ops.build(op, c_in, c_out, stride)
+        self.bn = nn.BatchNorm2d(c_out)
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Tensors of equal shape (B, c_in, H, W) to (B, c_out, H / stride, W / stride)."""
+        if self.aggregation is None:
+            x = functional.relu(inputs[0])
+        else:
+            # A chain of multiply-adds needs no stacked copy of the inputs. Weights take the inputs' type.
+            weights = torch.sigmoid(self.aggregation).to(inputs[0].dtype).unbind()
+            total = inputs[0] * weights[0]
+            for value, weight in zip(inputs[1:], weights[1:], strict=True):
+                total = torch.addcmul(total, value, weight)
+            x = functional.relu(total, inplace=True)
+        out: Tensor = self.bn(self.op(x))
+        return out
+
+
+class Stage(nn.Module):
+    """A DAG of nodes between a unique input and a unique output node (paper, section 3.1).
+
+    The input node copies its input to all sources, which carry the stage's stride and change of channels; the output
+    node is the unweighted mean of all sinks. Neither has an operation.
+    """
+
+    def __init__(self, dag: DAG, op: str, c_in: int, c_out: int, stride: int, aggregation_init: float) -> None:
+        super().__init__()
+        self.dag = dag
+        sources = set(dag.sources)
+        self.nodes = nn.ModuleList(
+            Node(op, 1, c_in, c_out, stride, aggregation_init)
+            if node in sources
+            else Node(op, len(dag.predecessors[node]), c_out, c_out, 1, aggregation_init)
+            for node in range(dag.nodes)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, c_in, H, W) to (B, c_out, H / stride, W / stride)."""
+        uses = [len(successors) for successors in self.dag.successors]
+        alive: dict[int, Tensor] = {}
+        total: Tensor | None = None
+        for index, node in enumerate(self.nodes):
+            predecessors = self.dag.predecessors[index]
+            out = node([alive[i] for i in predecessors] or [x])
+            for i in predecessors:
+                uses[i] -= 1
+                if not uses[i]:
+                    del alive[i]  # after its last use a tensor is held by autograd alone
+            if uses[index]:
+                alive[index] = out
+            else:
+                total = out if total is None else total + out
+        assert total is not None, "a DAG has at least one sink"
+        return total / len(self.dag.sinks)
+
+
+class Classifier(nn.Module):
+    """ReLU, 1x1 convolution, BN, (ReLU,) global average pooling, dropout, fully connected layer (Table 1)."""
+
+    def __init__(self, c_in: int, config: NetworkConfig, classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(c_in, config.head, 1, bias=False)
+        self.bn = nn.BatchNorm2d(config.head)
+        self.relu = config.head_relu
+        self.dropout = nn.Dropout(config.dropout)
+        self.fc = nn.Linear(config.head, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, c_in, H, W) to logits (B, classes)."""
+        x = self.bn(self.conv(functional.relu(x)))
+        if self.relu:
+            x = functional.relu(x, inplace=True)
+        out: Tensor = self.fc(self.dropout(x.mean((2, 3))))
+        return out
+
+
+class RandWire(nn.Module):
+    """The network of a regime. `dags` maps each random stage's name to its DAG.
+
+    Raises ValueError if the stages of `dags` are not those of the regime.
+    """
+
+    def __init__(self, config: NetworkConfig, dags: Mapping[str, DAG], classes: int) -> None:
+        super().__init__()
+        plans = REGIMES[config.regime]
+        expected = [plan.name for plan in plans if plan.share]
+        if set(dags) != set(expected):
+            raise ValueError(
+                f"the {config.regime} regime needs graphs for {', '.join(expected)}, not {', '.join(dags)}"
+            )
+        self.stages = nn.ModuleDict()
+        c_in = 3
+        for index, plan in enumerate(plans):
+            c_out = plan.channels(config.channels)
+            if plan.share:
+                stage: nn.Module = Stage(dags[plan.name], config.op, c_in, c_out, plan.stride, config.aggregation_init)
+            else:
+                conv = nn.Conv2d(c_in, c_out, 3, plan.stride, padding=1, bias=False)
+                stage = nn.Sequential(*([nn.ReLU()] if index else []), conv, nn.BatchNorm2d(c_out))
+            self.stages[plan.name] = stage
+            c_in = c_out
+        self.stages["classifier"] = Classifier(c_in, config, classes)
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) to logits (B, classes)."""
+        for stage in self.stages.values():
+            x = stage(x)
+        return x
+
+
+def _initialise(module: nn.Module) -> None:
+    """He et al. 2015 for convolutions (fan-in), N(0, 0.01) for the fully connected layer; the paper states none."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+    elif isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.01)
+        nn.init.zeros_(module.bias)
