@@ -1,0 +1,159 @@
+"""The compiled part of the loader: crop, decode, resize and flip of a run of images, without the GIL.
+
+It calls the two C functions that FFCV decodes with. FFCV's own pipeline compiles itself anew in every process, ignores
+the result of its decoder and draws crops that depend on the number of threads; this one is compiled once per machine
+(numba's cache), reports a damaged image, and draws from a counter, keyed by seed, epoch and image.
+
+numba does not notice changes of other files: all that is compiled must stay in this one.
+"""
+
+import ctypes
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+from unittest import mock
+
+import numba
+import numba.core.config
+import numba.typed
+import numpy as np
+import torch
+from llvmlite import binding
+from numba import types
+
+from randwire.data.dataset import cache_folder
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _import_ffcv() -> Any:
+    """FFCV's library, imported without the side effects: 4 s of compiling, and torch set to one thread."""
+    threads = torch.get_num_threads()
+    try:
+        with mock.patch.object(numba.typed, "Dict", dict):  # FFCV compiles a typed dictionary of two constants
+            import ffcv.libffcv
+        return ffcv.libffcv
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _external(name: str, function: Any, signature: Any) -> Any:
+    """A C function under a name of ours: unlike a ctypes one, compiled code that calls it can be cached."""
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    binding.add_symbol(name, address)
+    return types.ExternalFunction(name, signature)
+
+
+def _compiled(function: F) -> F:
+    """Compile at the first call, or load what an earlier process compiled: below NUMBA_CACHE_DIR or our own cache."""
+    config: Any = numba.core.config
+    with mock.patch.object(config, "CACHE_DIR", config.CACHE_DIR or str(cache_folder() / "numba")):
+        try:
+            compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        except RuntimeError:  # no place for a cache can be written: compile in every process
+            compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    return cast(F, compiled)
+
+
+_library = _import_ffcv()
+_imdecode = _external(
+    "randwire_ffcv_imdecode",
+    _library.ctypes_imdecode,
+    types.int32(types.uintp, types.uint64, types.uint32, types.uint32, types.uintp, *[types.uint32] * 8),
+)
+_resize = _external("randwire_ffcv_resize", _library.ctypes_resize, types.void(*[types.int64] * 11))
+
+JPG = 0
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+@numba.njit(nogil=True)
+def _mix(value: Any) -> Any:
+    """The finalizer of SplitMix64: 64 bits to 64 well mixed bits."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+@numba.njit(nogil=True)
+def _uniform(key: Any, draw: Any) -> Any:
+    """The draw-th number of the stream `key`, uniform in [0, 1)."""
+    return np.float64(_mix(key + np.uint64(draw + 1) * GOLDEN) >> np.uint64(11)) * 2.0**-53
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _random_crop(height: Any, width: Any, key: Any, area: Any, aspect: Any) -> Any:
+    """Top, left, height, width as torchvision's RandomResizedCrop draws them."""
+    low, high = np.log(aspect[0]), np.log(aspect[1])
+    for attempt in range(10):
+        target = height * width * (area[0] + (area[1] - area[0]) * _uniform(key, 4 * attempt))
+        ratio = np.exp(low + (high - low) * _uniform(key, 4 * attempt + 1))
+        w = round(np.sqrt(target * ratio))
+        h = round(np.sqrt(target / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            top = int(_uniform(key, 4 * attempt + 2) * (height - h + 1))
+            left = int(_uniform(key, 4 * attempt + 3) * (width - w + 1))
+            return top, left, h, w
+    w, h = width, height
+    if width < height * aspect[0]:
+        h = round(width / aspect[0])
+    elif width > height * aspect[1]:
+        w = round(height * aspect[1])
+    w, h = max(1, min(w, width)), max(1, min(h, height))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+@numba.njit(nogil=True)
+def _center_crop(height: Any, width: Any, share: Any) -> Any:
+    side = max(1, round(share * min(height, width)))
+    return (height - side) // 2, (width - side) // 2, side, side
+
+
+@_compiled
+def decode(
+    data: int,
+    rows: np.ndarray,
+    sizes: np.ndarray,
+    ids: np.ndarray,
+    images: np.ndarray,
+    train: int,
+    key: np.uint64,
+    area: np.ndarray,
+    aspect: np.ndarray,
+    flip: float,
+    share: float,
+) -> int:
+    """Fill `images`, uint8 (n, side, side, 3), with the images `ids` (n,); returns the first damaged one, or -1.
+
+    `data` is the address of the mapped file, `rows` its column of images, `sizes` their bytes. Where `train` is not 0,
+    the crop is drawn (`area`, `aspect`: least and most), and so is the flip (probability `flip`); else it is the center
+    with `share` of the shorter side. All extents must have been checked.
+    """
+    side = images.shape[1]
+    scratch = np.empty(0, np.uint8)
+    for index in range(len(ids)):
+        sample = ids[index]
+        row = rows[sample]
+        height, width = np.int64(row["height"]), np.int64(row["width"])
+        pixels = np.int64(data) + np.int64(row["data_ptr"])
+        if row["mode"] == JPG:
+            if len(scratch) < 3 * height * width:
+                scratch = np.empty(3 * height * width, np.uint8)
+            target = scratch.ctypes.data
+            if _imdecode(pixels, sizes[sample], height, width, target, height, width, 0, 0, 1, 1, 0, 0) != 0:
+                return int(sample)
+            pixels = np.int64(target)
+        stream = _mix(key + np.uint64(sample + 1) * GOLDEN)
+        if train != 0:
+            top, left, h, w = _random_crop(height, width, stream, area, aspect)
+        else:
+            top, left, h, w = _center_crop(height, width, share)
+        image = images[index]
+        _resize(0, pixels, height, width, top, top + h, left, left + w, image.ctypes.data, side, side)
+        if train != 0 and _uniform(stream, 40) < flip:
+            for y in range(side):
+                for x in range(side // 2):
+                    for channel in range(3):
+                        value = image[y, x, channel]
+                        image[y, x, channel] = image[y, side - 1 - x, channel]
+                        image[y, side - 1 - x, channel] = value
+    return -1

@@ -1,0 +1,168 @@
+"""Batches of a converted data set.
+
+FFCV's file, its reader and its C decoder, but not its `Loader`: that one waits for ever when an operation fails, leaks
+a thread at every `break`, hands out buffers that it overwrites, sets torch's threads, and draws augmentations that
+depend on the number of workers. Here each batch is new memory, cut into pieces that a pool of threads fills with one
+compiled function; whatever fails in a piece is raised where the batch is taken. The pool belongs to the loader, not to
+an epoch, because FFCV's library keeps a JPEG decoder for each thread and never frees it.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from randwire.config import DataConfig
+from randwire.data.dataset import Dataset
+from randwire.data.decoder import decode
+from randwire.data.errors import DataError
+
+AHEAD = 3
+"""Batches in the making while one is in use."""
+
+Ids = NDArray[np.int64]
+
+
+class _Pending(NamedTuple):
+    images: Tensor
+    labels: Tensor
+    pieces: Sequence[Future[None]]
+
+
+class Loader:
+    """Batches of one split on one rank.
+
+    train: in step t, the ranks together see positions t*G to (t+1)*G of a permutation drawn from (seed, epoch), where
+    G = batch_size * world_size, rank r its r-th part; the rest below G is left out. Crop and flip are drawn from
+    (seed, epoch, image). So pixels depend neither on workers nor on ranks nor on where a run was resumed.
+
+    val: rank r sees images r, r + world_size, ...: every image once over all ranks, the last batch may be smaller, and
+    a rank may have no batch at all. The crop is the centered square of `eval_crop` of the shorter side.
+
+    `batch_size` counts the images of a step on this rank; `workers` is the number of threads, 0 meaning as many as the
+    process may use CPUs, which is also the most. Use a loader in the process that made it.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: Literal["train", "val"],
+        config: DataConfig,
+        *,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        seed: int = 0,
+        workers: int = 1,
+    ) -> None:
+        """Map the file and compile the decoder.
+
+        Raises DataError if the train split is smaller than the global batch or if the file cannot be opened.
+        """
+        if batch_size < 1 or not 0 <= rank < world_size or workers < 0 or seed < 0:
+            raise ValueError(f"impossible {batch_size=}, {rank=}, {world_size=}, {seed=} or {workers=}")
+        self._count = dataset.sizes[split]
+        self._batch_size, self._rank, self._world_size, self._seed = batch_size, rank, world_size, seed
+        self._train = split == "train"
+        if self._train and self._count < batch_size * world_size:
+            raise DataError(
+                f"train.batch_size: {batch_size * world_size} exceeds the {self._count} training images of "
+                f"{dataset.source}; lower it to at most {self._count}"
+            )
+        self._config = config
+        self._path = dataset.file(split)
+        self._open()
+        usable = len(os.sched_getaffinity(0))
+        self._workers = min(workers or usable, usable)
+        self._pool = ThreadPoolExecutor(self._workers, f"randwire-{split}")
+        self._decode(np.empty(0, np.int64), np.empty((0, 1, 1, 3), np.uint8), np.uint64(0))
+
+    def __len__(self) -> int:
+        """Steps of an epoch on this rank."""
+        if self._train:
+            return self._count // (self._batch_size * self._world_size)
+        return -(-len(range(self._rank, self._count, self._world_size)) // self._batch_size)
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch, the same whenever asked: images uint8 (B, 3, R, R) channels last, labels int64 (B,).
+
+        Each batch is memory of its own that nothing overwrites; it is page-locked where CUDA is in use, so that a copy
+        to the device may be asynchronous. Raises DataError at the batch that cannot be read.
+        """
+        order, pixels = np.random.SeedSequence([self._seed, number]).spawn(2)
+        key = pixels.generate_state(1, np.uint64)[0]
+        pending: deque[_Pending] = deque()
+        try:
+            for ids in self._batches(order):
+                pending.append(self._submit(ids, key))
+                if len(pending) > AHEAD:
+                    yield self._take(pending.popleft())
+            while pending:
+                yield self._take(pending.popleft())
+        finally:
+            wait([piece for batch in pending for piece in batch.pieces if not piece.cancel()])
+
+    def close(self) -> None:
+        """End the threads; the loader cannot be used afterwards. Batches taken remain valid."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _open(self) -> None:
+        from ffcv.reader import Reader
+
+        try:
+            reader = Reader(str(self._path))
+            self._data = np.memmap(self._path, np.uint8, "r")
+            self._rows, self._labels = reader.metadata["f0"], reader.metadata["f1"]
+            self._sizes = reader.alloc_table["size"][np.argsort(reader.alloc_table["sample_id"])]
+            if not len(self._rows) == len(self._sizes) == self._count:
+                raise ValueError(f"{len(self._rows)} images, not {self._count}")
+            if (self._rows["data_ptr"] + self._sizes).max() > len(self._data):
+                raise ValueError("an image lies outside of it")
+        except (OSError, ValueError, KeyError, IndexError, AssertionError) as error:
+            raise DataError(f"{self._path}: cannot be opened ({error}); convert the data again") from None
+
+    def _batches(self, order: np.random.SeedSequence) -> Iterator[Ids]:
+        size = self._batch_size
+        if not self._train:
+            shard = np.arange(self._rank, self._count, self._world_size)
+            yield from (shard[start : start + size] for start in range(0, len(shard), size))
+            return
+        permutation = np.random.default_rng(order).permutation(self._count)
+        for step in range(len(self)):
+            start = (step * self._world_size + self._rank) * size
+            yield permutation[start : start + size]
+
+    def _submit(self, ids: Ids, key: np.uint64) -> _Pending:
+        side = self._config.resolution
+        pin: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        # Made in the thread that takes batches: page-locked memory belongs to that thread's device.
+        images = torch.empty(len(ids), side, side, 3, dtype=torch.uint8, pin_memory=pin)
+        array = images.numpy()
+        cuts = np.linspace(0, len(ids), min(self._workers, len(ids)) + 1).astype(int)
+        pieces = [self._pool.submit(self._decode, ids[a:b], array[a:b], key) for a, b in pairwise(cuts)]
+        return _Pending(images.permute(0, 3, 1, 2), torch.from_numpy(self._labels[ids]), pieces)
+
+    def _take(self, batch: _Pending) -> tuple[Tensor, Tensor]:
+        try:
+            for piece in batch.pieces:
+                piece.result()
+        except CancelledError:
+            raise RuntimeError("the loader was closed") from None
+        return batch.images, batch.labels
+
+    def _decode(self, ids: Ids, images: NDArray[np.uint8], key: np.uint64) -> None:
+        config = self._config
+        area, aspect = np.array(config.crop_area, np.float64), np.array(config.crop_aspect, np.float64)
+        address, train = self._data.ctypes.data, int(self._train)
+        damaged = decode(
+            address, self._rows, self._sizes, ids, images, train, key, area, aspect, config.flip, config.eval_crop
+        )
+        if damaged >= 0:
+            raise DataError(f"{self._path}: image {damaged} is damaged; convert the data again")

@@ -1,0 +1,100 @@
+"""Small data sets of known pixels for the tests of the data layer. Importing this keeps tests out of the real cache."""
+
+import gzip
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_cache = tempfile.TemporaryDirectory(prefix="randwire-")
+os.environ.setdefault("RANDWIRE_CACHE", _cache.name)  # before the loader is imported: it chooses numba's cache
+
+from randwire.config import DataConfig  # noqa: E402
+from randwire.data import Dataset, Loader, prepare  # noqa: E402
+from randwire.data.convert import convert  # noqa: E402
+from randwire.data.sources import Mode, Source, Split  # noqa: E402
+
+Image = NDArray[np.uint8]
+
+
+def plain(path: Path | None = None, resolution: int = 16, flip: float = 0.0) -> DataConfig:
+    """No augmentation: the whole image at `resolution`."""
+    return DataConfig(
+        source="digits",
+        path=path,
+        resolution=resolution,
+        crop_area=(1.0, 1.0),
+        crop_aspect=(1.0, 1.0),
+        flip=flip,
+        eval_crop=1.0,
+    )
+
+
+def augmented(path: Path, resolution: int = 12) -> DataConfig:
+    return DataConfig(source="digits", path=path, resolution=resolution, crop_area=(0.2, 1.0), flip=0.5)
+
+
+class Known(Source):
+    """Images in memory that pass for `digits`; label i % 10, and the first pixel of image i holds i // 256, i % 256."""
+
+    class_count = 10
+    embedded = True
+
+    def __init__(self, images: Mapping[Split, Sequence[Image]], mode: Mode = "raw") -> None:
+        super().__init__()
+        self.content = images
+        self.mode = mode  # type: ignore[misc]
+
+    def class_names(self) -> tuple[str, ...]:
+        return tuple("0123456789")
+
+    def sizes(self) -> Mapping[Split, int]:
+        return {split: len(images) for split, images in self.content.items()}
+
+    def images(self, split: Split) -> Iterator[tuple[Image, int]]:
+        for index, image in enumerate(self.content[split]):
+            yield image, index % 10
+
+
+def noise(count: int, height: int = 16, width: int = 16, seed: int = 0) -> list[Image]:
+    """Random images; the number of each is readable from its first pixel."""
+    images = list(np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8))
+    for index, image in enumerate(images):
+        image[0, 0] = index // 256, index % 256, 0
+    return images
+
+
+def build(folder: Path, train: Sequence[Image], val: Sequence[Image], mode: Mode = "raw") -> Dataset:
+    convert(Known({"train": train, "val": val}, mode), "digits", folder)
+    return prepare(plain(folder))
+
+
+def identity(images: NDArray[np.uint8]) -> list[int]:
+    """The numbers of whole images (n, 3, R, R), read from their first pixels."""
+    return [int(image[0, 0, 0]) * 256 + int(image[1, 0, 0]) for image in images]
+
+
+def epoch(loader: Loader, number: int = 0) -> list[tuple[NDArray[np.uint8], list[int]]]:
+    return [(images.numpy().copy(), labels.tolist()) for images, labels in loader.epoch(number)]
+
+
+def idx(values: NDArray[Any]) -> bytes:
+    return bytes((0, 0, 8, values.ndim)) + np.array(values.shape, ">u4").tobytes() + values.astype(np.uint8).tobytes()
+
+
+def write_mnist(
+    folder: Path, dotted: bool = False, zipped: bool = False
+) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    folder.mkdir()
+    stream, content = np.random.default_rng(0), {}
+    for prefix, count in (("train", 30), ("t10k", 12)):
+        images, labels = stream.integers(0, 256, (count, 28, 28)), np.arange(count) % 10
+        content[prefix] = images, labels
+        for kind, values in (("images", images), ("labels", labels)):
+            name = f"{prefix}-{kind}{'.' if dotted else '-'}idx{values.ndim}-ubyte{'.gz' if zipped else ''}"
+            (folder / name).write_bytes(gzip.compress(idx(values)) if zipped else idx(values))
+    return content
