@@ -1,0 +1,242 @@
+"""W&B: one run for each trial."""
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from randwire.tracking.base import TrackingError, Trial, one_line
+from randwire.tracking.connection import check_server, environment, sync_hint
+
+if TYPE_CHECKING:
+    import wandb
+
+Mode = Literal["online", "offline"]
+
+INIT_SECONDS = 20.0
+FINISH_SECONDS = 20.0
+# wandb writes its log to disk every 15 s by default: a trial killed before the first write leaves an empty file.
+FLUSH_SECONDS = 1.0
+
+COLUMNS = {
+    "lr": "lr",
+    "train_loss": "train/loss",
+    "val_loss": "val/loss",
+    "val_top1": "val/top1",
+    "val_top5": "val/top5",
+    "images_per_s": "speed/images_per_s",
+    "seconds_loader": "speed/seconds_loader",
+    "seconds_step": "speed/seconds_step",
+    "steps": "speed/steps",
+}
+
+
+@dataclass
+class _Open:
+    """A run that is open, and the top-1 of the epochs it has been told of."""
+
+    run: "wandb.Run"
+    mode: Mode
+    logged: int
+    top1: dict[int, float] = field(default_factory=dict)
+
+
+class WandbTracker:
+    """One W&B run for each trial, all in this process and one wandb service.
+
+    Its methods raise what wandb raises, and TrackingError; `SafeTracker` keeps that from a trial. A pickled tracker
+    has no open runs; it never holds an API key.
+    """
+
+    def __init__(self, mode: Mode, project: str, study: str, folder: Path) -> None:
+        self.mode: Mode = mode
+        self.project = project
+        self.study = study
+        self.folder = folder.absolute()
+        self._open: dict[str, _Open] = {}
+        self._ending: dict[str, threading.Thread] = {}
+        self._errors: list[str] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}, "_ending": {}, "_errors": []}
+
+    def start(self, trial: Trial) -> None:
+        """Open the run of a trial, log its DAGs once, and its measures.
+
+        Raises TrackingError if the folder cannot be written, and what wandb raises, within INIT_SECONDS. If the server
+        has gone, this and all later runs are offline, and the TrackingError that says so comes after the run is open.
+        """
+        if trial.id in self._open:
+            self.finish(trial.id, "interrupted", {})
+        if ending := self._ending.pop(trial.id, None):
+            ending.join(FINISH_SECONDS)
+        self._check_folder()
+        gone: TrackingError | None = None
+        with environment(self.folder):
+            import wandb
+
+            if self.mode == "online":
+                # A run that fails to start cannot be started again under its id, so the server is asked before.
+                try:
+                    check_server()
+                except TrackingError as error:
+                    self.mode = "offline"
+                    gone = TrackingError(f"{error}; offline from here, {sync_hint(self.folder)}")
+            run = wandb.init(
+                mode=self.mode,
+                project=self.project,
+                id=trial.id,
+                name=trial.name,
+                group=trial.group,
+                job_type="trial",
+                tags=sorted({self.study, *trial.tags}),
+                config=dict(trial.config),
+                # Without resume the second fragment of a trial overwrites the first when both are synced.
+                resume="allow",
+                reinit="create_new",
+                settings=self._settings(),
+            )
+            self._open[trial.id] = _Open(run, self.mode, trial.resumed_epochs)
+            run.define_metric("epoch", hidden=True)
+            for metric in ("lr", "train/*", "val/*", "speed/*"):
+                run.define_metric(metric, step_metric="epoch")
+            run.summary.update(_scalars(trial))
+            if trial.resumed_epochs == 0:
+                self._log_dags(run, trial)
+        if gone:
+            raise gone
+
+    def log(self, trial_id: str, row: Mapping[str, Any]) -> None:
+        """Take the row of one epoch. Never waits for the server. Raises TrackingError if the trial is not open.
+
+        A row that an earlier run of the trial has logged is not logged again, but counts towards `val/top1_best`,
+        which is left out as long as epochs before this one are unknown.
+        """
+        if trial_id not in self._open:
+            raise TrackingError(f"trial {trial_id} is not open")
+        state = self._open[trial_id]
+        epoch = int(row["epoch"])
+        if "val_top1" in row:
+            state.top1.setdefault(epoch, float(row["val_top1"]))
+        if epoch <= state.logged:
+            return
+        state.logged = epoch
+        values: dict[str, Any] = {name: row[key] for key, name in COLUMNS.items() if key in row}
+        if all(known in state.top1 for known in range(1, epoch + 1)):
+            values["val/top1_best"] = max(state.top1.values())
+        state.run.log({"epoch": epoch, **values})
+
+    def finish(self, trial_id: str, status: str, summary: Mapping[str, Any]) -> None:
+        """End the run of a trial. Online, the upload goes on behind; `close` waits for it, FINISH_SECONDS at most."""
+        state = self._open.pop(trial_id, None)
+        if state is None:
+            return
+        scalars = {f"trial/{key}": value for key, value in summary.items() if isinstance(value, str | int | float)}
+        state.run.summary.update({**scalars, "trial/status": status})
+        thread = threading.Thread(target=self._end, args=(state.run, status), name=f"end {trial_id}", daemon=True)
+        thread.start()
+        if state.mode == "offline":
+            thread.join(FINISH_SECONDS)
+        else:
+            self._ending[trial_id] = thread
+
+    def close(self) -> None:
+        """End what is open as interrupted, and wait for all uploads, together about FINISH_SECONDS at most.
+
+        Raises TrackingError if a run could not be ended well.
+        """
+        for trial_id in list(self._open):
+            self.finish(trial_id, "interrupted", {})
+        deadline = time.monotonic() + FINISH_SECONDS + 2
+        for thread in self._ending.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        late = sum(thread.is_alive() for thread in self._ending.values())
+        self._ending.clear()
+        errors, self._errors = self._errors, []
+        if late or errors:
+            cause = f": {errors[0]}" if errors else ""
+            raise TrackingError(f"runs not ended well: {late + len(errors)}{cause}; {sync_hint(self.folder)}")
+
+    def _end(self, run: "wandb.Run", status: str) -> None:
+        try:
+            run.finish(exit_code=0 if status in ("finished", "pruned") else 1)
+        except Exception as error:
+            self._errors.append(one_line(error))  # told by close(): nobody waits here
+
+    def _settings(self) -> "wandb.Settings":
+        import wandb
+
+        return wandb.Settings(
+            root_dir=str(self.folder),
+            use_dot_wandb=False,
+            silent=True,
+            console="off",
+            symlink=False,  # a copy that follows links would hold the latest run twice
+            disable_git=True,
+            disable_code=True,
+            save_code=False,
+            init_timeout=INIT_SECONDS,
+            finish_timeout=FINISH_SECONDS,
+            finish_timeout_raises=True,
+            x_disable_stats=True,
+            x_disable_machine_info=True,
+            x_transaction_log_flush_interval=FLUSH_SECONDS,
+        )
+
+    def _check_folder(self) -> None:
+        # wandb itself would go on in the system's temporary folder, where nobody finds the run.
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise TrackingError(f"{self.folder}: cannot be written ({error.strerror})") from None
+
+    def _log_dags(self, run: "wandb.Run", trial: Trial) -> None:
+        import wandb
+
+        from randwire import graphs
+
+        content = json.dumps(trial.dag_json, sort_keys=True).encode()
+        graph = trial.config.get("graph", {})
+        generator = graphs.parse(graph["generator"]) if "generator" in graph else None
+        metadata = {
+            "generator": str(generator) if generator else None,
+            "params": generator.params() if generator else None,
+            "seed": graph.get("seed"),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            picture = Path(folder, "dag.png")
+            picture.write_bytes(trial.dag_png)
+            run.log(
+                {
+                    "epoch": 0,
+                    "dag/image": wandb.Image(str(picture)),
+                    "dag/html": wandb.Html(trial.dag_svg, inject=False),
+                }
+            )
+            content_file = Path(folder, "dag.json")
+            content_file.write_bytes(content)
+            artifact = wandb.Artifact(f"dag-{trial.id}", type="dag", metadata=metadata)
+            entry = artifact.add_file(str(content_file))
+        if self.mode == "offline":
+            # wandb notes where the file is staged; from the folder on, so that a copy of the folder can be uploaded.
+            entry.local_path = os.path.relpath(str(entry.local_path), self.folder)
+        run.log_artifact(artifact)
+
+
+def _scalars(trial: Trial) -> dict[str, float]:
+    """What is known of a trial before it trains: size of the network and measures of its graphs."""
+    found = {name: trial.complexity[name] for name in ("params", "mult_adds") if name in trial.complexity}
+    for stage, graph in trial.dag_json.get("stages", {}).items():
+        measures = {**graph.get("measures", {}), "redraws": graph.get("redraws", 0)}
+        found |= {f"graph/{stage}/{name}": value for name, value in measures.items() if math.isfinite(value)}
+    return found
