@@ -1,0 +1,70 @@
+"""Exact evaluation: top-1, top-5 and loss as counts summed over all ranks."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """uint8 images (B, 3, H, W) to normalised floats on `device`: (x - mean) / std by channel, in 0..255 units."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    device: torch.device
+
+    def __call__(self, images: Tensor) -> Tensor:
+        mean, std = (
+            torch.tensor(v, device=self.device, dtype=torch.float32)[:, None, None] for v in (self.mean, self.std)
+        )
+        moved = images.to(self.device, non_blocking=True)
+        return moved.to(torch.float32).sub_(mean).div_(std)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What an evaluation counts. Top-5 of fewer than five classes counts all of them."""
+
+    images: int
+    top1: int
+    top5: int
+    loss: float  # sum of the cross-entropies, without label smoothing
+
+    def to_row(self) -> dict[str, float]:
+        """Percent of images, and mean loss."""
+        return {
+            "val_loss": self.loss / self.images,
+            "val_top1": 100 * self.top1 / self.images,
+            "val_top5": 100 * self.top5 / self.images,
+        }
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, batches: Batches, normalise: Normalise, precision: str = "fp32") -> Scores:
+    """Scores over the batches of all ranks. `network` must be the bare module: ranks may have unequal batches.
+
+    Raises ValueError if there is no image on any rank.
+    """
+    device = normalise.device
+    was_training = network.training
+    network.eval()
+    counts = torch.zeros(4, dtype=torch.float64, device=device)
+    for images, labels in batches:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            logits = network(normalise(images))
+        logits, labels = logits.float(), labels.to(device, non_blocking=True)
+        hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+        loss = functional.cross_entropy(logits, labels, reduction="sum")
+        counts += torch.stack([hits.new_tensor(len(labels), dtype=torch.float64), hits[:, 0].sum(), hits.sum(), loss])
+    network.train(was_training)
+    if distributed.is_initialized():
+        distributed.all_reduce(counts)
+    seen, top1, top5, loss_sum = counts.tolist()
+    if not seen:
+        raise ValueError("the validation split holds no image")
+    return Scores(round(seen), round(top1), round(top5), loss_sum)

@@ -1,0 +1,119 @@
+"""One epoch of training."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from randwire.config import TrainConfig
+from randwire.training.evaluate import Batches, Normalise
+from randwire.training.optim import learning_rate
+from randwire.training.worker import Worker
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The training loss became infinite or NaN."""
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """`lr` is the learning rate of the epoch's first step; rates and seconds are those of the slowest rank."""
+
+    lr: float
+    train_loss: float
+    steps: int
+    images_per_s: float
+    seconds_loader: float
+    seconds_step: float
+
+
+def seed_epoch(seed: int, epoch: int, rank: int) -> None:
+    """Seed torch's streams (dropout) for one epoch of one rank: a resumed run draws what it would have drawn."""
+    torch.manual_seed((seed * 1_000_003 + epoch) * 1_009 + rank)
+
+
+def train_epoch(
+    network: nn.Module,
+    optimizer: Optimizer,
+    batches: Batches,
+    steps: int,
+    epoch: int,
+    normalise: Normalise,
+    config: TrainConfig,
+    worker: Worker,
+) -> EpochResult:
+    """Train for epoch `epoch` (1-based) of `steps` steps. Nothing in it waits for the device but its end.
+
+    Raises NonFiniteLossError, on all ranks, if the loss of any step was not finite.
+    """
+    seed_epoch(config.seed, epoch, worker.rank)
+    network.train()
+    losses = torch.zeros((), device=worker.device)
+    images_seen = 0
+    start = before = time.perf_counter()
+    loading = 0.0
+    for step, (images, labels) in enumerate(batches):
+        loading += time.perf_counter() - before
+        lr = learning_rate((epoch - 1) * steps + step, steps, config)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        losses += _step(network, optimizer, images, labels, normalise, config)
+        images_seen += len(labels)
+        worker.step(epoch, step + 1, steps)
+        before = time.perf_counter()
+    mean = losses / steps
+    if worker.world_size > 1:
+        distributed.all_reduce(mean)
+        mean /= worker.world_size
+        average_buffers(network, worker.world_size)
+    loss = mean.item()
+    seconds = time.perf_counter() - start
+    if not torch.isfinite(mean):
+        raise NonFiniteLossError(
+            f"training loss is {loss} in epoch {epoch} (train.lr {config.lr:g}, train.precision {config.precision}); "
+            "lower train.lr, or set train.warmup_epochs or train.clip_norm"
+        )
+    return EpochResult(
+        lr=learning_rate((epoch - 1) * steps, steps, config),
+        train_loss=loss,
+        steps=steps,
+        images_per_s=images_seen * worker.world_size / seconds,
+        seconds_loader=loading,
+        seconds_step=seconds - loading,
+    )
+
+
+def _step(
+    network: nn.Module,
+    optimizer: Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    normalise: Normalise,
+    config: TrainConfig,
+) -> Tensor:
+    device = normalise.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        logits = network(normalise(images))
+        loss = functional.cross_entropy(
+            logits.float(), labels.to(device, non_blocking=True), label_smoothing=config.label_smoothing
+        )
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if config.clip_norm:
+        nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+    optimizer.step()
+    return loss.detach()
+
+
+@torch.no_grad()
+def average_buffers(network: nn.Module, world_size: int) -> None:
+    """Average the running statistics of BN over all ranks, in one message, so that every rank evaluates one network."""
+    buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    flat = torch.cat([buffer.flatten() for buffer in buffers])
+    distributed.all_reduce(flat)
+    flat /= world_size
+    for buffer, mean in zip(buffers, torch.split(flat, [buffer.numel() for buffer in buffers]), strict=True):
+        buffer.copy_(mean.view_as(buffer))

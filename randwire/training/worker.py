@@ -1,0 +1,81 @@
+"""Who runs a training: the members that a training loop needs, here for one process and for torchrun.
+
+Ray's worker is in `randwire.study`, so that a training never depends on Ray.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import distributed
+
+from randwire.config import ConfigError
+
+
+class Worker(Protocol):
+    """One of `world_size` processes that train one network together."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+    cpus: int
+    """CPUs that this rank may use."""
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        """Called by every rank after each training step (1-based)."""
+
+    def report(self, row: Mapping[str, Any]) -> bool:
+        """Called by every rank after each epoch with equal rows. True, on all ranks, asks the training to stop."""
+        ...
+
+
+class ProcessWorker:
+    """A plain process: alone, or one rank of `torchrun`."""
+
+    def __init__(
+        self,
+        device: torch.device,
+        rank: int = 0,
+        world_size: int = 1,
+        on_step: Callable[[int, int, int], None] | None = None,
+        on_report: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        self.device, self.rank, self.world_size = device, rank, world_size
+        self.cpus = max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+        self._on_step, self._on_report = on_step, on_report
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        if self._on_step and self.rank == 0:
+            self._on_step(epoch, step, steps)
+
+    def report(self, row: Mapping[str, Any]) -> bool:
+        if self._on_report and self.rank == 0:
+            self._on_report(row)
+        return False
+
+
+def pick_device(choice: Literal["auto", "cpu", "cuda"], local_rank: int = 0) -> torch.device:
+    """The device of a rank. Raises ConfigError if CUDA is asked for and absent."""
+    if choice == "cpu" or (choice == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ConfigError("runtime.device: is cuda, but PyTorch finds no CUDA device; use auto or cpu")
+    device = torch.device("cuda", local_rank)
+    torch.cuda.set_device(device)
+    return device
+
+
+@contextmanager
+def process_group(choice: Literal["auto", "cpu", "cuda"]) -> Iterator[tuple[torch.device, int, int]]:
+    """The device, rank and world size of this process; joins torchrun's group if it was started by torchrun."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield pick_device(choice), 0, 1
+        return
+    device = pick_device(choice, int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield device, distributed.get_rank(), distributed.get_world_size()
+    finally:
+        distributed.destroy_process_group()

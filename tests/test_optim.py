@@ -1,0 +1,101 @@
+"""The learning rate in closed form, and which parameters decay."""
+
+import math
+import random
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from randwire import graphs
+from randwire.config import NetworkConfig, TrainConfig
+from randwire.network import RandWire, random_stages
+from randwire.training.optim import learning_rate, optimizer
+
+
+def _train(**values: object) -> TrainConfig:
+    return TrainConfig.model_validate(values)
+
+
+def _network() -> RandWire:
+    generator = graphs.parse("ws:k=4,p=0.75")
+    stages = {
+        name: generator.sample(nodes, random.Random(name)).dag for name, nodes in random_stages("tiny", 8).items()
+    }
+    return RandWire(NetworkConfig.model_validate({"regime": "tiny", "channels": 4, "head": 8}), stages, 3)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(100, 10), (250, 4), (2, 1)])
+def test_cosine_at_its_start_middle_and_end(epochs: int, steps: int) -> None:
+    config = _train(epochs=epochs, lr=0.1)
+    total = epochs * steps
+    assert learning_rate(0, steps, config) == pytest.approx(0.1, abs=1e-15)
+    assert learning_rate(total // 2, steps, config) == pytest.approx(0.05, abs=1e-15)
+    assert learning_rate(total, steps, config) == pytest.approx(0, abs=1e-15)
+
+
+def test_cosine_at_every_step() -> None:
+    config = _train(epochs=5, lr=0.4)
+    rates = [learning_rate(step, 7, config) for step in range(35)]
+    assert rates == pytest.approx([0.2 * (1 + math.cos(math.pi * step / 35)) for step in range(35)], abs=1e-15)
+    assert all(earlier > later > 0 for earlier, later in pairwise(rates))
+
+
+@pytest.mark.parametrize(("warmup", "steps", "length"), [(2, 5, 10), (0.5, 8, 4), (1, 1, 1)])
+def test_warm_up_is_linear_and_the_cosine_takes_the_rest(warmup: float, steps: int, length: int) -> None:
+    config = _train(epochs=6, lr=0.3, warmup_epochs=warmup)
+    total = 6 * steps
+    rates = [learning_rate(step, steps, config) for step in range(total + 1)]
+    assert rates[:length] == pytest.approx([0.3 * (step + 1) / length for step in range(length)])
+    assert rates[length] == pytest.approx(0.3)
+    rest = total - length
+    expected = [0.15 * (1 + math.cos(math.pi * step / rest)) for step in range(rest + 1)]
+    assert rates[length:] == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize("decay_vectors", [False, True])
+def test_each_parameter_is_in_one_group(decay_vectors: bool) -> None:
+    network = _network()
+    groups = optimizer(network, _train(weight_decay=0.01, decay_vectors=decay_vectors)).param_groups
+    seen = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(seen) == sorted(id(parameter) for parameter in network.parameters())
+    decay = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
+    for name, parameter in network.named_parameters():
+        # Filters and the matrix of the classifier decay; BN, its bias and the aggregation only if asked for.
+        is_vector = name.endswith("bias") or name.endswith("aggregation") or ".bn." in name or parameter.ndim < 2
+        assert is_vector == (parameter.ndim < 2), name
+        assert decay[id(parameter)] == (0.01 if decay_vectors or not is_vector else 0), name
+    assert any(name.endswith("aggregation") for name, _ in network.named_parameters())
+
+
+def test_settings_reach_every_group() -> None:
+    found = optimizer(_network(), _train(lr=0.25, momentum=0.8, nesterov=True, weight_decay=0.5))
+    assert isinstance(found, torch.optim.SGD)
+    for group in found.param_groups:
+        assert (group["lr"], group["momentum"], group["nesterov"], group["dampening"]) == (0.25, 0.8, True, 0)
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    network = nn.Linear(3, 2)
+    network.bias.requires_grad_(False)
+    groups = optimizer(network, _train()).param_groups
+    assert [id(parameter) for group in groups for parameter in group["params"]] == [id(network.weight)]
+
+
+def test_two_steps_are_those_of_sgd_with_momentum() -> None:
+    network = nn.Linear(2, 1)
+    weight, bias = network.weight.detach().clone(), network.bias.detach().clone()
+    found = optimizer(network, _train(lr=0.1, momentum=0.9, weight_decay=0.01))
+    x = torch.tensor([[1.0, -2.0]])
+    speed = torch.zeros_like(weight)
+    bias_speed = torch.zeros_like(bias)
+    for _ in range(2):
+        found.zero_grad()
+        network(x).sum().backward()
+        found.step()
+        speed = 0.9 * speed + x + 0.01 * weight
+        bias_speed = 0.9 * bias_speed + 1
+        weight, bias = weight - 0.1 * speed, bias - 0.1 * bias_speed
+    torch.testing.assert_close(network.weight.detach(), weight)
+    torch.testing.assert_close(network.bias.detach(), bias)
