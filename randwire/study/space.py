@@ -1,0 +1,66 @@
+"""The conditional search space over generators: which generator, and then its own parameters.
+
+Domains come from the generators, so a new file in `randwire/graphs` joins every search and grid by itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from randwire import graphs, registry
+from randwire.graphs import Domain, Generator
+
+GENERATORS = "randwire.graphs"
+
+
+class Suggest(Protocol):
+    """The part of an Optuna trial that a space needs."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[str]) -> Any: ...
+    def suggest_int(self, name: str, low: int, high: int, *, step: int) -> int: ...
+    def suggest_float(self, name: str, low: float, high: float, *, step: float) -> float: ...
+
+
+def names() -> tuple[str, ...]:
+    return registry.names(GENERATORS)
+
+
+def kind(name: str) -> type[Generator]:
+    """The generator class of a name. Raises ValueError for an unknown one."""
+    return registry.load(GENERATORS, name, Generator)  # type: ignore[type-abstract]
+
+
+def suggest(trial: Suggest, generators: Sequence[str]) -> str:
+    """The spec of a suggested generator. Parameters are named `ws.k`, `ws.p`, and lie on the grid of their domain."""
+    name = trial.suggest_categorical("generator", list(generators))
+    return spec(name, {key: _value(trial, f"{name}.{key}", domain) for key, domain in kind(name).domains.items()})
+
+
+def _value(trial: Suggest, name: str, domain: Domain) -> float:
+    if all(float(edge).is_integer() for edge in (domain.low, domain.high, domain.step)):
+        return trial.suggest_int(name, int(domain.low), int(domain.high), step=int(domain.step))
+    return round(trial.suggest_float(name, domain.low, domain.high, step=domain.step), 10)
+
+
+def spec(name: str, values: Mapping[str, float]) -> str:
+    return str(graphs.parse(f"{name}:" + ",".join(f"{key}={value!r}" for key, value in values.items())))
+
+
+def parameters(spec: str) -> dict[str, Any]:
+    """The parameters that `suggest` would have asked for to arrive at a spec."""
+    generator = graphs.parse(spec)
+    name = generator.name()
+    return {"generator": name, **{f"{name}.{key}": value for key, value in generator.params().items()}}
+
+
+def paper(generators: Sequence[str]) -> list[str]:
+    """The settings of the paper's Figure 4, each generator's best first: 29 for ER, BA and WS."""
+    return [
+        spec(name, dict(zip(kind(name).domains, values, strict=True)))
+        for name in generators
+        for values in kind(name).paper
+    ]
+
+
+def best(generators: Sequence[str]) -> list[str]:
+    """The paper's best setting of each generator: where a search begins."""
+    return [spec(name, dict(zip(kind(name).domains, kind(name).paper[0], strict=True))) for name in generators]
