@@ -1,6 +1,7 @@
 """The commands of the README, run as a user runs them."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,14 @@ def popen(arguments: Sequence[str], environment: Mapping[str, str] | None = None
 def run(*arguments: str, environment: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
     """The finished command; its output is in the message of a failing assertion on the return code."""
     process = popen(arguments, environment)
-    stdout, stderr = process.communicate()
+    try:
+        stdout, stderr = process.communicate()
+    except BaseException:  # a test that ran out of time leaves nothing running
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
     print(stdout, stderr)
     return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
