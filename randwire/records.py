@@ -100,7 +100,10 @@ class Record:
             os.fsync(file.fileno())
 
     def metrics(self) -> list[Row]:
-        """The rows of metrics.jsonl, one an epoch, ascending; a torn last line is left out, a repeat replaces."""
+        """The rows of metrics.jsonl, one an epoch, ascending; a torn last line is left out, a repeat replaces.
+
+        Raises RecordError for a whole line that is no row.
+        """
         rows: dict[int, Row] = {}
         try:
             lines = (self.folder / "metrics.jsonl").read_text(errors="replace").splitlines()
@@ -111,8 +114,9 @@ class Record:
                 row = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(row, dict) and isinstance(row.get("epoch"), int):
-                rows[row["epoch"]] = row
+            if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
+                raise RecordError(f"{self.folder / 'metrics.jsonl'}: damaged: a line is not the row of an epoch")
+            rows[row["epoch"]] = row
         return [rows[epoch] for epoch in sorted(rows)]
 
     def keep_metrics(self, epochs: int) -> None:

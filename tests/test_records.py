@@ -260,3 +260,10 @@ def test_find_lists_the_records_of_a_study_by_name(tmp_path: Path) -> None:
     assert [record.folder.name for record in find(tmp_path)] == ["a", "b"]
     assert list(find(tmp_path / "none")) == []
     assert list(find(tmp_path / "file")) == []
+
+
+@pytest.mark.parametrize("line", ['{"lr": 1}', "12", "[]"])
+def test_a_line_that_is_no_row_is_told(tmp_path: Path, line: str) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n' + line + "\n")
+    with pytest.raises(RecordError, match=r"metrics\.jsonl: damaged"):
+        Record(tmp_path).metrics()
