@@ -119,7 +119,9 @@ class Pruner:
     def should_stop(self, digest: str, epoch: int, top1: float) -> bool:
         """Whether the trial should stop after this epoch. Asked again, it answers the same."""
         if (digest, epoch) not in self.seen:
-            trial = self.trials.setdefault(digest, self.study.ask())
+            if digest not in self.trials:
+                self.trials[digest] = self.study.ask()
+            trial = self.trials[digest]
             trial.report(top1, epoch)
             self.seen[digest, epoch] = trial.should_prune()
         return self.seen[digest, epoch]

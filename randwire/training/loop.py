@@ -20,7 +20,7 @@ class NonFiniteLossError(ArithmeticError):
 
 @dataclass(frozen=True)
 class EpochResult:
-    """`lr` is the learning rate of the epoch's first step; rates and seconds are those of the slowest rank."""
+    """`lr` is the learning rate of the epoch's first step; rates and seconds are as this rank sees them."""
 
     lr: float
     train_loss: float
