@@ -16,11 +16,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from randwire import graphs, registry
+from randwire.errors import UserError
 
 PRESETS = Path(__file__).parent / "presets"
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A mistake of the user, told in one line: the key, the rule, the value and the fix."""
 
 

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
+from randwire.errors import UserError
+
 Row = dict[str, Any]
 
 
-class RecordError(ValueError):
+class RecordError(UserError):
     """A record that cannot be used, told in one line."""
 
 

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from randwire.errors import UserError
+
 Notice = Callable[[str], None]
 
 
-class TrackingError(ValueError):
+class TrackingError(UserError):
     """Tracking that cannot be had as asked for, told in one line."""
 
 

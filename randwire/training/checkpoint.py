@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 
+from randwire.errors import UserError
 from randwire.records import atomic
 
 NEWEST, NEXT, PREVIOUS = "newest.pt", ".next", "previous.pt"
 KEYS = {"network", "optimizer", "epoch", "config", "graphs"}
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint that cannot be used, told in one line."""
 
 

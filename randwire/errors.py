@@ -1,0 +1,5 @@
+"""What every mistake that a user can mend has in common."""
+
+
+class UserError(ValueError):
+    """A mistake of the user, told in one line: what, where, and how to fix it. Commands print it and exit with 2."""
