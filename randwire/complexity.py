@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from randwire import ops
-from randwire.config import NetworkConfig
+from randwire.config import CHANNELS, NetworkConfig
 from randwire.dag import DAG
 from randwire.network import REGIMES, Classifier
 
@@ -67,6 +67,30 @@ def complexity(config: NetworkConfig, dags: Mapping[str, DAG], classes: int, res
     params, mult_adds = measure(head, (c_in, size, size))
     found.append(StageComplexity("classifier", params, mult_adds, (classes, 1, 1)))
     return Complexity(tuple(found))
+
+
+def channels_for(
+    mult_adds: float, config: NetworkConfig, dags: Mapping[str, DAG], classes: int, resolution: int
+) -> int:
+    """The base channels C whose multiply-adds are nearest to `mult_adds`, all else as in `config`; the smaller of two.
+
+    Raises ValueError if no C of the configuration's range comes as near as its neighbours are apart.
+    """
+
+    def counted(channels: int) -> int:
+        wide = config.model_copy(update={"channels": channels})
+        return complexity(wide, dags, classes, resolution).mult_adds
+
+    low, high = CHANNELS
+    if not counted(low) <= mult_adds <= counted(high):
+        raise ValueError(
+            f"no number of channels from {low} to {high} gives {mult_adds:g} multiply-adds: they give "
+            f"{counted(low):,} to {counted(high):,}"
+        )
+    while high - low > 1:  # multiply-adds grow with the channels
+        middle = (low + high) // 2
+        low, high = (middle, high) if counted(middle) <= mult_adds else (low, middle)
+    return min((low, high), key=lambda channels: abs(counted(channels) - mult_adds))
 
 
 @lru_cache(maxsize=4096)

@@ -1,9 +1,11 @@
 """The one description of a run: presets, command line and search are dotted keys laid over its defaults.
 
 What decides the numbers of a run (`graph`, `network`, `data`, `train`) is its identity: its digest names the trial and
-its folder. Where and how it runs (`runtime`, `data.path`) is not part of the digest.
+its folder. Where and how it runs (`runtime`, places of files) is not part of the digest; of files that decide numbers,
+the SHA-256 is.
 
-Certainty codes (A read off the paper, B several sources agree, R recalled, - unknown) say how well a default is known.
+Certainty codes (A read off the paper, B several sources agree, C one source, R recalled, - unknown) say how well a
+default is known.
 """
 
 import hashlib
@@ -17,8 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from randwire import graphs, registry
 from randwire.errors import UserError
+from randwire.records import checkpoint_file
 
 PRESETS = Path(__file__).parent / "presets"
+Device = Literal["auto", "cpu", "cuda"]
+CHANNELS = 2, 4096
+"""Least and most base channels."""
 
 
 class ConfigError(UserError):
@@ -31,6 +37,11 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
 
+def _no_orphan(sha256: str | None, key: str) -> None:
+    if sha256 is not None:
+        raise ValueError(f"{key}_sha256 stands without {key}; it is filled in, leave it out")
+
+
 class GraphConfig(Section):
     """The random graphs of the stages (paper, sections 3.2 and 3.3)."""
 
@@ -40,6 +51,12 @@ class GraphConfig(Section):
     stages: Literal["shared", "independent"] = Field(
         "shared", description="one graph for all stages of equal size, as the paper's Figure 1 shows, or one for each"
     )
+    path: Path | None = Field(
+        None, description="saved graphs instead: a record, a folder with conv3.txt, ..., or one .txt for all stages"
+    )
+    path_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="of the graphs at graph.path; filled in when they are read"
+    )
 
     @field_validator("generator")
     @classmethod
@@ -48,7 +65,9 @@ class GraphConfig(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        graphs.parse(self.generator).check(self.nodes)
+        if self.path is None:
+            _no_orphan(self.path_sha256, "path")
+            graphs.parse(self.generator).check(self.nodes)
         return self
 
 
@@ -56,12 +75,21 @@ class NetworkConfig(Section):
     """The network around the graphs (paper, Table 1 and section 3.1)."""
 
     regime: Literal["small", "regular", "tiny"] = Field("small", description="Table 1; tiny: small, stem at stride 1")
-    channels: int = Field(78, ge=2, le=4096, description="C: 78 small, 109 and 154 regular (B)")
+    channels: int = Field(78, ge=CHANNELS[0], le=CHANNELS[1], description="C: 78 small, 109 and 154 regular (B)")
     op: str = Field("sepconv", description="node operation, a file of randwire/ops")
     head: int = Field(1280, ge=1, description="channels of the 1x1 convolution of the classifier (A)")
     head_relu: bool = Field(True, description="ReLU between the last BN and the pooling of the classifier (-)")
     dropout: float = Field(
         0.0, ge=0, lt=1, description="before the fully connected layer; 0.2 in the regular regime (B)"
+    )
+    drop_edge: float = Field(
+        0.0, ge=0, le=1, description="probability to do a step without one edge; 0.1 in the regular regime (C)"
+    )
+    drop_edge_scope: Literal["stage", "network"] = Field(
+        "stage", description="one draw for each random stage, or one for the whole network (-)"
+    )
+    drop_edge_ranks: Literal["shared", "independent"] = Field(
+        "shared", description="the same edge on all ranks of a step, or one for each (-)"
     )
     aggregation_init: float = Field(0.0, description="initial aggregation parameter; its sigmoid is the weight (-)")
 
@@ -80,12 +108,22 @@ class DataConfig(Section):
     source: str = Field("imagenet", description="data source, a file of randwire/data/sources")
     path: Path | None = Field(None, description="folder with train.beton, val.beton, dataset.json; empty: the cache")
     resolution: int = Field(224, ge=8, le=1024, description="pixels of the square input")
+    eval_resolution: int | None = Field(
+        None, ge=8, le=1024, description="pixels in evaluation; 320 in Table 4 (A); empty: data.resolution"
+    )
     crop_area: tuple[float, float] = Field((0.08, 1.0), description="least and most share of the image's area (C/R)")
     crop_aspect: tuple[float, float] = Field((3 / 4, 4 / 3), description="least and most width / height (C/R)")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip (C/R)")
     eval_crop: float = Field(
         0.875, gt=0, le=1, description="share of the image's side in the centre crop: 224/256 (C/R)"
     )
+    rotate: float = Field(0.0, ge=0, le=180, description="most degrees of a random rotation, either way")
+    translate: float = Field(0.0, ge=0, lt=1, description="most shift by a random translation, as a share of the side")
+    scale: tuple[float, float] = Field((1.0, 1.0), description="least and most factor of a random scaling")
+    shear: float = Field(0.0, ge=0, lt=90, description="most degrees of a random horizontal shear, either way")
+    brightness: float = Field(0.0, ge=0, le=1, description="most change of a random brightness factor from 1")
+    contrast: float = Field(0.0, ge=0, le=1, description="most change of a random contrast factor from 1")
+    saturation: float = Field(0.0, ge=0, le=1, description="most change of a random saturation factor from 1")
 
     @field_validator("source")
     @classmethod
@@ -95,7 +133,7 @@ class DataConfig(Section):
             raise ValueError(f"unknown data source {value!r}; known: {', '.join(known)}")
         return value
 
-    @field_validator("crop_area", "crop_aspect")
+    @field_validator("crop_area", "crop_aspect", "scale")
     @classmethod
     def _range(cls, value: tuple[float, float]) -> tuple[float, float]:
         if not 0 < value[0] <= value[1]:
@@ -108,6 +146,11 @@ class DataConfig(Section):
             raise ValueError(f"crop_area must not exceed 1, is {self.crop_area[1]:g}")
         return self
 
+    @property
+    def evaluation(self) -> "DataConfig":
+        """The same data as evaluation sees it: `resolution` is that of evaluation."""
+        return self.model_copy(update={"resolution": self.eval_resolution or self.resolution, "eval_resolution": None})
+
 
 class TrainConfig(Section):
     """The optimisation (paper, section 4)."""
@@ -115,22 +158,51 @@ class TrainConfig(Section):
     epochs: int = Field(100, ge=1, description="250 for Table 2 (B), 100 for Figure 4 (R) and the regular regime (A)")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of weights, data order, augmentation and dropout")
     batch_size: int = Field(256, ge=1, description="images in a step over all ranks (R)")
-    lr: float = Field(0.1, gt=0, description="learning rate at the start of the cosine (B)")
+    optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="(B)")
+    lr: float = Field(0.1, gt=0, description="learning rate at the start of the schedule, after warm-up (B)")
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD (B)")
-    nesterov: bool = Field(False, description="Nesterov momentum (-)")
+    nesterov: bool = Field(False, description="Nesterov momentum of SGD (-)")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="decay rates of the moments of Adam and AdamW")
+    eps: float = Field(1e-8, gt=0, description="added to the denominator of Adam and AdamW")
     weight_decay: float = Field(5e-5, ge=0, description="5e-5 small (B); regular 1e-5 (R)")
     decay_vectors: bool = Field(False, description="decay BN, biases and aggregation parameters (ndim < 2) too (-)")
-    warmup_epochs: float = Field(0.0, ge=0, description="epochs of linear warm-up before the cosine (-)")
+    schedule: Literal["cosine", "step", "exponential"] = Field("cosine", description="half a cosine to 0 (B)")
+    milestones: tuple[float, ...] = Field(
+        (0.5, 0.75), description="of the step schedule: shares of the epochs after warm-up where lr drops"
+    )
+    milestone_factor: float = Field(0.1, gt=0, le=1, description="of the step schedule: factor of lr at a milestone")
+    epoch_factor: float = Field(0.97, gt=0, le=1, description="of the exponential schedule: factor of lr an epoch")
+    warmup_epochs: float = Field(0.0, ge=0, description="epochs of linear warm-up before the schedule (-)")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="(B)")
     clip_norm: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: off")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast of the forward pass")
+    pretrained: Path | None = Field(None, description="initial weights: a record or a checkpoint file")
+    pretrained_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="of the file at train.pretrained; filled in when it is read"
+    )
+
+    @field_validator("betas")
+    @classmethod
+    def _rates(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in value):
+            raise ValueError("must be two numbers with 0 <= number < 1")
+        return value
+
+    @field_validator("milestones")
+    @classmethod
+    def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if list(value) != sorted(set(value)) or not all(0 < share < 1 for share in value):
+            raise ValueError("must be ascending numbers between 0 and 1")
+        return value
 
     @model_validator(mode="after")
     def _together(self) -> Self:
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be below epochs ({self.epochs})")
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs a momentum above 0")
+        if self.nesterov and (self.momentum == 0 or self.optimizer != "sgd"):
+            raise ValueError("nesterov needs optimizer sgd with a momentum above 0")
+        if self.pretrained is None:
+            _no_orphan(self.pretrained_sha256, "pretrained")
         return self
 
 
@@ -139,7 +211,7 @@ class RuntimeConfig(Section):
 
     output: Path = Field(Path("runs"), description="folder of all records")
     study: str = Field("local", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder below output, W&B group")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one")
+    device: Device = Field("auto", description="auto: cuda where there is one")
     loader_workers: int = Field(0, ge=0, description="threads of the loader in each rank; 0: from the CPUs it may use")
     wandb: Literal["auto", "online", "offline", "disabled"] = Field(
         "auto", description="auto: online if a key is found and the server answers, else offline"
@@ -161,14 +233,39 @@ class RunConfig(Section):
         return graphs.parse(self.graph.generator)
 
     @property
+    def family(self) -> str:
+        """The name of the generator, or `saved` for saved graphs."""
+        return self.generator.name() if self.graph.path is None else "saved"
+
+    @property
+    def label(self) -> str:
+        """What the graphs are: the paper's notation of the generator, or what names saved graphs."""
+        if self.graph.path is None:
+            return self.generator.label
+        return f"saved {(self.graph.path_sha256 or '')[:8]}"
+
+    @property
+    def title(self) -> str:
+        """The label, with the seed of random graphs."""
+        return self.label if self.graph.path else f"{self.label}, graph seed {self.graph.seed}"
+
+    def identity(self) -> dict[str, dict[str, Any]]:
+        """What decides the numbers of the run, by section and key. Saved graphs have neither generator nor seed."""
+        found = self.model_dump(
+            mode="json", exclude={"runtime": True, "graph": {"path"}, "data": {"path"}, "train": {"pretrained"}}
+        )
+        if self.graph.path_sha256 is not None:
+            found["graph"] = {"path_sha256": self.graph.path_sha256}
+        return found
+
+    @property
     def digest(self) -> str:
-        """12 hexadecimal digits that name the run: SHA-256 of what decides its numbers."""
-        identity = self.model_dump(mode="json", exclude={"runtime": True, "data": {"path"}})
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+        """12 hexadecimal digits that name the run: SHA-256 of its identity."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()[:12]
 
     def override(self, values: Mapping[str, object]) -> "RunConfig":
         """The configuration with dotted keys replaced, such as `{"train.epochs": 5}`, validated as a whole."""
-        return _build(self.model_dump(mode="json"), values)
+        return build(self.model_dump(mode="json"), values)
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
@@ -180,8 +277,10 @@ def load(name: str, values: Mapping[str, object] | None = None) -> RunConfig:
     Raises ConfigError, in one line, for anything unknown or impossible.
     """
     path = Path(name)
-    if (path / "config.yaml").is_file():
-        path = path / "config.yaml"
+    values = dict(values or {})
+    record = path if (path / "config.yaml").is_file() else None
+    if record:
+        path = record / "config.yaml"
     if path.suffix not in (".yaml", ".yml"):
         path = PRESETS / f"{name}.yaml"
         if not path.is_file():
@@ -199,7 +298,10 @@ def load(name: str, values: Mapping[str, object] | None = None) -> RunConfig:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold sections such as `train:`, not {type(content).__name__}")
-    return _build(content or {}, values or {})
+    config = build(content or {}, values)
+    if record and config.graph.path and "graph.path" not in values:  # a record has copies, which are checked
+        config = config.model_copy(update={"graph": config.graph.model_copy(update={"path": record.absolute()})})
+    return config
 
 
 class _UniqueLoader(yaml.SafeLoader):
@@ -221,7 +323,9 @@ def keys() -> dict[str, str]:
     return found
 
 
-def _build(content: Mapping[str, Any], values: Mapping[str, object]) -> RunConfig:
+def build(content: Mapping[str, Any], values: Mapping[str, object] | None = None) -> RunConfig:
+    """The configuration of sections, with dotted keys laid over them. Raises ConfigError for anything wrong in it."""
+    values = values or {}
     merged: dict[str, Any] = {
         key: dict(section) if isinstance(section, Mapping) else section for key, section in content.items()
     }
@@ -232,8 +336,10 @@ def _build(content: Mapping[str, Any], values: Mapping[str, object]) -> RunConfi
         section, _, name = key.partition(".")
         if isinstance(merged.get(section) or {}, Mapping):  # what it is otherwise, validation tells
             merged[section] = {**(merged.get(section) or {}), name: value}
+            if key in ("graph.path", "train.pretrained") and f"{key}_sha256" not in values:
+                merged[section].pop(f"{name}_sha256", None)
     try:
-        return RunConfig.model_validate(merged)
+        return _with_sums(RunConfig.model_validate(merged))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][:2])
@@ -242,6 +348,30 @@ def _build(content: Mapping[str, Any], values: Mapping[str, object]) -> RunConfi
         message = first["msg"].removeprefix("Value error, ")
         shown = "" if isinstance(first["input"], BaseModel | dict) else f", is {first['input']!r}"
         raise ConfigError(f"{key}: {message[0].lower()}{message[1:]}{shown}") from None
+
+
+def _with_sums(config: RunConfig) -> RunConfig:
+    """The configuration with the SHA-256 of the files it names, where they are not known yet, and absolute paths."""
+    if config.graph.path is not None and config.graph.path_sha256 is None:
+        path = config.graph.path.absolute()
+        try:
+            known = graphs.saved_sha256(graphs.read_saved(path))
+        except ValueError as error:
+            raise ConfigError(f"graph.path: {error}") from None
+        config = config.model_copy(
+            update={"graph": config.graph.model_copy(update={"path": path, "path_sha256": known})}
+        )
+    if config.train.pretrained is not None and config.train.pretrained_sha256 is None:
+        path = config.train.pretrained.absolute()
+        try:
+            with open(checkpoint_file(path), "rb") as file:
+                known = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ConfigError(f"train.pretrained: {error.filename}: cannot be read: {error.strerror}") from None
+        config = config.model_copy(
+            update={"train": config.train.model_copy(update={"pretrained": path, "pretrained_sha256": known})}
+        )
+    return config
 
 
 def _suggest(key: str, known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from randwire import ops
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
+from randwire.drop_edge import DropEdge, Edge
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,16 @@ class Node(nn.Module):
         self.op = ops.build(op, c_in, c_out, stride)
         self.bn = nn.BatchNorm2d(c_out)
 
-    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Tensors of equal shape (B, c_in, H, W) to (B, c_out, H / stride, W / stride)."""
+    def forward(self, inputs: Sequence[Tensor], dropped: int | None = None) -> Tensor:
+        """Tensors of equal shape (B, c_in, H, W) to (B, c_out, H / stride, W / stride), without the input `dropped`."""
         if self.aggregation is None:
             x = functional.relu(inputs[0])
         else:
             # A chain of multiply-adds needs no stacked copy of the inputs. Weights take the inputs' type.
-            weights = torch.sigmoid(self.aggregation).to(inputs[0].dtype).unbind()
+            weights = list(torch.sigmoid(self.aggregation).to(inputs[0].dtype).unbind())
+            if dropped is not None:
+                # Zero instead of absent: every parameter keeps a gradient, as distributed training demands.
+                weights[dropped] = weights[dropped] * 0
             total = inputs[0] * weights[0]
             for value, weight in zip(inputs[1:], weights[1:], strict=True):
                 total = torch.addcmul(total, value, weight)
@@ -101,14 +105,15 @@ class Stage(nn.Module):
             for node in range(dag.nodes)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, c_in, H, W) to (B, c_out, H / stride, W / stride)."""
+    def forward(self, x: Tensor, dropped: Edge | None = None) -> Tensor:
+        """(B, c_in, H, W) to (B, c_out, H / stride, W / stride), without the edge `dropped`."""
         uses = [len(successors) for successors in self.dag.successors]
         alive: dict[int, Tensor] = {}
         total: Tensor | None = None
         for index, node in enumerate(self.nodes):
             predecessors = self.dag.predecessors[index]
-            out = node([alive[i] for i in predecessors] or [x])
+            without = predecessors.index(dropped[0]) if dropped and dropped[1] == index else None
+            out = node([alive[i] for i in predecessors] or [x], without)
             for i in predecessors:
                 uses[i] -= 1
                 if not uses[i]:
@@ -167,12 +172,14 @@ class RandWire(nn.Module):
             self.stages[plan.name] = stage
             c_in = c_out
         self.stages["classifier"] = Classifier(c_in, config, classes)
+        self.drop_edge = DropEdge(config, {name: dags[name] for name in expected})
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to logits (B, classes)."""
-        for stage in self.stages.values():
-            x = stage(x)
+        dropped = self.drop_edge()
+        for name, stage in self.stages.items():
+            x = stage(x, dropped[name]) if name in dropped else stage(x)
         return x
 
 

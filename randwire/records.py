@@ -6,6 +6,8 @@ graphs/conv3.txt    0/1 adjacency matrix of a stage, one row a line
 dag.svg  dag.json   picture, and nodes, edges and measures of every stage
 complexity.json     parameters and multiply-adds by stage
 metrics.jsonl       one line an epoch
+pretrained.json     what was loaded of train.pretrained, and what not
+evaluations.jsonl   one line for each later evaluation
 checkpoint/         newest state of the training
 summary.json        written last: its existence means that the trial has ended
 """
@@ -22,6 +24,8 @@ from uuid import uuid4
 from randwire.errors import UserError
 
 Row = dict[str, Any]
+NEWEST = "newest.pt"
+"""The newest checkpoint in a record's folder `checkpoint`."""
 
 
 class RecordError(UserError):
@@ -96,7 +100,11 @@ class Record:
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add one line to metrics.jsonl; it is on disk when this returns."""
-        with open(self.folder / "metrics.jsonl", "a") as file:
+        self.append("metrics.jsonl", row)
+
+    def append(self, name: str, row: Mapping[str, Any]) -> None:
+        """Add one line of JSON to a file; it is on disk when this returns."""
+        with open(self.folder / name, "a") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -134,6 +142,11 @@ class Record:
     def graphs(self) -> dict[str, str]:
         """The adjacency text of each random stage."""
         return {path.stem: path.read_text() for path in sorted((self.folder / "graphs").glob("*.txt"))}
+
+
+def checkpoint_file(path: Path) -> Path:
+    """The newest checkpoint of a record's folder; a file is taken as a checkpoint itself."""
+    return Record(path).checkpoint / NEWEST if path.is_dir() else path
 
 
 def find(folder: Path) -> Sequence[Record]:

@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -17,29 +17,37 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from randwire import data, drawing
-from randwire.complexity import Complexity, complexity
+from randwire import config as configuration
+from randwire import data, drawing, graphs
+from randwire.complexity import Complexity, channels_for, complexity
 from randwire.config import ConfigError, RunConfig
+from randwire.dag import DAG
 from randwire.graphs import Sample
 from randwire.network import RandWire, random_stages
 from randwire.records import Record, Row
-from randwire.tracking import NullTracker, Tracker, Trial
+from randwire.tracking import Tracker, Trial, open_tracker
 from randwire.training import checkpoint
+from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise, evaluate
 from randwire.training.loop import NonFiniteLossError, train_epoch
 from randwire.training.optim import optimizer as make_optimizer
-from randwire.training.worker import Worker
+from randwire.training.pretrained import load_pretrained
+from randwire.training.worker import ProcessWorker, Worker, pick_device
 
 PACKAGES = ("torch", "ray", "optuna", "wandb", "networkx", "ffcv", "numba", "numpy", "scikit-learn")
 
 
 def sample_graphs(config: RunConfig) -> dict[str, Sample]:
-    """The sampled DAG of every random stage, by stage; equal on every machine for equal `graph` and `network.regime`.
+    """The DAG of every random stage, by stage; equal on every machine for equal `graph` and `network.regime`.
 
-    With `graph.stages: shared`, stages of equal size get one DAG. Raises ConfigError if a stage admits no graph.
+    With `graph.stages: shared`, stages of equal size get one DAG; with `graph.path`, the saved ones are read. Raises
+    ConfigError if a stage admits no graph, or if the saved ones have changed or belong to other stages.
     """
+    stages = random_stages(config.network.regime, config.graph.nodes)
+    if config.graph.path is not None:
+        return {stage: Sample(dag, 0) for stage, dag in _saved_graphs(config, stages).items()}
     samples = {}
-    for stage, nodes in random_stages(config.network.regime, config.graph.nodes).items():
+    for stage, nodes in stages.items():
         key = stage if config.graph.stages == "independent" else nodes
         try:
             samples[stage] = config.generator.sample(nodes, random.Random(f"{config.graph.seed}/{key}"))
@@ -48,10 +56,47 @@ def sample_graphs(config: RunConfig) -> dict[str, Sample]:
     return samples
 
 
+def _saved_graphs(config: RunConfig, stages: Collection[str]) -> dict[str, DAG]:
+    path = config.graph.path
+    assert path is not None
+    try:
+        found = graphs.read_saved(path)
+    except ValueError as error:
+        raise ConfigError(f"graph.path: {error}") from None
+    if graphs.saved_sha256(found) != config.graph.path_sha256:
+        raise ConfigError(f"graph.path: {path} has changed since graph.path_sha256 was taken; name it again")
+    if set(found) == {graphs.ALL_STAGES}:
+        return dict.fromkeys(stages, found[graphs.ALL_STAGES])
+    if set(found) != set(stages):
+        raise ConfigError(
+            f"graph.path: {path} has graphs for {', '.join(found)}; the {config.network.regime} regime needs "
+            f"{', '.join(stages)}"
+        )
+    return found
+
+
 def count(config: RunConfig, samples: Mapping[str, Sample]) -> Complexity:
-    """Parameters and multiply-adds of the run's network."""
-    dags = {stage: sample.dag for stage, sample in samples.items()}
-    return complexity(config.network, dags, data.class_count(config.data), config.data.resolution)
+    """Parameters and multiply-adds of the run's network, as it is evaluated."""
+    classes, resolution = data.class_count(config.data), config.data.evaluation.resolution
+    return complexity(config.network, _dags(samples), classes, resolution)
+
+
+def match_mult_adds(config: RunConfig, mult_adds: float) -> RunConfig:
+    """The configuration with the `network.channels` whose multiply-adds, on its graphs, are nearest to `mult_adds`.
+
+    So node operations compare at equal cost. Raises ConfigError if even the narrowest or the widest network is further
+    from it than a step of the channels.
+    """
+    classes, resolution = data.class_count(config.data), config.data.evaluation.resolution
+    try:
+        channels = channels_for(mult_adds, config.network, _dags(sample_graphs(config)), classes, resolution)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return config.override({"network.channels": channels})
+
+
+def _dags(samples: Mapping[str, Sample]) -> dict[str, DAG]:
+    return {stage: sample.dag for stage, sample in samples.items()}
 
 
 def dag_json(samples: Mapping[str, Sample]) -> dict[str, Any]:
@@ -77,20 +122,43 @@ def record_of(config: RunConfig) -> Record:
 def describe(config: RunConfig, resumed_epochs: int = 0) -> Trial:
     """What a tracker is told of a run."""
     samples = sample_graphs(config)
-    dags = {stage: sample.dag for stage, sample in samples.items()}
-    label = config.generator.label
-    title = f"{label}, graph seed {config.graph.seed}"
+    dags = _dags(samples)
     return Trial(
         id=config.digest,
         config=config.model_dump(mode="json", exclude={"runtime"}),
-        group=label,
-        tags=(config.generator.name(), config.network.regime, config.data.source),
+        group=config.label,
+        tags=(config.family, config.network.regime, config.data.source),
         dag_json=dag_json(samples),
-        dag_png=drawing.png(dags, title),
-        dag_svg=drawing.svg(dags, title),
+        dag_png=drawing.png(dags, config.title),
+        dag_svg=drawing.svg(dags, config.title),
         complexity=count(config, samples).to_dict(),
         resumed_epochs=resumed_epochs,
     )
+
+
+def train(name: str, values: Mapping[str, object] | None = None) -> Path:
+    """Train one network in this process, as `python train.py NAME --key VALUE` does; returns the folder of its record.
+
+    A training that has ended is not run again. Raises the errors of `run`, and RuntimeError, with the cause, if the
+    training failed.
+    """
+    config = configuration.load(name, values)
+    summary = run_tracked(config, ProcessWorker(pick_device(config.runtime.device)))
+    if summary["status"] == "failed":
+        raise RuntimeError(summary["cause"])
+    return record_of(config).folder
+
+
+def run_tracked(config: RunConfig, worker: Worker, command: str = "") -> Row:
+    """`run`, with the tracker that the configuration asks for on the first rank."""
+    if worker.rank:
+        return run(config, worker, None, command)
+    runtime = config.runtime
+    tracker = open_tracker(runtime.wandb, runtime.project, runtime.study, runtime.output / runtime.study / "wandb")
+    try:
+        return run(config, worker, tracker, command)
+    finally:
+        tracker.close()
 
 
 def run(config: RunConfig, worker: Worker, tracker: Tracker | None = None, command: str = "") -> Row:
@@ -108,28 +176,36 @@ def run(config: RunConfig, worker: Worker, tracker: Tracker | None = None, comma
             distributed.barrier()  # no rank may look for the summary after rank 0 has written it
         if ended is not None:
             return ended
-        return _train(config, worker, record, tracker or NullTracker(), command)
+        return _train(config, worker, record, tracker, command)
 
 
-def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker, command: str) -> Row:
+def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker | None, command: str) -> Row:
     started = time.monotonic()
     lead = worker.rank == 0
     samples = sample_graphs(config)
-    graphs = {stage: sample.dag.to_text() for stage, sample in samples.items()}
+    adjacency = {stage: dag.to_text() for stage, dag in _dags(samples).items()}
     threads = config.runtime.loader_workers or worker.cpus
     dataset = data.prepare(config.data, workers=threads)
 
     state = checkpoint.newest(record.checkpoint)
     done = 0 if state is None else int(state["epoch"])
+    torch.manual_seed(config.train.seed)
+    network = RandWire(config.network, _dags(samples), len(dataset.classes))
+    loaded = None
+    if state is None and config.train.pretrained is not None and config.train.pretrained_sha256 is not None:
+        loaded = load_pretrained(
+            network, config.train.pretrained, config.train.pretrained_sha256, adjacency, dataset.classes
+        )
     if lead:
         _write_description(config, samples, record, worker, command)
         record.keep_metrics(done)
+        if loaded is not None:
+            record.write_json("pretrained.json", loaded.to_dict())
+            print(f"train.pretrained: {loaded}", file=sys.stderr)
+    if tracker is not None:
         tracker.start(describe(config, done))
         for row in record.metrics():
             tracker.log(config.digest, row)  # not logged again, but known: the best top-1 so far is among them
-
-    torch.manual_seed(config.train.seed)
-    network = RandWire(config.network, {s: sample.dag for s, sample in samples.items()}, len(dataset.classes))
     network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(network, config.train)
     if state is not None:
@@ -140,22 +216,35 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker, 
         # Running statistics are averaged once an epoch instead of sent with every step.
         wrapped = DistributedDataParallel(network, broadcast_buffers=False, gradient_as_bucket_view=True)
 
-    normalise = Normalise(dataset.mean, dataset.std, worker.device)
+    augment = Augment(config.data, config.train.seed, worker.rank, worker.world_size)
+    normalise = Normalise(dataset.mean, dataset.std).to(worker.device)
     place = {"rank": worker.rank, "world_size": worker.world_size, "workers": threads, "seed": config.train.seed}
     per_rank = config.train.batch_size // worker.world_size
     train = data.Loader(dataset, "train", config.data, batch_size=per_rank, **place)
-    val = data.Loader(dataset, "val", config.data, batch_size=per_rank, **place)
+    val = data.Loader(dataset, "val", config.data.evaluation, batch_size=per_rank, **place)
+    means = {"classes": list(dataset.classes), "mean": list(dataset.mean), "std": list(dataset.std)}
     status, cause = "finished", None
     try:
         for epoch in range(done + 1, config.train.epochs + 1):
             result = train_epoch(
-                wrapped, optimizer, train.epoch(epoch - 1), len(train), epoch, normalise, config.train, worker
+                wrapped, optimizer, train.epoch(epoch - 1), len(train), epoch, augment, normalise, config.train, worker
             )
             scores = evaluate(network, val.epoch(0), normalise, config.train.precision)
             row = {"epoch": epoch, **vars(result), **scores.to_row()}
             if lead:
                 record.append_metrics(row)
-                checkpoint.save(record.checkpoint, _state(config, graphs, network, optimizer, epoch))
+                checkpoint.save(
+                    record.checkpoint,
+                    {
+                        "network": network.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "epoch": epoch,
+                        "config": config.model_dump(mode="json"),
+                        "graphs": adjacency,
+                        "data": means,
+                    },
+                )
+            if tracker is not None:
                 tracker.log(config.digest, row)
             if worker.report(row) and epoch < config.train.epochs:
                 status, cause = "pruned", f"stopped early after epoch {epoch}"
@@ -163,7 +252,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker, 
     except NonFiniteLossError as error:
         status, cause = "failed", str(error)
     except BaseException:
-        if lead:
+        if tracker is not None:
             tracker.finish(config.digest, "interrupted", {})
         raise
     finally:
@@ -172,6 +261,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker, 
     summary = summarise(record, status, cause, time.monotonic() - started) if lead else {}
     if lead:
         record.write_json("summary.json", summary)
+    if tracker is not None:
         tracker.finish(config.digest, status, summary)
     if worker.world_size > 1:
         box = [summary]
@@ -195,28 +285,16 @@ def summarise(record: Record, status: str, cause: str | None, seconds: float) ->
     }
 
 
-def _state(
-    config: RunConfig, graphs: dict[str, str], network: nn.Module, optimizer: torch.optim.Optimizer, epoch: int
-) -> dict[str, Any]:
-    return {
-        "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "epoch": epoch,
-        "config": config.model_dump(mode="json"),
-        "graphs": graphs,
-    }
-
-
 def _write_description(
     config: RunConfig, samples: Mapping[str, Sample], record: Record, worker: Worker, command: str
 ) -> None:
-    dags = {stage: sample.dag for stage, sample in samples.items()}
+    dags = _dags(samples)
     record.write_text("config.yaml", config.to_yaml())
     record.write_json("environment.json", environment(worker, command))
     for stage, dag in dags.items():
         record.write_text(f"graphs/{stage}.txt", dag.to_text())
     record.write_json("dag.json", dag_json(samples))
-    record.write_text("dag.svg", drawing.svg(dags, f"{config.generator.label}, graph seed {config.graph.seed}"))
+    record.write_text("dag.svg", drawing.svg(dags, config.title))
     record.write_json("complexity.json", count(config, samples).to_dict())
 
 

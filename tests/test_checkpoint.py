@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from randwire.training.checkpoint import KEYS, NEWEST, PREVIOUS, CheckpointError, newest, read, save
+from randwire.records import NEWEST
+from randwire.training.checkpoint import KEYS, PREVIOUS, CheckpointError, newest, read, save
 
 
 def _state(epoch: int) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def _state(epoch: int) -> dict[str, Any]:
         "epoch": epoch,
         "config": f"train: {{epochs: {epoch}}}\n",
         "graphs": {"conv3": "0 1\n0 0\n"},
+        "data": {"classes": ["cat", "dog"], "mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0]},
     }
 
 
@@ -50,9 +52,8 @@ def test_round_trip(tmp_path: Path) -> None:
     save(tmp_path / "checkpoint", state)
     found = newest(tmp_path / "checkpoint")
     assert found is not None
-    assert {key: found[key] for key in ("epoch", "config", "graphs")} == {
-        key: state[key] for key in ("epoch", "config", "graphs")
-    }
+    plain = ("epoch", "config", "graphs", "data")
+    assert {key: found[key] for key in plain} == {key: state[key] for key in plain}
     assert found["network"].keys() == state["network"].keys()
     assert all(torch.equal(found["network"][key], value) for key, value in state["network"].items())
     assert found["optimizer"]["param_groups"] == state["optimizer"]["param_groups"]

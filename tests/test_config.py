@@ -16,7 +16,8 @@ from randwire import config as configuration
 from randwire.config import PRESETS, ConfigError, RunConfig, keys, load
 
 NAMES = sorted(path.stem for path in PRESETS.glob("*.yaml"))
-UNNAMED = {"data.path"}  # neither this nor the runtime section decides a number of a run
+# Neither these places nor the runtime section decide a number of a run.
+UNNAMED = {"data.path", "graph.path", "train.pretrained"}
 
 
 def _fields() -> dict[str, FieldInfo]:
@@ -48,6 +49,10 @@ def _other(key: str) -> Any:
             return value + 1
         case str():
             return value + "-other"
+        case None if str not in get_args(field.annotation) and int in get_args(field.annotation):
+            return 97
+        case None if str in get_args(field.annotation):
+            return "0" * 64
         case Path() | None:
             return Path("elsewhere")
         case tuple():
@@ -94,16 +99,21 @@ def test_presets_have_runs_of_their_own() -> None:
 
 
 def test_presets_of_the_paper() -> None:
-    small, regular = load("small"), load("regular")
-    for config in (small, regular):
+    small, regular, wide, large = load("small"), load("regular-109"), load("regular-154"), load("large")
+    for config in (small, regular, wide, large):
         assert (config.graph.generator, config.graph.nodes, config.graph.stages) == ("ws:k=4,p=0.75", 32, "shared")
         assert (config.network.op, config.network.head) == ("sepconv", 1280)
         assert (config.train.lr, config.train.momentum, config.train.label_smoothing) == (0.1, 0.9, 0.1)
         assert (config.data.resolution, config.data.eval_crop) == (224, 224 / 256)
+        assert (config.train.optimizer, config.train.schedule) == ("sgd", "cosine")
+        assert config.data.evaluation.resolution == (320 if config is large else 224)
     assert (small.network.regime, small.network.channels, small.train.epochs) == ("small", 78, 250)
     assert (small.train.weight_decay, small.network.dropout) == (5e-5, 0)
     assert (regular.network.regime, regular.network.channels, regular.train.epochs) == ("regular", 109, 100)
-    assert regular.network.dropout == 0.2
+    assert (regular.network.dropout, regular.network.drop_edge, small.network.drop_edge) == (0.2, 0.1, 0)
+    assert wide == regular.override({"network.channels": 154})
+    assert large == wide.override({"data.eval_resolution": 320})
+    assert load("small-100") == small.override({"train.epochs": 100})
 
 
 def test_override_replaces_the_named_keys_alone() -> None:
@@ -239,6 +249,21 @@ WRONG: list[tuple[str, object, str]] = [
     ("data.crop_area", [0.5], "required|at least 2"),
     ("data.crop_area", [0.5, float("nan")], "finite"),
     ("data.resolution", "large", "integer"),
+    ("data.eval_resolution", 4, "greater than or equal to 8"),
+    ("data.scale", [0.0, 1.0], "first <= second"),
+    ("data.shear", 90, "less than 90"),
+    ("data.brightness", 1.5, "less than or equal to 1"),
+    ("network.drop_edge", 1.1, "less than or equal to 1"),
+    ("network.drop_edge_scope", "node", "'stage' or 'network'"),
+    ("train.optimizer", "lamb", "'sgd', 'adam' or 'adamw'"),
+    ("train.schedule", "linear", "'cosine', 'step' or 'exponential'"),
+    ("train.betas", [0.9, 1.0], "0 <= number < 1"),
+    ("train.milestones", [0.75, 0.5], "ascending numbers between 0 and 1"),
+    ("train.milestones", [0.5, 1.0], "ascending numbers between 0 and 1"),
+    ("train.epoch_factor", 0, "greater than 0"),
+    ("graph.path", "/nonexistent/graphs", "graph.path: /nonexistent/graphs: cannot be read: No such file"),
+    ("graph.path_sha256", "abc", "pattern"),
+    ("train.pretrained", "/nonexistent", "train.pretrained: /nonexistent: cannot be read: No such file"),
     ("graph.generator", "xx:p=1", "unknown generator 'xx'"),
     ("graph.generator", "ws:k=3,p=1.0", "even"),
     ("graph.generator", 7, "string"),
@@ -269,8 +294,12 @@ def test_a_wrong_value_of_one_field_names_key_and_value(key: str) -> None:
 def test_rules_between_fields() -> None:
     with pytest.raises(ConfigError, match=r"^data: crop_area must not exceed 1"):
         RunConfig().override({"data.crop_area": [0.5, 1.5]})
-    with pytest.raises(ConfigError, match=r"^train: nesterov needs a momentum"):
-        RunConfig().override({"train.nesterov": True, "train.momentum": 0})
+    for other in ({"train.momentum": 0}, {"train.optimizer": "adam"}):
+        with pytest.raises(ConfigError, match=r"^train: nesterov needs optimizer sgd with a momentum"):
+            RunConfig().override({"train.nesterov": True, **other})
+    for section, key in (("graph", "path"), ("train", "pretrained")):
+        with pytest.raises(ConfigError, match=f"^{section}: {key}_sha256 stands without {key}"):
+            RunConfig().override({f"{section}.{key}_sha256": "0" * 64})
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,9 @@ def test_show(graph: str, params: int, mult_adds: int, tmp_path: Path) -> None:
     keys = ("--graph.generator", graph, "--graph.seed=3", "--runtime.output", str(tmp_path / "none"))
     shown = json.loads(commands.run("train.py", "small", "--show", "--json", *keys).stdout)
     assert (shown["params"], shown["mult_adds"]) == (params, mult_adds)
-    assert shown["config"]["graph"] == {"generator": graph, "nodes": 32, "seed": 3, "stages": "shared"}
+    assert shown["config"]["graph"] == {
+        "generator": graph, "nodes": 32, "seed": 3, "stages": "shared", "path": None, "path_sha256": None,
+    }  # fmt: skip
     assert [stage["output"] for stage in shown["stages"]] == [
         [39, 112, 112], [78, 56, 56], [78, 28, 28], [156, 14, 14], [312, 7, 7], [1000, 1, 1],
     ]  # fmt: skip

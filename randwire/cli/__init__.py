@@ -3,7 +3,7 @@
 stdout carries results, stderr carries progress; exit 0 done, 1 a trial failed, 2 wrong usage, 130 interrupted.
 """
 
-from randwire.cli.study import study
-from randwire.cli.train import train
+from randwire.cli._study import study
+from randwire.cli._train import train
 
 __all__ = ["study", "train"]

@@ -31,7 +31,10 @@ MEASURES = {
 
 def style(generator: str) -> tuple[str, str]:
     """Colour and symbol of a generator, the same in every figure and every report."""
-    place = registry.names("randwire.graphs").index(generator)
+    known = registry.names("randwire.graphs")
+    if generator not in known:  # saved graphs
+        return INK, "x"
+    place = known.index(generator)
     return COLOURS[place % len(COLOURS)], SYMBOLS[place % len(SYMBOLS)]
 
 

@@ -45,11 +45,11 @@ class Trial:
 
     @property
     def generator(self) -> str:
-        return self.config.generator.name()
+        return self.config.family
 
     @property
     def setting(self) -> str:
-        return self.config.generator.label
+        return self.config.label
 
     @property
     def name(self) -> str:
@@ -65,9 +65,10 @@ class Trial:
     @cached_property
     def budget(self) -> dict[str, Any]:
         """Every dotted key that decides a result, but for the generator and the seeds."""
-        dump = self.config.model_dump(mode="json", exclude={"runtime": True, "data": {"path"}})
-        flat = {f"{section}.{key}": value for section, values in dump.items() for key, value in values.items()}
-        return {key: flat[key] for key in flat if key not in ("graph.generator", "graph.seed", "train.seed")}
+        sections = self.config.identity().items()
+        flat = {f"{section}.{key}": value for section, values in sections for key, value in values.items()}
+        varied = ("graph.generator", "graph.seed", "graph.path_sha256", "train.seed")
+        return {key: flat[key] for key in flat if key not in varied}
 
     def lr_deviations(self) -> list[float]:
         """How far each logged learning rate is from the schedule's closed form, at the first step of the epoch."""

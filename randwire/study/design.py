@@ -62,7 +62,7 @@ class Design:
 
     def identity(self) -> dict[str, Any]:
         """What must not change while a study goes on."""
-        base = self.base.model_dump(mode="json", exclude={"runtime": True, "data": {"path"}})
+        base = self.base.identity()
         del base["graph"]["generator"]
         return {
             "search": self.search,

@@ -48,4 +48,4 @@ class Progress:
 
 
 def _name(config: RunConfig) -> str:
-    return f"{config.generator.label} g{config.graph.seed} t{config.train.seed}"
+    return f"{config.label} g{config.graph.seed} t{config.train.seed}"

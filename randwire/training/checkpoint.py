@@ -1,7 +1,9 @@
 """Checkpoints: one file an epoch, replaced atomically, the one before kept in case the newest is damaged.
 
-A checkpoint holds the state of the network and of the optimizer, the epoch, the configuration and the graphs. Schedule
-and random streams need no state: both are functions of the seed, the epoch and the rank (see `loop.seed_epoch`).
+A checkpoint holds the state of the network and of the optimizer, the epoch, the configuration, the graphs, and of the
+data the names of the classes and what images are normalised by: a network can be used with nothing else at hand.
+Schedule and random streams need no state: both are functions of the seed, the epoch and the rank (see
+`loop.seed_epoch`).
 """
 
 import warnings
@@ -11,10 +13,10 @@ from typing import Any
 import torch
 
 from randwire.errors import UserError
-from randwire.records import atomic
+from randwire.records import NEWEST, atomic
 
-NEWEST, NEXT, PREVIOUS = "newest.pt", ".next", "previous.pt"
-KEYS = {"network", "optimizer", "epoch", "config", "graphs"}
+NEXT, PREVIOUS = ".next", "previous.pt"
+KEYS = {"network", "optimizer", "epoch", "config", "graphs", "data"}
 
 
 class CheckpointError(UserError):

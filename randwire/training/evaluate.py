@@ -1,6 +1,6 @@
 """Exact evaluation: top-1, top-5 and loss as counts summed over all ranks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,20 +10,19 @@ from torch.nn import functional
 Batches = Iterable[tuple[Tensor, Tensor]]
 
 
-@dataclass(frozen=True)
-class Normalise:
-    """uint8 images (B, 3, H, W) to normalised floats on `device`: (x - mean) / std by channel, in 0..255 units."""
+class Normalise(nn.Module):
+    """Images (B, 3, H, W) in 0..255 units to normalised float32: (x - mean) / std by channel."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    device: torch.device
+    mean: Tensor
+    std: Tensor
 
-    def __call__(self, images: Tensor) -> Tensor:
-        mean, std = (
-            torch.tensor(v, device=self.device, dtype=torch.float32)[:, None, None] for v in (self.mean, self.std)
-        )
-        moved = images.to(self.device, non_blocking=True)
-        return moved.to(torch.float32).sub_(mean).div_(std)
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images.to(torch.float32) - self.mean) / self.std
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,13 @@ def evaluate(network: nn.Module, batches: Batches, normalise: Normalise, precisi
 
     Raises ValueError if there is no image on any rank.
     """
-    device = normalise.device
+    device = normalise.mean.device
     was_training = network.training
     network.eval()
     counts = torch.zeros(4, dtype=torch.float64, device=device)
     for images, labels in batches:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            logits = network(normalise(images))
+            logits = network(normalise(images.to(device, non_blocking=True)))
         logits, labels = logits.float(), labels.to(device, non_blocking=True)
         hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
         loss = functional.cross_entropy(logits, labels, reduction="sum")

@@ -9,6 +9,8 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from randwire.config import TrainConfig
+from randwire.drop_edge import DropEdge
+from randwire.training.augment import Augment
 from randwire.training.evaluate import Batches, Normalise
 from randwire.training.optim import learning_rate
 from randwire.training.worker import Worker
@@ -30,9 +32,12 @@ class EpochResult:
     seconds_step: float
 
 
-def seed_epoch(seed: int, epoch: int, rank: int) -> None:
-    """Seed torch's streams (dropout) for one epoch of one rank: a resumed run draws what it would have drawn."""
+def seed_epoch(network: nn.Module, seed: int, epoch: int, rank: int) -> None:
+    """Seed dropout and drop edge for one epoch of one rank: a resumed run draws what it would have drawn."""
     torch.manual_seed((seed * 1_000_003 + epoch) * 1_009 + rank)
+    for module in network.modules():
+        if isinstance(module, DropEdge):
+            module.seed(seed, epoch, rank)
 
 
 def train_epoch(
@@ -41,6 +46,7 @@ def train_epoch(
     batches: Batches,
     steps: int,
     epoch: int,
+    augment: Augment,
     normalise: Normalise,
     config: TrainConfig,
     worker: Worker,
@@ -49,7 +55,7 @@ def train_epoch(
 
     Raises NonFiniteLossError, on all ranks, if the loss of any step was not finite.
     """
-    seed_epoch(config.seed, epoch, worker.rank)
+    seed_epoch(network, config.seed, epoch, worker.rank)
     network.train()
     losses = torch.zeros((), device=worker.device)
     images_seen = 0
@@ -60,7 +66,8 @@ def train_epoch(
         lr = learning_rate((epoch - 1) * steps + step, steps, config)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        losses += _step(network, optimizer, images, labels, normalise, config)
+        pixels = augment(images.to(worker.device, non_blocking=True), epoch, step)
+        losses += _step(network, optimizer, normalise(pixels), labels.to(worker.device, non_blocking=True), config)
         images_seen += len(labels)
         worker.step(epoch, step + 1, steps)
         before = time.perf_counter()
@@ -91,15 +98,11 @@ def _step(
     optimizer: Optimizer,
     images: Tensor,
     labels: Tensor,
-    normalise: Normalise,
     config: TrainConfig,
 ) -> Tensor:
-    device = normalise.device
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        logits = network(normalise(images))
-        loss = functional.cross_entropy(
-            logits.float(), labels.to(device, non_blocking=True), label_smoothing=config.label_smoothing
-        )
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        logits = network(images)
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     if config.clip_norm:

@@ -6,12 +6,12 @@ Ray's worker is in `randwire.study`, so that a training never depends on Ray.
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import distributed
 
-from randwire.config import ConfigError
+from randwire.config import ConfigError, Device
 
 
 class Worker(Protocol):
@@ -56,7 +56,7 @@ class ProcessWorker:
         return False
 
 
-def pick_device(choice: Literal["auto", "cpu", "cuda"], local_rank: int = 0) -> torch.device:
+def pick_device(choice: Device, local_rank: int = 0) -> torch.device:
     """The device of a rank. Raises ConfigError if CUDA is asked for and absent."""
     if choice == "cpu" or (choice == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
@@ -68,7 +68,7 @@ def pick_device(choice: Literal["auto", "cpu", "cuda"], local_rank: int = 0) -> 
 
 
 @contextmanager
-def process_group(choice: Literal["auto", "cpu", "cuda"]) -> Iterator[tuple[torch.device, int, int]]:
+def process_group(choice: Device) -> Iterator[tuple[torch.device, int, int]]:
     """The device, rank and world size of this process; joins torchrun's group if it was started by torchrun."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield pick_device(choice), 0, 1

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from randwire import config as configuration
+from randwire.cli._train import train_one
 from randwire.cli._words import Parser, guarded, key_help, positive, split
-from randwire.cli.train import train_one
 from randwire.config import ConfigError
 
 if TYPE_CHECKING:
@@ -68,13 +68,16 @@ def _design(options: argparse.Namespace, keys: Mapping[str, object]) -> Design:
     from randwire import registry
     from randwire.study.design import Design
 
-    if "graph.generator" in keys:
-        raise ConfigError("graph.generator: is what the study varies; choose with --generators")
+    for key in ("graph.generator", "graph.path"):
+        if key in keys:
+            raise ConfigError(f"{key}: graphs are what the study varies; choose with --generators")
     generators = tuple(filter(None, options.generators.split(",")))
     known = registry.names("randwire.graphs")
     if not generators or any(generator not in known for generator in generators):
         raise ConfigError(f"--generators: must name some of {','.join(known)}, is {options.generators!r}")
     base = configuration.load(options.base, {**keys, "runtime.study": options.name})
+    if base.graph.path is not None:
+        raise ConfigError(f"--base: {options.base} has saved graphs, and graphs are what the study varies")
     return Design(
         base=base,
         search=options.search,
@@ -99,7 +102,7 @@ def _plan(design: Design, options: argparse.Namespace) -> int:
     for trial in trials:
         config = trial.config
         print(
-            f"{trial.number:>4}  {config.digest:<12}  {config.generator.label:<14}{config.graph.seed:>6}"
+            f"{trial.number:>4}  {config.digest:<12}  {config.label:<14}{config.graph.seed:>6}"
             f"{config.train.seed:>6}{trial.params:>12,}{trial.mult_adds:>15,}{trial.sources:>8}{trial.depth:>6}"
             f"  {trial.state}"
         )

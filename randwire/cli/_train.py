@@ -3,11 +3,11 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from randwire import config as configuration
-from randwire.cli._words import Parser, guarded, key_help, split
+from randwire.cli._words import Parser, guarded, key_help, positive, split
 from randwire.config import RunConfig
 
 
@@ -20,19 +20,47 @@ def train(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "config", help="a preset (digits, small, regular, ...), a config.yaml or the folder of a record"
+    parser.add_argument("config", help="a preset (digits, small, ...), a config.yaml or the folder of a record")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--show", action="store_true", help="print configuration and complexity, train nothing")
+    instead.add_argument("--evaluate", action="store_true", help="score the trained network of a record; data.* keys")
+    instead.add_argument(
+        "--predict", nargs="+", metavar="IMAGE", help="class probabilities of image files, by a record"
     )
-    parser.add_argument("--show", action="store_true", help="print configuration and complexity, train nothing")
-    parser.add_argument("--json", action="store_true", help="with --show: one JSON object on stdout")
+    instead.add_argument("--export", metavar="FILE", help="write the network of a record as FILE.pt2 or FILE.onnx")
+    parser.add_argument("--json", action="store_true", help="with --show or --predict: JSON on stdout")
+    parser.add_argument("--top", type=positive, default=5, help="with --predict: classes to print [5]")
+    parser.add_argument(
+        "--match-mult-adds", type=_count, metavar="N", help="choose network.channels for N multiply-adds, such as 579e6"
+    )
 
     def main() -> int:
         plain, keys = split(sys.argv[1:] if arguments is None else arguments)
         options = parser.parse_args(plain)
+        for option in ("evaluate", "predict", "export"):
+            if getattr(options, option):
+                from randwire.cli import _use
+
+                use: Callable[[argparse.Namespace, Mapping[str, object]], int] = getattr(_use, option)
+                return use(options, keys)
         config = configuration.load(options.config, keys)
+        if options.match_mult_adds:
+            from randwire.run import match_mult_adds
+
+            config = match_mult_adds(config, options.match_mult_adds)
         return _show(config, as_json=options.json) if options.show else train_one(config)
 
     return guarded(main)
+
+
+def _count(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
+_count.__name__ = "number above 0"  # argparse names the type in its message
 
 
 def _show(config: RunConfig, as_json: bool) -> int:
@@ -46,7 +74,7 @@ def _show(config: RunConfig, as_json: bool) -> int:
         print(json.dumps(shown))
         return 0
     print(config.to_yaml())
-    print(f"digest {config.digest}, {config.generator.label}\n")
+    print(f"digest {config.digest}, {config.title}\n")
     print(f"{'stage':<12}{'output':>16}{'params':>14}{'multiply-adds':>18}  graph")
     for stage in counted.stages:
         graph = ""
@@ -96,7 +124,6 @@ class _Progress:
 
 def train_one(config: RunConfig) -> int:
     from randwire import run
-    from randwire.tracking import NullTracker, open_tracker
     from randwire.training.worker import ProcessWorker, process_group
 
     record = run.record_of(config)
@@ -110,23 +137,15 @@ def train_one(config: RunConfig) -> int:
                 )
                 print(json.dumps(ended))
             return 1 if ended["status"] == "failed" else 0
-        tracker = (
-            NullTracker()
-            if rank
-            else open_tracker(
-                config.runtime.wandb, config.runtime.project, config.runtime.study, record.folder.parent / "wandb"
-            )
-        )
         progress = _Progress(config.train.epochs) if rank == 0 else None
         try:
             worker = ProcessWorker(
                 device, rank, world_size, progress.step if progress else None, progress.row if progress else None
             )
-            summary = run.run(config, worker, tracker)
+            summary = run.run_tracked(config, worker)
         finally:
             if progress:
                 progress.close()
-            tracker.close()
         if rank == 0:
             if summary["status"] == "failed":
                 print(f"failed: {summary['cause']}", file=sys.stderr)

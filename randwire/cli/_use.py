@@ -1,0 +1,77 @@
+"""`train.py RECORD --evaluate | --predict | --export`: a trained network in use."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from randwire import config as configuration
+from randwire.config import ConfigError
+
+
+def evaluate(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
+    """Scores on the validation split, as one JSON object on stdout; under torchrun on all ranks."""
+    from randwire import inference
+    from randwire.training.worker import ProcessWorker, process_group
+
+    _trained_only(options.config, "--evaluate")
+    with process_group(_device(keys)) as (place, rank, world_size):
+        row = inference.evaluate(options.config, keys, ProcessWorker(place, rank, world_size))
+        if rank == 0:
+            print(
+                f"{options.config} after epoch {row['epoch']}: {row['images']} images of {row['source']} at "
+                f"{row['resolution']} pixels: top-1 {row['val_top1']:.2f}%, top-5 {row['val_top5']:.2f}%, "
+                f"loss {row['val_loss']:.4f}",
+                file=sys.stderr,
+            )
+            print(json.dumps(row))
+    return 0
+
+
+def predict(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
+    """The most probable classes of each file, a line each; with --json all probabilities, an object a line."""
+    from randwire import inference
+    from randwire.training.worker import pick_device
+
+    _trained_only(options.config, "--predict")
+    _only(keys, "--predict", "runtime.device")
+    device = pick_device(_device(keys))
+    trained = inference.open_trained(options.config)
+    for found in inference.predictions(trained, [Path(name) for name in options.predict], device):
+        if options.json:
+            print(json.dumps({"path": str(found.path), "probabilities": found.probabilities}), flush=True)
+        else:
+            shown = "  ".join(f"{name} {share:.4f}" for name, share in found.top(options.top))
+            print(f"{found.path}  {shown}", flush=True)
+    return 0
+
+
+def export(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
+    """One file for other programs; its path on stdout."""
+    from randwire import deploy
+
+    _trained_only(options.config, "--export")
+    _only(keys, "--export", "data.resolution")
+    resolution = keys.get("data.resolution")
+    if resolution is not None:
+        resolution = configuration.build({}, {"data.resolution": resolution}).data.resolution
+    difference = deploy.export(options.config, options.export, resolution)
+    print(f"logits differ by {difference:.1e} of the largest", file=sys.stderr)
+    print(options.export)
+    return 0
+
+
+def _trained_only(name: str, option: str) -> None:
+    if not Path(name).exists():
+        raise ConfigError(f"{name}: no such record; {option} takes the folder of a record, or a checkpoint file")
+
+
+def _only(keys: Mapping[str, object], option: str, known: str) -> None:
+    if others := [key for key in keys if key != known]:
+        raise ConfigError(f"{others[0]}: is not for {option}, which takes the network as it is; only {known} is")
+
+
+def _device(keys: Mapping[str, object]) -> configuration.Device:
+    """The device asked for; that of the training may not be here."""
+    return configuration.build({}, {"runtime.device": keys.get("runtime.device", "auto")}).runtime.device

@@ -1,0 +1,57 @@
+"""Image files as evaluation sees the images of a data set: the same crop and resize, by the same compiled function."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from randwire.config import DataConfig
+from randwire.data import beton
+from randwire.data.decoder import decode
+from randwire.data.errors import DataError
+
+ROW = np.dtype([("mode", "u1"), ("width", "<u2"), ("height", "<u2"), ("data_ptr", "<u8")])
+"""The columns that `decode` reads, under FFCV's names."""
+
+
+def batches(paths: Sequence[Path], config: DataConfig, size: int) -> Iterator[Tensor]:
+    """The images of files, uint8 (B, 3, R, R) of at most `size` each, in order. Raises DataError for a bad file."""
+    for start in range(0, len(paths), size):
+        images = np.stack([center(read(path), config) for path in paths[start : start + size]])
+        yield torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+def read(path: Path) -> NDArray[np.uint8]:
+    """The pixels of an image file as a viewer shows them, uint8 (height, width, 3)."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: is not an image") from None
+    except OSError as error:  # PIL's own word for a cut file has no strerror
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: is not an image that can be read: {error}") from None
+
+
+def center(image: NDArray[np.uint8], config: DataConfig) -> NDArray[np.uint8]:
+    """The central square of an image, `eval_crop` of its shorter side, as uint8 (R, R, 3)."""
+    height, width, _ = image.shape
+    if max(height, width) >= 1 << 16:
+        raise DataError(f"an image of {width}x{height} pixels is too large")
+    pixels = np.ascontiguousarray(image)
+    rows = np.zeros(1, ROW)
+    rows[0] = beton.MODES["raw"], width, height, 0
+    out = np.empty((1, config.resolution, config.resolution, 3), np.uint8)
+    unused = np.ones(2)
+    sizes = np.array([pixels.nbytes], np.uint64)
+    decode(
+        pixels.ctypes.data, rows, sizes, np.zeros(1, np.int64), out, 0, np.uint64(0), unused, unused, 0.0,
+        config.eval_crop,
+    )  # fmt: skip
+    found: NDArray[np.uint8] = out[0]
+    return found

@@ -1,0 +1,107 @@
+"""A trained network as one file for other programs, checked for equal outputs before it gets its name."""
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch
+from torch import Tensor, nn
+
+from randwire.errors import UserError
+from randwire.inference import Trained, open_trained
+
+TOLERANCE = 1e-3
+"""Largest difference of a logit, as a share of the largest logit."""
+
+
+class ExportError(UserError):
+    """An export that is not possible, told in one line."""
+
+
+def export(source: str | Path, target: str | Path, resolution: int | None = None) -> float:
+    """Write the network of a record or a checkpoint to `target`, as its suffix says; returns how far logits differ.
+
+    .pt2   torch.export: `torch.export.load(target).module()`; extra file `classes.json`
+    .onnx  ONNX; the names of the classes, as JSON, are its metadata `classes`
+
+    Input `images`: uint8 (B, 3, R, R), RGB, any B, R being `resolution` or the one of evaluation; normalisation is part
+    of the file. Output `logits`: float32 (B, classes). The file is read back and run beside the network on a batch of
+    another size; if a logit differs by more than TOLERANCE of the largest, nothing is written. Raises ExportError for
+    that, for another suffix and for a place that cannot be written, and CheckpointError for an unusable network.
+    """
+    target = Path(target)
+    write = _WRITERS.get(target.suffix)
+    if write is None:
+        raise ExportError(f"{target}: the suffix must be one of {', '.join(_WRITERS)}")
+    trained = open_trained(source)
+    side = resolution or trained.config.data.evaluation.resolution
+    network = nn.Sequential(trained.normalise, trained.network).eval()
+    stream = torch.Generator().manual_seed(0)
+    example, check = (torch.randint(0, 256, (n, 3, side, side), dtype=torch.uint8, generator=stream) for n in (2, 3))
+    try:
+        with _replacing(target) as partial:
+            with _quiet():
+                run = write(trained, network, example, partial)
+            with torch.no_grad():
+                expected = network(check)
+                difference = float((run(check) - expected).abs().max() / expected.abs().max())
+            if not difference <= TOLERANCE:
+                raise ExportError(f"{target}: not written: its logits differ by {difference:.2g} of the largest")
+    except OSError as error:
+        raise ExportError(f"{target}: cannot be written: {error.strerror}") from None
+    return difference
+
+
+def _torch_export(trained: Trained, network: nn.Module, example: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
+    program = _program(network, example)
+    torch.export.save(program, path, extra_files={"classes.json": json.dumps(trained.classes)})
+    found = torch.export.load(path).module()
+    return lambda images: found(images)
+
+
+def _onnx(trained: Trained, network: nn.Module, example: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
+    import onnxruntime
+
+    program: Any = torch.onnx.export(
+        _program(network, example), dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
+    )
+    program.model.metadata_props["classes"] = json.dumps(trained.classes)
+    program.save(path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+
+
+_WRITERS = {".pt2": _torch_export, ".onnx": _onnx}
+
+
+def _program(network: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
+    return torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """A path beside `target`, with its suffix, that takes its place when the block ends well."""
+    partial = target.with_name(f".{target.stem}.{uuid4().hex}.partial{target.suffix}")
+    try:
+        yield partial
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporters say of packages that are not needed here."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

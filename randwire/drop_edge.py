@@ -1,0 +1,48 @@
+"""Drop edge, the regulariser of the paper's regular regime: a training step does without one random edge."""
+
+import random
+from collections.abc import Mapping
+
+from torch import nn
+
+from randwire.config import NetworkConfig
+from randwire.dag import DAG
+
+Edge = tuple[int, int]
+
+
+class DropEdge(nn.Module):
+    """Draws the edges that a step does without; has no parameters.
+
+    With probability P one edge, of those into nodes of in-degree above 1, is left out. What is recalled of the paper
+    (certainty C and R) leaves open whether it is one edge for each graph or for the network, and whether the replicas
+    of a step share it: `drop_edge_scope` and `drop_edge_ranks` choose. The rest is our reading: weights are not scaled
+    up, and the sinks, which are averaged, stay those of the whole graph.
+    """
+
+    def __init__(self, config: NetworkConfig, dags: Mapping[str, DAG]) -> None:
+        super().__init__()
+        self.probability, self.ranks = config.drop_edge, config.drop_edge_ranks
+        edges = [(stage, (i, j)) for stage, dag in dags.items() for i, j in dag.edges if len(dag.predecessors[j]) > 1]
+        scopes = [None] if config.drop_edge_scope == "network" else list(dags)
+        self.pools = [[edge for edge in edges if scope in (None, edge[0])] for scope in scopes]
+        self._stream = random.Random(0)
+
+    def seed(self, seed: int, epoch: int, rank: int) -> None:
+        """Start the draws of an epoch. They do not depend on the rank unless the configuration says so."""
+        own = f"/{rank}" if self.ranks == "independent" else ""
+        self._stream.seed(f"drop edge/{seed}/{epoch}{own}")
+
+    def forward(self) -> dict[str, Edge]:
+        """The edge that this step does without, by stage; stages that keep all edges are absent. Empty in evaluation.
+
+        Each pool takes two numbers of the stream, whatever they decide: draws of a step do not shift those of others.
+        """
+        dropped: dict[str, Edge] = {}
+        if self.training and self.probability:
+            for pool in self.pools:
+                happens, which = self._stream.random() < self.probability, self._stream.random()
+                if happens and pool:
+                    stage, edge = pool[int(which * len(pool))]
+                    dropped[stage] = edge
+        return dropped

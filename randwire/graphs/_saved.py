@@ -1,0 +1,42 @@
+"""Graphs from files of adjacency text, such as a record has: nothing random, and no networkx."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from randwire.dag import DAG
+
+ALL_STAGES = "*"
+"""Stands for every stage where one file is given."""
+
+
+def read_saved(path: Path) -> dict[str, DAG]:
+    """The graphs of a folder with `conv3.txt`, ... (or of a record, whose folder `graphs` it is), by stage.
+
+    A single file is the graph of all random stages; its key is ALL_STAGES. Raises ValueError, in one line, for a path
+    without graphs and for text that is no upper triangular 0/1 matrix.
+    """
+    if path.is_dir():
+        folder = path / "graphs" if (path / "graphs").is_dir() else path
+        files = {file.stem: file for file in sorted(folder.glob("*.txt"))}
+        if not files:
+            raise ValueError(f"{folder}: holds no adjacency matrix; it should hold conv3.txt and so on")
+    else:
+        files = {ALL_STAGES: path}
+    found = {}
+    for stage, file in files.items():
+        try:
+            found[stage] = DAG.from_text(file.read_text())
+        except OSError as error:
+            raise ValueError(f"{file}: cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"{file}: is no text; an adjacency matrix has rows of 0 and 1") from None
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
+    return found
+
+
+def saved_sha256(dags: Mapping[str, DAG]) -> str:
+    """What names saved graphs: SHA-256 of their stages and matrices, however the files were spaced."""
+    content = "".join(f"{stage}\n{dags[stage].to_text()}" for stage in sorted(dags))
+    return hashlib.sha256(content.encode()).hexdigest()

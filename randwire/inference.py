@@ -1,0 +1,176 @@
+"""A trained network in use: from a record or a checkpoint alone, without the data it was trained on."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from randwire import config as configuration
+from randwire import data
+from randwire.config import ConfigError, Device, RunConfig
+from randwire.dag import DAG
+from randwire.network import RandWire
+from randwire.records import Record, Row
+from randwire.training import checkpoint
+from randwire.training.checkpoint import CheckpointError
+from randwire.training.evaluate import Normalise
+from randwire.training.evaluate import evaluate as count_hits
+from randwire.training.worker import ProcessWorker, Worker, pick_device
+
+EVALUATIONS = "evaluations.jsonl"
+"""Where a record keeps its later evaluations, one a line."""
+FREE = ("data.", "runtime.", "train.batch_size", "train.precision")
+"""What an evaluation may choose; all else belongs to the network."""
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network in evaluation mode, on the CPU, with what its images and outputs mean."""
+
+    path: Path
+    network: RandWire
+    config: RunConfig
+    epoch: int
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def normalise(self) -> Normalise:
+        return Normalise(self.mean, self.std)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The probabilities of one image, by the names of the classes in the order of the data set."""
+
+    path: Path
+    probabilities: Mapping[str, float]
+
+    def top(self, count: int) -> list[tuple[str, float]]:
+        """The most probable classes with their probabilities, best first."""
+        return sorted(self.probabilities.items(), key=lambda item: -item[1])[:count]
+
+
+def open_trained(source: str | Path) -> Trained:
+    """The trained network of a record's folder (its newest checkpoint) or of a checkpoint file.
+
+    Raises CheckpointError, in one line, if there is none, or none that this version can use.
+    """
+    path = Path(source)
+    state = checkpoint.newest(Record(path).checkpoint) if path.is_dir() else checkpoint.read(path)
+    if state is None:
+        raise CheckpointError(f"{path}: holds no checkpoint; name the folder of a record that has been trained")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            config = configuration.build(state["config"])
+            dags = {stage: DAG.from_text(text) for stage, text in state["graphs"].items()}
+            means = state["data"]
+            network = RandWire(config.network, dags, len(means["classes"]))
+            network.load_state_dict(state["network"])
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path}: its checkpoint is of another version or damaged: {' '.join(str(error).split())}"
+        ) from None
+    return Trained(
+        path,
+        network.eval(),
+        config,
+        int(state["epoch"]),
+        tuple(means["classes"]),
+        *_floats(means["mean"], means["std"]),
+    )
+
+
+def load(source: str | Path) -> RandWire:
+    """The trained network of a record or a checkpoint file: `randwire.load("runs/local/0123456789ab")`.
+
+    It is in evaluation mode, on the CPU, and maps normalised images (B, 3, H, W) to logits (B, classes). Raises
+    CheckpointError if there is none.
+    """
+    return open_trained(source).network
+
+
+def evaluate(source: str | Path, values: Mapping[str, object] | None = None, worker: Worker | None = None) -> Row:
+    """Top-1 and top-5 (percent) and loss of a trained network on the validation split; called by every rank.
+
+    `values` are dotted keys laid over the recorded ones, such as `{"data.resolution": 320}`; images are normalised as
+    in training. A record keeps the result in evaluations.jsonl. Raises ConfigError for a key that would change the
+    network, or for data of other classes, CheckpointError and DataError for unusable files.
+    """
+    trained = open_trained(source)
+    config = _evaluation(trained, values or {})
+    worker = worker or ProcessWorker(pick_device(config.runtime.device))
+    dataset = data.prepare(config.data, workers=worker.cpus)
+    if dataset.classes != trained.classes:
+        raise ConfigError(f"data.source: {dataset.source} has other classes than those that {source} was trained on")
+    loader = data.Loader(
+        dataset,
+        "val",
+        config.data.evaluation,
+        batch_size=max(1, config.train.batch_size // worker.world_size),
+        rank=worker.rank,
+        world_size=worker.world_size,
+        workers=config.runtime.loader_workers or worker.cpus,
+    )
+    network = trained.network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        scores = count_hits(network, loader.epoch(0), trained.normalise.to(worker.device), config.train.precision)
+    finally:
+        loader.close()
+    row = {
+        "epoch": trained.epoch,
+        "source": dataset.source,
+        "resolution": config.data.evaluation.resolution,
+        "eval_crop": config.data.eval_crop,
+        "images": scores.images,
+        **scores.to_row(),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if worker.rank == 0 and trained.path.is_dir():
+        Record(trained.path).append(EVALUATIONS, row)
+    return row
+
+
+def predict(source: str | Path, images: Sequence[str | Path], device: Device = "auto") -> list[Prediction]:
+    """The probabilities of the classes for image files, cropped, resized and normalised as in evaluation.
+
+    `device` is auto, cpu or cuda. Raises CheckpointError for an unusable network and DataError for an unusable image.
+    """
+    trained = open_trained(source)
+    return list(predictions(trained, [Path(image) for image in images], pick_device(device)))
+
+
+@torch.no_grad()
+def predictions(trained: Trained, images: Sequence[Path], device: torch.device) -> Iterator[Prediction]:
+    """What `predict` gives, image by image."""
+    from randwire.data.images import batches
+
+    network, normalise = trained.network.to(device), trained.normalise.to(device)
+    rest = iter(images)
+    for batch in batches(images, trained.config.data.evaluation, BATCH):
+        for values in network(normalise(batch.to(device))).softmax(1).tolist():
+            yield Prediction(next(rest), dict(zip(trained.classes, values, strict=True)))
+
+
+def _evaluation(trained: Trained, values: Mapping[str, object]) -> RunConfig:
+    for key in values:
+        if not key.startswith(FREE):
+            raise ConfigError(f"{key}: is what {trained.path} was trained with; an evaluation may choose {_free()}")
+    if "data.resolution" in values and "data.eval_resolution" not in values:
+        values = {**values, "data.eval_resolution": None}
+    return trained.config.override(values)
+
+
+def _free() -> str:
+    return ", ".join(f"{key}*" if key.endswith(".") else key for key in FREE)
+
+
+def _floats(*values: Sequence[Any]) -> list[tuple[float, ...]]:
+    return [tuple(float(number) for number in found) for found in values]

@@ -1,0 +1,92 @@
+"""Random affine maps and colours of a batch, on its device, by torch's own functions."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from randwire.config import DataConfig
+
+GRAY = (0.299, 0.587, 0.114)
+"""ITU-R BT.601 luma, as PIL's and FFCV's colour operations take it."""
+DRAWS = 8
+
+
+class Augment:
+    """What `data.rotate` to `data.saturation` ask for; with none of them a batch passes as it is.
+
+    Draws are a function of (seed, epoch, step, place of the image in the step over all ranks): the same with any number
+    of ranks, and after a resume. Crop and flip are the loader's.
+    """
+
+    def __init__(self, config: DataConfig, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self._config, self._seed, self._rank, self._world_size = config, seed, rank, world_size
+        self._affine = bool(config.rotate or config.translate or config.shear or config.scale != (1, 1))
+        self._colour = bool(config.brightness or config.contrast or config.saturation)
+
+    def __call__(self, images: Tensor, epoch: int, step: int) -> Tensor:
+        """Images (B, 3, S, S) in 0..255, uint8, to float32 of the same shape and range, or as they are."""
+        if not (self._affine or self._colour):
+            return images
+        draws = self._draw(len(images), epoch, step)
+        pixels = images.to(torch.float32)
+        if self._affine:
+            pixels = affine(pixels, _on(self._matrices(draws), images.device))
+        if self._colour:
+            config = self._config
+            changes = torch.tensor([config.brightness, config.contrast, config.saturation])
+            pixels = colour(pixels, _on(1 + changes * (2 * draws[:, 5:] - 1), images.device))
+        return pixels
+
+    def _draw(self, count: int, epoch: int, step: int) -> Tensor:
+        """Uniform numbers (count, DRAWS) of this rank's images, out of those of the step."""
+        stream = torch.Generator().manual_seed(((self._seed * 1_000_003 + epoch) * 1_000_003 + step) % 2**63)
+        return torch.rand(count * self._world_size, DRAWS, generator=stream)[self._rank * count :][:count]
+
+    def _matrices(self, draws: Tensor) -> Tensor:
+        """Affine maps (B, 2, 3) of coordinates in -1..1: shear, then scale and rotation, then translation."""
+        config = self._config
+        low, high = config.scale
+        angle, shear = (
+            math.radians(most) * (2 * draws[:, place] - 1) for place, most in ((0, config.rotate), (1, config.shear))
+        )
+        size = low + (high - low) * draws[:, 2]
+        shift = 2 * config.translate * (2 * draws[:, 3:5] - 1)
+        cos, sin = torch.cos(angle) * size, torch.sin(angle) * size
+        slope = torch.tan(shear)
+        rows = torch.stack([cos, slope * cos - sin, shift[:, 0], sin, slope * sin + cos, shift[:, 1]], dim=1)
+        return rows.view(-1, 2, 3)
+
+
+def affine(images: Tensor, maps: Tensor) -> Tensor:
+    """Move the pixels of images (B, 3, S, S) by maps (B, 2, 3) about the centre: bilinear, black outside.
+
+    A map takes a point (x, y), in -1..1 to the right and down, to where it is shown.
+    """
+    inverse = torch.linalg.inv(maps[:, :, :2])
+    theta = torch.cat([inverse, -inverse @ maps[:, :, 2:]], dim=2)
+    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def colour(images: Tensor, factors: Tensor) -> Tensor:
+    """Images (B, 3, H, W) in 0..255 with factors (B, 3) of brightness, contrast and saturation, in this order.
+
+    Each blends, as FFCV's RandomBrightness, RandomContrast and RandomSaturation do: with black, with the mean gray of
+    the image, with the gray of each pixel; the result is cut to 0..255.
+    """
+    brightness, contrast, saturation = factors[:, :, None, None, None].unbind(1)
+    images = (images * brightness).clamp_(0, 255)
+    images = torch.lerp(_gray(images).mean((2, 3), keepdim=True), images, contrast).clamp_(0, 255)
+    return torch.lerp(_gray(images), images, saturation).clamp_(0, 255)
+
+
+def _gray(images: Tensor) -> Tensor:
+    red, green, blue = images.unbind(1)
+    return (GRAY[0] * red + GRAY[1] * green + GRAY[2] * blue)[:, None]
+
+
+def _on(values: Tensor, device: torch.device) -> Tensor:
+    """The values on a device, without waiting for it."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)

@@ -1,0 +1,76 @@
+"""Initial weights from an earlier training."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from randwire.config import ConfigError
+from randwire.records import checkpoint_file
+from randwire.training import checkpoint
+
+LAST = "stages.classifier.fc."
+CLASSIFIER = "stages.classifier."
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was taken of a checkpoint, and why the rest was not, by tensor."""
+
+    path: str
+    epoch: int
+    loaded: int
+    left_out: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"path": self.path, "epoch": self.epoch, "loaded": self.loaded, "left_out": dict(self.left_out)}
+
+    def __str__(self) -> str:
+        head = f"{self.path} (epoch {self.epoch}): loaded {self.loaded} of {self.loaded + len(self.left_out)} tensors"
+        return "; ".join([head, *(f"not loaded: {name}: {why}" for name, why in self.left_out.items())])
+
+
+def load_pretrained(
+    network: nn.Module, path: Path, sha256: str, graphs: Mapping[str, str], classes: Sequence[str]
+) -> Loaded:
+    """Give `network` the weights of the record or checkpoint at `path`.
+
+    Only the classifier may differ: tensors of another shape keep their initial values, and so does the fully connected
+    layer if it was trained on classes of other names. Raises ConfigError if the file is not the one with `sha256`, or
+    if its network is another, and CheckpointError if it cannot be read. Nothing in it is executed.
+    """
+    file = checkpoint_file(path)
+    state = checkpoint.read(file)
+    with open(file, "rb") as content:
+        if hashlib.file_digest(content, "sha256").hexdigest() != sha256:
+            raise ConfigError(
+                f"train.pretrained: {file} has changed since train.pretrained_sha256 was taken; name it again"
+            )
+    if state["graphs"] != graphs:
+        raise ConfigError(
+            f"train.pretrained: {file} has other graphs than this network; take them over with "
+            "--graph.path RECORD, the folder of its record"
+        )
+    ours, theirs = network.state_dict(), state["network"]
+    left_out = {}
+    for name in [*ours, *(name for name in theirs if name not in ours)]:
+        if name not in theirs or name not in ours:
+            left_out[name] = "not in the file" if name in ours else "not in this network"
+        elif ours[name].shape != theirs[name].shape:
+            left_out[name] = f"{_shape(theirs[name])} in the file, {_shape(ours[name])} here"
+        elif name.startswith(LAST) and list(state["data"]["classes"]) != list(classes):
+            left_out[name] = "its classes have other names"
+    if wrong := [name for name in left_out if not name.startswith(CLASSIFIER)]:
+        raise ConfigError(
+            f"train.pretrained: {file} is another network: {wrong[0]}: {left_out[wrong[0]]}; "
+            "take over network.regime, network.channels and network.op of its record"
+        )
+    network.load_state_dict({name: value for name, value in theirs.items() if name not in left_out}, strict=False)
+    return Loaded(str(file), int(state["epoch"]), len(theirs.keys() & ours.keys() - left_out.keys()), left_out)
+
+
+def _shape(value: Any) -> str:
+    return "x".join(map(str, value.shape)) or "a number"
