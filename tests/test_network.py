@@ -99,9 +99,25 @@ def _shake(network: nn.Module, seed: int = 0) -> None:
 # The reference.
 
 
+def _windows(x: Tensor, stride: int, outside: float) -> Tensor:
+    """The 3x3 windows of (B, C, H, W) as (B, C, H', W', 9), with `outside` beyond the border."""
+    padded = functional.pad(x, (1, 1, 1, 1), value=outside)
+    return padded.unfold(2, 3, stride).unfold(3, 3, stride).flatten(4)
+
+
 class _Reference:
-    def __init__(self, regime: str, dags: Mapping[str, DAG], state: Mapping[str, Tensor], training: bool) -> None:
+    def __init__(
+        self,
+        regime: str,
+        dags: Mapping[str, DAG],
+        state: Mapping[str, Tensor],
+        training: bool,
+        op: str = "sepconv",
+        dropped: Mapping[str, tuple[int, int]] | None = None,
+    ) -> None:
         self.regime, self.dags, self.state, self.training = regime, dags, state, training
+        self.op = op
+        self.dropped = {f"stages.{stage}": edge for stage, edge in (dropped or {}).items()}
 
     def bn(self, name: str, x: Tensor) -> Tensor:
         if self.training:
@@ -113,17 +129,28 @@ class _Reference:
         scale, shift = (self.state[f"{name}.{key}"].view(1, -1, 1, 1) for key in ("weight", "bias"))
         return (x - mean) / torch.sqrt(variance + 1e-5) * scale + shift
 
-    def node(self, name: str, inputs: list[Tensor], stride: int) -> Tensor:
+    def node(self, name: str, inputs: list[Tensor], stride: int, kept: list[int]) -> Tensor:
         if len(inputs) == 1:
             x = inputs[0]
         else:
             weights = 1 / (1 + torch.exp(-self.state[f"{name}.aggregation"]))
             assert len(weights) == len(inputs)
-            x = torch.einsum("i,i...->...", weights, torch.stack(inputs))
-        x = x.clamp(min=0)
-        x = functional.conv2d(x, self.state[f"{name}.op.depthwise.weight"], stride=stride, padding=1, groups=x.shape[1])
-        x = torch.einsum("oi,bihw->bohw", self.state[f"{name}.op.pointwise.weight"][:, :, 0, 0], x)
-        return self.bn(f"{name}.bn", x)
+            x = sum((weights[place] * inputs[place] for place in kept), torch.zeros(()))
+        return self.bn(f"{name}.bn", self.operation(f"{name}.op", x.clamp(min=0), stride))
+
+    def operation(self, name: str, x: Tensor, stride: int) -> Tensor:
+        if self.op == "conv":
+            return torch.einsum("ocp,bchwp->bohw", self.state[f"{name}.conv.weight"].flatten(2), _windows(x, stride, 0))
+        if self.op == "sepconv":
+            x = torch.einsum(
+                "cp,bchwp->bchw", self.state[f"{name}.depthwise.weight"].flatten(1), _windows(x, stride, 0)
+            )
+            return torch.einsum("oc,bchw->bohw", self.state[f"{name}.pointwise.weight"][:, :, 0, 0], x)
+        if self.op == "maxpool":
+            x = _windows(x, stride, -torch.inf).amax(-1)
+        else:
+            x = _windows(x, stride, 0).sum(-1) / _windows(torch.ones_like(x), stride, 0).sum(-1)
+        return torch.einsum("oc,bchw->bohw", self.state[f"{name}.conv.weight"][:, :, 0, 0], x)
 
     def stage(self, name: str, dag: DAG, x: Tensor, stride: int) -> Tensor:
         known: dict[int, Tensor] = {}
@@ -132,7 +159,8 @@ class _Reference:
             if node not in known:
                 inputs = [i for i in range(node) if (i, node) in dag.edges]
                 given = [value(i) for i in inputs] if inputs else [x]
-                known[node] = self.node(f"{name}.nodes.{node}", given, 1 if inputs else stride)
+                kept = [place for place, i in enumerate(inputs) if (i, node) != self.dropped.get(name)]
+                known[node] = self.node(f"{name}.nodes.{node}", given, 1 if inputs else stride, kept)
             return known[node]
 
         sinks = [node for node in range(dag.nodes) if all(i != node for i, _ in dag.edges)]
@@ -155,8 +183,16 @@ class _Reference:
         return pooled @ self.state["stages.classifier.fc.weight"].T + self.state["stages.classifier.fc.bias"]
 
 
-def _compare(regime: str, dags: Mapping[str, DAG], training: bool, seed: int) -> None:
-    network = _network(regime, dags).double().train(training)
+def _compare(
+    regime: str,
+    dags: Mapping[str, DAG],
+    training: bool,
+    seed: int,
+    op: str = "sepconv",
+    dropped: Mapping[str, tuple[int, int]] | None = None,
+) -> None:
+    network = _network(regime, dags, op=op).double().train(training)
+    network.drop_edge.forward = lambda: dict(dropped or {})  # type: ignore[method-assign]
     _shake(network, seed)
     state = {name: value.clone() for name, value in network.state_dict().items()}
     leaves = {name: state[name].requires_grad_() for name, _ in network.named_parameters()}
@@ -164,7 +200,7 @@ def _compare(regime: str, dags: Mapping[str, DAG], training: bool, seed: int) ->
     x = torch.randn(3, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     direction = torch.randn(3, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(seed + 1))
 
-    expected = _Reference(regime, dags, state, training)(x)
+    expected = _Reference(regime, dags, state, training, op, dropped)(x)
     found = network(x)
     assert found.shape == (3, CLASSES)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
@@ -174,6 +210,8 @@ def _compare(regime: str, dags: Mapping[str, DAG], training: bool, seed: int) ->
     for name, parameter in network.named_parameters():
         reference = leaves[name].grad
         assert parameter.grad is not None, name
+        if reference is None and dropped:  # the only way out of the node was dropped
+            reference = torch.zeros_like(parameter)
         assert reference is not None, name
         scale = max(1.0, float(reference.abs().max()))
         torch.testing.assert_close(parameter.grad / scale, reference / scale, rtol=1e-10, atol=1e-10, msg=name)
@@ -189,6 +227,34 @@ def test_outputs_and_gradients_are_those_of_the_definition(
     regime: str, training: bool, drawn: list[DAG], seed: int
 ) -> None:
     _compare(regime, dict(zip(_random_stages(regime), drawn, strict=False)), training, seed)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("regime", REGIMES)
+@pytest.mark.parametrize("op", [name for name in registry.names("randwire.ops") if name != "sepconv"])
+@settings(max_examples=2, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck))
+@example([DAG(1, ()), DAG(3, ()), DAG(3, ((0, 2), (1, 2))), CHAIN], 0)
+@given(st.lists(dags(), min_size=4, max_size=4), st.integers(0, 2**20))
+def test_every_operation_is_that_of_its_definition(
+    op: str, regime: str, training: bool, drawn: list[DAG], seed: int
+) -> None:
+    _compare(regime, dict(zip(_random_stages(regime), drawn, strict=False)), training, seed, op)
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+@settings(max_examples=8, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck))
+@given(st.lists(dags(), min_size=4, max_size=4), st.integers(0, 2**20), st.randoms(use_true_random=False))
+def test_a_dropped_edge_leaves_the_definition_without_its_input(
+    regime: str, drawn: list[DAG], seed: int, stream: random.Random
+) -> None:
+    """The reference leaves the input out; the sinks, the other weights and all statistics stay."""
+    dags = dict(zip(_random_stages(regime), drawn, strict=False))
+    dropped = {
+        stage: stream.choice(edges)
+        for stage, dag in dags.items()
+        if (edges := [(i, j) for i, j in dag.edges if len(dag.predecessors[j]) > 1])
+    }
+    _compare(regime, dags, training=True, seed=seed, dropped=dropped)
 
 
 # Definitions, one at a time.
