@@ -88,6 +88,7 @@ def _program(network: nn.Module, example: Tensor) -> torch.export.ExportedProgra
 def _replacing(target: Path) -> Iterator[Path]:
     """A path beside `target`, with its suffix, that takes its place when the block ends well."""
     partial = target.with_name(f".{target.stem}.{uuid4().hex}.partial{target.suffix}")
+    partial.touch(exist_ok=False)  # torch does not tell a place that cannot be written by an OSError
     try:
         yield partial
         partial.replace(target)

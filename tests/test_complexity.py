@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from randwire import graphs, registry
-from randwire.complexity import Complexity, complexity, measure
+from randwire.complexity import Complexity, channels_for, complexity, measure
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
 from randwire.network import RandWire, random_stages
@@ -48,6 +48,7 @@ class Reading:
     separable_stem: bool = False
     conv_biases: bool = False
     input_conv: bool = False
+    output_conv: bool = False
     change_at_sinks: bool = False
 
 
@@ -95,6 +96,9 @@ def _table_1(regime: str, base: int, dags: dict[str, DAG], reading: Reading = FA
             if reading.input_conv:
                 params += _separable(c_in, c_out) + 2 * c_out
                 adds += _separable(c_in, c_out) * small**2
+            if reading.output_conv:
+                params += _separable(c_out, c_out) + 2 * c_out
+                adds += _separable(c_out, c_out) * small**2
         assert small * 2 == large
         c_in, side = c_out, small
     params += c_in * 1280 + 2 * 1280 + reading.conv_biases * 1280 + 1280 * IMAGENET + IMAGENET
@@ -244,6 +248,39 @@ def test_measure_leaves_no_hooks() -> None:
     assert not any(module._forward_hooks for module in layer.modules())
 
 
+# Operations at equal cost.
+
+
+@pytest.mark.parametrize("op", registry.names("randwire.ops"))
+def test_channels_that_match_a_budget(op: str) -> None:
+    dags = _shared("ws:k=4,p=0.75", "small", 0)
+    config = _config("small", 78, op=op)
+    budget = complexity(_config("small", 78), dags, IMAGENET, 224).mult_adds
+    channels = channels_for(budget, config, dags, IMAGENET, 224)
+
+    def off(channels: int) -> int:
+        return abs(complexity(_config("small", channels, op=op), dags, IMAGENET, 224).mult_adds - budget)
+
+    assert off(channels) == min(map(off, range(10, 200)))
+    assert (channels == 78) == (op == "sepconv")
+    assert off(channels) / budget < 0.03
+
+
+def test_any_number_of_channels_is_found_again() -> None:
+    dags = _shared("er:p=0.4", "regular", 3)
+    for channels in (2, 3, 8, 109, 154, 1000, 4096):
+        config = _config("regular", channels)
+        budget = complexity(config, dags, 10, 64).mult_adds
+        assert channels_for(budget, _config("regular", 7), dags, 10, 64) == channels
+
+
+@pytest.mark.parametrize("budget", [1, 1e15, -5.0, float("nan")])
+def test_a_budget_out_of_reach_is_a_line(budget: float) -> None:
+    with pytest.raises(ValueError, match="no number of channels from 2 to 4096 gives") as caught:
+        channels_for(budget, _config("small", 78), _shared("ws:k=4,p=0.75", "small", 0), IMAGENET, 224)
+    assert "\n" not in str(caught.value)
+
+
 # The paper. Its standard deviations come from five networks: the printed mean is within 3 std / sqrt(5) of the truth.
 
 SEEDS = range(200)
@@ -296,6 +333,7 @@ def test_the_large_regime_is_c_154_at_320_pixels() -> None:
         (Reading(separable_stem=True), 5.60, 493),
         (Reading(input_conv=True), 6.06, 619),
         (Reading(input_conv=True, separable_stem=True), 6.04, 532),
+        (Reading(input_conv=True, output_conv=True, separable_stem=True), 6.17, 548),
         (Reading(change_at_sinks=True), 3.15, 385),
         (Reading(change_at_sinks=True, separable_stem=True), 3.12, 298),
     ],

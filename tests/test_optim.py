@@ -54,6 +54,60 @@ def test_warm_up_is_linear_and_the_cosine_takes_the_rest(warmup: float, steps: i
     assert rates[length:] == pytest.approx(expected, abs=1e-15)
 
 
+@pytest.mark.parametrize("warmup", [0, 2])
+def test_steps_drop_the_rate_at_their_shares_of_the_rest(warmup: int) -> None:
+    config = _train(epochs=10 + warmup, lr=0.8, schedule="step", warmup_epochs=warmup)
+    rates = [learning_rate(step, 3, config) for step in range(3 * warmup, 3 * (10 + warmup))]
+    assert rates == pytest.approx([0.8] * 15 + [0.08] * 8 + [0.008] * 7, rel=1e-12)  # 22.5 of 30 steps is 0.75
+    others = _train(epochs=10, lr=0.8, schedule="step", milestones=[0.1], milestone_factor=0.5)
+    assert [learning_rate(step, 1, others) for step in range(3)] == [0.8, 0.4, 0.4]
+
+
+def test_the_exponential_schedule_has_a_factor_an_epoch() -> None:
+    config = _train(epochs=6, lr=0.3, schedule="exponential", epoch_factor=0.5, warmup_epochs=1)
+    assert [learning_rate(step, 4, config) for step in range(4)] == pytest.approx([0.075, 0.15, 0.225, 0.3])
+    for step in range(4, 24):
+        assert learning_rate(step, 4, config) == pytest.approx(0.3 * 0.5 ** ((step - 4) / 4), rel=1e-12)
+
+
+def test_schedules_are_those_of_torch() -> None:
+    """At the steps where an epoch begins, against torch's own schedulers."""
+    from torch.optim import SGD, lr_scheduler
+
+    for values, kind, options in (
+        ({"schedule": "cosine"}, lr_scheduler.CosineAnnealingLR, {"T_max": 20}),
+        ({"schedule": "step"}, lr_scheduler.MultiStepLR, {"milestones": [10, 15], "gamma": 0.1}),
+        ({"schedule": "exponential"}, lr_scheduler.ExponentialLR, {"gamma": 0.97}),
+    ):
+        config = _train(epochs=20, lr=0.1, **values)
+        dummy = SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+        scheduler = kind(dummy, **options)
+        for epoch in range(20):
+            assert learning_rate(epoch * 7, 7, config) == pytest.approx(scheduler.get_last_lr()[0], rel=1e-9), epoch
+            dummy.step()
+            scheduler.step()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+def test_adam_and_adamw_get_their_settings(name: str, kind: type[torch.optim.Optimizer]) -> None:
+    found = optimizer(_network(), _train(optimizer=name, lr=0.002, betas=[0.8, 0.95], eps=1e-6, weight_decay=0.5))
+    assert type(found) is kind
+    assert [group["weight_decay"] for group in found.param_groups] == [0.5, 0]
+    for group in found.param_groups:
+        assert (group["lr"], tuple(group["betas"]), group["eps"]) == (0.002, (0.8, 0.95), 1e-6)
+
+
+def test_decay_is_in_the_gradient_of_adam_and_apart_from_it_in_adamw() -> None:
+    """With a zero gradient Adam normalises the decay to a whole step, AdamW shrinks the weight by lr times decay."""
+    for name, expected in (("adam", 1 - 0.1), ("adamw", 1 - 0.1 * 0.01)):
+        network = nn.Linear(1, 1, bias=False)
+        nn.init.ones_(network.weight)
+        found = optimizer(network, _train(optimizer=name, lr=0.1, weight_decay=0.01))
+        network.weight.grad = torch.zeros(1, 1)
+        found.step()
+        assert network.weight.item() == pytest.approx(expected, abs=1e-6)
+
+
 @pytest.mark.parametrize("decay_vectors", [False, True])
 def test_each_parameter_is_in_one_group(decay_vectors: bool) -> None:
     network = _network()

@@ -167,7 +167,18 @@ def test_a_stopped_trial_is_pruned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", [{"train__precision": "bf16"}, {"train__clip_norm": 0.01}, {"train__nesterov": True}, {"data__flip": 0.5}]
+    "keys",
+    [
+        {"train__precision": "bf16"},
+        {"train__clip_norm": 0.01},
+        {"train__nesterov": True},
+        {"data__flip": 0.5},
+        {"train__optimizer": "adamw", "train__lr": 0.01},
+        {"train__schedule": "exponential"},
+        {"data__rotate": 10, "data__brightness": 0.2},
+        {"network__op": "maxpool"},
+    ],
+    ids=str,
 )
 def test_options_change_the_numbers_and_train(tmp_path: Path, keys: dict[str, object]) -> None:
     plain, changed = settings(tmp_path, train__epochs=1), settings(tmp_path, train__epochs=1, **keys)
