@@ -3,7 +3,8 @@
 stdout carries results, stderr carries progress; exit 0 done, 1 a trial failed, 2 wrong usage, 130 interrupted.
 """
 
+from randwire.cli._sizes import sizes
 from randwire.cli._study import study
 from randwire.cli._train import train
 
-__all__ = ["study", "train"]
+__all__ = ["sizes", "study", "train"]

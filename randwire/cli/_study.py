@@ -49,6 +49,9 @@ def study(name: str, description: str | None, arguments: Sequence[str] | None = 
     )}  # fmt: skip
     for verb in ("plan", "status"):
         add[verb].add_argument("--json", action="store_true", help="JSON on stdout")
+    add["plan"].add_argument(
+        "--images-per-s", type=positive, metavar="R", help="training images/s of one GPU: tells the GPU-hours"
+    )
     add["sweep"].add_argument("--address", help="Ray cluster to use, such as auto; without: one on this machine")
     add["sweep"].add_argument("--workers", type=positive, default=2, help="DDP ranks of a trial, one GPU each [2]")
     add["sweep"].add_argument("--cpus-per-worker", type=positive, default=1, help="CPUs of a rank [1]")
@@ -91,11 +94,14 @@ def _design(options: argparse.Namespace, keys: Mapping[str, object]) -> Design:
 
 
 def _plan(design: Design, options: argparse.Namespace) -> int:
-    from randwire.study.plan import plan
+    from randwire.study.plan import gpu_hours, plan, training_images
 
     trials, later = plan(design)
+    images = training_images(trials)
+    hours = gpu_hours(images, options.images_per_s) if options.images_per_s else None
     if options.json:
-        print(json.dumps({"trials": [trial.to_row() for trial in trials], "later_settings": later}))
+        rows = [trial.to_row() for trial in trials]
+        print(json.dumps({"trials": rows, "later_settings": later, "training_images": images, "gpu_hours": hours}))
         return 0
     print(f"{'#':>4}  {'digest':<12}  {'setting':<14}{'graph':>6}{'train':>6}{'params':>12}{'mult-adds':>15}"
           f"{'sources':>8}{'depth':>6}  state")  # fmt: skip
@@ -108,6 +114,8 @@ def _plan(design: Design, options: argparse.Namespace) -> int:
         )
     each = design.seeds * design.train_seeds
     print(f"\n{len(trials)} trials of {design.base.train.epochs} epochs in {design.folder}, {each} a setting")
+    cost = "" if hours is None else f": {hours:,.1f} GPU-hours at {options.images_per_s:,} images/s a GPU"
+    print(f"their trainings see {images:,} images{cost}")
     if later > 0:
         print(f"{later} further settings ({later * each} trials) will depend on the results of these")
     return 0

@@ -12,13 +12,13 @@ Importing this package is cheap: torch, FFCV and numba are imported with the loa
 
 from typing import TYPE_CHECKING, Any
 
-from randwire.data.dataset import Dataset, class_count, prepare
+from randwire.data.dataset import Dataset, class_count, prepare, train_images
 from randwire.data.errors import DataError
 
 if TYPE_CHECKING:
     from randwire.data.loader import Loader
 
-__all__ = ["DataError", "Dataset", "Loader", "class_count", "prepare"]
+__all__ = ["DataError", "Dataset", "Loader", "class_count", "prepare", "train_images"]
 
 
 def __getattr__(name: str) -> Any:

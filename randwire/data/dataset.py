@@ -76,6 +76,11 @@ def class_count(config: "DataConfig") -> int:
     return load_source(config.source).class_count
 
 
+def train_images(config: "DataConfig") -> int:
+    """The number of training images of the whole set of a source; reads no data."""
+    return load_source(config.source).train_images
+
+
 def cache_folder() -> Path:
     """Where embedded sets and compiled code are kept: $RANDWIRE_CACHE or ~/.cache/randwire."""
     chosen = os.environ.get("RANDWIRE_CACHE")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from randwire import data
 from randwire.config import RunConfig
 from randwire.records import Row
 from randwire.run import count, sample_graphs
@@ -55,6 +57,16 @@ def plan(design: Design) -> tuple[list[Planned], int]:
     return [_planned(design, number, trial) for number, trial in enumerate(trials, 1)], Search(design).total - len(
         specs
     )
+
+
+def training_images(trials: Sequence[Planned]) -> int:
+    """The images that the trainings of all trials see, whatever has ended: epochs times training images, summed."""
+    return sum(trial.config.train.epochs * data.train_images(trial.config.data) for trial in trials)
+
+
+def gpu_hours(images: int, images_per_s: float) -> float:
+    """The GPU-hours of training on `images` at a rate of one GPU; evaluation and start-up come on top."""
+    return images / images_per_s / 3600
 
 
 def _planned(design: Design, number: int, trial: RunConfig) -> Planned:

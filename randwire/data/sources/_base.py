@@ -23,6 +23,8 @@ class Source(ABC):
 
     class_count: ClassVar[int]
     """How many classes there are, known without reading anything."""
+    train_images: ClassVar[int]
+    """How many training images the whole set has, known without reading anything: what a study is planned by."""
     embedded: ClassVar[bool] = False
     """Whether the images come with an installed package, so that no input is needed."""
     mode: ClassVar[Mode] = "raw"

@@ -15,6 +15,7 @@ class ImageNet(Source):
     """Known by its class count, so that networks can be planned; it cannot be converted yet."""
 
     class_count = 1000
+    train_images = 1_281_167
     mode = "jpg"
 
     def class_names(self) -> tuple[str, ...]:

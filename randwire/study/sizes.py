@@ -1,0 +1,150 @@
+"""Parameters and multiply-adds of our networks beside those that the paper prints: no training, no data."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from randwire import config as configuration
+from randwire import registry
+from randwire.config import RunConfig
+from randwire.graphs import parse
+from randwire.records import Row
+from randwire.run import count, sample_graphs
+from randwire.study import space
+
+NETWORKS = 5
+"""Of how many networks the paper gives mean and standard deviation."""
+LIMIT = 3.0
+"""Standard errors by which a mean may be off."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """Mean and standard deviation of a table of the paper (certainty A), in millions."""
+
+    table: str
+    preset: str
+    quantity: str
+    mean: float
+    std: float
+
+
+PRINTED = (
+    Printed("Table 2", "small", "parameters", 5.6, 0.1),
+    Printed("Table 2", "small", "multiply-adds", 583, 6.2),
+    Printed("Table 3", "regular-109", "parameters", 31.9, 0.66),
+    Printed("Table 3", "regular-109", "multiply-adds", 4_000, 90),
+    Printed("Table 3", "regular-154", "parameters", 61.5, 1.32),
+    Printed("Table 3", "regular-154", "multiply-adds", 7_900, 180),
+    Printed("Table 4", "large", "parameters", 61.5, 1.32),
+    Printed("Table 4", "large", "multiply-adds", 16_000, 360),
+)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A printed value beside ours over many graph seeds, in millions."""
+
+    printed: Printed
+    n: int
+    mean: float
+    std: float
+
+    @property
+    def off(self) -> float:
+        """How far our mean is from the printed one, in standard errors of the printed one."""
+        return (self.mean - self.printed.mean) / (self.printed.std / math.sqrt(NETWORKS))
+
+    @property
+    def fits(self) -> bool:
+        return abs(self.off) <= LIMIT
+
+
+def compare(seeds: int, start: int = 0) -> Iterator[Compared]:
+    """Every printed value beside that of our presets, over the graph seeds `start`, `start + 1`, ..."""
+    for preset in dict.fromkeys(printed.preset for printed in PRINTED):
+        base = configuration.load(preset)
+        counted = [count(config, sample_graphs(config)) for config in _seeded(base, seeds, start)]
+        values = {
+            "parameters": [found.params / 1e6 for found in counted],
+            "multiply-adds": [found.mult_adds / 1e6 for found in counted],
+        }
+        for printed in PRINTED:
+            if printed.preset == preset:
+                found = values[printed.quantity]
+                yield Compared(printed, len(found), statistics.fmean(found), statistics.stdev(found))
+
+
+def settings(seeds: int, start: int = 0) -> Iterator[Row]:
+    """Graph measures and sizes of the settings of Figure 4, in the small regime: lists over the seeds, by name."""
+    base = configuration.load("small-100")
+    for spec in space.paper(registry.names(space.GENERATORS)):
+        row: Row = {"setting": parse(spec).label, "redraws": 0}
+        for config in _seeded(base.override({"graph.generator": spec}), seeds, start):
+            samples = sample_graphs(config)
+            sample, counted = samples["conv3"], count(config, samples)
+            row["redraws"] += sample.redraws
+            values = sample.dag.measures().to_dict() | {
+                "params": counted.params / 1e6,
+                "mult_adds": counted.mult_adds / 1e6,
+            }
+            for name, value in values.items():
+                row.setdefault(name, []).append(value)
+        yield row
+
+
+def markdown(compared: Sequence[Compared], figure_4: Sequence[Row]) -> str:
+    """Both as the tables of a Markdown page."""
+    n = compared[0].n
+    lines = [
+        "# Sizes",
+        "",
+        f"Written by `python studies/sizes.py --seeds {n}`: mean ± standard deviation over n = {n} graph seeds of",
+        "WS(4,0.75), beside the values that the paper prints for five networks. The last column is the difference of",
+        f"the means in standard errors of the printed one (its standard deviation / √{NETWORKS}); up to {LIMIT:g} is",
+        "what chance gives.",
+        "",
+        "| paper | preset | quantity | printed | here | off by |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in compared:
+        printed = row.printed
+        digits, unit, scale = (2, "M", 1.0) if printed.mean < 1_000 else (3, "B", 1e-3)
+        shown = f"{printed.mean * scale:{'g' if scale == 1 else '.1f'}} ± {printed.std * scale:g} {unit}"
+        ours = f"{row.mean * scale:.{digits}f} ± {row.std * scale:.{digits}f} {unit}"
+        lines.append(
+            f"| {printed.table} | `{printed.preset}` | {printed.quantity} | {shown} | {ours} | {row.off:+.2f} |"
+        )
+    lines += [
+        "",
+        f"The settings of Figure 4 in the small regime (C=78, N=32), n = {n} graphs each: what the graphs are, and how",
+        "little the size of a network depends on them (mainly through its number of sources). Draws that are not",
+        "connected are drawn again; `redraws` counts them.",
+        "",
+        "| setting | redraws | edges | sources | sinks | depth | clustering | path length | parameters (M) "
+        "| multiply-adds (M) |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for found in figure_4:
+        cells = [_shown(found[name], digits) for name, digits in _COLUMNS]
+        lines.append(f"| {found['setting']} | {found['redraws']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+_COLUMNS = (
+    ("edges", 1), ("sources", 1), ("sinks", 1), ("depth", 1), ("clustering", 2), ("path_length", 2), ("params", 3),
+    ("mult_adds", 1),
+)  # fmt: skip
+
+
+def _shown(values: Sequence[float], digits: int) -> str:
+    mean, std = statistics.fmean(values), statistics.stdev(values)
+    return f"{mean:.{digits}f} ± {std:.{digits}f}" if std > 1e-12 * abs(mean) else f"{mean:.{digits}f}"
+
+
+def _seeded(base: RunConfig, seeds: int, start: int) -> Iterator[RunConfig]:
+    for seed in range(start, start + seeds):
+        yield base.model_copy(update={"graph": base.graph.model_copy(update={"seed": seed})})
