@@ -74,7 +74,7 @@ def channels_for(
 ) -> int:
     """The base channels C whose multiply-adds are nearest to `mult_adds`, all else as in `config`; the smaller of two.
 
-    Raises ValueError if no C of the configuration's range comes as near as its neighbours are apart.
+    Raises ValueError for less than the narrowest or more than the widest network of the configuration's range has.
     """
 
     def counted(channels: int) -> int:

@@ -84,8 +84,8 @@ def count(config: RunConfig, samples: Mapping[str, Sample]) -> Complexity:
 def match_mult_adds(config: RunConfig, mult_adds: float) -> RunConfig:
     """The configuration with the `network.channels` whose multiply-adds, on its graphs, are nearest to `mult_adds`.
 
-    So node operations compare at equal cost. Raises ConfigError if even the narrowest or the widest network is further
-    from it than a step of the channels.
+    So node operations compare at equal cost. Raises ConfigError for less than the narrowest or more than the widest
+    network has.
     """
     classes, resolution = data.class_count(config.data), config.data.evaluation.resolution
     try:

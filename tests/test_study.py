@@ -236,3 +236,34 @@ def test_mistakes_get_one_line_and_exit_code_2(arguments: list[str], message: st
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert message in done.stderr
+
+
+def test_trials_of_one_graph_have_training_seeds_of_their_own(tmp_path: Path) -> None:
+    study = design(tmp_path, seeds=3, train_seeds=2)
+    seeds = {
+        spec: [(trial.graph.seed, trial.train.seed) for trial in study.trials(spec)] for spec in space.paper(NAMES)
+    }
+    fixed = [(0, 0), (0, 1), (1, 2), (1, 3), (2, 4), (2, 5)]
+    varied = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+    for spec, found in seeds.items():
+        assert found == (fixed if spec.startswith("ws:") and spec.endswith(",p=0") else varied), spec
+
+
+def test_the_plan_of_figure_4_names_its_29_settings_and_their_cost(tmp_path: Path) -> None:
+    arguments = ("plan", "--base", "small-100", "--search", "grid", "--seeds", "2", "--images-per-s", "1000")
+    where = ("--runtime.output", str(tmp_path))
+    shown = json.loads(commands.run("studies/generators.py", *arguments, "--json", *where).stdout)
+    rows = shown["trials"]
+    assert len(rows) == 58
+    assert len({row["digest"] for row in rows}) == 58
+    assert {graphs.parse(row["setting"]).label for row in rows} == {
+        *(f"ER({p})" for p in ("0.2", "0.4", "0.6", "0.8")),
+        *(f"BA({m})" for m in (1, 2, 3, 5, 7)),
+        *(f"WS({k},{p})" for k in (2, 4, 6, 8) for p in ("0", "0.25", "0.5", "0.75", "1")),
+    }
+    assert shown["training_images"] == 58 * 100 * 1_281_167
+    assert shown["gpu_hours"] == pytest.approx(58 * 100 * 1_281_167 / 1000 / 3600)
+    assert shown["later_settings"] == 0
+    text = commands.run("studies/generators.py", *arguments, *where).stdout
+    assert "see 7,430,768,600 images: 2,064.1 GPU-hours at 1,000 images/s a GPU" in text
+    assert "WS(4,0.75) " in text

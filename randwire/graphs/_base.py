@@ -67,6 +67,11 @@ class Generator(ABC):
                 return Sample(dag, redraws)
         raise ValueError(f"{self}: no connected graph of {nodes} nodes in {MAX_REDRAWS + 1} draws; raise its density")
 
+    @property
+    def deterministic(self) -> bool:
+        """Whether every seed gives the same graph: then only training can tell two trials apart."""
+        return False
+
     @classmethod
     def name(cls) -> str:
         """The name of the generator: the name of its file."""

@@ -28,5 +28,9 @@ class ER(Generator):
         if self.p == 0 and nodes > 1:
             raise ValueError(f"{self}: p must be above 0 for {nodes} nodes, or no graph is connected")
 
+    @property
+    def deterministic(self) -> bool:
+        return self.p == 1
+
     def draw(self, nodes: int, stream: random.Random) -> Iterable[tuple[int, int]]:
         return nx.gnp_random_graph(nodes, self.p, seed=stream).edges()  # type: ignore[no-any-return]

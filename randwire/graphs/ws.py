@@ -31,5 +31,9 @@ class WS(Generator):
         if not 0 <= self.p <= 1:
             raise ValueError(f"{self}: p must be in 0..1")
 
+    @property
+    def deterministic(self) -> bool:
+        return self.p == 0
+
     def draw(self, nodes: int, stream: random.Random) -> Iterable[tuple[int, int]]:
         return nx.watts_strogatz_graph(nodes, self.k, self.p, seed=stream).edges()  # type: ignore[no-any-return]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from randwire import graphs
 from randwire.config import ConfigError, RunConfig
 from randwire.records import Record, RecordError, Row, atomic
 
@@ -35,11 +36,22 @@ class Design:
         return self.base.runtime.output / self.base.runtime.study
 
     def trials(self, spec: str) -> list[RunConfig]:
-        """The trials of a setting. Raises ConfigError if the setting is impossible for the network."""
+        """The trials of a setting. Raises ConfigError if the setting is impossible for the network.
+
+        Where all graph seeds give one graph, such as WS(4,0), each has training seeds of its own: the trials would be
+        one trial repeated, and their spread zero.
+        """
+        step = self.train_seeds if graphs.parse(spec).deterministic else 0
         return [
-            self.base.override({"graph.generator": spec, "graph.seed": graph_seed, "train.seed": train_seed})
-            for graph_seed in range(self.base.graph.seed, self.base.graph.seed + self.seeds)
-            for train_seed in range(self.base.train.seed, self.base.train.seed + self.train_seeds)
+            self.base.override(
+                {
+                    "graph.generator": spec,
+                    "graph.seed": self.base.graph.seed + graph_seed,
+                    "train.seed": self.base.train.seed + graph_seed * step + train_seed,
+                }
+            )
+            for graph_seed in range(self.seeds)
+            for train_seed in range(self.train_seeds)
         ]
 
     def record(self, trial: RunConfig) -> Record:
