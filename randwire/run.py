@@ -222,7 +222,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
     per_rank = config.train.batch_size // worker.world_size
     train = data.Loader(dataset, "train", config.data, batch_size=per_rank, **place)
     val = data.Loader(dataset, "val", config.data.evaluation, batch_size=per_rank, **place)
-    means = {"classes": list(dataset.classes), "mean": list(dataset.mean), "std": list(dataset.std)}
+    about_data = {"classes": list(dataset.classes), "mean": list(dataset.mean), "std": list(dataset.std)}
     status, cause = "finished", None
     try:
         for epoch in range(done + 1, config.train.epochs + 1):
@@ -241,7 +241,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
                         "epoch": epoch,
                         "config": config.model_dump(mode="json"),
                         "graphs": adjacency,
-                        "data": means,
+                        "data": about_data,
                     },
                 )
             if tracker is not None:

@@ -232,7 +232,7 @@ def test_outputs_and_gradients_are_those_of_the_definition(
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("regime", REGIMES)
 @pytest.mark.parametrize("op", [name for name in registry.names("randwire.ops") if name != "sepconv"])
-@settings(max_examples=2, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck))
 @example([DAG(1, ()), DAG(3, ()), DAG(3, ((0, 2), (1, 2))), CHAIN], 0)
 @given(st.lists(dags(), min_size=4, max_size=4), st.integers(0, 2**20))
 def test_every_operation_is_that_of_its_definition(

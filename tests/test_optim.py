@@ -2,6 +2,7 @@
 
 import math
 import random
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from randwire import graphs
 from randwire.config import NetworkConfig, TrainConfig
 from randwire.network import RandWire, random_stages
+from randwire.training.loop import _step
 from randwire.training.optim import learning_rate, optimizer
 
 
@@ -135,6 +137,30 @@ def test_frozen_parameters_are_left_out() -> None:
     network.bias.requires_grad_(False)
     groups = optimizer(network, _train()).param_groups
     assert [id(parameter) for group in groups for parameter in group["params"]] == [id(network.weight)]
+
+
+def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
+    """Of 1000 classes at 0.1 the target is 0.9001 and 1e-4: no loss is below its entropy, 1.0148."""
+    target = torch.full((1, 1000), 1e-4)
+    target[0, 3] = 0.9001
+    logits = nn.Parameter(target.log())
+    network = _Constant(logits)
+    step = partial(_step, network, torch.optim.SGD([logits], lr=0.0), torch.zeros(1, 3, 2, 2), torch.tensor([3]))
+    least = step(_train(label_smoothing=0.1)).item()
+    assert least == pytest.approx(-(target * target.log()).sum().item(), abs=1e-5)
+    assert least == pytest.approx(1.0148, abs=1e-4)
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, torch.zeros(1, 1000), rtol=0, atol=1e-6)  # softmax equals the target
+    assert step(_train(label_smoothing=0.0)).item() == pytest.approx(-math.log(0.9001), abs=1e-4)
+
+
+class _Constant(nn.Module):
+    def __init__(self, logits: nn.Parameter) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.logits
 
 
 def test_two_steps_are_those_of_sgd_with_momentum() -> None:

@@ -28,7 +28,9 @@ from randwire.data import DataError
 from randwire.data.images import batches
 from randwire.data.sources.digits import Digits
 from randwire.deploy import ExportError
-from randwire.records import Record, checkpoint_file
+from randwire.records import Record, checkpoint_file, find
+from randwire.study._report_trials import Trial, groups, read
+from randwire.study.report import write_report
 from randwire.training import checkpoint
 from randwire.training.checkpoint import CheckpointError
 from randwire.training.worker import ProcessWorker
@@ -179,10 +181,26 @@ def test_graphs_of_other_stages_are_a_line(trained: Path, tmp_path: Path) -> Non
 
 def test_a_study_does_not_take_saved_graphs(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(settings(tmp_path, graph__path=str(trained)).to_yaml())
-    for arguments in (("--graph.path", str(trained)), ("--base", str(tmp_path / "base.yaml"))):
+    for arguments in (
+        ("--graph.path", str(trained)),
+        ("--base", str(tmp_path / "base.yaml")),
+        ("--train.pretrained", str(trained)),
+    ):
         done = commands.run("studies/generators.py", "plan", *arguments, "--runtime.output", str(tmp_path))
         assert done.returncode == 2
         assert "graphs are what the study varies" in done.stderr
+
+
+def test_a_report_shows_trials_on_saved_graphs_apart(trained: Path, tmp_path: Path) -> None:
+    for keys in ({}, {"graph__path": str(trained), "graph__seed": 5}):
+        run.run(settings(tmp_path, train__epochs=1, **keys), ProcessWorker(CPU))
+    page = write_report(tmp_path / "local").read_text()
+    name = settings(tmp_path, graph__path=str(trained)).label
+    assert name in page
+    assert "WS(4,0.75)" in page
+    trials = [trial for record in find(tmp_path / "local") if isinstance(trial := read(record), Trial)]
+    assert {(trial.generator, trial.setting) for trial in trials} == {("ws", "WS(4,0.75)"), ("saved", name)}
+    assert len(groups(trials)) == 2, "what was drawn is not compared with what was saved"
 
 
 # Pretrained weights.
@@ -603,5 +621,7 @@ def test_operations_at_equal_cost_from_the_command_line(tmp_path: Path) -> None:
     assert abs(shown["mult_adds"] / 579e6 - 1) < 0.03
     assert shown["config"]["network"]["channels"] < 78
     assert "no number of channels" in refused(*keys, "1000")
+    assert "give one of them" in refused(*keys, "579e6", "--network.channels", "20")
+    assert "is for a network to be trained" in refused("digits", "--evaluate", "--match-mult-adds", "579e6")
     assert "number above 0" in refused(*keys, "-5")
     assert yaml.safe_load(configuration.load("small").to_yaml())["network"]["channels"] == 78

@@ -79,6 +79,8 @@ def _design(options: argparse.Namespace, keys: Mapping[str, object]) -> Design:
     if not generators or any(generator not in known for generator in generators):
         raise ConfigError(f"--generators: must name some of {','.join(known)}, is {options.generators!r}")
     base = configuration.load(options.base, {**keys, "runtime.study": options.name})
+    if base.train.pretrained is not None:
+        raise ConfigError("train.pretrained: weights belong to one graph, and graphs are what the study varies")
     if base.graph.path is not None:
         raise ConfigError(f"--base: {options.base} has saved graphs, and graphs are what the study varies")
     return Design(

@@ -37,8 +37,12 @@ def train(arguments: Sequence[str] | None = None) -> int:
     def main() -> int:
         plain, keys = split(sys.argv[1:] if arguments is None else arguments)
         options = parser.parse_args(plain)
+        if options.match_mult_adds and "network.channels" in keys:
+            parser.error("--match-mult-adds chooses network.channels: give one of them")
         for option in ("evaluate", "predict", "export"):
             if getattr(options, option):
+                if options.match_mult_adds:
+                    parser.error(f"--match-mult-adds is for a network to be trained, not for --{option}")
                 from randwire.cli import _use
 
                 use: Callable[[argparse.Namespace, Mapping[str, object]], int] = getattr(_use, option)

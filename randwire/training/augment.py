@@ -1,4 +1,8 @@
-"""Random affine maps and colours of a batch, on its device, by torch's own functions."""
+"""Random affine maps and colours of a batch, on its device, by torch's own functions.
+
+FFCV has operations for colours too, but draws in them from a stream for each thread: images would depend on the number
+of threads and ranks, and a resumed run would see others. Its formulas are kept. It has none for affine maps.
+"""
 
 import math
 
