@@ -214,7 +214,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
     wrapped: nn.Module = network
     if worker.world_size > 1:
         # Running statistics are averaged once an epoch instead of sent with every step.
-        wrapped = DistributedDataParallel(network, broadcast_buffers=False, gradient_as_bucket_view=True)
+        wrapped = DistributedDataParallel(network, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
     augment = Augment(config.data, config.train.seed, worker.rank, worker.world_size)
     normalise = Normalise(dataset.mean, dataset.std).to(worker.device)

@@ -12,7 +12,7 @@ from itertools import combinations, pairwise
 
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,6 +24,8 @@ from randwire.network import Node, RandWire, Stage, random_stages
 
 CLASSES = 5
 PHASES = (Phase.explicit, Phase.generate)  # to shrink a failing network takes minutes
+# That too many draws are passed over is checked.
+UNCHECKED = [check for check in HealthCheck if check is not HealthCheck.filter_too_much]
 CHAIN = DAG(6, tuple(pairwise(range(6))))
 FORTY = DAG(40, tuple((i, j) for i, j in combinations(range(40), 2) if (i * 7 + j * 11) % 9 == 0))
 
@@ -191,35 +193,55 @@ def _compare(
     op: str = "sepconv",
     dropped: Mapping[str, tuple[int, int]] | None = None,
 ) -> None:
+    """Equal to 1e-10, in outputs and gradients.
+
+    A draw is passed over if rounding alone decides it: where the definition itself, on images and weights that are off
+    by a few units in the last place, gives gradients that differ by a tenth of that (deep chains of statistics over
+    nearly equal values amplify so, most with pooling).
+    """
     network = _network(regime, dags, op=op).double().train(training)
     network.drop_edge.forward = lambda: dict(dropped or {})  # type: ignore[method-assign]
     _shake(network, seed)
-    state = {name: value.clone() for name, value in network.state_dict().items()}
-    leaves = {name: state[name].requires_grad_() for name, _ in network.named_parameters()}
+    stream = torch.Generator().manual_seed(seed)
     size = 16 if regime == "tiny" else 48
-    x = torch.randn(3, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    direction = torch.randn(3, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(seed + 1))
+    x = torch.randn(8, 3, size, size, dtype=torch.float64, generator=stream)
+    direction = torch.randn(8, CLASSES, dtype=torch.float64, generator=stream)
 
-    expected = _Reference(regime, dags, state, training, op, dropped)(x)
+    def off(value: Tensor) -> Tensor:
+        """The value, off by a few units in the last place."""
+        return value * (1 + 1e-15 * torch.randn(value.shape, dtype=torch.float64, generator=stream))
+
+    def reference(x: Tensor, change: Callable[[Tensor], Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        state = {
+            name: change(value) if value.is_floating_point() else value for name, value in network.state_dict().items()
+        }
+        state = {name: value.clone() for name, value in state.items()}
+        leaves = {name: state[name].requires_grad_() for name, _ in network.named_parameters()}
+        out = _Reference(regime, dags, state, training, op, dropped)(x)
+        (out * direction).sum().backward()  # type: ignore[no-untyped-call]
+        for name, leaf in leaves.items():  # nothing reaches the output if the only way out of a node was dropped
+            assert leaf.grad is not None or dropped, name
+        return out, {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in leaves.items()}
+
+    expected, gradients = reference(x, lambda value: value)
+    _, others = reference(off(x), off)
+    scales = {name: max(1.0, float(gradient.abs().max())) for name, gradient in gradients.items()}
+    assume(all(float((others[name] - gradients[name]).abs().max()) < 1e-11 * scales[name] for name in gradients))
+
     found = network(x)
-    assert found.shape == (3, CLASSES)
+    assert found.shape == (8, CLASSES)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
-
-    (expected * direction).sum().backward()  # type: ignore[no-untyped-call]
     (found * direction).sum().backward()
     for name, parameter in network.named_parameters():
-        reference = leaves[name].grad
         assert parameter.grad is not None, name
-        if reference is None and dropped:  # the only way out of the node was dropped
-            reference = torch.zeros_like(parameter)
-        assert reference is not None, name
-        scale = max(1.0, float(reference.abs().max()))
-        torch.testing.assert_close(parameter.grad / scale, reference / scale, rtol=1e-10, atol=1e-10, msg=name)
+        torch.testing.assert_close(
+            parameter.grad / scales[name], gradients[name] / scales[name], rtol=1e-10, atol=1e-10, msg=name
+        )
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("regime", REGIMES)
-@settings(max_examples=5, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=UNCHECKED)
 @example([DAG(1, ()), DAG(3, ()), DAG(3, ((0, 2), (1, 2))), CHAIN], 0)
 @example([FORTY, CHAIN, FORTY, CHAIN], 1)
 @given(st.lists(dags(), min_size=4, max_size=4), st.integers(0, 2**20))
@@ -232,7 +254,7 @@ def test_outputs_and_gradients_are_those_of_the_definition(
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("regime", REGIMES)
 @pytest.mark.parametrize("op", [name for name in registry.names("randwire.ops") if name != "sepconv"])
-@settings(max_examples=4, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=UNCHECKED)
 @example([DAG(1, ()), DAG(3, ()), DAG(3, ((0, 2), (1, 2))), CHAIN], 0)
 @given(st.lists(dags(), min_size=4, max_size=4), st.integers(0, 2**20))
 def test_every_operation_is_that_of_its_definition(
@@ -242,7 +264,7 @@ def test_every_operation_is_that_of_its_definition(
 
 
 @pytest.mark.parametrize("regime", REGIMES)
-@settings(max_examples=8, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=UNCHECKED)
 @given(st.lists(dags(), min_size=4, max_size=4), st.integers(0, 2**20), st.randoms(use_true_random=False))
 def test_a_dropped_edge_leaves_the_definition_without_its_input(
     regime: str, drawn: list[DAG], seed: int, stream: random.Random

@@ -3,6 +3,7 @@
 Ray's worker is in `randwire.study`, so that a training never depends on Ray.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -78,4 +79,7 @@ def process_group(choice: Device) -> Iterator[tuple[torch.device, int, int]]:
     try:
         yield device, distributed.get_rank(), distributed.get_world_size()
     finally:
+        # What is left of a distributed network, in cycles, keeps the group and its threads beyond its destruction, and
+        # an interpreter that ends while one of them frees a Python object aborts now and then.
+        gc.collect()
         distributed.destroy_process_group()
