@@ -1,5 +1,6 @@
 """A trained network in use: from a record or a checkpoint alone, without the data it was trained on."""
 
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,8 +102,8 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
     """Top-1 and top-5 (percent) and loss of a trained network on the validation split; called by every rank.
 
     `values` are dotted keys laid over the recorded ones, such as `{"data.resolution": 320}`; images are normalised as
-    in training. A record keeps the result in evaluations.jsonl. Raises ConfigError for a key that would change the
-    network, or for data of other classes, CheckpointError and DataError for unusable files.
+    in training. A record that can be written keeps the result in evaluations.jsonl. Raises ConfigError for a key that
+    would change the network, or for data of other classes, CheckpointError and DataError for unusable files.
     """
     trained = open_trained(source)
     config = _evaluation(trained, values or {})
@@ -134,7 +135,10 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if worker.rank == 0 and trained.path.is_dir():
-        Record(trained.path).append(EVALUATIONS, row)
+        try:
+            Record(trained.path).append(EVALUATIONS, row)
+        except OSError as error:  # the record of somebody else, or an archive: the result is no less true
+            print(f"{trained.path}: cannot be written ({error.strerror}); the result is not kept", file=sys.stderr)
     return row
 
 

@@ -153,12 +153,17 @@ def run_tracked(config: RunConfig, worker: Worker, command: str = "") -> Row:
     """`run`, with the tracker that the configuration asks for on the first rank."""
     if worker.rank:
         return run(config, worker, None, command)
-    runtime = config.runtime
-    tracker = open_tracker(runtime.wandb, runtime.project, runtime.study, runtime.output / runtime.study / "wandb")
+    tracker = tracker_of(config)
     try:
         return run(config, worker, tracker, command)
     finally:
         tracker.close()
+
+
+def tracker_of(config: RunConfig) -> Tracker:
+    """The tracker that a configuration asks for, of a run or of the study it belongs to."""
+    runtime = config.runtime
+    return open_tracker(runtime.wandb, runtime.project, runtime.study, runtime.output / runtime.study / "wandb")
 
 
 def run(config: RunConfig, worker: Worker, tracker: Tracker | None = None, command: str = "") -> Row:

@@ -396,6 +396,15 @@ def test_evaluation_from_the_command_line_at_another_resolution(trained: Path) -
     assert expected["val_top1"] == row["val_top1"] != Record(trained).metrics()[-1]["val_top1"]
 
 
+def test_a_record_that_cannot_be_written_is_evaluated_and_says_so(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(trained, tmp_path / "copy", ignore=shutil.ignore_patterns(inference.EVALUATIONS)))
+    (copy / inference.EVALUATIONS).mkdir()  # even root cannot write there
+    assert randwire.evaluate(copy)["val_top1"] == Record(trained).metrics()[-1]["val_top1"]
+    assert "the result is not kept" in capsys.readouterr().err
+
+
 def test_two_ranks_evaluate_as_one(trained: Path) -> None:
     launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend=c10d",
                 "--rdzv-endpoint=127.0.0.1:0")  # fmt: skip

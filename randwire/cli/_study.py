@@ -125,14 +125,13 @@ def _plan(design: Design, options: argparse.Namespace) -> int:
 
 def _sweep(design: Design, options: argparse.Namespace) -> int:
     from randwire.records import find
+    from randwire.run import tracker_of
     from randwire.study.launch import Cluster, check, sweep
     from randwire.study.report import write_report
-    from randwire.tracking import open_tracker
 
     cluster = Cluster(options.address, options.workers, options.cpus_per_worker, options.concurrent)
     check(design, cluster)
-    runtime = design.base.runtime
-    tracker = open_tracker(runtime.wandb, runtime.project, runtime.study, design.folder / "wandb")
+    tracker = tracker_of(design.base)
     try:
         failures = sweep(design, cluster, tracker)
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from randwire.graphs import parse
 from randwire.records import Row
 from randwire.run import count, sample_graphs
 from randwire.study import space
+from randwire.study.statistics import describe
 
 NETWORKS = 5
 """Of how many networks the paper gives mean and standard deviation."""
@@ -74,8 +74,8 @@ def compare(seeds: int, start: int = 0) -> Iterator[Compared]:
         }
         for printed in PRINTED:
             if printed.preset == preset:
-                found = values[printed.quantity]
-                yield Compared(printed, len(found), statistics.fmean(found), statistics.stdev(found))
+                found = describe(values[printed.quantity])
+                yield Compared(printed, found.n, found.mean, found.std or 0.0)
 
 
 def settings(seeds: int, start: int = 0) -> Iterator[Row]:
@@ -141,8 +141,9 @@ _COLUMNS = (
 
 
 def _shown(values: Sequence[float], digits: int) -> str:
-    mean, std = statistics.fmean(values), statistics.stdev(values)
-    return f"{mean:.{digits}f} ± {std:.{digits}f}" if std > 1e-12 * abs(mean) else f"{mean:.{digits}f}"
+    found = describe(values)
+    varies = found.std is not None and found.std > 1e-12 * abs(found.mean)
+    return f"{found.mean:.{digits}f} ± {found.std:.{digits}f}" if varies else f"{found.mean:.{digits}f}"
 
 
 def _seeded(base: RunConfig, seeds: int, start: int) -> Iterator[RunConfig]:

@@ -22,7 +22,7 @@ class Normalise(nn.Module):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        return (images.to(torch.float32) - self.mean) / self.std
+        return (images.to(torch.float32) - self.mean).div_(self.std)
 
 
 @dataclass(frozen=True)
