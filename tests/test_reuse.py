@@ -192,14 +192,17 @@ def test_a_study_does_not_take_saved_graphs(trained: Path, tmp_path: Path) -> No
 
 
 def test_a_report_shows_trials_on_saved_graphs_apart(trained: Path, tmp_path: Path) -> None:
-    for keys in ({}, {"graph__path": str(trained), "graph__seed": 5}):
+    for keys in ({"train__schedule": "step"}, {"graph__path": str(trained), "graph__seed": 5}):
         run.run(settings(tmp_path, train__epochs=1, **keys), ProcessWorker(CPU))
     page = write_report(tmp_path / "local").read_text()
     name = settings(tmp_path, graph__path=str(trained)).label
     assert name in page
     assert "WS(4,0.75)" in page
+    assert "(linear warm-up, steps): <b>0</b>" in page
+    assert "(linear warm-up, half a cosine): <b>0</b>" in page
     trials = [trial for record in find(tmp_path / "local") if isinstance(trial := read(record), Trial)]
     assert {(trial.generator, trial.setting) for trial in trials} == {("ws", "WS(4,0.75)"), ("saved", name)}
+    assert "saved graphs, sepconv" in page
     assert len(groups(trials)) == 2, "what was drawn is not compared with what was saved"
 
 

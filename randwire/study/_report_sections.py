@@ -115,11 +115,13 @@ def group_cards(found: Group) -> str:
 def budget_text(found: Group, groups: Sequence[Group]) -> str:
     """What the trials of a group have in common; with several groups, first what sets them apart."""
     config = found.trials[0].config
+    graphs = "saved graphs"  # their nodes are their own
+    if config.graph.path is None:
+        graphs = f"{config.graph.nodes} nodes a stage ({config.graph.stages} graphs)"
     text = (
         f"{config.train.epochs} epochs, {config.data.source} at {config.data.resolution} pixels, "
-        f"{config.network.regime} regime with C = {config.network.channels}, {config.graph.nodes} nodes a stage "
-        f"({config.graph.stages} graphs), {config.network.op}, batch {config.train.batch_size}, "
-        f"learning rate {config.train.lr:g}"
+        f"{config.network.regime} regime with C = {config.network.channels}, {graphs}, {config.network.op}, "
+        f"batch {config.train.batch_size}, learning rate {config.train.lr:g}"
     )
     differing = [key for key in found.budget if len({str(other.budget.get(key)) for other in groups}) > 1]
     if differing:
@@ -127,14 +129,18 @@ def budget_text(found: Group, groups: Sequence[Group]) -> str:
     return f'<p class="lead">{escape(text)}.</p>'
 
 
+SCHEDULES = {"cosine": "half a cosine", "step": "steps", "exponential": "exponential decay"}
+
+
 def lr_text(found: Group) -> str:
     """How well the logged learning rates agree with the schedule."""
     deviations = [value for trial in found.trials for value in trial.lr_deviations()]
     if not deviations:
         return '<p class="note">No learning rate was logged.</p>'
+    schedule = SCHEDULES[found.trials[0].config.train.schedule]
     return (
         f'<p class="note">Largest deviation of the logged learning rate from the closed form of the schedule '
-        f"(linear warm-up, half a cosine): <b>{max(deviations):.2g}</b>, over {many(len(deviations), 'epoch')} of "
+        f"(linear warm-up, {schedule}): <b>{max(deviations):.2g}</b>, over {many(len(deviations), 'epoch')} of "
         f"{many(sum(bool(trial.lr_deviations()) for trial in found.trials), 'trial')}.</p>"
     )
 
