@@ -16,13 +16,14 @@ sweep: $(VENV)/.runtime ## run the study of generators on the digits: ARGS="--se
 	$(BIN)/python studies/generators.py sweep $(ARGS)
 
 test: check ## check, then run all tests: ARGS="tests/test_dag.py -k text"
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: $(VENV)/.tests ## format, lint, types, import layers
+check: $(VENV)/.tests ## format, lint, types, import layers, known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@sh .ci/audit $(BIN)
 
 clean: ## remove the environment
 	rm -rf $(VENV)

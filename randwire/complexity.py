@@ -1,7 +1,9 @@
-"""Parameters and multiply-adds of a network, by stage, without building it.
+"""Parameters, multiply-adds and activations of a network, by stage, without building it.
 
-Multiply-adds are those of convolutions and the fully connected layer (the paper's FLOPs), for one image. The size of a
-stage depends on its graph only through the number of sources and of edges into aggregating nodes, so each kind of node
+Multiply-adds are those of convolutions and the fully connected layer (the paper's FLOPs), for one image. Activations
+are the numbers that one image leaves for the backward pass, those of the input included: of each node its rectified
+input and what is between its layers, and its output where an aggregation multiplies it by a weight. The size of a stage
+depends on its graph only through the number of sources and of edges into aggregating nodes, so each kind of node
 is measured once and counted: a study of thousands of graphs is planned in seconds.
 """
 
@@ -24,6 +26,7 @@ class StageComplexity:
     name: str
     params: int
     mult_adds: int
+    activations: int
     output: tuple[int, int, int]  # channels, height, width
 
 
@@ -39,8 +42,13 @@ class Complexity:
     def mult_adds(self) -> int:
         return sum(stage.mult_adds for stage in self.stages)
 
+    @property
+    def activations(self) -> int:
+        return sum(stage.activations for stage in self.stages)
+
     def to_dict(self) -> dict[str, Any]:
-        return {"params": self.params, "mult_adds": self.mult_adds, "stages": [asdict(stage) for stage in self.stages]}
+        totals = {"params": self.params, "mult_adds": self.mult_adds, "activations": self.activations}
+        return {**totals, "stages": [asdict(stage) for stage in self.stages]}
 
 
 def complexity(config: NetworkConfig, dags: Mapping[str, DAG], classes: int, resolution: int) -> Complexity:
@@ -57,15 +65,20 @@ def complexity(config: NetworkConfig, dags: Mapping[str, DAG], classes: int, res
             weights = sum(len(inputs) for inputs in dag.predecessors if len(inputs) > 1)
             params = sources * first[0] + (dag.nodes - sources) * other[0] + weights
             mult_adds = sources * first[1] + (dag.nodes - sources) * other[1]
+            weighted = {i for inputs in dag.predecessors if len(inputs) > 1 for i in inputs}
+            inside = sources * first[2] + (dag.nodes - sources) * other[2]
+            activations = c_in * size**2 + inside + (dag.nodes - sources + len(weighted)) * c_out * out**2
         else:
             params = 9 * c_in * c_out + 2 * c_out
             mult_adds = 9 * c_in * c_out * out * out
-        found.append(StageComplexity(plan.name, params, mult_adds, (c_out, out, out)))
+            activations = c_in * size**2 + c_out * out**2
+        found.append(StageComplexity(plan.name, params, mult_adds, activations, (c_out, out, out)))
         c_in, size = c_out, out
-    with torch.device("meta"):
-        head = Classifier(c_in, config, classes)
-    params, mult_adds = measure(head, (c_in, size, size))
-    found.append(StageComplexity("classifier", params, mult_adds, (classes, 1, 1)))
+    params, mult_adds = _classifier(c_in, config, classes, size)
+    activations = (c_in + (2 if config.head_relu else 1) * config.head) * size**2 + config.head
+    if config.dropout:
+        activations += config.head  # which of them are dropped
+    found.append(StageComplexity("classifier", params, mult_adds, activations, (classes, 1, 1)))
     return Complexity(tuple(found))
 
 
@@ -94,12 +107,23 @@ def channels_for(
 
 
 @lru_cache(maxsize=4096)
-def _node(op: str, c_in: int, c_out: int, stride: int, size: int) -> tuple[int, int]:
-    """Parameters (those of its BN included, of its aggregation not) and multiply-adds of one node."""
+def _node(op: str, c_in: int, c_out: int, stride: int, size: int) -> tuple[int, int, int]:
+    """Of one node: parameters (its BN included, its aggregation not), multiply-adds, and outputs of its layers."""
     with torch.device("meta"):
         module = ops.build(op, c_in, c_out, stride)
+    outputs: list[int] = []
+    for layer in module.modules():
+        if not list(layer.children()):
+            layer.register_forward_hook(lambda *found: outputs.append(found[-1].numel()))
     params, mult_adds = measure(module, (c_in, size, size))
-    return params + 2 * c_out, mult_adds
+    return params + 2 * c_out, mult_adds, sum(outputs)
+
+
+@lru_cache(maxsize=4096)
+def _classifier(c_in: int, config: NetworkConfig, classes: int, size: int) -> tuple[int, int]:
+    with torch.device("meta"):
+        head = Classifier(c_in, config, classes)
+    return measure(head, (c_in, size, size))
 
 
 def measure(module: nn.Module, shape: tuple[int, int, int]) -> tuple[int, int]:

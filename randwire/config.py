@@ -10,19 +10,29 @@ default is known.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from randwire import graphs, registry
+from randwire import graphs, places, registry
 from randwire.errors import UserError
 from randwire.records import checkpoint_file
 
 PRESETS = Path(__file__).parent / "presets"
 Device = Literal["auto", "cpu", "cuda"]
+Stage = Literal["auto", "always", "never"]
+ANY_SET = "folder"
+"""The data source that stands for any set of images: which one it is belongs to the identity of a run."""
+SUMS = {
+    "graph.path": "path_sha256",
+    "data.path": "path_sha256",
+    "data.source": "path_sha256",
+    "train.pretrained": "pretrained_sha256",
+}
+"""Keys with the SHA-256 in their section that another value of theirs makes void."""
 CHANNELS = 2, 4096
 """Least and most base channels."""
 
@@ -106,8 +116,28 @@ class DataConfig(Section):
     """The data set and its augmentation. Crops are as in torchvision's RandomResizedCrop and CenterCrop."""
 
     source: str = Field("imagenet", description="data source, a file of randwire/data/sources")
-    path: Path | None = Field(None, description="folder with train.beton, val.beton, dataset.json; empty: the cache")
+    path: str | None = Field(
+        None, min_length=1, description="converted set: a folder, or a URL such as s3://bucket/set; empty: the cache"
+    )
+    path_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="of the dataset.json of source folder; filled in when it is read"
+    )
+    stage: Stage = Field(
+        "auto", description="copy the set to $RANDWIRE_CACHE/staged first; auto: if it is a URL or on a network disk"
+    )
+    stage_budget_gb: float | None = Field(
+        None, gt=0, description="most GB of such copies; unused ones go first; empty: what the disk holds"
+    )
+    order: Literal["random", "quasi-random"] = Field(
+        "random", description="of training; quasi-random reads the file part by part, for sets larger than the memory"
+    )
     resolution: int = Field(224, ge=8, le=1024, description="pixels of the square input")
+    start_resolution: int | None = Field(
+        None, ge=8, le=1024, description="pixels in the first epochs of progressive resolution; empty: data.resolution"
+    )
+    ramp: tuple[float, float] = Field(
+        (0.7, 0.85), description="shares of the epochs between which the resolution rises (C, FFCV's recipe)"
+    )
     eval_resolution: int | None = Field(
         None, ge=8, le=1024, description="pixels in evaluation; 320 in Table 4 (A); empty: data.resolution"
     )
@@ -140,11 +170,52 @@ class DataConfig(Section):
             raise ValueError("must be two numbers with 0 < first <= second")
         return value
 
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        return value if value is None or places.is_url(value) else str(Path(value).absolute())
+
+    @field_validator("ramp")
+    @classmethod
+    def _shares(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] <= value[1] <= 1:
+            raise ValueError("must be two numbers with 0 <= first <= second <= 1")
+        return value
+
     @model_validator(mode="after")
-    def _area(self) -> Self:
+    def _possible(self) -> Self:
         if self.crop_area[1] > 1:
             raise ValueError(f"crop_area must not exceed 1, is {self.crop_area[1]:g}")
+        if self.start_resolution is not None and self.start_resolution > self.resolution:
+            raise ValueError(f"start_resolution must not exceed resolution, {self.resolution}")
+        if self.path is not None and places.is_url(self.path) and "@" in self.path.split("/")[2]:
+            # Told here, not at the field, whose message would show the value.
+            raise ValueError("path must hold no credentials, since it is recorded: they belong in the environment")
+        if self.source == ANY_SET and self.path is None:
+            raise ValueError(f"source {ANY_SET} needs path, the folder that its conversion wrote")
+        if self.source != ANY_SET:
+            _no_orphan(self.path_sha256, "path")
         return self
+
+    def resolution_in(self, epoch: int, epochs: int) -> int:
+        """Pixels of the square input in an epoch (1-based) of `epochs`: progressive resolution by FFCV's recipe.
+
+        `start_resolution` until the first share of `ramp`, then a linear rise in steps of 32, `resolution` from the
+        second share on.
+        """
+        if self.start_resolution is None:
+            return self.resolution
+        first, last = (share * epochs for share in self.ramp)
+        if epoch <= first:
+            return self.start_resolution
+        if epoch >= last:
+            return self.resolution
+        between = self.start_resolution + (self.resolution - self.start_resolution) * (epoch - first) / (last - first)
+        return min(max(self.start_resolution, round(between / 32) * 32), self.resolution)
+
+    def cost_of_epochs(self, epochs: int) -> float:
+        """What a training of `epochs` costs, in epochs at `resolution`: the cost of an image goes with its pixels."""
+        return sum((self.resolution_in(epoch, epochs) / self.resolution) ** 2 for epoch in range(1, epochs + 1))
 
     @property
     def evaluation(self) -> "DataConfig":
@@ -213,6 +284,9 @@ class RuntimeConfig(Section):
     study: str = Field("local", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder below output, W&B group")
     device: Device = Field("auto", description="auto: cuda where there is one")
     loader_workers: int = Field(0, ge=0, description="threads of the loader in each rank; 0: from the CPUs it may use")
+    recompute: bool = Field(
+        False, description="hold less memory in training by computing nodes again in the backward pass"
+    )
     wandb: Literal["auto", "online", "offline", "disabled"] = Field(
         "auto", description="auto: online if a key is found and the server answers, else offline"
     )
@@ -252,7 +326,13 @@ class RunConfig(Section):
     def identity(self) -> dict[str, dict[str, Any]]:
         """What decides the numbers of the run, by section and key. Saved graphs have neither generator nor seed."""
         found = self.model_dump(
-            mode="json", exclude={"runtime": True, "graph": {"path"}, "data": {"path"}, "train": {"pretrained"}}
+            mode="json",
+            exclude={
+                "runtime": True,
+                "graph": {"path"},
+                "data": {"path", "stage", "stage_budget_gb"},
+                "train": {"pretrained"},
+            },
         )
         if self.graph.path_sha256 is not None:
             found["graph"] = {"path_sha256": self.graph.path_sha256}
@@ -304,14 +384,16 @@ def load(name: str, values: Mapping[str, object] | None = None) -> RunConfig:
     return config
 
 
-class _UniqueLoader(yaml.SafeLoader):
+# The loader in C where PyYAML has it: a report reads thousands of records.
+class _UniqueLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """A key that stands twice is an error: YAML's reader would drop the first."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value]
         if repeated := {name for name in names if names.count(name) > 1}:
             raise yaml.YAMLError(f"{', '.join(sorted(repeated))} stands more than once in one section")
-        return super().construct_mapping(node, deep)
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
 
 
 def keys() -> dict[str, str]:
@@ -329,22 +411,22 @@ def build(content: Mapping[str, Any], values: Mapping[str, object] | None = None
     merged: dict[str, Any] = {
         key: dict(section) if isinstance(section, Mapping) else section for key, section in content.items()
     }
-    known = keys()
+    known = keys() if values else ()
     for key, value in values.items():
         if key not in known:
-            raise ConfigError(f"{key}: unknown key{_suggest(key, known)}")
+            raise ConfigError(f"{key}: unknown key{_suggest(key)}")
         section, _, name = key.partition(".")
         if isinstance(merged.get(section) or {}, Mapping):  # what it is otherwise, validation tells
             merged[section] = {**(merged.get(section) or {}), name: value}
-            if key in ("graph.path", "train.pretrained") and f"{key}_sha256" not in values:
-                merged[section].pop(f"{name}_sha256", None)
+            if key in SUMS and f"{section}.{SUMS[key]}" not in values:
+                merged[section].pop(SUMS[key], None)
     try:
         return _with_sums(RunConfig.model_validate(merged))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][:2])
         if first["type"] == "extra_forbidden":
-            raise ConfigError(f"{key}: unknown key{_suggest(key, known)}") from None
+            raise ConfigError(f"{key}: unknown key{_suggest(key)}") from None
         message = first["msg"].removeprefix("Value error, ")
         shown = "" if isinstance(first["input"], BaseModel | dict) else f", is {first['input']!r}"
         raise ConfigError(f"{key}: {message[0].lower()}{message[1:]}{shown}") from None
@@ -371,11 +453,20 @@ def _with_sums(config: RunConfig) -> RunConfig:
         config = config.model_copy(
             update={"train": config.train.model_copy(update={"pretrained": path, "pretrained_sha256": known})}
         )
+    if config.data.source == ANY_SET and config.data.path is not None and config.data.path_sha256 is None:
+        try:
+            known = hashlib.sha256(places.read(config.data.path, "dataset.json")).hexdigest()
+        except FileNotFoundError:
+            raise ConfigError(
+                f"data.path: {config.data.path}: no converted set there; make it with `python -m randwire.data.convert "
+                f"{ANY_SET} INPUT {config.data.path}`"
+            ) from None
+        config = config.model_copy(update={"data": config.data.model_copy(update={"path_sha256": known})})
     return config
 
 
-def _suggest(key: str, known: Iterable[str]) -> str:
+def _suggest(key: str) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(key, list(known), n=1)
+    close = get_close_matches(key, list(keys()), n=1)
     return f"; did you mean {close[0]}?" if close else "; `--help` lists all keys"

@@ -14,7 +14,7 @@ from randwire import config as configuration
 from randwire import data
 from randwire.config import ConfigError, Device, RunConfig
 from randwire.dag import DAG
-from randwire.network import RandWire
+from randwire.network import RandWire, folded
 from randwire.records import Record, Row
 from randwire.training import checkpoint
 from randwire.training.checkpoint import CheckpointError
@@ -106,11 +106,9 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
     would change the network, or for data of other classes, CheckpointError and DataError for unusable files.
     """
     trained = open_trained(source)
-    config = _evaluation(trained, values or {})
+    config = evaluation_config(trained, values or {})
     worker = worker or ProcessWorker(pick_device(config.runtime.device))
-    dataset = data.prepare(config.data, workers=worker.cpus)
-    if dataset.classes != trained.classes:
-        raise ConfigError(f"data.source: {dataset.source} has other classes than those that {source} was trained on")
+    dataset = evaluation_data(trained, config, worker.cpus)
     loader = data.Loader(
         dataset,
         "val",
@@ -142,6 +140,26 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
     return row
 
 
+def evaluation_config(trained: Trained, values: Mapping[str, object]) -> RunConfig:
+    """The configuration of a trained network with what an evaluation may choose laid over it; ConfigError otherwise."""
+    for key in values:
+        if not key.startswith(FREE):
+            raise ConfigError(f"{key}: is what {trained.path} was trained with; an evaluation may choose {_free()}")
+    if "data.resolution" in values and "data.eval_resolution" not in values:
+        values = {**values, "data.eval_resolution": None}
+    return trained.config.override(values)
+
+
+def evaluation_data(trained: Trained, config: RunConfig, workers: int) -> data.Dataset:
+    """The data of an evaluation. Raises DataError for unusable files, ConfigError for data of other classes."""
+    dataset = data.prepare(config.data, workers=workers)
+    if dataset.classes != trained.classes:
+        raise ConfigError(
+            f"data.source: {dataset.source} has other classes than those that {trained.path} was trained on"
+        )
+    return dataset
+
+
 def predict(source: str | Path, images: Sequence[str | Path], device: Device = "auto") -> list[Prediction]:
     """The probabilities of the classes for image files, cropped, resized and normalised as in evaluation.
 
@@ -156,20 +174,12 @@ def predictions(trained: Trained, images: Sequence[Path], device: torch.device) 
     """What `predict` gives, image by image."""
     from randwire.data.images import batches
 
-    network, normalise = trained.network.to(device), trained.normalise.to(device)
+    network = folded(trained.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    normalise = trained.normalise.to(device)
     rest = iter(images)
     for batch in batches(images, trained.config.data.evaluation, BATCH):
         for values in network(normalise(batch.to(device))).softmax(1).tolist():
             yield Prediction(next(rest), dict(zip(trained.classes, values, strict=True)))
-
-
-def _evaluation(trained: Trained, values: Mapping[str, object]) -> RunConfig:
-    for key in values:
-        if not key.startswith(FREE):
-            raise ConfigError(f"{key}: is what {trained.path} was trained with; an evaluation may choose {_free()}")
-    if "data.resolution" in values and "data.eval_resolution" not in values:
-        values = {**values, "data.eval_resolution": None}
-    return trained.config.override(values)
 
 
 def _free() -> str:

@@ -1,12 +1,18 @@
 """Networks whose stages are random DAGs (paper, section 3.1 and Table 1)."""
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.utils.checkpoint import checkpoint
 
 from randwire import ops
 from randwire.config import NetworkConfig
@@ -66,22 +72,33 @@ class Node(nn.Module):
     def __init__(self, op: str, inputs: int, c_in: int, c_out: int, stride: int, aggregation_init: float) -> None:
         super().__init__()
         self.aggregation = nn.Parameter(torch.full((inputs,), aggregation_init)) if inputs > 1 else None
+        self.ratios: Sequence[tuple[int, float]] | None = None  # of `folded`
         self.op = ops.build(op, c_in, c_out, stride)
         self.bn = nn.BatchNorm2d(c_out)
 
-    def forward(self, inputs: Sequence[Tensor], dropped: int | None = None) -> Tensor:
-        """Tensors of equal shape (B, c_in, H, W) to (B, c_out, H / stride, W / stride), without the input `dropped`."""
+    def forward(self, inputs: Sequence[Tensor], dropped: int | None = None, rectified: bool = False) -> Tensor:
+        """Tensors of equal shape (B, c_in, H, W) to (B, c_out, H / stride, W / stride), without the input `dropped`.
+
+        A single input that is `rectified` has passed the ReLU already.
+        """
         if self.aggregation is None:
-            x = functional.relu(inputs[0])
+            x = inputs[0] if rectified else functional.relu(inputs[0])
+        elif self.ratios is not None:
+            assert dropped is None, "edges are dropped in training alone"
+            (largest, _), (second, ratio), *others = self.ratios
+            total = torch.add(inputs[largest], inputs[second], alpha=ratio)
+            for index, ratio in others:
+                total.add_(inputs[index], alpha=ratio)
+            x = functional.relu(total, inplace=True)
         else:
-            # A chain of multiply-adds needs no stacked copy of the inputs. Weights take the inputs' type.
+            # A chain of multiply-adds, in place, needs no stacked copy of the inputs. Weights take the inputs' type.
             weights = list(torch.sigmoid(self.aggregation).to(inputs[0].dtype).unbind())
             if dropped is not None:
                 # Zero instead of absent: every parameter keeps a gradient, as distributed training demands.
                 weights[dropped] = weights[dropped] * 0
             total = inputs[0] * weights[0]
             for value, weight in zip(inputs[1:], weights[1:], strict=True):
-                total = torch.addcmul(total, value, weight)
+                total.addcmul_(value, weight)
             x = functional.relu(total, inplace=True)
         out: Tensor = self.bn(self.op(x))
         return out
@@ -91,12 +108,23 @@ class Stage(nn.Module):
     """A DAG of nodes between a unique input and a unique output node (paper, section 3.1).
 
     The input node copies its input to all sources, which carry the stage's stride and change of channels; the output
-    node is the unweighted mean of all sinks. Neither has an operation.
+    node is the unweighted mean of all sinks. Neither has an operation. With `recompute`, the backward pass computes
+    each node again from its inputs, so that between the passes little but the outputs of nodes is held.
     """
 
-    def __init__(self, dag: DAG, op: str, c_in: int, c_out: int, stride: int, aggregation_init: float) -> None:
+    def __init__(
+        self,
+        dag: DAG,
+        op: str,
+        c_in: int,
+        c_out: int,
+        stride: int,
+        aggregation_init: float,
+        recompute: bool = False,
+    ) -> None:
         super().__init__()
         self.dag = dag
+        self.recompute = recompute
         sources = set(dag.sources)
         self.nodes = nn.ModuleList(
             Node(op, 1, c_in, c_out, stride, aggregation_init)
@@ -110,10 +138,13 @@ class Stage(nn.Module):
         uses = [len(successors) for successors in self.dag.successors]
         alive: dict[int, Tensor] = {}
         total: Tensor | None = None
+        x = functional.relu(x)  # once for all sources
         for index, node in enumerate(self.nodes):
             predecessors = self.dag.predecessors[index]
             without = predecessors.index(dropped[0]) if dropped and dropped[1] == index else None
-            out = node([alive[i] for i in predecessors] or [x], without)
+            given = [alive[i] for i in predecessors] or [x], without, not predecessors
+            out = _recomputed(node, *given) if self.recompute and torch.is_grad_enabled() else node(*given)
+            del given  # or it would hold its tensors while the next node is computed
             for i in predecessors:
                 uses[i] -= 1
                 if not uses[i]:
@@ -124,6 +155,31 @@ class Stage(nn.Module):
                 total = out if total is None else total + out
         assert total is not None, "a DAG has at least one sink"
         return total / len(self.dag.sinks)
+
+
+def _recomputed(node: nn.Module, *given: object) -> Tensor:
+    """The node's output, whose backward pass computes the node again. Nothing in a node is random."""
+    contexts = partial(_contexts, node)
+    out: Tensor = checkpoint(node, *given, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+    return out
+
+
+def _contexts(node: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """What the forward pass and its repetition run in."""
+    return nullcontext(), _copied_buffers(node)
+
+
+@contextmanager
+def _copied_buffers(node: nn.Module) -> Iterator[None]:
+    """Running statistics change in copies while the block lasts: they have seen the batch already."""
+    places = [(module, name, value) for module in node.modules() for name, value in module.named_buffers(recurse=False)]
+    try:
+        for module, name, value in places:
+            setattr(module, name, value.clone())
+        yield
+    finally:
+        for module, name, value in places:
+            setattr(module, name, value)
 
 
 class Classifier(nn.Module):
@@ -149,10 +205,11 @@ class Classifier(nn.Module):
 class RandWire(nn.Module):
     """The network of a regime. `dags` maps each random stage's name to its DAG.
 
-    Raises ValueError if the stages of `dags` are not those of the regime.
+    `recompute` holds less memory in training and computes more, with equal numbers (see Stage). Raises ValueError if
+    the stages of `dags` are not those of the regime.
     """
 
-    def __init__(self, config: NetworkConfig, dags: Mapping[str, DAG], classes: int) -> None:
+    def __init__(self, config: NetworkConfig, dags: Mapping[str, DAG], classes: int, recompute: bool = False) -> None:
         super().__init__()
         plans = REGIMES[config.regime]
         expected = [plan.name for plan in plans if plan.share]
@@ -165,10 +222,12 @@ class RandWire(nn.Module):
         for index, plan in enumerate(plans):
             c_out = plan.channels(config.channels)
             if plan.share:
-                stage: nn.Module = Stage(dags[plan.name], config.op, c_in, c_out, plan.stride, config.aggregation_init)
+                stage: nn.Module = Stage(
+                    dags[plan.name], config.op, c_in, c_out, plan.stride, config.aggregation_init, recompute
+                )
             else:
                 conv = nn.Conv2d(c_in, c_out, 3, plan.stride, padding=1, bias=False)
-                stage = nn.Sequential(*([nn.ReLU()] if index else []), conv, nn.BatchNorm2d(c_out))
+                stage = nn.Sequential(*([nn.ReLU(inplace=True)] if index else []), conv, nn.BatchNorm2d(c_out))
             self.stages[plan.name] = stage
             c_in = c_out
         self.stages["classifier"] = Classifier(c_in, config, classes)
@@ -190,3 +249,30 @@ def _initialise(module: nn.Module) -> None:
     elif isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.01)
         nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def folded(network: RandWire) -> RandWire:
+    """A copy for evaluation that computes less; equal up to rounding.
+
+    Convolutions include the BN that follows them: each BN is preceded by a convolution, or by an operation that ends
+    with one. The largest weight of an aggregation is part of them too, as c op(relu(x)) = op(relu(c x)) for c > 0 and
+    all operations; the sum has the ratios of the other weights to it. Hooks are copied.
+    """
+    network = copy.deepcopy(network).eval()
+    for module in network.modules():
+        for (_, before), (name, norm) in pairwise(list(module.named_children())):
+            if isinstance(norm, nn.BatchNorm2d):
+                conv = [layer for layer in before.modules() if isinstance(layer, nn.Conv2d)][-1]
+                assert norm.running_mean is not None
+                assert norm.running_var is not None
+                conv.weight, conv.bias = fuse_conv_bn_weights(
+                    conv.weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+                )
+                module.register_module(name, nn.Identity())
+                if isinstance(module, Node) and module.aggregation is not None:
+                    weights = torch.sigmoid(module.aggregation.double())
+                    order = weights.argsort(descending=True).tolist()
+                    conv.weight.mul_(weights[order[0]])
+                    module.ratios = [(index, float(weights[index] / weights[order[0]])) for index in order]
+    return network

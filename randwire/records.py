@@ -4,7 +4,7 @@ config.yaml         resolved and complete; `train.py` replays it
 environment.json    commit, versions, hardware, command line
 graphs/conv3.txt    0/1 adjacency matrix of a stage, one row a line
 dag.svg  dag.json   picture, and nodes, edges and measures of every stage
-complexity.json     parameters and multiply-adds by stage
+complexity.json     parameters, multiply-adds and activations by stage
 metrics.jsonl       one line an epoch
 pretrained.json     what was loaded of train.pretrained, and what not
 evaluations.jsonl   one line for each later evaluation
@@ -15,8 +15,10 @@ summary.json        written last: its existence means that the trial has ended
 import fcntl
 import json
 import os
+import platform
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -26,17 +28,28 @@ from randwire.errors import UserError
 Row = dict[str, Any]
 NEWEST = "newest.pt"
 """The newest checkpoint in a record's folder `checkpoint`."""
+SKEW = 5.0
+"""Seconds by which the clocks of two machines that write records may differ."""
+PARTIAL = ".partial"
+"""How the name of a file ends that is being written."""
 
 
 class RecordError(UserError):
     """A record that cannot be used, told in one line."""
 
 
+class HeldError(RecordError):
+    """A record that another process holds."""
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that replaces `path` when the block ends well, and leaves no trace when it does not."""
+    """A binary file that replaces `path` when the block ends well, and leaves no trace when it does not.
+
+    What a kill or a lost disk leaves all the same is cleared by the next that locks the record (`Record.lock`).
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
+    partial = path.with_name(f".{path.name}.{uuid4().hex}{PARTIAL}")
     try:
         with open(partial, "xb") as file:
             yield file
@@ -62,24 +75,53 @@ class Record:
         return self.folder / "checkpoint"
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, what: str = "this trial", option: str = "--runtime.output") -> Iterator[None]:
         """Hold the record for this process; the lock ends with the process, however it ends.
 
-        Raises RecordError if the folder cannot be written or another process holds it.
+        The file tells whose it is: the name of the machine. What an earlier holder left half-written is removed.
+        Raises RecordError if the folder cannot be written, HeldError if another process holds it.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = open(self.folder / ".lock", "w")  # noqa: SIM115
+            file = open(self.folder / ".lock", "a")  # noqa: SIM115
         except OSError as error:
             raise RecordError(
-                f"{self.folder}: cannot be written ({error.strerror}); choose a folder with --runtime.output"
+                f"{self.folder}: cannot be written ({error.strerror}); choose a folder with {option}"
             ) from None
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RecordError(f"{self.folder}: another process is working on this trial; wait or end it") from None
+            for patience in (0.05,) * 10 + (0,):  # `locked` holds it too, for a moment
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if not patience:
+                        raise HeldError(
+                            f"{self.folder}: another process is working on {what}; wait or end it"
+                        ) from None
+                    time.sleep(patience)
+            file.truncate(0)
+            file.write(platform.node())
+            file.flush()
+            for left in self.folder.rglob(f".*{PARTIAL}"):
+                left.unlink(missing_ok=True)
             yield
+
+    def locked(self) -> bool | None:
+        """Whether a process holds the record. None if that cannot be known here: locks of other machines may not show.
+
+        Needs no permission to write, and changes nothing.
+        """
+        try:
+            with open(self.folder / ".lock", errors="replace") as file:
+                machine = file.read()
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return None
+        return False if machine == platform.node() else None
 
     def write_text(self, name: str, text: str) -> None:
         with atomic(self.folder / name) as file:
@@ -109,21 +151,20 @@ class Record:
             file.flush()
             os.fsync(file.fileno())
 
+    def rows(self, name: str) -> list[Any]:
+        """The values of the whole lines of a file of JSON lines; none if there is no such file."""
+        try:
+            return _parsed((self.folder / name).read_text(errors="replace").splitlines())
+        except FileNotFoundError:
+            return []
+
     def metrics(self) -> list[Row]:
         """The rows of metrics.jsonl, one an epoch, ascending; a torn last line is left out, a repeat replaces.
 
         Raises RecordError for a whole line that is no row.
         """
         rows: dict[int, Row] = {}
-        try:
-            lines = (self.folder / "metrics.jsonl").read_text(errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
-        for line in lines:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
+        for row in self.rows("metrics.jsonl"):
             if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
                 raise RecordError(f"{self.folder / 'metrics.jsonl'}: damaged: a line is not the row of an epoch")
             rows[row["epoch"]] = row
@@ -142,6 +183,19 @@ class Record:
     def graphs(self) -> dict[str, str]:
         """The adjacency text of each random stage."""
         return {path.stem: path.read_text() for path in sorted((self.folder / "graphs").glob("*.txt"))}
+
+
+def _parsed(lines: Sequence[str]) -> list[Any]:
+    """The values of lines of JSON, without those that are none."""
+    try:
+        found: list[Any] = json.loads(f"[{','.join(lines)}]")  # at once, the rows share their keys: half the memory
+        return found
+    except ValueError:
+        found = []
+    for line in lines:
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 def checkpoint_file(path: Path) -> Path:

@@ -36,6 +36,9 @@ from randwire.training.worker import ProcessWorker, Worker, pick_device
 
 PACKAGES = ("torch", "ray", "optuna", "wandb", "networkx", "ffcv", "numba", "numpy", "scikit-learn")
 
+EXCHANGE: dict[str, Any] = {"forward_sync_buffers": False, "gradient_as_bucket_view": True}
+"""Of DistributedDataParallel. Running statistics are averaged once an epoch instead of sent with every step."""
+
 
 def sample_graphs(config: RunConfig) -> dict[str, Sample]:
     """The DAG of every random stage, by stage; equal on every machine for equal `graph` and `network.regime`.
@@ -46,14 +49,15 @@ def sample_graphs(config: RunConfig) -> dict[str, Sample]:
     stages = random_stages(config.network.regime, config.graph.nodes)
     if config.graph.path is not None:
         return {stage: Sample(dag, 0) for stage, dag in _saved_graphs(config, stages).items()}
-    samples = {}
-    for stage, nodes in stages.items():
-        key = stage if config.graph.stages == "independent" else nodes
+    samples: dict[str | int, Sample] = {}
+    keys = {stage: stage if config.graph.stages == "independent" else nodes for stage, nodes in stages.items()}
+    for stage, key in keys.items():
         try:
-            samples[stage] = config.generator.sample(nodes, random.Random(f"{config.graph.seed}/{key}"))
+            if key not in samples:
+                samples[key] = config.generator.sample(stages[stage], random.Random(f"{config.graph.seed}/{key}"))
         except ValueError as error:
-            raise ConfigError(f"graph.generator: {error} (stage {stage} of {nodes} nodes)") from None
-    return samples
+            raise ConfigError(f"graph.generator: {error} (stage {stage} of {stages[stage]} nodes)") from None
+    return {stage: samples[key] for stage, key in keys.items()}
 
 
 def _saved_graphs(config: RunConfig, stages: Collection[str]) -> dict[str, DAG]:
@@ -194,8 +198,13 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
 
     state = checkpoint.newest(record.checkpoint)
     done = 0 if state is None else int(state["epoch"])
+    if state is not None and state["data"].get("sha256", dataset.sha256) != dataset.sha256:
+        raise data.DataError(
+            f"{record}: was trained on another conversion of {dataset.source}; name that one with --data.path, or "
+            "start anew with --runtime.study NAME"
+        )
     torch.manual_seed(config.train.seed)
-    network = RandWire(config.network, _dags(samples), len(dataset.classes))
+    network = RandWire(config.network, _dags(samples), len(dataset.classes), config.runtime.recompute)
     loaded = None
     if state is None and config.train.pretrained is not None and config.train.pretrained_sha256 is not None:
         loaded = load_pretrained(
@@ -218,8 +227,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
         optimizer.load_state_dict(state["optimizer"])
     wrapped: nn.Module = network
     if worker.world_size > 1:
-        # Running statistics are averaged once an epoch instead of sent with every step.
-        wrapped = DistributedDataParallel(network, forward_sync_buffers=False, gradient_as_bucket_view=True)
+        wrapped = DistributedDataParallel(network, **EXCHANGE)
 
     augment = Augment(config.data, config.train.seed, worker.rank, worker.world_size)
     normalise = Normalise(dataset.mean, dataset.std).to(worker.device)
@@ -227,15 +235,22 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
     per_rank = config.train.batch_size // worker.world_size
     train = data.Loader(dataset, "train", config.data, batch_size=per_rank, **place)
     val = data.Loader(dataset, "val", config.data.evaluation, batch_size=per_rank, **place)
-    about_data = {"classes": list(dataset.classes), "mean": list(dataset.mean), "std": list(dataset.std)}
+    about_data = {
+        "classes": list(dataset.classes),
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
+        "sha256": dict(dataset.sha256),
+    }
     status, cause = "finished", None
     try:
         for epoch in range(done + 1, config.train.epochs + 1):
+            resolution = config.data.resolution_in(epoch, config.train.epochs)
+            batches = train.epoch(epoch - 1, resolution)
             result = train_epoch(
-                wrapped, optimizer, train.epoch(epoch - 1), len(train), epoch, augment, normalise, config.train, worker
+                wrapped, optimizer, batches, len(train), epoch, augment, normalise, config.train, worker
             )
             scores = evaluate(network, val.epoch(0), normalise, config.train.precision)
-            row = {"epoch": epoch, **vars(result), **scores.to_row()}
+            row = {"epoch": epoch, "resolution": resolution, **vars(result), **scores.to_row()}
             if lead:
                 record.append_metrics(row)
                 checkpoint.save(

@@ -4,12 +4,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 # Seconds instead of minutes: a few nodes and channels.
 TINY = ("--graph.nodes", "6", "--network.channels", "4", "--network.head", "16")
+
+
+PATIENCE = 180.0
+"""Seconds for which a test waits for what a command does, on a busy machine."""
 
 
 def popen(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
@@ -38,3 +44,17 @@ def run(*arguments: str, environment: Mapping[str, str] | None = None) -> "subpr
         raise
     print(stdout, stderr)
     return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+
+def await_that(
+    condition: Callable[[], object],
+    process: "subprocess.Popen[Any]",
+    told: Callable[[], object] | None = None,
+    seconds: float = PATIENCE,
+) -> None:
+    """Wait until the condition holds while a process runs. `told` is what it has said, if not to pipes."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, f"it has ended:\n{(told or process.communicate)()}"
+        assert time.monotonic() < deadline, f"timed out:\n{told() if told else ''}"
+        time.sleep(0.05)

@@ -3,11 +3,12 @@
 import gzip
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 _cache = tempfile.TemporaryDirectory(prefix="randwire-")
@@ -15,7 +16,8 @@ os.environ.setdefault("RANDWIRE_CACHE", _cache.name)  # before the loader is imp
 
 from randwire.config import DataConfig  # noqa: E402
 from randwire.data import Dataset, Loader, prepare  # noqa: E402
-from randwire.data.convert import convert  # noqa: E402
+from randwire.data.codec import Encoding  # noqa: E402
+from randwire.data.convert import convert, main  # noqa: E402
 from randwire.data.sources import Mode, Source, Split  # noqa: E402
 
 Image = NDArray[np.uint8]
@@ -25,7 +27,7 @@ def plain(path: Path | None = None, resolution: int = 16, flip: float = 0.0) -> 
     """No augmentation: the whole image at `resolution`."""
     return DataConfig(
         source="digits",
-        path=path,
+        path=path and str(path),
         resolution=resolution,
         crop_area=(1.0, 1.0),
         crop_aspect=(1.0, 1.0),
@@ -35,7 +37,7 @@ def plain(path: Path | None = None, resolution: int = 16, flip: float = 0.0) -> 
 
 
 def augmented(path: Path, resolution: int = 12) -> DataConfig:
-    return DataConfig(source="digits", path=path, resolution=resolution, crop_area=(0.2, 1.0), flip=0.5)
+    return DataConfig(source="digits", path=str(path), resolution=resolution, crop_area=(0.2, 1.0), flip=0.5)
 
 
 class Known(Source):
@@ -44,20 +46,28 @@ class Known(Source):
     class_count = 10
     embedded = True
 
-    def __init__(self, images: Mapping[Split, Sequence[Image]], mode: Mode = "raw") -> None:
+    def __init__(self, images: Mapping[Split, Sequence[Image | bytes]]) -> None:
         super().__init__()
         self.content = images
-        self.mode = mode  # type: ignore[misc]
 
     def class_names(self) -> tuple[str, ...]:
         return tuple("0123456789")
 
-    def sizes(self) -> Mapping[Split, int]:
-        return {split: len(images) for split, images in self.content.items()}
+    def labels(self, split: Split) -> NDArray[np.int64]:
+        return np.arange(len(self.content[split])) % 10
 
-    def images(self, split: Split) -> Iterator[tuple[Image, int]]:
-        for index, image in enumerate(self.content[split]):
-            yield image, index % 10
+    def image(self, split: Split, index: int) -> Image | bytes:
+        return self.content[split][index]
+
+
+def samples_of(source: Source, split: Split) -> list[tuple[Image, int]]:
+    """The images of a source that has them as pixels, with their labels."""
+    found = []
+    for index, label in enumerate(source.labels(split)):
+        image = source.image(split, index)
+        assert not isinstance(image, bytes)
+        found.append((image, int(label)))
+    return found
 
 
 def noise(count: int, height: int = 16, width: int = 16, seed: int = 0) -> list[Image]:
@@ -68,8 +78,8 @@ def noise(count: int, height: int = 16, width: int = 16, seed: int = 0) -> list[
     return images
 
 
-def build(folder: Path, train: Sequence[Image], val: Sequence[Image], mode: Mode = "raw") -> Dataset:
-    convert(Known({"train": train, "val": val}, mode), "digits", folder)
+def build(folder: Path, train: Sequence[Image | bytes], val: Sequence[Image | bytes], mode: Mode = "raw") -> Dataset:
+    convert(Known({"train": train, "val": val}), "digits", folder, encoding=Encoding(mode))
     return prepare(plain(folder))
 
 
@@ -80,6 +90,16 @@ def identity(images: NDArray[np.uint8]) -> list[int]:
 
 def epoch(loader: Loader, number: int = 0) -> list[tuple[NDArray[np.uint8], list[int]]]:
     return [(images.numpy().copy(), labels.tolist()) for images, labels in loader.epoch(number)]
+
+
+def fails(arguments: list[object], capsys: pytest.CaptureFixture[str], *words: str) -> None:
+    """The conversion ends with exit code 2 and one line of error that has all the words."""
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) == 2
+    err = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(err) == 1
+    for word in words:
+        assert word in err[0]
 
 
 def idx(values: NDArray[Any]) -> bytes:

@@ -1,19 +1,21 @@
 """A loopback stand-in for the W&B server: enough of its GraphQL and file-stream answers for wandb to log and sync.
 
-It accepts everything and keeps what it was sent. It evaluates nothing, so it shows what wandb's client sends, not that
-the real server takes it.
+It accepts everything and keeps what it was sent. It evaluates nothing but the ids by which runs are asked for, so it
+shows what wandb's client sends, not that the real server takes it.
 """
 
 import base64
 import json
 import re
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 Json = dict[str, Any]
+Trouble = Literal["broken", "slow", "refusing"]
 
 
 @dataclass
@@ -37,10 +39,17 @@ class Received:
 
 
 class FakeServer:
-    """Serves on a free port of the loopback until the block ends. `down()` ends it earlier, as an outage would."""
+    """Serves on a free port of the loopback until the block ends. `down()` ends it earlier, as an outage would.
+
+    With `trouble` it answers with errors, late, or that it has had enough.
+    """
 
     def __init__(self, *, refuse_key: bool = False) -> None:
         self.refuse_key = refuse_key
+        self.trouble: Trouble | None = None
+        self.refuse: dict[str, int] = {}  # status by the name of an operation, instead of an answer
+        self.projects = {"randwire"}
+        self.views: list[Json] = []
         self.runs: dict[str, Received] = {}
         self.artifacts: list[Json] = []
         self.uploads: dict[str, bytes] = {}
@@ -67,13 +76,15 @@ class FakeServer:
     def run(self, name: str) -> Received:
         return self.runs.setdefault(name, Received())
 
-    def graphql(self, query: str, variables: Json) -> Json:
-        """The `data` of the answer to one operation."""
+    def graphql(self, query: str, variables: Json) -> tuple[int, Json]:
+        """The status of the answer to one operation, and the answer."""
         found = re.search(r"\b(?:query|mutation)\s+(\w+)", query)
         operation = found.group(1) if found else "?"
         self.operations.append(operation)
+        if status := self.refuse.get(operation):
+            return status, {"errors": [{"message": f"refused with {status}"}]}
         answer = getattr(self, f"_{operation.lower()}", None)
-        return answer(variables) if answer else {}
+        return 200, {"data": answer(variables) if answer else {}}
 
     def stream(self, name: str, body: Json) -> None:
         """Take one file-stream request of a run: rows of history and summary, and the exit code."""
@@ -91,7 +102,35 @@ class FakeServer:
     def _getviewer(self, variables: Json) -> Json:
         return {"viewer": _VIEWER}
 
-    _viewer = _getviewer
+    _viewer = _getdefaultentity = _getviewer
+
+    def _getprojects(self, variables: Json) -> Json:
+        nodes = [{"id": "P", "name": name, "entityName": "tester", "createdAt": "2025-01-02T03:04:05Z",
+                  "isBenchmark": False, "user": _VIEWER} for name in sorted(self.projects)]  # fmt: skip
+        return {"models": {"pageInfo": _LAST_PAGE, "edges": [{"node": node} for node in nodes]}}
+
+    def _projectinternalid(self, variables: Json) -> Json:
+        known = variables["projectName"] in self.projects
+        return {"project": {"id": "P", "internalId": "UHJvamVjdDox"} if known else None}
+
+    def _runs(self, variables: Json) -> Json:
+        if variables["project"] not in self.projects:
+            return {"project": None}
+        wanted = json.loads(variables["filters"])["name"]["$in"]
+        nodes = [
+            {"id": name, "name": name, "state": "finished", "config": "{}", "summaryMetrics": json.dumps(run.summary)}
+            for name, run in self.runs.items()
+            if name in wanted
+        ]
+        edges = [{"node": node, "cursor": node["name"]} for node in nodes]
+        return {"project": {"runCount": len(nodes), "runs": {"edges": edges, "pageInfo": _LAST_PAGE}}}
+
+    def _upsertview(self, variables: Json) -> Json:
+        self.views.append(variables)
+        view = {key: variables[key] for key in ("type", "name", "displayName", "description", "spec")}
+        view |= {"id": variables["id"] or f"VmlldzoxMjM{len(self.views)}", "updatedAt": "2025-01-02T03:04:05Z"}
+        view["project"] = {"id": "P", "name": variables["projectName"], "entityName": variables["entityName"]}
+        return {"upsertView": {"view": view, "inserted": variables["id"] is None}}
 
     def _serverinfo(self, variables: Json) -> Json:
         return {"viewer": _VIEWER, "serverInfo": {"features": [], "cliVersionInfo": {}, "latestLocalVersionInfo": None}}
@@ -159,6 +198,7 @@ class FakeServer:
         return {"commitArtifact": {"artifact": {"id": "A", "digest": "d"}}}
 
 
+_LAST_PAGE = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
 _ENTITY = {"id": "E", "name": "tester"}
 _VIEWER = {
     "id": "U", "name": "tester", "username": "tester", "email": "tester@example.invalid", "admin": False,
@@ -179,12 +219,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self._body()
+        if self.fake.trouble == "slow":
+            time.sleep(60)
+        if self.fake.trouble:
+            self._answer(429 if self.fake.trouble == "refusing" else 500, {"error": self.fake.trouble})
+            return
         with self.fake.lock:
             if not self._known():
                 self._answer(401, {"errors": [{"message": "user is not logged in"}]})
             elif self.path == "/graphql":
                 request = json.loads(body)
-                self._answer(200, {"data": self.fake.graphql(request["query"], request.get("variables") or {})})
+                self._answer(*self.fake.graphql(request["query"], request.get("variables") or {}))
             elif self.path.endswith("/file_stream"):
                 self.fake.stream(self.path.split("/")[-2], json.loads(body))
                 self._answer(200, {"exitcode": None, "limits": {}})
@@ -193,6 +238,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         body = self._body()
+        if self.fake.trouble:
+            self._answer(500, {})
+            return
         with self.fake.lock:
             self.fake.uploads[self.path.removeprefix("/put/")] = body
         self._answer(200, {})

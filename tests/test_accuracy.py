@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_helpers import idx
+from data_helpers import idx, samples_of
 from PIL import Image
 
 import randwire
 from randwire import registry
 from randwire.data.convert import main as convert
+from randwire.data.sources import Split
 from randwire.data.sources.digits import Digits
 from randwire.graphs import Generator
 from randwire.records import Record
@@ -41,8 +42,9 @@ def mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The digits as MNIST's four IDX files of 28x28 pixels, converted."""
     folder = tmp_path_factory.mktemp("mnist")
     (folder / "files").mkdir()
-    for split, prefix in (("train", "train"), ("val", "t10k")):
-        images, labels = zip(*Digits().images(split), strict=True)  # type: ignore[arg-type]
+    prefixes: dict[Split, str] = {"train": "train", "val": "t10k"}
+    for split, prefix in prefixes.items():
+        images, labels = zip(*samples_of(Digits(), split), strict=True)
         small = [np.asarray(Image.fromarray(image).convert("L").resize((28, 28))) for image in images]
         (folder / "files" / f"{prefix}-images-idx3-ubyte").write_bytes(idx(np.stack(small)))
         (folder / "files" / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(np.array(labels)))

@@ -176,11 +176,14 @@ def test_counts_add_up() -> None:
     assert found.params == sum(stage.params for stage in found.stages)
     assert found.mult_adds == sum(stage.mult_adds for stage in found.stages)
     values: dict[str, Any] = found.to_dict()
-    assert (values["params"], values["mult_adds"]) == (found.params, found.mult_adds)
+    assert found.activations == sum(stage.activations for stage in found.stages)
+    totals = (found.params, found.mult_adds, found.activations)
+    assert (values["params"], values["mult_adds"], values["activations"]) == totals
     assert values["stages"][2] == {
         "name": "conv3",
         "params": found.stages[2].params,
         "mult_adds": found.stages[2].mult_adds,
+        "activations": found.stages[2].activations,
         "output": (218, 28, 28),
     }
 
@@ -194,6 +197,39 @@ def dags(draw: st.DrawFn) -> DAG:
     stream = draw(st.randoms(use_true_random=False))
     density = draw(st.sampled_from([0.05, 0.3, 0.9]))
     return DAG(nodes, tuple(edge for edge in combinations(range(nodes), 2) if stream.random() < density))
+
+
+@pytest.mark.parametrize("op", registry.names("randwire.ops"))
+@pytest.mark.parametrize("regime", ["small", "regular", "tiny"])
+@settings(max_examples=4, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
+@given(
+    drawn=st.lists(dags(), min_size=4, max_size=4),
+    channels=st.integers(2, 9),
+    head_relu=st.booleans(),
+    dropout=st.sampled_from((0.0, 0.2)),
+    resolution=st.integers(28, 40),
+)
+def test_activations_are_what_pytorch_keeps_for_the_backward_pass(
+    regime: str, op: str, drawn: list[DAG], channels: int, head_relu: bool, dropout: float, resolution: int
+) -> None:
+    config = _config(regime, channels, head=5, op=op, head_relu=head_relu, dropout=dropout)
+    stages = dict(zip(random_stages(regime, 32), drawn, strict=False))
+    network = RandWire(config, stages, 3).train()
+    known = {tensor.untyped_storage().data_ptr() for tensor in (*network.parameters(), *network.buffers())}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        place = tensor.untyped_storage().data_ptr()
+        # Of two images; the statistics of a BN have one dimension, the places of maxima are integers.
+        if place not in known and tensor.dim() > 1 and tensor.is_floating_point():
+            kept[place] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = network(torch.randn(2, 3, resolution, resolution))
+    assert out.requires_grad
+    found = complexity(config, stages, 3, resolution)
+    assert sum(tensor.numel() for tensor in kept.values()) == 2 * found.activations
 
 
 @pytest.mark.parametrize("op", registry.names("randwire.ops"))

@@ -17,7 +17,7 @@ from randwire.config import PRESETS, ConfigError, RunConfig, keys, load
 
 NAMES = sorted(path.stem for path in PRESETS.glob("*.yaml"))
 # Neither these places nor the runtime section decide a number of a run.
-UNNAMED = {"data.path", "graph.path", "train.pretrained"}
+UNNAMED = {"data.path", "data.stage", "data.stage_budget_gb", "graph.path", "train.pretrained"}
 
 
 def _fields() -> dict[str, FieldInfo]:
@@ -129,7 +129,7 @@ def test_values_of_the_command_line_are_text() -> None:
     values = {"train.epochs": "3", "train.lr": "1e-2", "train.nesterov": "true", "data.path": "some/folder"}
     config = load("digits", values)
     assert (config.train.epochs, config.train.lr, config.train.nesterov) == (3, 0.01, True)
-    assert config.data.path == Path("some/folder")
+    assert config.data.path == str(Path("some/folder").absolute())
 
 
 def test_an_override_is_laid_over_the_file() -> None:
@@ -387,3 +387,52 @@ def test_a_folder_does_not_hide_a_preset(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "digits").mkdir()
     monkeypatch.chdir(tmp_path)
     assert load("digits").data.source == "digits"
+
+
+@pytest.mark.parametrize(("epochs", "first", "last", "small"), [(16, 11, 13, 11), (88, 65, 76, 70)])
+def test_progressive_resolution_is_ffcv_s_recipe(epochs: int, first: int, last: int, small: int) -> None:
+    """The epochs between which FFCV's recipes of 16 and 88 epochs rise, from 160 to 192 pixels."""
+    ramp = [first / epochs, last / epochs]
+    data = load("small", {"data.resolution": 192, "data.start_resolution": 160, "data.ramp": ramp}).data
+    found = [data.resolution_in(epoch, epochs) for epoch in range(1, epochs + 1)]
+    assert found == [160] * small + [192] * (epochs - small)
+
+
+def test_progressive_resolution_rises_in_steps_of_32() -> None:
+    data = load("small", {"data.start_resolution": 100, "data.ramp": [0.2, 0.8]}).data
+    found = [data.resolution_in(epoch, 50) for epoch in range(1, 51)]
+    assert found == sorted(found)
+    assert set(found) == {100, 128, 160, 192, 224}
+    assert found[9] == 100
+    assert found[39] == 224
+    assert {load("small").data.resolution_in(epoch, 50) for epoch in range(1, 51)} == {224}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data.start_resolution": 256}, "data: start_resolution must not exceed resolution, 224"),
+        ({"data.ramp": [0.8, 0.7]}, "data.ramp: must be two numbers with 0 <= first <= second <= 1"),
+        ({"data.order": "sorted"}, "data.order: "),
+        ({"data.stage": "yes"}, "data.stage: "),
+        ({"data.stage_budget_gb": 0}, "data.stage_budget_gb: "),
+        ({"data.path": ""}, "data.path: "),
+        ({"data.path": "s3://id:sentinel@host/set"}, "data: path must hold no credentials"),
+        ({"data.path_sha256": "0" * 64}, "path_sha256 stands without path"),
+    ],
+)
+def test_impossible_data_is_told(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load("small", values)
+    assert message in str(caught.value)
+    assert "sentinel" not in str(caught.value)
+
+
+def test_where_the_data_is_does_not_belong_to_the_identity() -> None:
+    places: tuple[dict[str, object], ...] = (
+        {"data.path": "somewhere"},
+        {"data.path": "s3://bucket/set"},
+        {"data.stage": "always", "data.stage_budget_gb": 3},
+    )
+    assert {load("small", values).digest for values in places} == {load("small").digest}
+    assert load("small", {"data.order": "quasi-random"}).digest != load("small").digest

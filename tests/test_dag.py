@@ -169,6 +169,17 @@ def test_measures_of_a_known_graph_as_networkx_gives_them() -> None:
     assert measures.mean_degree == pytest.approx(156 / 34)
 
 
+@given(dags(14))
+def test_measures_are_those_of_networkx_to_the_bit(dag: DAG) -> None:
+    graph = nx.Graph()
+    graph.add_nodes_from(range(dag.nodes))
+    graph.add_edges_from(dag.edges)
+    measures = dag.measures()
+    assert measures.clustering == nx.average_clustering(graph)
+    length = nx.average_shortest_path_length(graph) if nx.is_connected(graph) else math.inf
+    assert measures.path_length == length
+
+
 def test_measures_of_a_ring() -> None:
     # WS(2,0), 32 nodes: a chain and one edge from the first to the last node. Mean distance on a ring: 256 / 31.
     ring = DAG.orient(32, [*pairwise(range(32)), (31, 0)])

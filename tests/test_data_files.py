@@ -50,7 +50,7 @@ def test_the_types_are_those_of_ffcv() -> None:
 
     import randwire.data.decoder  # noqa: F401  (imports FFCV without its side effects)
 
-    rows = types.get_metadata_type([RGBImageField(), IntField()])
+    rows = types.get_metadata_type([RGBImageField(), IntField(), IntField()])
     for ours, theirs in (
         (beton.HEADER, types.HeaderType),
         (beton.FIELD, types.FieldDescType),
@@ -76,8 +76,8 @@ def test_ffcv_reads_what_is_written(dataset: Dataset) -> None:
     import randwire.data.decoder  # noqa: F401
 
     reader = Reader(str(dataset.file("train")))
-    assert reader.field_names == ["image", "label"]
-    assert [type(handler).__name__ for handler in reader.handlers.values()] == ["RGBImageField", "IntField"]
+    assert reader.field_names == ["image", "label", "checksum"]
+    assert [type(handler).__name__ for handler in reader.handlers.values()] == ["RGBImageField", "IntField", "IntField"]
     assert reader.metadata["f1"].tolist() == [i % 10 for i in range(COUNT)]
     content = np.fromfile(dataset.file("train"), np.uint8)
     sizes = OSCacheManager(reader).ptr_to_size
@@ -86,7 +86,21 @@ def test_ffcv_reads_what_is_written(dataset: Dataset) -> None:
         assert np.array_equal(content[place : place + sizes[place]].reshape(16, 16, 3), image)
 
 
-def test_what_ffcv_writes_is_read(tmp_path: Path, dataset: Dataset) -> None:
+def test_the_checksum_of_the_writer_is_that_of_the_decoder() -> None:
+    from randwire.data.decoder import _checksum
+
+    stream = np.random.default_rng(0)
+    for size in [*range(1, 40), 1000, 4097]:
+        content = stream.integers(0, 256, size, np.uint8)
+        data = np.concatenate([np.zeros(16, np.uint8), content, stream.integers(0, 256, 8, np.uint8)])
+        data = data[: len(data) // 8 * 8] if size % 8 == 0 else data
+        assert _checksum(data, 16, size) == beton.checksum(content.tobytes())
+        content[stream.integers(size)] ^= 1 << stream.integers(8)
+        assert _checksum(data, 16, size) != beton.checksum(content.tobytes())
+    assert beton.checksum(bytes(7)) == beton.checksum(bytes(8)) != beton.checksum(bytes(16))  # sizes are in the tables
+
+
+def test_what_ffcv_writes_is_foreign(tmp_path: Path, dataset: Dataset) -> None:
     from ffcv.fields import IntField, RGBImageField
     from ffcv.writer import DatasetWriter
 
@@ -96,12 +110,7 @@ def test_what_ffcv_writes_is_read(tmp_path: Path, dataset: Dataset) -> None:
     fields = {"image": RGBImageField(write_mode="raw"), "label": IntField()}
     path = dataset.file("train")
     DatasetWriter(str(path), fields, page_size=1 << 21, num_workers=1).from_indexed_dataset(samples)
-    beton.check(path, COUNT, 10, 16)
-    with closing(Loader(dataset, "train", plain(), batch_size=COUNT)) as loader:
-        [(images, labels)] = epoch(loader)
-    order = identity(images)
-    assert labels == [i % 10 for i in order]
-    assert np.array_equal(images.transpose(0, 2, 3, 1), np.stack(noise(COUNT))[order])
+    _fails(plain(dataset.folder), "its fields are not `image` (RGB), `label` and `checksum` (int)")
 
 
 def test_images_do_not_cross_pages(tmp_path: Path) -> None:
@@ -114,7 +123,7 @@ def test_images_do_not_cross_pages(tmp_path: Path) -> None:
 
 
 def test_too_large_an_image_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="image 0 of 1000x1000 pixels is too large"):
+    with pytest.raises(DataError, match=r"train image 0: 1000x1000 pixels take 3000000 bytes.*--max-side"):
         build(tmp_path / "set", noise(1, 1000, 1000), noise(1))
     assert list(tmp_path.iterdir()) == []
 
@@ -161,7 +170,7 @@ DAMAGE: dict[str, tuple[Callable[[bytearray], None], str]] = {
     "no table": (_cut(lambda size: size - TABLE), "cut"),
     "one byte more": (_add, "damaged"),
     "version": (_edit(0, "<H", 1), "not a .beton file of version 2"),
-    "field count": (_edit(2, "<H", 3), "fields"),
+    "field count": (_edit(2, "<H", 2), "fields"),
     "page size 0": (_edit(4, "<I", 0), "page size"),
     "page size odd": (_edit(4, "<I", 3 << 20), "page size"),
     "twice the samples": (_edit(8, "<Q", 2 * COUNT), f"holds {2 * COUNT} images, dataset.json says {COUNT}"),
@@ -183,6 +192,8 @@ DAMAGE: dict[str, tuple[Callable[[bytearray], None], str]] = {
     "allocation in metadata": (_edit(LAST + 8, "<Q", 100), "outside the pages"),
     "allocation of nothing": (_edit(LAST + 16, "<Q", 0), "outside the pages"),
     "allocation too long": (_edit(LAST + 16, "<Q", (1 << 21) - 5), "border of a page"),
+    "label exchanged": (_edit(ROWS + 16, "<q", 5), "its tables are not those that dataset.json describes"),
+    "checksum": (_edit(ROWS + 24, "<q", 5), "its tables are not those that dataset.json describes"),
     "allocation endless": (_edit(LAST + 16, "<Q", (1 << 64) - 1), "outside the pages"),
 }
 
@@ -233,7 +244,7 @@ def test_a_folder_in_place_of_a_file(dataset: Dataset) -> None:
     ("change", "reason"),
     [
         ({"source": "mnist"}, "holds mnist, not digits"),
-        ({"format": 2}, "format"),
+        ({"format": 1}, "format"),
         ({"format": None}, "format"),
         ({"sizes": {"train": COUNT + 1, "val": 5}}, f"holds {COUNT} images, dataset.json says {COUNT + 1}"),
         ({"sizes": {"train": COUNT}}, "does not describe val"),
@@ -241,7 +252,10 @@ def test_a_folder_in_place_of_a_file(dataset: Dataset) -> None:
         ({"classes": ["0", "1"]}, "2 classes, digits has 10"),
         ({"mean": [1, 2]}, "mean"),
         ({"extra": 1}, "extra"),
-        ({"files": {f"{s}.beton": {"bytes": 1, "sha256": ""} for s in ("train", "val")}}, "dataset.json says 1;"),
+        (
+            {"files": {f"{s}.beton": {"bytes": 1, "sha256": "", "tables_sha256": ""} for s in ("train", "val")}},
+            "its tables are not those",
+        ),
     ],
 )
 def test_a_foreign_sidecar_is_told_in_one_line(dataset: Dataset, change: dict[str, object], reason: str) -> None:

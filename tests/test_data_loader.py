@@ -1,11 +1,15 @@
 """The loader: who sees which image, which pixels, and what happens when reading fails."""
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,7 +17,8 @@ import torch
 from data_helpers import augmented, build, epoch, identity, noise, plain
 
 from randwire.config import DataConfig
-from randwire.data import DataError, Dataset, Loader
+from randwire.data import DataError, Dataset, Loader, beton
+from randwire.data import loader as module
 
 TRAIN, VAL = 103, 61
 
@@ -295,3 +300,111 @@ def test_a_set_smaller_than_the_global_batch_is_refused(dataset: Dataset) -> Non
 def test_impossible_arguments_are_refused(dataset: Dataset, wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="impossible"):
         Loader(dataset, "val", plain(), **{"batch_size": 1, **wrong})
+
+
+# Quasi-random order
+
+
+def _many_pages(tmp_path: Path) -> Dataset:
+    """48 images of 600,000 bytes: three a page, 16 pages."""
+    images = [np.full((400, 500, 3), index, np.uint8) for index in range(48)]
+    return build(tmp_path / "set", images, images[:1])
+
+
+def test_quasi_random_order_covers_all_and_reads_part_by_part(tmp_path: Path) -> None:
+    dataset = _many_pages(tmp_path)
+    config = plain(dataset.folder, resolution=8).model_copy(update={"order": "quasi-random"})
+    with mock.patch.object(module, "PART", 4 * beton.PAGE):
+        orders = []
+        for _ in range(2):  # two loaders: the order is a function of seed and epoch
+            with closing(Loader(dataset, "train", config, batch_size=6, seed=3)) as loader:
+                orders.append([[int(v) for images, _ in epoch(loader, number) for v in images[:, 0, 0, 0]]
+                               for number in range(3)])  # fmt: skip
+        with closing(Loader(dataset, "train", config, batch_size=6, seed=4)) as loader:
+            other = [int(v) for images, _ in epoch(loader, 0) for v in images[:, 0, 0, 0]]
+    assert orders[0] == orders[1]
+    first, second, third = orders[0]
+    assert sorted(first) == sorted(second) == sorted(third) == sorted(other) == list(range(48))
+    assert len({tuple(order) for order in (first, second, third, other)}) == 4
+    for order in (first, second, third, other):
+        for start in range(0, 48, 12):  # a part: the images of four pages, in no order
+            part = order[start : start + 12]
+            assert len({index // 3 for index in part}) == 4
+            assert part != sorted(part)
+
+
+def test_quasi_random_order_asks_for_the_next_part_ahead(tmp_path: Path) -> None:
+    dataset = _many_pages(tmp_path)
+    config = plain(dataset.folder, resolution=8).model_copy(update={"order": "quasi-random"})
+    asked: list[int] = []
+
+    class Map:
+        def madvise(self, option: int, start: int, length: int) -> None:
+            assert length == beton.PAGE
+            asked.append(start // beton.PAGE)
+
+    with (
+        mock.patch.object(module, "PART", 4 * beton.PAGE),
+        closing(Loader(dataset, "train", config, batch_size=6)) as loader,
+    ):
+        loader._map = Map()  # type: ignore[assignment]
+        steps = loader._batches(np.random.SeedSequence(0))
+        counts = []
+        for ids in steps:
+            counts.append(len(asked))
+            assert set(loader._rows["data_ptr"][ids] // beton.PAGE) <= set(asked)
+    assert counts == [8, 8, 12, 12, 16, 16, 16, 16]
+    assert len(set(asked)) == 16
+
+
+@pytest.mark.parametrize("order", ["random", "quasi-random"])
+def test_ranks_share_the_steps_of_either_order(tmp_path: Path, order: str) -> None:
+    dataset = _many_pages(tmp_path)
+    config = plain(dataset.folder, resolution=8).model_copy(update={"order": order})
+    whole, parts = [], {}
+    with mock.patch.object(module, "PART", 4 * beton.PAGE):
+        with closing(Loader(dataset, "train", config, batch_size=10)) as loader:
+            whole = [images[:, 0, 0, 0].tolist() for images, _ in epoch(loader)]
+        for rank in range(2):
+            with closing(Loader(dataset, "train", config, batch_size=5, rank=rank, world_size=2)) as loader:
+                parts[rank] = [images[:, 0, 0, 0].tolist() for images, _ in epoch(loader)]
+    assert [a + b for a, b in zip(parts[0], parts[1], strict=True)] == whole
+    assert len(whole) == 4
+
+
+# Progressive resolution
+
+
+def test_an_epoch_may_have_a_resolution_of_its_own(dataset: Dataset) -> None:
+    with closing(Loader(dataset, "train", plain(), batch_size=8)) as loader:
+        small, usual = next(loader.epoch(0, 9))[0], next(loader.epoch(0))[0]
+    assert (small.shape, usual.shape) == ((8, 3, 9, 9), (8, 3, 16, 16))
+
+
+MEMORY = """
+import sys
+import psutil
+from randwire import config as configuration
+from randwire.run import run
+from randwire.training.worker import ProcessWorker, pick_device
+resident = []
+config = configuration.load("digits", {
+    "data.path": sys.argv[1], "runtime.output": sys.argv[2], "runtime.wandb": "disabled", "train.epochs": 20,
+    "graph.nodes": 5, "train.batch_size": 64, "runtime.loader_workers": 2, "data.resolution": 32,
+    "network.channels": 4, "network.head": 16})
+measure = psutil.Process().memory_info
+run(config, ProcessWorker(pick_device("cpu"), on_report=lambda row: resident.append(measure().rss / 1e6)))
+print(*resident)
+"""
+
+
+def test_the_memory_of_a_rank_stays_flat(tmp_path: Path) -> None:
+    """20 epochs of training; what is not given back shows: the images of 15 epochs are 160 MB, as batches 14 MB."""
+    images = noise(300, 100, 120)
+    build(tmp_path / "set", images, images[:100], "jpg")
+    command = [sys.executable, "-c", MEMORY, str(tmp_path / "set"), str(tmp_path / "runs")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    resident = [float(value) for value in done.stdout.split()]
+    assert len(resident) == 20
+    assert max(resident[5:]) - resident[4] < 10, resident

@@ -56,15 +56,6 @@ TABLE_1 = {
 REGIMES = sorted(TABLE_1)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads only cost time on tensors as small as these, and most where other processes want the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @st.composite
 def dags(draw: st.DrawFn, most: int = 40) -> DAG:
     """Any DAG, a disconnected one too: its definition needs no connection."""

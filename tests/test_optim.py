@@ -12,7 +12,7 @@ from torch import nn
 from randwire import graphs
 from randwire.config import NetworkConfig, TrainConfig
 from randwire.network import RandWire, random_stages
-from randwire.training.loop import _step
+from randwire.training.loop import train_step
 from randwire.training.optim import learning_rate, optimizer
 
 
@@ -145,7 +145,7 @@ def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
     target[0, 3] = 0.9001
     logits = nn.Parameter(target.log())
     network = _Constant(logits)
-    step = partial(_step, network, torch.optim.SGD([logits], lr=0.0), torch.zeros(1, 3, 2, 2), torch.tensor([3]))
+    step = partial(train_step, network, torch.optim.SGD([logits], lr=0.0), torch.zeros(1, 3, 2, 2), torch.tensor([3]))
     least = step(_train(label_smoothing=0.1)).item()
     assert least == pytest.approx(-(target * target.log()).sum().item(), abs=1e-5)
     assert least == pytest.approx(1.0148, abs=1e-4)

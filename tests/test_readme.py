@@ -1,5 +1,6 @@
 """Every command of the README is run: here with small keys, `make` by continuous integration."""
 
+import itertools
 import json
 import re
 import shlex
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import commands
 import pytest
-from data_helpers import write_mnist
+from data_helpers import noise, samples_of, write_mnist
 from PIL import Image
 
 import randwire
+from benchmarks import imagenet_like
 from randwire.config import load
 from randwire.data.sources.digits import Digits
 
@@ -22,8 +24,18 @@ BLOCKS = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 LINES = [line for block in BLOCKS for line in block.splitlines()]
 PYTHON = re.findall(r"^```python\n(import randwire\n.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 MAKE = [line for line in LINES if line.startswith("make ")]
-# `sweep` is run, as it stands here but smaller, by tests/test_sweep.py, the sizes by tests/test_sizes.py.
-ELSEWHERE = [*MAKE, "python studies/generators.py sweep", "python studies/sizes.py"]
+# `sweep` is run, as it stands here but smaller, by tests/test_sweep.py, the sizes by tests/test_sizes.py,
+# graph damage without records by tests/test_damage.py, what needs a W&B server by tests/test_publish.py, and what needs
+# a cluster by tests/test_cluster.py.
+PUBLISH = "python studies/generators.py report --publish"
+ELSEWHERE = [
+    *MAKE,
+    "python studies/generators.py sweep",
+    "python studies/sizes.py",
+    "python studies/damage.py run",
+    PUBLISH,
+    *(line for line in LINES if line.startswith("ray ")),
+]
 OTHERS = [line for line in LINES if line not in ELSEWHERE]
 
 
@@ -43,7 +55,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the commands need: MNIST's files, pictures of digits, and a small stand-in for RECORD."""
     folder = tmp_path_factory.mktemp("readme")
     write_mnist(folder / "mnist-files")
-    for (image, _), name in zip(Digits().images("val"), ("seven.png", "four.png"), strict=False):
+    imagenet_like.make(folder / "imagenet-files", train=1000, val=20, side=36)
+    for split, name, pixels in itertools.product(("train", "val"), ("cat", "dog"), noise(16, 40, 40)):
+        path = folder / "photos" / split / name / f"{pixels[0, 0, 1]:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    for (image, _), name in zip(samples_of(Digits(), "val"), ("seven.png", "four.png"), strict=False):
         Image.fromarray(image).save(folder / name)
     values: dict[str, object] = dict(zip((word.removeprefix("--") for word in SMALL[::2]), SMALL[1::2], strict=True))
     trained = randwire.train("digits", {**values, "runtime.output": str(folder / "trained")})
@@ -72,10 +89,13 @@ def test_a_command_of_the_readme_works(line: str, place: Path) -> None:
             if words[1] == "report":
                 commands.run(*words[:1], "trial", "1", *keys, *small)
             words += [*keys, *small] if words[1] in ("plan", "trial") and "--base" not in words else keys
-    places = {"mnist-files": "mnist-files", "data/mnist": "mnist", RECORD: "record"}
-    places |= {name: name for name in ("seven.png", "four.png", "digits.onnx")}
-    for name, where in places.items():
-        words = [word.replace(name, str(place / where)) for word in words]
+        elif words[0] == "studies/damage.py":
+            words += ["--output", str(place / "damage"), "--recalibrate", "1"]
+    places = {"data/mnist": "mnist", "data/imagenet": "imagenet", "data/photos": "converted", RECORD: "record"}
+    places |= {name: f"imagenet-files/{name}" for name in words if name.startswith(("ILSVRC", "synset"))}
+    places |= {name: name for name in ("mnist-files/", "imagenet-files/", "photos/", "seven.png", "four.png")}
+    places |= {name: name for name in ("digits.onnx", "trials.parquet")}
+    words = [str(place / places[word]) if word in places else word for word in words]
     done = commands.run(*words)
     assert done.returncode == 0, done.stderr
     assert done.stdout or "convert" in line

@@ -232,6 +232,22 @@ def test_the_lock_is_released_by_the_end_of_the_block_and_by_an_error(record: Re
         pass
 
 
+def test_the_lock_clears_what_a_killed_holder_left_half_written(tmp_path: Path) -> None:
+    record = Record(tmp_path)
+    record.write_text("graphs/conv3.txt", "whole")
+    write = f"""
+import os
+from randwire.records import *
+with Record(Path({str(tmp_path)!r})).lock(), atomic(Path({str(tmp_path / "checkpoint" / ".next")!r})) as file:
+    file.write(b"half")
+    os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", write]).returncode == -9
+    assert len(list(tmp_path.rglob(".*.partial"))) == 1
+    with record.lock():
+        assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".lock", "conv3.txt"]
+
+
 def test_locks_of_different_records_are_independent(tmp_path: Path) -> None:
     with Record(tmp_path / "a").lock(), Record(tmp_path / "b").lock():
         pass

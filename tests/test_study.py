@@ -7,48 +7,20 @@ from pathlib import Path
 import commands
 import optuna
 import pytest
+from study_helpers import NAMES, design, drain, end
 
-from randwire import config as configuration
 from randwire import graphs
 from randwire.config import ConfigError
-from randwire.records import Record, Row
+from randwire.records import Row
 from randwire.study import plan, space
+from randwire.study.actors import Pruner
 from randwire.study.design import Design, StudyFolder
 from randwire.study.search import STARTUP, Search
-from randwire.study.worker import Pruner
-
-NAMES = ("er", "ba", "ws")
 
 
-def design(folder: Path, **changes: object) -> Design:
-    keys = {"runtime.output": str(folder), "runtime.study": "study", "graph.nodes": 12, "train.epochs": 4}
-    return Design(configuration.load("digits", keys), **changes)  # type: ignore[arg-type]
-
-
-def end(design: Design, spec: str, status: str = "finished", top1: float = 50.0) -> None:
-    """Write the summaries that a sweep would leave for a setting."""
-    for trial in design.trials(spec):
-        record = Record(design.folder / trial.digest)
-        record.write_text("config.yaml", trial.to_yaml())
-        record.write_json("summary.json", {"status": status, "val_top1": top1, "cause": None})
-
-
-def score(spec: str) -> float:
-    return 40.0 + sum(ord(letter) for letter in spec) % 50
-
-
-def drain(search: Search, count: int) -> list[str]:
-    """Settings of a sweep of one setting at a time, each of which ends well."""
-    found = []
-    for _ in range(count):
-        spec = search.next()
-        if spec is None:
-            break
-        StudyFolder(search.design).add_suggestion(spec)
-        end(search.design, spec, top1=score(spec))
-        search.tell(spec, "finished", score(spec))
-        found.append(spec)
-    return found
+def planned_of(study: Design) -> tuple[list[plan.Planned], int]:
+    listed = plan.listing(study)
+    return plan.plan(study, listed), listed.later
 
 
 def test_the_grid_is_figure_4(tmp_path: Path) -> None:
@@ -169,12 +141,12 @@ def test_a_folder_holds_one_design(tmp_path: Path) -> None:
 
 def test_the_plan_lists_what_will_come_whatever_the_results(tmp_path: Path) -> None:
     study = design(tmp_path, settings=14, seeds=2)
-    planned, later = plan.plan(study)
+    planned, later = planned_of(study)
     assert later == 14 - STARTUP
     specs = [trial.config.graph.generator for trial in planned[::2]]
     done = drain(Search(study), 3)
     assert done == specs[:3]
-    planned, later = plan.plan(study)
+    planned, later = planned_of(study)
     assert [trial.state for trial in planned] == ["finished"] * 6 + ["pending"] * (2 * STARTUP - 6)
     assert [trial.config.graph.generator for trial in planned[::2]] == specs
     assert later == 14 - STARTUP

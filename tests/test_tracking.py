@@ -15,11 +15,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
+import psutil
 import pytest
-from fake_wandb_server import FakeServer
+from fake_wandb_server import FakeServer, Trouble
 
+from randwire import places
 from randwire.tracking import (
     Choice,
     NullTracker,
@@ -27,6 +29,7 @@ from randwire.tracking import (
     TrackingError,
     Trial,
     WandbTracker,
+    connection,
     open_tracker,
     without_secrets,
 )
@@ -159,9 +162,13 @@ def test_an_offline_run_holds_everything(offline: WandbTracker) -> None:
     expected = {
         "params": 1000, "mult_adds": 2000, "trial/status": "pruned", "trial/top1": 0.5, "graph/conv3/depth": 3,
         "graph/conv3/clustering": 0.5, "graph/conv3/redraws": 2, "graph/conv4/depth": 2,
+        "graph/depth": 2.5, "generator/k": 4, "generator/p": 0.75,
     }  # fmt: skip
     assert {key: last[key] for key in expected} == expected
-    assert not {"graph/conv4/path_length", "trial/cause", "trial/epochs"} & last.keys()
+    assert (
+        not {"graph/conv4/path_length", "graph/path_length", "graph/clustering", "trial/cause", "trial/epochs"}
+        & last.keys()
+    )
     assert [each["exit_code"] for each in records(offline.folder, "aaa", "exit")] == [0]
 
 
@@ -177,6 +184,9 @@ def test_the_dags_are_logged_once(offline: WandbTracker) -> None:
     (files,) = offline.folder.glob("wandb/offline-run-*-aaa/files")
     assert (files / pictures[0]["dag/image.path"]).read_bytes() == PNG
     assert (files / pictures[0]["dag/html.path"]).read_text() == trial("aaa").dag_svg
+
+    noted = Path(json.loads((offline.folder / "runs.jsonl").read_text())["run"])
+    assert offline.folder.parent / noted == files.parent
 
     (artifact,) = records(offline.folder, "aaa", "artifact")
     assert (artifact["name"], artifact["type"]) == ("dag-aaa", "dag")
@@ -350,6 +360,21 @@ tracker.close()
             assert len(history(tmp_path / name, "aaa")) == 1
 
 
+def test_a_service_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hangs now and then after a server has answered with errors; here it is stopped."""
+    monkeypatch.setattr(connection, "END_SECONDS", 1.0)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    started = time.monotonic()
+    with FakeServer() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        with connection.connected(tmp_path):
+            (service,) = [found for found in psutil.Process().children() if found.name().startswith("wandb-core")]
+            service.suspend()
+        assert not service.is_running()
+        connection.preflight(tmp_path)  # with a new service
+    assert time.monotonic() - started < 30
+
+
 def test_an_online_run_arrives_and_no_file_holds_the_key(tmp_path: Path, home: Path) -> None:
     body = """
 import pickle
@@ -423,10 +448,11 @@ def test_a_copied_folder_can_be_synced(offline: WandbTracker, tmp_path: Path) ->
     assert "CommitArtifact" in server.operations
 
 
-def test_a_server_that_dies_stops_no_trial(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trouble", ["down", "broken", "slow", "refusing"])
+def test_a_server_that_fails_stops_no_trial(tmp_path: Path, trouble: Trouble | Literal["down"]) -> None:
     body = """
 from randwire.tracking import connection, wandb_tracker
-wandb_tracker.FINISH_SECONDS = connection.PREFLIGHT_SECONDS = 2
+wandb_tracker.FINISH_SECONDS = wandb_tracker.CLOSE_SECONDS = connection.PREFLIGHT_SECONDS = connection.END_SECONDS = 2
 tracker = open_tracker("online", "project", "study", Path(sys.argv[1]))
 tracker.start(trial("aaa"))
 tracker.log("aaa", row(1))
@@ -455,7 +481,10 @@ print("closed", flush=True)
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n", process.communicate(timeout=10)
-        server.down()
+        if trouble == "down":
+            server.down()
+        else:
+            server.trouble = trouble
         started = time.monotonic()
         text, lines = process.communicate("\n", timeout=60)
     assert (process.returncode, text) == (0, "closed\n"), lines
@@ -542,4 +571,11 @@ def test_workers_are_given_no_secrets() -> None:
         KEY,
     )  # fmt: skip
     assert without_secrets({**harmless, **secret}) == harmless
+    for place, kept in {
+        "s3://bucket/set": {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"},
+        "gs://bucket/set": {"GOOGLE_APPLICATION_CREDENTIALS"},
+        "/a/folder": set(),
+        None: set(),
+    }.items():
+        assert set(without_secrets(secret, places.credentials(place))) == kept
     assert set(get_args(Choice)) == {"auto", "online", "offline", "disabled"}

@@ -2,8 +2,10 @@
 
     sources/    what exists: one file each yields RGB images and labels
     convert.py  a source -> a folder with train.beton, val.beton, dataset.json
+    codec.py    image files to pixels, and pixels to what is stored
     beton.py    the file format: writing it, and finding damage before it is opened
     dataset.py  a converted folder, checked
+    staging.py  copies of folders that are elsewhere, on a disk of this machine
     loader.py   batches of it
     decoder.py  the compiled part of the loader
 
@@ -12,13 +14,13 @@ Importing this package is cheap: torch, FFCV and numba are imported with the loa
 
 from typing import TYPE_CHECKING, Any
 
-from randwire.data.dataset import Dataset, class_count, prepare, train_images
+from randwire.data.dataset import Dataset, check, class_count, inspect, prepare, train_images
 from randwire.data.errors import DataError
 
 if TYPE_CHECKING:
     from randwire.data.loader import Loader
 
-__all__ = ["DataError", "Dataset", "Loader", "class_count", "prepare", "train_images"]
+__all__ = ["DataError", "Dataset", "Loader", "check", "class_count", "inspect", "prepare", "train_images"]
 
 
 def __getattr__(name: str) -> Any:

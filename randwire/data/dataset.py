@@ -1,17 +1,21 @@
 """A converted data set: a folder with train.beton, val.beton and dataset.json, and where to find it."""
 
 import fcntl
+import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from randwire import registry
+from randwire import places, registry
+from randwire.data import staging
 from randwire.data.errors import DataError
 from randwire.data.sources import SPLITS, Mode, Source, Split
 
@@ -19,38 +23,53 @@ if TYPE_CHECKING:  # at run time config asks this package for its sources while 
     from randwire.config import DataConfig
 
 SIDECAR = "dataset.json"
+FORMAT: Literal[2] = 2
 
 Channels = tuple[float, float, float]
 
 
 class FileRecord(BaseModel):
-    """Size in bytes and SHA-256 of one file."""
+    """Size in bytes and SHA-256 of one file, and that of its tables: all of it but the images."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     bytes: int
     sha256: str
+    tables_sha256: str
 
 
 class Sidecar(BaseModel):
-    """The content of dataset.json."""
+    """The content of dataset.json.
+
+    mode, quality, compress_probability and reduced_to are how the images are stored (`codec.Encoding`), max_side is the
+    largest side that there is. source_sha256 is over the SHA-256 of each image as it was found, in order: the same
+    whether they came from an archive or from files. skipped names the images that were left out.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     source: str
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     sizes: dict[Split, Annotated[int, Field(ge=1)]]
     mean: Channels
     std: Channels
     mode: Mode
+    quality: int | None
+    compress_probability: float | None
+    reduced_to: int | None
     max_side: int
+    source_sha256: dict[Split, str]
+    skipped: dict[Split, tuple[str, ...]]
     files: dict[str, FileRecord]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A converted data set that has been checked. Mean and std: the channels of the train split, in 0..255."""
+    """A converted data set that has been checked. Mean and std: the channels of the train split, in 0..255.
+
+    `sha256` are those of its files by name.
+    """
 
     folder: Path
     source: str
@@ -58,6 +77,7 @@ class Dataset:
     sizes: Mapping[str, int]
     mean: Channels
     std: Channels
+    sha256: Mapping[str, str]
 
     def file(self, split: str) -> Path:
         return self.folder / f"{split}.beton"
@@ -72,13 +92,28 @@ def load_source(name: str) -> type[Source]:
 
 
 def class_count(config: "DataConfig") -> int:
-    """The number of classes of a source; reads no data and imports neither torch nor FFCV."""
-    return load_source(config.source).class_count
+    """The number of classes; reads no data where the source knows it, and imports neither torch nor FFCV.
+
+    Raises DataError if the source does not know it and there is no converted set.
+    """
+    known = load_source(config.source).class_count
+    return len(_known(config).classes) if known is None else known
 
 
 def train_images(config: "DataConfig") -> int:
-    """The number of training images of the whole set of a source; reads no data."""
-    return load_source(config.source).train_images
+    """The number of training images of the whole set; reads no data where the source knows it. Raises as above."""
+    known = load_source(config.source).train_images
+    return _known(config).sizes["train"] if known is None else known
+
+
+def _known(config: "DataConfig") -> Sidecar:
+    """As `inspect`, but read once where the configuration says which content it means: a plan asks for each trial."""
+    return inspect(config) if config.path_sha256 is None else _read_once(config)
+
+
+@lru_cache
+def _read_once(config: "DataConfig") -> Sidecar:
+    return inspect(config)
 
 
 def cache_folder() -> Path:
@@ -87,30 +122,76 @@ def cache_folder() -> Path:
     return Path(chosen) if chosen else Path.home() / ".cache" / "randwire"
 
 
-def prepare(config: "DataConfig", workers: int = 1) -> Dataset:
-    """The data set of a configuration, checked against its dataset.json; with 2 workers both files at once.
+def inspect(config: "DataConfig") -> Sidecar:
+    """What dataset.json says of the set of a configuration; the images stay where they are.
 
-    `data.path` names the folder; without it, it is looked for in the cache, and an embedded source is converted
-    there by the first process that asks. Raises DataError if there is nothing, or nothing usable.
+    `data.path` names the folder; without it, it is looked for in the cache, and an embedded source is converted there
+    by the first process that asks. Raises DataError if there is nothing, or of another source.
     """
+    return _inspect(config)[0]
+
+
+def _inspect(config: "DataConfig") -> tuple[Sidecar, bytes]:
+    """As `inspect`, with the content of dataset.json."""
     source = load_source(config.source)
-    folder = config.path or cache_folder() / config.source
+    place = _place(config)
     if config.path is None and source.embedded:
-        _convert_once(source, config.source, folder)
-    if not (folder / SIDECAR).is_file():
+        _convert_once(source, config.source, Path(place))
+    try:
+        content = places.read(place, SIDECAR)
+    except FileNotFoundError:
         needed = "" if source.embedded else " INPUT"
-        command = f"python -m randwire.data.convert {config.source}{needed} {folder}"
-        raise DataError(f"{folder}: no converted {config.source} there; make it with `{command}`")
-    sidecar = _read_sidecar(folder)
+        command = f"python -m randwire.data.convert {config.source}{needed} {place}"
+        raise DataError(f"{place}: no converted {config.source} there; make it with `{command}`") from None
+    sidecar = _parse(content, f"{place}/{SIDECAR}")
+    if config.path_sha256 not in (None, hashlib.sha256(content).hexdigest()):
+        raise DataError(f"{place}: has changed since data.path_sha256 was taken; name data.path again")
     if sidecar.source != config.source:
-        raise DataError(f"{folder}: holds {sidecar.source}, not {config.source}; set data.source or data.path")
-    if len(sidecar.classes) != source.class_count:
-        raise DataError(f"{folder / SIDECAR}: {len(sidecar.classes)} classes, {config.source} has {source.class_count}")
+        raise DataError(f"{place}: holds {sidecar.source}, not {config.source}; set data.source or data.path")
+    if source.class_count not in (None, len(sidecar.classes)):
+        raise DataError(f"{place}/{SIDECAR}: {len(sidecar.classes)} classes, {config.source} has {source.class_count}")
+    return sidecar, content
+
+
+def prepare(config: "DataConfig", workers: int = 1) -> Dataset:
+    """The data set of a configuration, on a disk of this machine and checked; with 2 workers both files at once.
+
+    Found as by `inspect`. A set that is not on a disk of this machine is copied to one (see `staging`), by the first
+    process that asks. Raises DataError if there is nothing, or nothing usable.
+    """
+    sidecar, content = _inspect(config)
+    place = _place(config)
+    folder = Path(place)
+    if staging.needed(place, config.stage):
+        files = {name: (record.bytes, record.sha256) for name, record in sidecar.files.items()}
+        folder = staging.stage(place, SIDECAR, content, files, config.stage_budget_gb, cache_folder() / "staged")
+    _check_files(folder, sidecar, workers)
+    return Dataset(
+        folder,
+        sidecar.source,
+        sidecar.classes,
+        {str(split): sidecar.sizes[split] for split in SPLITS},
+        sidecar.mean,
+        sidecar.std,
+        {name: record.sha256 for name, record in sidecar.files.items()},
+    )
+
+
+def check(config: "DataConfig") -> None:
+    """As `prepare`, but nothing is copied: of a set that would be, only its dataset.json is looked at."""
+    sidecar = inspect(config)
+    if not staging.needed(_place(config), config.stage):
+        _check_files(Path(_place(config)), sidecar)
+
+
+def _place(config: "DataConfig") -> str:
+    return config.path or str(cache_folder() / config.source)
+
+
+def _check_files(folder: Path, sidecar: Sidecar, workers: int = 1) -> None:
     with ThreadPoolExecutor(max(1, min(workers, len(SPLITS)))) as pool:
         for _ in pool.map(lambda split: _check(folder, sidecar, split), SPLITS):
             pass
-    sizes = {str(split): sidecar.sizes[split] for split in SPLITS}
-    return Dataset(folder, sidecar.source, sidecar.classes, sizes, sidecar.mean, sidecar.std)
 
 
 def _check(folder: Path, sidecar: Sidecar, split: Split) -> None:
@@ -119,36 +200,42 @@ def _check(folder: Path, sidecar: Sidecar, split: Split) -> None:
     path = folder / f"{split}.beton"
     if not path.is_file():
         raise DataError(f"{path}: missing; convert the data again")
-    beton.check(path, sidecar.sizes[split], len(sidecar.classes), sidecar.max_side)
-    found, expected = path.stat().st_size, sidecar.files[path.name].bytes
-    if found != expected:
-        raise DataError(f"{path}: {found} bytes, {SIDECAR} says {expected}; convert the data again")
+    record = sidecar.files[path.name]
+    beton.check(path, sidecar.sizes[split], len(sidecar.classes), sidecar.max_side, record.tables_sha256)
+    if (found := path.stat().st_size) != record.bytes:
+        raise DataError(f"{path}: {found} bytes, {SIDECAR} says {record.bytes}; convert the data again")
 
 
-def _read_sidecar(folder: Path) -> Sidecar:
-    path = folder / SIDECAR
+def _parse(content: bytes, name: str) -> Sidecar:
     try:
-        sidecar = Sidecar.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        sidecar = Sidecar.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         reason = f"{where}: {first['msg']}" if where else first["msg"]
-        raise DataError(f"{path}: damaged or of another version ({reason}); convert the data again") from None
+        raise DataError(f"{name}: damaged or of another version ({reason}); convert the data again") from None
     if missing := [split for split in SPLITS if split not in sidecar.sizes or f"{split}.beton" not in sidecar.files]:
-        raise DataError(f"{path}: damaged: it does not describe {missing[0]}; convert the data again")
+        raise DataError(f"{name}: damaged: it does not describe {missing[0]}; convert the data again")
     return sidecar
 
 
 def _convert_once(source: type[Source], name: str, folder: Path) -> None:
-    if (folder / SIDECAR).is_file():
+    if _current(folder):
         return
     from randwire.data.convert import convert
 
     with _lock(folder.parent, name):
-        if not (folder / SIDECAR).is_file():
+        if not _current(folder):
             convert(source(), name, folder, force=folder.exists())
+
+
+def _current(folder: Path) -> bool:
+    """Whether a set is there that this version has made: what earlier ones left in the cache is made anew."""
+    try:
+        found = json.loads((folder / SIDECAR).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("format") == FORMAT
 
 
 @contextmanager

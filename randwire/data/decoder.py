@@ -20,6 +20,7 @@ import torch
 from llvmlite import binding
 from numba import types
 
+from randwire.data import beton
 from randwire.data.dataset import cache_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -62,15 +63,16 @@ _imdecode = _external(
 )
 _resize = _external("randwire_ffcv_resize", _library.ctypes_resize, types.void(*[types.int64] * 11))
 
-JPG = 0
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+JPG = beton.JPG
+GOLDEN = np.uint64(beton.GOLDEN)
+FIRST, SECOND = (np.uint64(factor) for factor in beton.MIX)
 
 
 @numba.njit(nogil=True)
 def _mix(value: Any) -> Any:
     """The finalizer of SplitMix64: 64 bits to 64 well mixed bits."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    value = (value ^ (value >> np.uint64(30))) * FIRST
+    value = (value ^ (value >> np.uint64(27))) * SECOND
     return value ^ (value >> np.uint64(31))
 
 
@@ -78,6 +80,21 @@ def _mix(value: Any) -> Any:
 def _uniform(key: Any, draw: Any) -> Any:
     """The draw-th number of the stream `key`, uniform in [0, 1)."""
     return np.float64(_mix(key + np.uint64(draw + 1) * GOLDEN) >> np.uint64(11)) * 2.0**-53
+
+
+@numba.njit(nogil=True)
+def _checksum(data: Any, place: Any, size: Any) -> Any:
+    """`beton.checksum` of the `size` bytes of `data` from `place`, a multiple of 8."""
+    words = data[place : place + size // 8 * 8].view(np.uint64)
+    total = np.uint64(0)
+    for index in range(len(words)):
+        total += _mix(words[index] + np.uint64(index + 1) * GOLDEN)
+    if size % 8 != 0:
+        last = np.uint64(0)
+        for index in range(size % 8):
+            last |= np.uint64(data[place + size // 8 * 8 + index]) << np.uint64(8 * index)
+        total += _mix(last + np.uint64(len(words) + 1) * GOLDEN)
+    return np.int64(total)
 
 
 @numba.njit(nogil=True, error_model="numpy")
@@ -110,9 +127,10 @@ def _center_crop(height: Any, width: Any, share: Any) -> Any:
 
 @_compiled
 def decode(
-    data: int,
+    data: np.ndarray,
     rows: np.ndarray,
     sizes: np.ndarray,
+    checksums: np.ndarray,
     ids: np.ndarray,
     images: np.ndarray,
     train: int,
@@ -124,9 +142,9 @@ def decode(
 ) -> int:
     """Fill `images`, uint8 (n, side, side, 3), with the images `ids` (n,); returns the first damaged one, or -1.
 
-    `data` is the address of the mapped file, `rows` its column of images, `sizes` their bytes. Where `train` is not 0,
-    the crop is drawn (`area`, `aspect`: least and most), and so is the flip (probability `flip`); else it is the center
-    with `share` of the shorter side. All extents must have been checked.
+    `data` is the mapped file, uint8, `rows` its column of images, `sizes` their bytes, `checksums` their checksums or
+    nothing. Where `train` is not 0, the crop is drawn (`area`, `aspect`: least and most), and so is the flip
+    (probability `flip`); else it is the center with `share` of the shorter side. All extents must have been checked.
     """
     side = images.shape[1]
     scratch = np.empty(0, np.uint8)
@@ -134,7 +152,10 @@ def decode(
         sample = ids[index]
         row = rows[sample]
         height, width = np.int64(row["height"]), np.int64(row["width"])
-        pixels = np.int64(data) + np.int64(row["data_ptr"])
+        place = np.int64(row["data_ptr"])
+        if len(checksums) > 0 and _checksum(data, place, np.int64(sizes[sample])) != checksums[sample]:
+            return int(sample)
+        pixels = np.int64(data.ctypes.data) + place
         if row["mode"] == JPG:
             if len(scratch) < 3 * height * width:
                 scratch = np.empty(3 * height * width, np.uint8)

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from randwire.config import DataConfig
-from randwire.data import beton
+from randwire.data import beton, codec
 from randwire.data.decoder import decode
 from randwire.data.errors import DataError
 
@@ -28,14 +27,10 @@ def batches(paths: Sequence[Path], config: DataConfig, size: int) -> Iterator[Te
 def read(path: Path) -> NDArray[np.uint8]:
     """The pixels of an image file as a viewer shows them, uint8 (height, width, 3)."""
     try:
-        with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: is not an image") from None
-    except OSError as error:  # PIL's own word for a cut file has no strerror
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: is not an image that can be read: {error}") from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    return codec.pixels(content, str(path))
 
 
 def center(image: NDArray[np.uint8], config: DataConfig) -> NDArray[np.uint8]:
@@ -45,13 +40,13 @@ def center(image: NDArray[np.uint8], config: DataConfig) -> NDArray[np.uint8]:
         raise DataError(f"an image of {width}x{height} pixels is too large")
     pixels = np.ascontiguousarray(image)
     rows = np.zeros(1, ROW)
-    rows[0] = beton.MODES["raw"], width, height, 0
+    rows[0] = beton.RAW, width, height, 0
     out = np.empty((1, config.resolution, config.resolution, 3), np.uint8)
     unused = np.ones(2)
     sizes = np.array([pixels.nbytes], np.uint64)
     decode(
-        pixels.ctypes.data, rows, sizes, np.zeros(1, np.int64), out, 0, np.uint64(0), unused, unused, 0.0,
-        config.eval_crop,
+        pixels.reshape(-1), rows, sizes, np.empty(0, np.int64), np.zeros(1, np.int64), out, 0, np.uint64(0), unused,
+        unused, 0.0, config.eval_crop,
     )  # fmt: skip
     found: NDArray[np.uint8] = out[0]
     return found

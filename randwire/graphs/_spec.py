@@ -1,6 +1,7 @@
 """The text form of a generator: `ws:k=4,p=0.75`."""
 
 from dataclasses import fields
+from functools import lru_cache
 
 from randwire import registry
 from randwire.graphs._base import Generator
@@ -8,6 +9,7 @@ from randwire.graphs._base import Generator
 PACKAGE = "randwire.graphs"
 
 
+@lru_cache(maxsize=4096)
 def parse(spec: str) -> Generator:
     """The generator of a spec. Raises ValueError, in one line, for anything that is not a valid spec."""
     name, _, rest = spec.strip().partition(":")

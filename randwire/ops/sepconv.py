@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from randwire.ops._base import NodeOp
+from randwire.ops._depthwise import Depthwise
 
 
 class SepConv(NodeOp):
@@ -10,7 +11,7 @@ class SepConv(NodeOp):
 
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__(c_in, c_out, stride)
-        self.depthwise = nn.Conv2d(c_in, c_in, 3, stride, padding=1, groups=c_in, bias=False)
+        self.depthwise = Depthwise(c_in, stride)
         self.pointwise = nn.Conv2d(c_in, c_out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

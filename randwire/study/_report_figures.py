@@ -1,17 +1,27 @@
 """The figures of a report, as plain plotly descriptions that the page's script draws.
 
-A figure is {"data", "layout", "label", "choices"?}; a choice is {"label", "data", "layout"}: what to restyle when it is
-selected. All of them name the trial under the pointer.
+A figure is {"data", "layout", "label", "note"?, "choices"?}; a choice is {"label", "data", "layout"}: what to restyle
+when it is selected. All of them name the trial under the pointer. However many trials there are, a figure draws so few
+marks that it can be read, and its note says which.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from randwire import registry
-from randwire.study._report_trials import Group, Trial, number
-from randwire.study.statistics import describe, spearman
+from randwire.study._report_trials import Group, Trial, mean, number
+from randwire.study.statistics import LEVEL, Interval, Sample, describe, group, spearman, t_interval
 
 Figure = dict[str, Any]
+T = TypeVar("T")
+
+MOST_SETTINGS = 40
+"""Settings that one figure has rows or lines for."""
+MOST_MARKS = 30
+"""Trials of a setting that are drawn one by one."""
+MOST_POINTS = 1_500
+"""Points of a scatter plot."""
 
 COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#b0508f", "#8a6d00", "#3d8fc4")
 """Told apart with the common colour deficiencies, and by symbol as well."""
@@ -29,6 +39,7 @@ MEASURES = {
 }
 
 
+@lru_cache
 def style(generator: str) -> tuple[str, str]:
     """Colour and symbol of a generator, the same in every figure and every report."""
     known = registry.names("randwire.graphs")
@@ -39,26 +50,30 @@ def style(generator: str) -> tuple[str, str]:
 
 
 def scores(budget: Group) -> Figure:
-    """Top-1 of every counted trial by setting, with mean and standard deviation."""
-    by_setting = budget.by_setting
-    order = list(reversed(by_setting))
+    """Top-1 of counted trials by setting, with the mean over graphs and, to be selected, what the bars show."""
+    means = {name: describe(values) for name, values in budget.values.items()}
+    shown = list(means)
+    note = "Each mark is a trial; the bars are about the mean over graphs."
+    if len(shown) > MOST_SETTINGS:
+        shown = sorted(means, key=lambda name: -means[name].mean)[:MOST_SETTINGS]
+        note += f" The best {MOST_SETTINGS} of {len(means):,} settings, best first."
+    if any(len(budget.by_setting[name]) > MOST_MARKS for name in shown):
+        note += f" Of settings with more than {MOST_MARKS} trials, {MOST_MARKS} evenly from best to worst are drawn."
+    row = {name: len(shown) - 1 - place for place, name in enumerate(shown)}
     data: list[Figure] = []
-    for generator in sorted({trial.generator for trial in budget.counted}):
+    bars: dict[str, list[list[float]]] = {f"{LEVEL:.0%} interval of the mean": [], "standard deviation": []}
+    for generator, names in group(shown, budget.generator).items():
         colour, symbol = style(generator)
-        trials = [trial for trial in budget.counted if trial.generator == generator]
-        means = {
-            name: describe([trial.score for trial in found])
-            for name, found in by_setting.items()
-            if found[0].generator == generator
-        }
+        marks = [(trial, row[name] + offset) for name in names for trial, offset in _marks(budget.by_setting[name])]
+        intervals = {name: t_interval(budget.values[name]) for name in names}
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": generator.upper(),
-                "x": [trial.score for trial in trials],
-                "y": [order.index(trial.setting) + _offset(trial, by_setting) for trial in trials],
-                "text": [trial.name for trial in trials],
+                "x": [trial.score for trial, _ in marks],
+                "y": [y for _, y in marks],
+                "text": [trial.name for trial, _ in marks],
                 "hovertemplate": "%{text}<br>top-1 %{x:.2f}%<extra></extra>",
                 "marker": {"color": colour, "symbol": symbol, "size": 8, "opacity": 0.55},
             }
@@ -68,131 +83,103 @@ def scores(budget: Group) -> Figure:
                 "type": "scatter",
                 "mode": "markers",
                 "showlegend": False,
-                "x": [found.mean for found in means.values()],
-                "y": [order.index(name) for name in means],
-                "error_x": {
-                    "type": "data",
-                    "array": [found.std or 0 for found in means.values()],
-                    "color": colour,
-                    "thickness": 2,
-                    "width": 5,
-                },
-                "text": [
-                    f"{name}: mean {found.mean:.2f}%, "
-                    + (f"std {found.std:.2f}" if found.std is not None else "no std")
-                    + f", n = {found.n}"
-                    for name, found in means.items()
-                ],
+                "x": [means[name].mean for name in names],
+                "y": [row[name] for name in names],
+                "error_x": {"type": "data", "color": colour, "thickness": 2, "width": 5},
+                "text": [mean_text(name, means[name], intervals[name]) for name in names],
                 "hovertemplate": "%{text}<extra></extra>",
                 "marker": {"color": "#ffffff", "symbol": "line-ns", "size": 17, "line": {"color": colour, "width": 3}},
             }
         )
-    layout = layout_of("top-1 after the last epoch (%)", "", 120 + 30 * len(order))
+        halves = [(interval.high - interval.low) / 2 if interval else 0.0 for interval in intervals.values()]
+        for lengths, own in zip(bars.values(), (halves, [means[name].std or 0.0 for name in names]), strict=True):
+            lengths += [[], own]  # the trials themselves have no bars
+    choices: list[Figure] = [
+        {"label": label, "data": {"error_x.array": lengths}, "layout": {}} for label, lengths in bars.items()
+    ]
+    if not budget.tested:
+        choices.reverse()  # an interval of the mean says little where the best of many are looked at
+    for trace, lengths in zip(data, choices[0]["data"]["error_x.array"], strict=True):
+        if "error_x" in trace:
+            trace["error_x"]["array"] = lengths
+    layout = layout_of("top-1 after the last epoch (%)", "", 120 + 30 * len(shown))
     layout["yaxis"] |= {
-        "tickvals": list(range(len(order))),
-        "ticktext": [f"{name}  (n={len(by_setting[name])})" for name in order],
-        "range": [-0.7, len(order) - 0.3],
+        "tickvals": list(row.values()),
+        "ticktext": [f"{name}  (n={means[name].n})" for name in shown],
+        "range": [-0.7, len(shown) - 0.3],
     }
-    return {"data": data, "layout": layout, "label": "Top-1 by setting"}
+    if all(found.std is None for found in means.values()):
+        choices = []
+    return {"data": data, "layout": layout, "choices": choices, "label": "Top-1 by setting", "note": note}
 
 
 def measures(budget: Group) -> Figure | None:
     """Top-1 against a graph measure, to be selected; None below two counted trials with measures."""
-    trials = budget.counted
-    columns = {
-        label: [trial.measures.get(key) for trial in trials]
-        for key, label in MEASURES.items()
-        if all(key in trial.measures for trial in trials)
-    }
-    columns["parameters"] = [number(trial.complexity, "params") for trial in trials]
-    columns = {label: column for label, column in columns.items() if None not in column}
-    if len(trials) < 2 or not columns:
+    trials = evenly(budget.counted, MOST_POINTS)
+    known = columns(trials)
+    if len(trials) < 2 or not known:
         return None
-    generators = sorted({trial.generator for trial in trials})
-    first = next(iter(columns))
+    note = "Each mark is a trial. A correlation over few graphs shows where to look, and proves nothing."
+    if len(trials) < len(budget.counted):
+        note += f" {len(trials):,} of {len(budget.counted):,} trials are drawn, evenly from best to worst."
+    graphs = [same for found in budget.graphs.values() for same in found]
+    scores, by_graph = [mean([trial.score for trial in same]) for same in graphs], columns([same[0] for same in graphs])
+    places = group(range(len(trials)), lambda place: trials[place].generator)
+    generators = sorted(places)
+    first = next(iter(known))
     data: list[Figure] = []
     choices: list[Figure] = []
     for generator in generators:
         colour, symbol = style(generator)
-        found = [trial for trial in trials if trial.generator == generator]
+        found = [trials[place] for place in places[generator]]
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": generator.upper(),
-                "x": _of(generator, trials, columns[first]),
+                "x": [known[first][place] for place in places[generator]],
                 "y": [trial.score for trial in found],
                 "text": [trial.name for trial in found],
                 "hovertemplate": "%{text}<br>%{x:.4g}<br>top-1 %{y:.2f}%<extra></extra>",
                 "marker": {"color": colour, "symbol": symbol, "size": 9, "opacity": 0.8},
             }
         )
-    for label, column in columns.items():
-        rho = spearman([value for value in column if value is not None], [trial.score for trial in trials])
-        note = f"Spearman rank correlation {rho:+.2f}, n = {len(trials)}" if rho is not None else f"n = {len(trials)}"
+    for label, column in known.items():
+        rho = spearman(by_graph[label], scores) if label in by_graph else None
+        n = f"n = {many(len(scores), 'graph')}"
+        below = f"Spearman rank correlation {rho:+.2f}, {n}" if rho is not None else n
         choices.append(
             {
                 "label": label,
-                "data": {"x": [_of(generator, trials, column) for generator in generators]},
-                "layout": {"xaxis.title.text": f"{label}<br><i>{note}</i>", "xaxis.autorange": True},
+                "data": {"x": [[column[place] for place in places[name]] for name in generators]},
+                "layout": {"xaxis.title.text": f"{label}<br><i>{below}</i>", "xaxis.autorange": True},
             }
         )
     layout = layout_of(choices[0]["layout"]["xaxis.title.text"], "top-1 (%)", 380)
-    return {"data": data, "layout": layout, "choices": choices, "label": "Graph measures"}
+    return {"data": data, "layout": layout, "choices": choices, "label": "Graph measures", "note": note}
 
 
-def parallel(budget: Group) -> Figure | None:
-    """Parallel coordinates from setting to top-1; None below three counted trials with measures."""
-    trials = [trial for trial in reversed(budget.counted) if trial.measures]
-    if len(trials) < 3:
-        return None
-    settings = [name for name, same in budget.by_setting.items() if any(trial.measures for trial in same)]
-    columns: list[tuple[str, list[float], list[str]]] = [
-        ("setting", [float(-settings.index(trial.setting)) for trial in trials], list(reversed(settings)))
-    ]
-    columns += [
-        (key.replace("_", " "), [trial.measures[key] for trial in trials], [])
-        for key in ("depth", "clustering", "path_length", "edges")
-        if all(key in trial.measures for trial in trials)
-    ]
-    counts = [number(trial.complexity, "params") for trial in trials]
-    if None not in counts:
-        columns.append(("params", [count for count in counts if count is not None], []))
-    columns.append(("top-1 (%)", [trial.score for trial in trials], []))
+def columns(trials: Sequence[Trial]) -> dict[str, list[float]]:
+    """The graph measures and the number of parameters of trials by label; without those that not all trials have."""
+    found = {label: [trial.measures.get(key) for trial in trials] for key, label in MEASURES.items()}
+    found["parameters"] = [number(trial.complexity, "params") for trial in trials]
+    known = {label: [value for value in column if value is not None] for label, column in found.items()}
+    return {label: column for label, column in known.items() if len(column) == len(trials) > 0}
 
-    notes: list[Figure] = []
-    scaled = []
-    for k, (title, values, names) in enumerate(columns):
-        low, high = min(values), max(values)
-        scaled.append([(value - low) / (high - low) if high > low else 0.5 for value in values])
-        notes.append(_note(k, 1.09, f"<b>{title}</b>", "center"))
-        ticks = names or [short(low + (high - low) * step / 4) for step in range(5 if high > low else 1)]
-        for place, text in enumerate(ticks):
-            y = place / (len(ticks) - 1) if len(ticks) > 1 else 0.5
-            notes.append(_note(k, y, text, "right" if k == 0 else "left"))
-    data = [line(trial, list(range(len(columns))), [column[n] for column in scaled]) for n, trial in enumerate(trials)]
-    for n, trace in enumerate(data):
-        lines = [f"{title}: {short(values[n])}" for title, values, names in columns if not names]
-        trace |= {"mode": "lines", "hoverinfo": "text", "text": "<br>".join([trials[n].name, *lines])}
-        trace["opacity"] = 0.25 + 0.65 * (n + 1) / len(data)
-        del trace["hovertemplate"]
-    one_legend(data)
-    layout = layout_of("", "", max(420, 120 + 20 * len(settings)))
-    layout["xaxis"] |= {
-        "showticklabels": False,
-        "range": [-0.85, len(columns) - 0.45],
-        "showgrid": False,
-        "ticks": "",
-        "fixedrange": True,
-    }
-    layout["yaxis"] |= {"visible": False, "range": [-0.06, 1.14], "fixedrange": True}
-    layout["margin"] |= {"l": 10, "b": 20}
-    layout["annotations"] = notes
-    layout["shapes"] = [
-        {"type": "line", "x0": k, "x1": k, "y0": 0, "y1": 1, "line": {"color": "#8892a0", "width": 1}, "layer": "below"}
-        for k in range(len(columns))
-    ]
-    return {"data": data, "layout": layout, "label": "Parallel coordinates", "wide": True}
+
+def interval_text(interval: Interval | None, form: str = ".2f") -> str:
+    """An interval in words; a dash if there is none."""
+    return "-" if interval is None else f"{interval.low:{form}} to {interval.high:{form}}"
+
+
+def p_text(value: float) -> str:
+    """A p value in words."""
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+
+
+def many(count: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def short(value: float) -> str:
@@ -203,52 +190,52 @@ def short(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _offset(trial: Trial, by_setting: dict[str, list[Trial]]) -> float:
-    """Spreads the trials of a setting a little, in the order of their seeds."""
-    found = by_setting[trial.setting]
-    return 0.0 if len(found) == 1 else 0.24 * (0.5 - found.index(trial) / (len(found) - 1))
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """At most so many items, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]
 
 
-def _of(generator: str, trials: Sequence[Trial], column: Sequence[float | None]) -> list[float | None]:
-    return [value for trial, value in zip(trials, column, strict=True) if trial.generator == generator]
+def _marks(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
+    """The trials of a setting that are drawn, and how far off their row: a little, in the order of their seeds."""
+    if len(trials) == 1:
+        return [(trials[0], 0.0)]
+    if len(trials) > MOST_MARKS:
+        trials = evenly(sorted(trials, key=lambda trial: -trial.score), MOST_MARKS)
+        places = [k * 7 % len(trials) for k in range(len(trials))]  # neighbours in rank are no neighbours in height
+    else:
+        places = list(range(len(trials)))
+    return [(trial, 0.24 * (0.5 - place / (len(trials) - 1))) for trial, place in zip(trials, places, strict=True)]
 
 
-def line(trial: Trial, xs: Sequence[float], ys: Sequence[float | None]) -> Figure:
-    """The line of a trial, dotted if it is excluded."""
-    colour, symbol = style(trial.generator)
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": trial.generator.upper(),
-        "legendgroup": trial.generator,
-        "x": xs,
-        "y": ys,
-        "text": trial.name + ("" if trial.top1 is not None else f" ({trial.status})"),
-        "hovertemplate": "",
-        "line": {"color": colour, "width": 1.6, "dash": "solid" if trial.top1 is not None else "dot"},
-        "marker": {"symbol": symbol, "size": 4},
-        "opacity": 0.75,
-    }
+def mean_text(name: str, found: Sample, interval: Interval | None) -> str:
+    """What is known of a mean, for the text beside the pointer."""
+    std = f"std {found.std:.2f}" if found.std is not None else "no std"
+    return f"{name}: mean {found.mean:.2f}%, {std}, n = {found.n}<br>interval {interval_text(interval)}"
 
 
-def one_legend(data: Sequence[Figure]) -> None:
-    """One entry of the legend for each generator: the last line, a solid one if there is any."""
-    shown = {trace["name"]: trace for trace in sorted(data, key=lambda trace: trace["line"]["dash"] == "solid")}
-    for trace in data:
-        trace["showlegend"] = trace is shown[trace["name"]]
+def faint(colour: str, opacity: float) -> str:
+    """A colour such as #0072b2 with an opacity, as plotly writes it."""
+    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
 
 
-def _note(x: float, y: float, text: str, anchor: str) -> Figure:
-    return {
-        "x": x,
-        "y": y,
-        "text": text,
-        "xanchor": anchor,
-        "xshift": {"left": 5, "right": -5, "center": 0}[anchor],
-        "showarrow": False,
-        "font": {"size": 11, "color": INK},
-        "bgcolor": "rgba(255,255,255,0.8)",
-    }
+def shade(shape: Figure, edges: Iterable[Sequence[float]], colour: str) -> list[Figure]:
+    """The area between a lower and an upper line."""
+    return [
+        {
+            **shape,
+            "mode": "lines",
+            "y": edge,
+            "line": {**shape.get("line", {}), "width": 0, "color": colour},
+            "fill": fill,
+            "fillcolor": faint(colour, 0.13),
+            "hoverinfo": "skip",
+            "showlegend": False,
+        }
+        for edge, fill in zip(edges, ("none", "tonexty"), strict=True)
+    ]
 
 
 def layout_of(x: str, y: str, height: int) -> Figure:
@@ -263,6 +250,6 @@ def layout_of(x: str, y: str, height: int) -> Figure:
         "hoverlabel": {"bgcolor": "#ffffff", "font": {"color": INK}},
         "hovermode": "closest",
         "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
-        "xaxis": {"title": {"text": x}, **axis},
-        "yaxis": {"title": {"text": y}, **axis},
+        "xaxis": {"title": {"text": x, "standoff": 12}, **axis},
+        "yaxis": {"title": {"text": y, "standoff": 14}, **axis},
     }

@@ -3,17 +3,27 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 from randwire import drawing
 from randwire.dag import DAG
 from randwire.records import Row
-from randwire.study._report_tables import dot, link, many
+from randwire.study._report_figures import many
+from randwire.study._report_provenance import mixed
+from randwire.study._report_rates import Check
+from randwire.study._report_tables import dot, link
 from randwire.study._report_trials import STATUSES, Broken, Group, Trial, number
+from randwire.study.design import Design
 from randwire.study.statistics import describe
 
 BEST, WORST = 4, 4
 """Trials in the gallery."""
+MOST_FAILURES = 10
+"""Settings that could not be run, and are named."""
+GALLERY = (
+    "Data flow from top to bottom. Orange: the unique input and output node of the stage. Lines are coloured by how "
+    "many levels they go down, from grey (the next level) over blue and violet to red (8 and more). Each DAG is shown "
+    "once, with the trial that is the best, or the worst, of those that share it."
+)
 
 
 def counts(trials: Sequence[Trial], broken: Sequence[Broken]) -> str:
@@ -22,17 +32,35 @@ def counts(trials: Sequence[Trial], broken: Sequence[Broken]) -> str:
     return ", ".join(f"{found[status]} {status}" for status in STATUSES if found[status])
 
 
-def warnings(study: Row | None, groups: Sequence[Group], trials: Sequence[Trial], broken: Sequence[Broken]) -> str:
-    """What a reader must know before believing a mean."""
+def warnings(
+    study: Row | None,
+    groups: Sequence[Group],
+    checks: Sequence[Check],
+    trials: Sequence[Trial],
+    broken: Sequence[Broken],
+    failures: Mapping[str, tuple[float, str]],
+) -> str:
+    """What a reader must know before believing a mean. `failures`: when and why settings could not be run."""
     search = (study or {}).get("search")
     lines = []
     excluded = sum(trial.top1 is None for trial in trials) + len(broken)
     if excluded:
         lines.append(f"{many(excluded, 'trial')} excluded from all statistics (listed at the end with the cause).")
-    if len(groups) > 1:
+    for spec, (_, cause) in list(failures.items())[:MOST_FAILURES]:
+        lines.append(f"{escape(Design.label(spec))} could not be run: {escape(cause)}.")
+    if len(failures) > MOST_FAILURES:
+        lines.append(f"{len(failures) - MOST_FAILURES} more settings could not be run (failures.jsonl).")
+    budgets = len({str(found.budget) for found in groups})
+    if budgets > 1:
         lines.append(
-            f"The trials have {len(groups)} different budgets. Each budget has its own section below; "
+            f"The trials have {budgets} different budgets. Each budget has its own section below; "
             "results of unequal budgets are never pooled."
+        )
+    foreign = sum(len(found.trials) for found in groups if found.origin == "outside")
+    if foreign:
+        lines.append(
+            f"{many(foreign, 'trial')} of settings that are not of the study's fixed grid: they have a section of "
+            "their own at the end, and no part in any figure or test of the grid."
         )
     unequal = any(len({len(same) for same in found.by_generator.values()}) > 1 for found in groups)
     if search == "tpe":
@@ -50,37 +78,11 @@ def warnings(study: Row | None, groups: Sequence[Group], trials: Sequence[Trial]
         )
     if study is None:
         lines.append("There is no study.json: how the settings were chosen is not known.")
-    environments = [trial.environment for trial in trials if trial.environment]
-    commits = {str(found.get("commit")) for found in environments}
-    if len(commits) > 1:
-        lines.append(f"The trials come from {len(commits)} different commits.")
-    if any(found.get("dirty") for found in environments):
-        lines.append("Some trials ran with uncommitted changes: the commit alone does not reproduce them.")
-    if len({_versions(found) for found in environments}) > 1:
-        lines.append("The trials ran with different package versions.")
+    wrong = sum(len(check.wrong) for check in checks)
+    if wrong:
+        lines.append(f"The logged learning rates of {many(wrong, 'trial')} are not those of the schedule (see below).")
+    lines += mixed(trials)
     return "".join(f'<p class="warning" role="note">{line}</p>' for line in lines)
-
-
-def provenance(study: Row | None, trials: Sequence[Trial], status: str, generated: str) -> str:
-    """Where the numbers come from."""
-    environments = [trial.environment for trial in trials if trial.environment]
-    facts = {"design": _design(study), "trials": status}
-    budgets = {f"{t.config.train.epochs} epochs on {t.config.data.source}" for t in trials}
-    facts["budget"] = "; ".join(sorted(budgets))
-    facts["commit"] = _distinct(
-        f"{found.get('commit') or 'unknown'}{' with uncommitted changes' if found.get('dirty') else ''}"
-        for found in environments
-    )
-    facts["versions"] = _distinct(_versions(found) for found in environments)
-    facts["hardware"] = _distinct(_hardware(found) for found in environments)
-    started = sorted({str(found["started"]) for found in environments if found.get("started")})
-    facts["started"] = " to ".join(dict.fromkeys([started[0], started[-1]])) if started else ""
-    facts["command"] = str(environments[0].get("command") or "") if environments else ""
-    seconds = sum(number(trial.summary, "seconds") or 0 for trial in trials)
-    facts["training"] = f"{_duration(seconds)} over all trials" if seconds else ""
-    facts["report"] = f"generated {generated} from the records alone"
-    rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items() if value)
-    return f'<div class="panel"><dl>{rows}</dl></div>'
 
 
 def cards(trials: Sequence[Trial], broken: Sequence[Broken]) -> str:
@@ -118,59 +120,47 @@ def budget_text(found: Group, groups: Sequence[Group]) -> str:
     graphs = "saved graphs"  # their nodes are their own
     if config.graph.path is None:
         graphs = f"{config.graph.nodes} nodes a stage ({config.graph.stages} graphs)"
-    text = (
-        f"{config.train.epochs} epochs, {config.data.source} at {config.data.resolution} pixels, "
-        f"{config.network.regime} regime with C = {config.network.channels}, {graphs}, {config.network.op}, "
-        f"batch {config.train.batch_size}, learning rate {config.train.lr:g}"
-    )
+    pieces = {
+        "train.epochs": f"{config.train.epochs} epochs",
+        "data.resolution": f"{config.data.source} at {config.data.resolution} pixels",
+        "network.regime": f"{config.network.regime} regime",
+        "network.channels": f"C = {config.network.channels}",
+        "graph.nodes": graphs,
+        "network.op": config.network.op,
+        "train.batch_size": f"batch {config.train.batch_size}",
+        "train.lr": f"learning rate {config.train.lr:g}",
+    }
+    text = ", ".join(piece for key, piece in pieces.items() if key not in found.trials[0].varied)
     differing = [key for key in found.budget if len({str(other.budget.get(key)) for other in groups}) > 1]
     if differing:
         text = "; ".join(f"{key} = {found.budget[key]}" for key in differing) + ". Otherwise: " + text
     return f'<p class="lead">{escape(text)}.</p>'
 
 
-SCHEDULES = {"cosine": "half a cosine", "step": "steps", "exponential": "exponential decay"}
-
-
-def lr_text(found: Group) -> str:
-    """How well the logged learning rates agree with the schedule."""
-    deviations = [value for trial in found.trials for value in trial.lr_deviations()]
-    if not deviations:
-        return '<p class="note">No learning rate was logged.</p>'
-    schedule = SCHEDULES[found.trials[0].config.train.schedule]
-    return (
-        f'<p class="note">Largest deviation of the logged learning rate from the closed form of the schedule '
-        f"(linear warm-up, {schedule}): <b>{max(deviations):.2g}</b>, over {many(len(deviations), 'epoch')} of "
-        f"{many(sum(bool(trial.lr_deviations()) for trial in found.trials), 'trial')}.</p>"
-    )
-
-
 def gallery(found: Group) -> str:
-    """The DAGs of the best and the worst trials; no trial twice."""
-    best = found.counted[:BEST]
-    worst = found.counted[BEST:][-WORST:][::-1]
+    """The DAGs of the best and the worst trials; no DAG twice."""
+    rank = {trial.folder: place for place, trial in enumerate(found.counted, 1)}
+    best = _distinct_graphs(found.counted, BEST, [])
+    worst = _distinct_graphs(found.counted[::-1], WORST, best)
     parts = []
     first = "DAGs of the best trials" if worst else "DAGs, best first" if len(best) > 1 else "DAG"
     for title, trials in ((first, best), ("DAGs of the worst trials, last first", worst)):
         if trials:
-            tiles = "".join(_tile(trial, found.counted.index(trial) + 1, len(found.counted)) for trial in trials)
+            tiles = "".join(_tile(trial, rank[trial.folder], len(rank)) for trial in trials)
             parts.append(f'<h3 class="above">{title}</h3><div class="gallery">{tiles}</div>')
-    return "".join(parts)
+    if not parts:
+        return ""
+    return "".join(parts) + f'<p class="note">{GALLERY}</p>'
 
 
-def _design(study: Row | None) -> str:
-    if study is None:
-        return "not recorded (no study.json)"
-    names = {"tpe": "adaptive search (TPE)", "random": "random search", "grid": "fixed grid"}
-    parts = [names.get(str(study.get("search")), str(study.get("search")))]
-    if study.get("settings") is not None:
-        parts.append(many(study["settings"], "setting"))
-    for key, name in (("seeds", "graph seed"), ("train_seeds", "training seed")):
-        if isinstance(study.get(key), list):
-            parts.append(f"{many(len(study[key]), name)} ({', '.join(map(str, study[key]))})")
-    parts.append(f"study seed {study.get('seed')}")
-    parts.append("early stopping" if study.get("early_stopping") else "no early stopping")
-    return ", ".join(parts)
+def _distinct_graphs(trials: Sequence[Trial], most: int, taken: Sequence[Trial]) -> list[Trial]:
+    """The first trials whose DAGs are not those of an earlier one or of one that is taken."""
+    seen, found = [trial.dags for trial in taken], list[Trial]()
+    for trial in trials:
+        if len(found) < most and trial.dags and trial.dags not in seen:
+            seen.append(trial.dags)
+            found.append(trial)
+    return found
 
 
 def _tile(trial: Trial, rank: int, of: int) -> str:
@@ -192,31 +182,3 @@ def _tile(trial: Trial, rank: int, of: int) -> str:
 def _card(value: str, lines: Sequence[str], main: bool = False) -> str:
     spans = "".join(f"<span>{escape(line)}</span>" for line in lines)
     return f'<div class="card{" main" * main}"><b>{escape(value)}</b>{spans}</div>'
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((3600, "hours"), (60, "minutes")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
-
-
-def _distinct(values: Any) -> str:
-    return "; ".join(dict.fromkeys(value for value in values if value))
-
-
-def _versions(environment: Mapping[str, Any]) -> str:
-    packages = environment.get("packages") or {}
-    python = [f"python {environment['python']}"] if environment.get("python") else []
-    return ", ".join([*python, *(f"{name} {version}" for name, version in packages.items() if version)])
-
-
-def _hardware(environment: Mapping[str, Any]) -> str:
-    hardware = environment.get("hardware") or {}
-    cpu = f"{hardware.get('cpu')} ({hardware.get('cores')} cores)" if hardware.get("cpu") else ""
-    ranks = (
-        f"{environment['world_size']} rank{'s' * (environment['world_size'] != 1)}"
-        if environment.get("world_size")
-        else ""
-    )
-    return ", ".join(part for part in (str(hardware.get("gpu") or ""), cpu, ranks) if part)

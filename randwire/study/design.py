@@ -1,26 +1,39 @@
 """The design of a study: which settings are compared, over which seeds, from which configuration.
 
-A *setting* is a generator with its parameters. A *trial* is one training run: a setting, a graph seed and a training
-seed. All trials of a setting are trained one after the other by one group of workers.
+A *setting* is a generator with its parameters, such as `ws:k=4,p=0.75`; where a study compares *variants* (named keys
+that are laid over the configuration), it is a generator and a variant, `ws:k=4,p=0.75 conv`. A *trial* is one training
+run: a setting, a graph seed and a training seed. All trials of a setting are trained one after the other by one group
+of workers.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from randwire import graphs
 from randwire.config import ConfigError, RunConfig
 from randwire.records import Record, RecordError, Row, atomic
+from randwire.study import space
+from randwire.study.requirements import Requirement, quantities
 
 Search = Literal["tpe", "random", "grid"]
+Variants = Mapping[str, Mapping[str, Any]]
+"""Dotted keys by the name of a variant."""
 Outcome = Literal["finished", "pruned", "failed", "unfinished"]
+FIRST_RUNG, KEPT = 2, 3
+"""Successive halving: after epoch FIRST_RUNG, and each time after KEPT times as many, the best 1/KEPT may go on."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """`base` names the study (`runtime.study`) and holds every key that the study does not vary."""
+    """`base` names the study (`runtime.study`) and holds every key that the study does not vary.
+
+    What breaks a requirement costs nothing: of a grid the cells (a setting and a graph seed) that do are left out, of
+    a search every setting of which any cell does.
+    """
 
     base: RunConfig
     search: Search = "tpe"
@@ -30,29 +43,75 @@ class Design:
     generators: tuple[str, ...] = ("er", "ba", "ws")
     seed: int = 0
     early_stopping: bool = False
+    require: tuple[Requirement, ...] = ()
+    variants: Variants = field(default_factory=dict)
+    """Of a grid: each of them is crossed with the best setting of each generator."""
+
+    def grid(self) -> list[str]:
+        """The settings of the fixed grid: the paper's Figure 4, or the variants of each generator's best setting."""
+        return settings_of_grid(self.generators, self.variants)
+
+    @staticmethod
+    def label(spec: str) -> str:
+        """A setting in the paper's notation, such as WS(4,0.75), with its variant."""
+        generator, _, variant = spec.partition(" ")
+        return f"{graphs.parse(generator).label} {variant}".strip()
+
+    def spec_of(self, trial: RunConfig) -> str:
+        """The setting of a trial."""
+        return f"{trial.graph.generator} {variant_of(trial.model_dump(mode='json'), self.variants)}".strip()
 
     @property
     def folder(self) -> Path:
         return self.base.runtime.output / self.base.runtime.study
 
     def trials(self, spec: str) -> list[RunConfig]:
-        """The trials of a setting. Raises ConfigError if the setting is impossible for the network.
+        """The trials of a setting, none of which breaks a requirement; none at all if the setting is rejected.
+
+        Raises ConfigError if the setting is impossible for the network.
+        """
+        found, broken = self._crossed(spec), self.violations(spec)
+        if broken and self.search != "grid":
+            return []
+        return [trial for trial in found if trial.graph.seed not in broken]
+
+    def violations(self, spec: str) -> dict[int, list[str]]:
+        """The cells of a setting that break requirements: which, by graph seed.
+
+        Raises ConfigError if the setting is impossible for the network.
+        """
+        found = {}
+        for trial in self._crossed(spec)[:: self.train_seeds]:
+            values = quantities(trial) if self.require else {}
+            if broken := [str(requirement) for requirement in self.require if not requirement.met(values)]:
+                found[trial.graph.seed] = broken
+        return found
+
+    def _crossed(self, spec: str) -> list[RunConfig]:
+        """Graph seeds crossed with training seeds.
 
         Where all graph seeds give one graph, such as WS(4,0), each has training seeds of its own: the trials would be
         one trial repeated, and their spread zero.
         """
-        step = self.train_seeds if graphs.parse(spec).deterministic else 0
-        return [
-            self.base.override(
-                {
-                    "graph.generator": spec,
-                    "graph.seed": self.base.graph.seed + graph_seed,
-                    "train.seed": self.base.train.seed + graph_seed * step + train_seed,
-                }
-            )
-            for graph_seed in range(self.seeds)
-            for train_seed in range(self.train_seeds)
-        ]
+        generator, _, variant = spec.partition(" ")
+        step = self.train_seeds if graphs.parse(generator).deterministic else 0
+        first, train = self.base.graph.seed, self.base.train.seed
+        # Only the last trial is validated: it has the largest seeds, and to validate each would take minutes in all.
+        last = self.base.override(
+            {
+                **self.variants.get(variant, {}),
+                "graph.generator": generator,
+                "graph.seed": first + self.seeds - 1,
+                "train.seed": train + (self.seeds - 1) * step + self.train_seeds - 1,
+            }
+        )
+        found = []
+        for seed in range(self.seeds):
+            graph = last.graph.model_copy(update={"seed": first + seed})
+            for repeat in range(self.train_seeds):
+                training = last.train.model_copy(update={"seed": train + seed * step + repeat})
+                found.append(last.model_copy(update={"graph": graph, "train": training}))
+        return found
 
     def record(self, trial: RunConfig) -> Record:
         return Record(self.folder / trial.digest)
@@ -60,11 +119,12 @@ class Design:
     def outcome(self, spec: str) -> tuple[Outcome, float | None]:
         """How a setting has ended, and the mean final top-1 of its trials, from the records alone.
 
-        A setting with a trial that was stopped early is pruned, one with a failed trial failed: neither has a mean.
+        A setting with a trial that was stopped early is pruned, as is one without any trial, which is rejected; one
+        with a failed trial is failed. Neither has a mean.
         """
         summaries = [self.record(trial).summary() for trial in self.trials(spec)]
         statuses = [summary["status"] for summary in summaries if summary]
-        if "pruned" in statuses:
+        if "pruned" in statuses or not summaries:
             return "pruned", None
         if len(statuses) < len(summaries):
             return "unfinished", None
@@ -81,6 +141,8 @@ class Design:
             "seed": self.seed,
             "generators": list(self.generators),
             "early_stopping": self.early_stopping,
+            "require": [str(requirement) for requirement in self.require],
+            "variants": {name: dict(keys) for name, keys in self.variants.items()},
             "base": base,
         }
 
@@ -93,11 +155,31 @@ class Design:
         }
 
 
+def settings_of_grid(generators: Sequence[str], variants: Variants) -> list[str]:
+    """See `Design.grid`."""
+    if not variants:
+        return space.paper(generators)
+    return [f"{spec} {variant}" for spec in space.best(generators) for variant in variants]
+
+
+def variant_of(config: Mapping[str, Any], variants: Variants) -> str:
+    """The name of the variant whose keys a configuration, by section and key, has; empty if there is none."""
+    for name, keys in variants.items():
+        if all(config[section][key] == value for (section, key), value in _split(keys)):
+            return name
+    return ""
+
+
+def _split(keys: Mapping[str, Any]) -> list[tuple[tuple[str, str], Any]]:
+    return [((key.partition(".")[0], key.partition(".")[2]), value) for key, value in keys.items()]
+
+
 class StudyFolder:
     """The files that a study keeps beside its records.
 
     study.json           the design
-    suggestions.jsonl    the settings in the order in which they were suggested
+    suggestions.jsonl    the settings in the order in which they were suggested, and those that a search rejected
+    failures.jsonl       the settings that could not be run, each with time and cause; a later sweep tries them again
     """
 
     def __init__(self, design: Design) -> None:
@@ -111,6 +193,7 @@ class StudyFolder:
         except RecordError as error:
             raise ConfigError(str(error)) from None
         if known is not None:
+            known = {"require": [], "variants": {}, **known}  # earlier studies have none
             for key, value in self.design.identity().items():
                 if known.get(key) != value:
                     change = _difference(known.get(key), value, key)
@@ -124,20 +207,43 @@ class StudyFolder:
                 f"{self.folder}: cannot be written ({error.strerror}); choose a folder with --runtime.output"
             ) from None
 
-    def suggestions(self) -> list[str]:
-        """The specs suggested so far, in order."""
+    def entries(self) -> dict[str, list[str]]:
+        """The specs seen so far, in order, with the requirements for which a search rejected them (else empty)."""
         try:
             lines = (self.folder / "suggestions.jsonl").read_text().splitlines()
         except FileNotFoundError:
-            return []
-        return [json.loads(line)["setting"] for line in lines]
+            return {}
+        rows = map(json.loads, lines)
+        return {row["setting"]: row.get("rejected", []) for row in rows}
 
-    def add_suggestion(self, spec: str) -> None:
-        """Add a spec; the file is whole at every moment."""
-        known = self.suggestions()
-        if spec not in known:
-            with atomic(self.folder / "suggestions.jsonl") as file:
-                file.write("".join(json.dumps({"setting": other}) + "\n" for other in [*known, spec]).encode())
+    def add_failure(self, spec: str, cause: str | None) -> None:
+        """Note why a setting could not be run, or, with None, that it has been run after all."""
+        if cause is not None or spec in failures_of(self.folder):
+            Record(self.folder).append("failures.jsonl", {"setting": spec, "time": time.time(), "cause": cause})
+
+    def suggestions(self) -> list[str]:
+        """The specs suggested so far, in order."""
+        return [spec for spec, broken in self.entries().items() if not broken]
+
+    def add_suggestion(self, spec: str | None, rejected: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Add a spec, and before it what was rejected on the way to it; the file is whole at every moment."""
+        known = self.entries()
+        found = {**known}
+        for other, broken in [*(rejected or {}).items(), *([(spec, ())] if spec else [])]:
+            found.setdefault(other, list(broken))
+        if found == known:
+            return
+        rows = [
+            {"setting": other, "rejected": broken} if broken else {"setting": other} for other, broken in found.items()
+        ]
+        with atomic(self.folder / "suggestions.jsonl") as file:
+            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def failures_of(folder: Path) -> dict[str, tuple[float, str]]:
+    """When (Unix seconds) and why settings of the study in a folder could not be run, as it stands now."""
+    last = {row["setting"]: (row["time"], row["cause"]) for row in Record(folder).rows("failures.jsonl")}
+    return {spec: (at, cause) for spec, (at, cause) in last.items() if cause is not None}
 
 
 def _difference(old: Any, new: Any, key: str) -> str:

@@ -7,32 +7,40 @@ The sweep keeps no state of its own beside the records and the list of suggestio
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import shutil
 import sys
+import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import psutil
 import ray
 from ray import tune
+from ray._private.state import state as cluster_state
+from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayError
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from randwire import data
+from randwire import data, places
 from randwire.config import ConfigError, RunConfig
 from randwire.records import Row, find
 from randwire.run import describe, sample_graphs
 from randwire.study import space
+from randwire.study.actors import PRUNER, Pruner
 from randwire.study.design import Design, StudyFolder
-from randwire.study.progress import Progress
+from randwire.study.driver import HEAD, METRIC, SettingDriver, patient
+from randwire.study.headwatch import watching
+from randwire.study.plan import rejected
+from randwire.study.progress import Progress, note
 from randwire.study.search import Search
-from randwire.study.worker import METRIC, PRUNER, Pruner, setting_driver
 from randwire.tracking import Tracker, without_secrets
 
 # Environment of Ray's processes, chosen from measurements: `report` waits for the next poll; the trial's folder must
@@ -44,16 +52,25 @@ ENVIRONMENT = {
     "TUNE_MAX_PENDING_TRIALS_PG": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
+# Of a cluster that grows: a machine may be booting, and install what it needs, when its workers are asked for.
+START_SECONDS = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "900"}
+
+
+RAY_TOKEN = "RAY_AUTH_TOKEN"
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where a sweep runs: `address` of a Ray cluster (None: one is started here), and what a trial takes of it."""
+    """Where a sweep runs: `address` of a Ray cluster (None: one is started here), and what a trial takes of it.
+
+    A training that makes no step for `stall_minutes` is ended, and goes on from its checkpoint.
+    """
 
     address: str | None = None
     workers: int = 2
     cpus_per_worker: int = 1
     concurrent: int | None = None
+    stall_minutes: float = 10.0
 
 
 class StudySearch(OptunaSearch):
@@ -70,12 +87,17 @@ class StudySearch(OptunaSearch):
         self._design = design
         self._search = Search(design, self._ot_study)
         self._settings: dict[str, str] = {}
+        self._rejected = len(self._search.rejected)
 
     def suggest(self, trial_id: str) -> Any:
         spec = self._search.next()
+        out = self._search.rejected
+        patient(self._design, lambda: StudyFolder(self._design).add_suggestion(spec, out))
+        for other, broken in list(out.items())[self._rejected :]:
+            note(f"{self._design.label(other)}: rejected by {', '.join(broken)}")
+        self._rejected = len(out)
         if spec is None:
             return Searcher.FINISHED
-        StudyFolder(self._design).add_suggestion(spec)
         self._settings[trial_id] = spec
         return {"setting": spec}
 
@@ -84,7 +106,7 @@ class StudySearch(OptunaSearch):
 
     def on_trial_complete(self, trial_id: str, result: Row | None = None, error: bool = False) -> None:
         spec = self._settings.pop(trial_id)
-        outcome, value = self._design.outcome(spec)
+        outcome, value = patient(self._design, lambda: self._design.outcome(spec))
         self._search.tell(spec, "failed" if outcome == "unfinished" else outcome, value)
 
     def save(self, checkpoint_path: str) -> None:
@@ -110,14 +132,17 @@ class Watch(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         setting = trial.config["setting"]
         self.trials.update((config.digest, config) for config in self.design.trials(setting))
-        self.progress.setting(setting)
+        self.progress.setting(self.design.label(setting))
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: Row, **info: Any
     ) -> None:
         if "error" in result:
-            self.errors[result["setting"]] = result["error"]
-            self.progress.error(result["setting"], result["error"])
+            self._failed(result["setting"], result["error"])
+        if "outcome" in result:
+            patient(self.design, lambda: StudyFolder(self.design).add_failure(result["setting"], None))
+        if "lost" in result:
+            self.progress.lost(self.design.label(result["setting"]), result["lost"])
         digest = result.get("digest")
         if digest is None:
             return
@@ -131,17 +156,22 @@ class Watch(tune.Callback):
         else:
             if digest not in self.started:
                 self.started.add(digest)
-                self.tracker.start(describe(config, resumed_epochs=result["epoch"] - 1))
-                for row in self.design.record(config).metrics():
+                group = self.design.label(self.design.spec_of(config))
+                self.tracker.start(replace(describe(config, resumed_epochs=result["epoch"] - 1), group=group))
+                for row in patient(self.design, self.design.record(config).metrics):
                     self.tracker.log(digest, row)
             self.tracker.log(digest, result)
             self.progress.epoch(config, result)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        setting = trial.config["setting"]
         lines = (trial.get_error() and str(trial.get_error()).strip().splitlines()) or ["unknown cause"]
-        self.errors[setting] = next((line for line in reversed(lines) if line.strip()), "unknown cause").strip()
-        self.progress.error(setting, self.errors[setting])
+        cause = next((line for line in reversed(lines) if line.strip()), "unknown cause").strip()
+        self._failed(trial.config["setting"], cause)
+
+    def _failed(self, setting: str, cause: str) -> None:
+        self.errors[setting] = cause
+        self.progress.error(self.design.label(setting), cause)
+        patient(self.design, lambda: StudyFolder(self.design).add_failure(setting, cause))
 
 
 def sweep(design: Design, cluster: Cluster, tracker: Tracker) -> int:
@@ -150,15 +180,36 @@ def sweep(design: Design, cluster: Cluster, tracker: Tracker) -> int:
     `check` must have passed. Raises ConfigError if a trial does not fit the cluster, and KeyboardInterrupt after a
     clean stop.
     """
-    remaining = sum(1 for _ in iter(Search(design).next, None))
+    search = Search(design)
+    if design.search == "grid" and (out := rejected(design, search)).number:
+        note(str(out))
+    remaining = list(iter(search.next, None))
+    if search.exhausted:
+        note(f"the space holds {len(search.suggested)} settings of the {design.settings} asked for")
     if not remaining:
+        _close(design)
         print(f"{design.folder}: all settings have ended, nothing to run", file=sys.stderr)
         return _failures(design)
-    with Progress(remaining * design.seeds * design.train_seeds * design.base.train.epochs) as progress:
+    trials = sum(len(design.trials(spec)) for spec in remaining)
+    with Progress(trials * design.base.train.epochs, lambda trial: design.label(design.spec_of(trial))) as progress:
         watch = Watch(design, tracker, progress)
-        with _cluster(cluster):
-            _fit(design, cluster, remaining, watch)
+        try:
+            with _cluster(cluster, places.credentials(design.base.data.path)):
+                _fit(design, cluster, len(remaining), watch)
+        except (ObjectStoreFullError, OutOfDiskError):
+            raise ConfigError(
+                "the object store of the cluster's head is full, and so is its disk; `ray memory` tells of what"
+            ) from None
+    _close(design)
     return _failures(design) + len(watch.errors)
+
+
+def _close(design: Design) -> None:
+    """Note what else was rejected if the space is exhausted: then `status` knows that nothing more will come."""
+    search = Search(design)
+    for _ in iter(search.next, None):
+        pass  # what could not be run
+    StudyFolder(design).add_suggestion(None, search.rejected)
 
 
 def check(design: Design, cluster: Cluster) -> None:
@@ -169,42 +220,41 @@ def check(design: Design, cluster: Cluster) -> None:
     batch = design.base.train.batch_size
     if batch % cluster.workers:
         raise ConfigError(f"train.batch_size: {batch} is not divisible by {cluster.workers} ranks (--workers)")
-    for spec in iter(Search(design).next, None):
+    search = Search(design)
+    for spec in iter(search.next, None):
         for trial in design.trials(spec)[:1]:
             sample_graphs(trial)
-    data.prepare(design.base.data)
+    if not search.suggested:
+        raise ConfigError(f"--require: no setting meets {', '.join(map(str, design.require))}; loosen a bound")
+    data.check(design.base.data)
     StudyFolder(design).open()
 
 
 def _fit(design: Design, cluster: Cluster, remaining: int, watch: Watch) -> None:
     resources = {"CPU": cluster.cpus_per_worker}
-    total = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    gpu = total.get("GPU", 0) > 0 and design.base.runtime.device != "cpu"
-    slots = int((total["GPU"] if gpu else total["CPU"] / cluster.cpus_per_worker) // cluster.workers)
-    concurrent = cluster.concurrent or slots
-    if not concurrent:
-        raise ConfigError(
-            f"--workers: a trial of {cluster.workers} workers does not fit the cluster ({total.get('CPU', 0):g} CPUs, "
-            f"{total.get('GPU', 0):g} GPUs); lower it, or set --concurrent for a cluster that grows"
-        )
-    scratch = (design.folder / ".ray").absolute()
+    gpu, concurrent = _places(design, cluster)
+    # Of this machine: what Ray keeps of a sweep is worth nothing to the next, and shared storage may be away.
+    scratch = Path(tempfile.gettempdir(), f"randwire-{os.getuid()}-{_short(str(design.folder.absolute()))}")
     shutil.rmtree(scratch, ignore_errors=True)
     absolute = design.base.runtime.model_copy(update={"output": design.base.runtime.output.absolute()})
     # kept for the actor's lifetime: without a reference Ray ends it
     pruner = None
     if design.early_stopping:
-        history = {record.folder.name: record.metrics() for record in find(design.folder) if record.summary()}
-        pruner = ray.remote(Pruner).options(name=PRUNER, num_cpus=0).remote(history)
+        first = [design.record(design.trials(spec)[0]) for spec in StudyFolder(design).suggestions()]
+        history = {record.folder.name: record.metrics() for record in first if record.summary()}
+        pruner = ray.remote(Pruner).options(name=PRUNER, num_cpus=0, resources=HEAD).remote(history)
     job = {
         "design": replace(design, base=design.base.model_copy(update={"runtime": absolute})),
         "workers": cluster.workers,
         "gpu": gpu,
         "resources": {**resources, **({"GPU": 1} if gpu else {})},
         "scratch": str(scratch),
+        "stall_s": 60 * cluster.stall_minutes,
         "command": " ".join(sys.argv),
     }
-    # On the head, and of no CPU: a driver only waits, and must never take the CPU that its own workers need.
-    driver = tune.with_resources(tune.with_parameters(setting_driver, job=job), {"node:__internal_head__": 0.001})
+    driver = tune.with_parameters(SettingDriver, job=job)
+    driver.__qualname__ = SettingDriver.__qualname__  # the name of its processes
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what it would tell is told in lines of our own
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tune.Tuner(
@@ -220,7 +270,8 @@ def _fit(design: Design, cluster: Cluster, remaining: int, watch: Watch) -> None
                 storage_path=str(scratch),
                 callbacks=[watch],
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=1),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the records are the state
+                failure_config=tune.FailureConfig(max_failures=3),
             ),
         ).fit()
     del pruner
@@ -231,32 +282,87 @@ def _fit(design: Design, cluster: Cluster, remaining: int, watch: Watch) -> None
         raise KeyboardInterrupt
 
 
+def _places(design: Design, cluster: Cluster) -> tuple[bool, int]:
+    """Whether trials train on GPUs, and how many settings at a time.
+
+    A cluster that grows counts as if it had grown. Raises ConfigError if not one trial fits.
+    """
+    total: dict[str, float] = dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
+    for name, most in (cluster_state.get_max_resources_from_cluster_config() or {}).items():
+        total[name] = max(most, total.get(name, 0))
+    device = design.base.runtime.device
+    gpu = device == "cuda" or (device == "auto" and total.get("GPU", 0) > 0)
+    slots = total.get("GPU", 0) if gpu else total.get("CPU", 0) / cluster.cpus_per_worker
+    concurrent = cluster.concurrent or int(slots // cluster.workers)
+    if not concurrent:
+        raise ConfigError(
+            f"--workers: a trial of {cluster.workers} workers does not fit the cluster ({total.get('CPU', 0):g} CPUs, "
+            f"{total.get('GPU', 0):g} GPUs); lower it, or set --concurrent for a cluster that grows"
+        )
+    return gpu, concurrent
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 @contextmanager
-def _cluster(cluster: Cluster) -> Iterator[None]:
+def _cluster(cluster: Cluster, kept_secrets: tuple[str, ...]) -> Iterator[None]:
     """A connection to the cluster, or a cluster of this machine that ends with the block.
 
-    Secrets leave the environment while processes are started: W&B is served by the driver alone.
+    Secrets leave the environment while processes are started, but those that reading the data needs (patterns of
+    names): W&B is served by the driver alone.
     """
     kept = dict(os.environ)
+    if cluster.address and "RAY_AUTH_MODE" not in kept and _token_file().exists():
+        kept["RAY_AUTH_MODE"] = "token"
     local = {} if cluster.address else {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
     os.environ.clear()
-    os.environ.update({**without_secrets(kept), **ENVIRONMENT, **local})
+    # A Ray token names the cluster to its own processes: without it they could not join.
+    os.environ.update({**without_secrets(kept, (*kept_secrets, RAY_TOKEN)), **ENVIRONMENT, **local})
     needed = cluster.workers * cluster.cpus_per_worker
+    # Of several clusters on one machine, Ray's own cleaners would not know which is theirs.
+    own = {"RAY_ADDRESS": cluster.address} if cluster.address not in (None, "auto") else {}
     options: dict[str, Any] = (
-        {"address": cluster.address, "runtime_env": {"env_vars": ENVIRONMENT}}
+        {"address": cluster.address, "runtime_env": {"env_vars": {**ENVIRONMENT, **START_SECONDS, **own}}}
         if cluster.address
-        else {"num_cpus": max(needed, os.cpu_count() or 1), "dashboard_host": "127.0.0.1"}
+        else {"address": "local", "num_cpus": max(needed, os.cpu_count() or 1), "dashboard_host": "127.0.0.1"}
     )
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-        _restore_secrets(kept)
-        yield
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+        except (OSError, RuntimeError, ValueError, RayError) as error:
+            if cluster.address:
+                raise ConfigError(
+                    f"--address: {cluster.address} cannot be used: {str(error).splitlines()[0]} (does it run, and is "
+                    "its token here, in ~/.ray/auth_token or where RAY_AUTH_TOKEN_PATH says?)"
+                ) from None
+            raise
+        _protect_token()
+        # Tune would hand AWS's keys to its trials, and Ray write them into logs: processes that read the data have them
+        # from their start, and of all secrets this process needs W&B's alone.
+        os.environ.clear()
+        os.environ.update({**without_secrets(kept, ("WANDB_*", RAY_TOKEN)), **ENVIRONMENT, **local})
+        head: str = ray.get_runtime_context().gcs_address
+        with watching(head) if cluster.address else contextlib.nullcontext():
+            yield
     finally:
         started = psutil.Process().children(recursive=True) if not cluster.address else []
         ray.shutdown()
         _end(started)
         os.environ.clear()
         os.environ.update(kept)
+
+
+def _token_file() -> Path:
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+
+
+def _protect_token() -> None:
+    """Ray makes the token of this user's clusters readable for all users of the machine."""
+    with contextlib.suppress(OSError):
+        if (file := _token_file()).stat().st_mode & 0o077:
+            file.chmod(0o600)
 
 
 def _end(processes: list[psutil.Process]) -> None:
@@ -274,11 +380,6 @@ def _end(processes: list[psutil.Process]) -> None:
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(alive, timeout=5)
-
-
-def _restore_secrets(kept: Mapping[str, str]) -> None:
-    for name, value in kept.items():
-        os.environ.setdefault(name, value)
 
 
 def _failures(design: Design) -> int:

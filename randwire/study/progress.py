@@ -1,20 +1,27 @@
 """What a sweep shows while it runs: a bar where stderr is a terminal, a line for each ended trial where it is not."""
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from tqdm import tqdm
 
-from randwire import graphs
 from randwire.config import RunConfig
 from randwire.records import Row
 
 
-class Progress:
-    """`epochs`: the epochs that are left, over all trials."""
+def note(line: str) -> None:
+    """A line on stderr, beside any bar."""
+    tqdm.write(line, file=sys.stderr)
+    sys.stderr.flush()
 
-    def __init__(self, epochs: int) -> None:
+
+class Progress:
+    """`epochs`: the epochs that are left, over all trials. `label` names the setting of a trial."""
+
+    def __init__(self, epochs: int, label: Callable[[RunConfig], str]) -> None:
+        self.label = label
         self.bar = tqdm(total=epochs, unit="epoch", disable=not sys.stderr.isatty(), leave=False, dynamic_ncols=True)
 
     def __enter__(self) -> Self:
@@ -25,15 +32,11 @@ class Progress:
     ) -> None:
         self.bar.close()
 
-    def note(self, line: str) -> None:
-        tqdm.write(line, file=sys.stderr)
-        sys.stderr.flush()
-
-    def setting(self, spec: str) -> None:
-        self.note(f"{graphs.parse(spec).label}: started")
+    def setting(self, label: str) -> None:
+        note(f"{label}: started")
 
     def epoch(self, config: RunConfig, row: Row) -> None:
-        self.bar.set_description(f"{_name(config)} epoch {row['epoch']}/{config.train.epochs}", refresh=False)
+        self.bar.set_description(f"{self._name(config)} epoch {row['epoch']}/{config.train.epochs}", refresh=False)
         self.bar.update(1)
 
     def ended(self, config: RunConfig, summary: Row) -> None:
@@ -41,11 +44,13 @@ class Progress:
         shown = "-" if top1 is None else f"{top1:.2f}%"
         cause = f" ({summary['cause']})" if summary["cause"] else ""
         counts = f"top-1 {shown}, {summary['epochs']} epochs, {summary['seconds']:.0f} s"
-        self.note(f"{_name(config)}: {summary['status']}, {counts}{cause}")
+        note(f"{self._name(config)}: {summary['status']}, {counts}{cause}")
 
-    def error(self, spec: str, cause: str) -> None:
-        self.note(f"{graphs.parse(spec).label}: could not be run: {cause}")
+    def lost(self, label: str, cause: str) -> None:
+        note(f"{label}: {cause}; goes on from its last checkpoint")
 
+    def error(self, label: str, cause: str) -> None:
+        note(f"{label}: could not be run: {cause}")
 
-def _name(config: RunConfig) -> str:
-    return f"{config.label} g{config.graph.seed} t{config.train.seed}"
+    def _name(self, config: RunConfig) -> str:
+        return f"{self.label(config)} g{config.graph.seed} t{config.train.seed}"

@@ -1,22 +1,31 @@
 """The report of a study: one HTML page that needs nothing but itself, made from the records alone."""
 
-import json
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from randwire import records
-from randwire.records import Record, RecordError, Row, atomic
+from randwire.records import Row
+from randwire.study import _report_comparison as comparisons
 from randwire.study import _report_curves as curves
-from randwire.study import _report_figures as figures
+from randwire.study import _report_figures as figures_of
+from randwire.study import _report_provenance as provenance
+from randwire.study import _report_rates as rates
+from randwire.study import _report_relations as relations
 from randwire.study import _report_sections as sections
 from randwire.study import _report_tables as tables
-from randwire.study._report_figures import Figure
-from randwire.study._report_trials import Broken, Group, Trial, groups, in_order, read
+from randwire.study import _report_variants as variants
+from randwire.study._report_figures import Figure, many
+from randwire.study._report_page import write_page
+from randwire.study._report_parallel import parallel
+from randwire.study._report_trials import Broken, Group, Trial, design_of, groups, load
+from randwire.study.comparison import compare
+from randwire.study.design import failures_of
+from randwire.tracking import runs
 
-TEMPLATE = Path(__file__).with_name("report.html")
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure as PlotlyFigure
 
 
 def write_report(folder: Path, output: Path | None = None) -> Path:
@@ -25,28 +34,47 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     Only finished trials enter statistics, and trials of different budgets never the same one. A study that is not
     complete, or has damaged records, gets a report that says so. Raises RecordError if the folder holds no record.
     """
-    found = [read(record) for record in records.find(folder)]
-    if not found:
-        raise RecordError(f"{folder}: holds no record of a trial to report on")
-    trials = in_order([trial for trial in found if isinstance(trial, Trial)])
-    broken = [trial for trial in found if isinstance(trial, Broken)]
-    page = _Page(folder.resolve().name)
-    page.write(_study(folder), trials, broken)
-
-    from plotly.offline import get_plotlyjs
-
-    parts = {
-        "title": escape(f"randwire: {page.name}"),
-        "plotly": get_plotlyjs(),
-        "body": "\n".join(page.parts),
-        "figures": json.dumps(page.figures, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
-    }
-    # One pass: nothing that a record says is taken for a place of the template.
-    text = re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], TEMPLATE.read_text())
+    page = _page(folder)
     target = output or folder / "report.html"
-    with atomic(target) as file:
-        file.write(text.encode())
-    return target
+    return write_page(target, f"randwire: {page.name}", page.parts, _rounded(page.figures))
+
+
+def figures(folder: Path) -> "dict[str, PlotlyFigure]":
+    """The figures of the report by title, as plotly's own objects: to show elsewhere, such as with `wandb.log`.
+
+    What the page offers to select is a menu of the figure here. Raises RecordError if the folder holds no record.
+    """
+    from plotly.graph_objects import Figure as PlotlyFigure
+
+    found: dict[str, PlotlyFigure] = {}
+    for figure in _page(folder).figures.values():
+        menu = [
+            {"label": choice["label"], "method": "update", "args": [choice["data"], choice["layout"]]}
+            for choice in figure.get("choices", [])
+        ]
+        menus = [{"buttons": menu, "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom"}] * (len(menu) > 1)
+        title, same = figure["label"], 1
+        while title in found:
+            same += 1
+            title = f"{figure['label']} ({same})"
+        found[title] = PlotlyFigure(figure["data"], {**figure["layout"], "updatemenus": menus})
+    return found
+
+
+def _page(folder: Path) -> "_Page":
+    trials, broken = load(folder)
+    page = _Page(folder.resolve().name)
+    page.write(design_of(folder), trials, broken, runs.of_study(folder), failures_of(folder))
+    return page
+
+
+def _rounded(value: Any) -> Any:
+    """The value with numbers of seven digits: no eye sees more, and the page is half as large."""
+    if isinstance(value, float):
+        return float(f"{value:.7g}")
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return [_rounded(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 class _Page:
@@ -57,27 +85,38 @@ class _Page:
         self.parts: list[str] = []
         self.figures: dict[str, Figure] = {}
 
-    def write(self, study: Row | None, trials: Sequence[Trial], broken: Sequence[Broken]) -> None:
-        budgets = groups(trials)
+    def write(
+        self,
+        study: Row | None,
+        trials: Sequence[Trial],
+        broken: Sequence[Broken],
+        tracked: Mapping[str, str],
+        failures: Mapping[str, tuple[float, str]],
+    ) -> None:
+        budgets = groups(trials, study)
+        checks = [rates.check(budget) for budget in budgets]
         generated = datetime.now(UTC).isoformat(sep=" ", timespec="minutes")
         status = sections.counts(trials, broken)
         count = len(trials) + len(broken)
         self.parts += [
             f"<header><h1>{escape(self.name)}</h1>",
-            f'<p class="lead">A study of randomly wired neural networks: {tables.many(count, "trial")}, {status}.</p>',
+            f'<p class="lead">A study of randomly wired neural networks: {many(count, "trial")}, {status}.</p>',
             "</header>",
             "<noscript>The figures of this page need JavaScript; its tables do not.</noscript>",
             sections.cards(trials, broken),
-            sections.warnings(study, budgets, trials, broken),
-            sections.provenance(study, trials, status, generated),
+            sections.warnings(study, budgets, checks, trials, broken, failures),
+            provenance.provenance(study, trials, status, generated),
         ]
-        for place, budget in enumerate(budgets, 1):
-            heading = f"Budget {place} of {len(budgets)}" if len(budgets) > 1 else "Results"
+        inside = sum(budget.origin != "outside" for budget in budgets)
+        for place, (budget, check) in enumerate(zip(budgets, checks, strict=True), 1):
+            heading = "Results" if inside == 1 else f"Budget {place} of {inside}"
+            if budget.origin == "outside":
+                heading = "Outside the fixed grid"
             self.parts += [f"<section><h2>{heading}</h2>", sections.budget_text(budget, budgets)]
-            self.group(budget)
+            self.group(budget, check)
             self.parts.append("</section>")
         if trials:
-            self.parts += ["<h2>All trials</h2>", tables.trial_table(budgets)]
+            self.parts += ["<h2>All trials</h2>", tables.trial_table(budgets, tracked)]
         self.parts += [
             tables.exclusions(trials, broken),
             "<footer>Top-1 is the accuracy on the validation data after the last epoch, not the best of all epochs. "
@@ -85,28 +124,36 @@ class _Page:
             "averaged over the random stages.</footer>",
         ]
 
-    def group(self, budget: Group) -> None:
+    def group(self, budget: Group, check: rates.Check) -> None:
         """The results of trials that may be compared."""
         self.parts.append(sections.group_cards(budget))
+        paired = variants.paired(budget)
+        if paired is not None:
+            self.figure(variants.figure(paired) if paired.shared else None)
+            self.parts.append(variants.comparison(paired))
         if budget.counted:
-            repeated = any(len(same) > 1 for same in budget.by_setting.values())
-            spread = "bars show mean and standard deviation" if repeated else "one a setting, so there is no deviation"
-            self.figure(figures.scores(budget), f"Each mark is a trial; {spread}.")
+            self.figure(figures_of.scores(budget))
             self.parts.append(tables.statistics_tables(budget))
+            pairs = compare(budget.values) if budget.tested else []
+            self.parts.append(comparisons.comparison(budget, pairs))
+            self.figure(comparisons.matrix(budget, pairs), comparisons.MATRIX)
+            self.figure(relations.distributions(budget), relations.distributions_note(budget))
+            self.parts += [comparisons.variance(budget), comparisons.power(budget, pairs)]
         if any(trial.rows for trial in budget.trials):
-            note = "Dotted: trials that are excluded." if len(budget.counted) < len(budget.trials) else ""
-            self.figure(curves.learning_curves(budget), note)
-            self.figure(curves.learning_rates(budget), after=sections.lr_text(budget))
-        measures, parallel = figures.measures(budget), figures.parallel(budget)
-        if measures:
-            self.figure(measures, "A correlation over few trials shows where to look, and proves nothing.")
-        if parallel:
-            self.figure(parallel, "One line a trial, from its setting to its top-1; strong lines are the best trials.")
+            self.figure(curves.learning_curves(budget))
+            self.figure(rates.learning_rates(budget, check), after=rates.check_text(budget, check))
+        if budget.counted:
+            course = relations.Course(budget)
+            self.figure(relations.early(course), relations.early_note(budget), relations.early_table(course))
+        self.figure(figures_of.measures(budget), after=relations.measure_table(budget))
+        self.figure(parallel(budget))
         if budget.counted:
             self.parts.append(sections.gallery(budget))
 
-    def figure(self, figure: Figure, note: str = "", after: str = "") -> None:
-        """Make room for a figure, with a control where it offers choices."""
+    def figure(self, figure: Figure | None, note: str = "", after: str = "") -> None:
+        """Make room for a figure, if there is one, with a control where it offers choices."""
+        if figure is None:
+            return
         name = f"figure-{len(self.figures) + 1}"
         self.figures[name] = figure
         choices = figure.get("choices", [])
@@ -116,18 +163,10 @@ class _Page:
                 f'<option value="{k}">{escape(choice["label"])}</option>' for k, choice in enumerate(choices)
             )
             control = f'<label class="control">Show <select data-figure="{name}">{options}</select></label>'
+        note = note or figure.get("note", "")
         title, kind = escape(figure["label"]), "figure wide" if figure.get("wide") else "figure"
         self.parts += [
             f'<div class="panel scroll chart">{control}<h3>{title}</h3>',
             f'<p class="note">{escape(note)}</p>' if note else "",
             f'<div class="{kind}" id="{name}" role="img" aria-label="{title}"></div>{after}</div>',
         ]
-
-
-def _study(folder: Path) -> Row | None:
-    """The design of a study, or None if it was not recorded."""
-    try:
-        study = Record(folder).read_json("study.json")
-    except RecordError:
-        return None
-    return study if isinstance(study, dict) else None

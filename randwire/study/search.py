@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import optuna
 from optuna.trial import Trial, TrialState
 
+from randwire import graphs
 from randwire.study import space
 from randwire.study.design import Design, Outcome, StudyFolder
 
@@ -21,8 +22,8 @@ STARTUP = 10
 """Suggestions before TPE takes over from random ones."""
 TPE_ATTEMPTS = 5
 """How often TPE may repeat an earlier suggestion before a random one is taken: near its optimum it repeats itself."""
-ATTEMPTS = 500
-"""How often a suggestion that repeats an earlier one is drawn again before the space counts as exhausted."""
+ATTEMPTS = 50
+"""How often a suggestion that cannot be used is drawn again before the rest of the space is gone through."""
 
 _STATES: dict[Outcome, TrialState] = {
     "finished": TrialState.COMPLETE,
@@ -32,58 +33,63 @@ _STATES: dict[Outcome, TrialState] = {
 
 
 class Search:
-    """The Optuna study behind a sweep. `next` gives settings, `tell` takes their outcomes."""
+    """What a sweep asks for settings: `next` gives one, `tell` takes its outcome.
+
+    A search is an Optuna study; a grid is a list, and Optuna has nothing to decide.
+    """
 
     def __init__(self, design: Design, study: optuna.Study | None = None) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.design = design
         self.suggested: list[str] = []
+        self.rejected: dict[str, list[str]] = {}
+        """The settings of a search that were suggested and break requirements: which."""
+        self.exhausted = False
+        """Whether the space was found to hold no further setting."""
         self.study = study or optuna.create_study(direction="maximize")
-        self.study.sampler = self._sampler(0, 0)
         self._open: dict[str, Trial] = {}
         self._queue: list[str] = []
-        for spec in StudyFolder(design).suggestions():
+        entries = StudyFolder(design).entries()
+        for spec, broken in entries.items():
+            if broken:
+                self._reject(spec, broken, self._ask(spec))
+                continue
             outcome, value = design.outcome(spec)
             if outcome == "unfinished":
                 self._queue.append(spec)
             else:
-                self._enqueue(spec)
+                self._start(spec)
                 self.tell(spec, outcome, value)
-        known = {*self.suggested, *self._queue}
-        first = space.paper(design.generators) if design.search == "grid" else space.best(design.generators)
-        self._queue += [spec for spec in first if spec not in known]
+        first = design.grid() if self._grid else space.best(design.generators)
+        self._queue += [spec for spec in first if spec not in entries]
 
     @property
-    def total(self) -> int:
-        """Settings of the whole study."""
-        return len(space.paper(self.design.generators)) if self.design.search == "grid" else self.design.settings
+    def later(self) -> int:
+        """The settings still to come, at most: requirements may reject some."""
+        if self._grid or self.exhausted:
+            return len(self._queue)
+        return max(0, min(self.design.settings - len(self.suggested), len(self._untried())))
 
     def next(self) -> str | None:
-        """The next setting, or None if the study's number is reached or the space holds no further one."""
-        if len(self.suggested) >= self.total:
+        """The next setting, or None if the study's number is reached or the space holds no further one.
+
+        Raises ConfigError for a setting of the paper that is impossible.
+        """
+        if not self._grid and len(self.suggested) >= self.design.settings:
             return None
-        if self._queue:
+        while self._queue:
             spec = self._queue.pop(0)
-            self._enqueue(spec)
-            return spec
-        for attempt in range(ATTEMPTS):
-            self.study.sampler = self._sampler(len(self.suggested), attempt)
-            trial = self.study.ask()
-            spec = space.suggest(trial, self.design.generators)
-            if spec in self.suggested or not self._possible(spec):
-                # Not told as a result: a repeat would count twice.
-                self.study.tell(trial, state=TrialState.FAIL)
-                continue
-            self.suggested.append(spec)
-            self._open[spec] = trial
-            return spec
-        return None
+            if self.design.trials(spec):
+                self._start(spec)
+                return spec
+            if not self._grid:
+                self._reject(spec, self._broken(spec), self._ask(spec))
+        return None if self._grid else self._suggest()
 
     def tell(self, spec: str, outcome: Outcome, value: float | None) -> None:
         """The outcome of a setting: only a finished one has a value, so an early stop never passes for a result."""
-        if outcome == "unfinished":
-            return
-        self.study.tell(self._open.pop(spec), value if outcome == "finished" else None, state=_STATES[outcome])
+        if outcome != "unfinished" and not self._grid:
+            self.study.tell(self._open.pop(spec), value if outcome == "finished" else None, state=_STATES[outcome])
 
     def foreseeable(self) -> Iterator[str]:
         """The settings that will come whatever the results: the queue, then random ones (with TPE up to STARTUP)."""
@@ -93,26 +99,85 @@ class Search:
                 return
             yield spec
 
-    def _enqueue(self, spec: str) -> None:
+    @property
+    def _grid(self) -> bool:
+        return self.design.search == "grid"
+
+    def _suggest(self) -> str | None:
+        for attempt in range(ATTEMPTS):
+            self.study.sampler = self._sampler(len(self.suggested), attempt)
+            trial = self.study.ask()
+            spec = space.suggest(trial, self.design.generators)
+            if self._take(spec, trial):
+                return spec
+        left = self._untried()
+        random.Random(f"{self.design.seed}/{len(self.suggested)}").shuffle(left)
+        for spec in left:
+            if self._take(spec, self._ask(spec)):
+                return spec
+        self.exhausted = True
+        return None
+
+    def _take(self, spec: str, trial: Trial) -> bool:
+        """Whether the setting of an Optuna trial is new, possible and meets the requirements: then it is suggested."""
+        try:
+            broken = None if self._seen(spec) else self._broken(spec)
+        except ValueError:
+            broken = None
+        if broken is None:
+            # Not told as a result: a repeat would count twice, and an impossible setting is none.
+            self.study.tell(trial, state=TrialState.FAIL)
+        elif broken:
+            self._reject(spec, broken, trial)
+        else:
+            self.suggested.append(spec)
+            self._open[spec] = trial
+        return broken == []
+
+    def _broken(self, spec: str) -> list[str]:
+        """The requirements that cells of a setting break. Raises ConfigError if the setting is impossible."""
+        return sorted({name for broken in self.design.violations(spec).values() for name in broken})
+
+    def _reject(self, spec: str, broken: list[str], trial: Trial) -> None:
+        self.rejected[spec] = broken
+        self.study.tell(trial, state=TrialState.PRUNED)  # so TPE learns where not to look
+
+    def _start(self, spec: str) -> None:
+        self.suggested.append(spec)
+        if not self._grid:
+            self._open[spec] = self._ask(spec)
+
+    def _ask(self, spec: str) -> Trial:
+        """The Optuna trial of a given setting."""
+        self.study.sampler = optuna.samplers.RandomSampler(seed=0)  # has nothing to choose, and TPE would model for it
         self.study.enqueue_trial(space.parameters(spec))
         trial = self.study.ask()
         reached = space.suggest(trial, self.design.generators)
         assert reached == spec, f"{spec} is outside the search space: came out as {reached}"
-        self.suggested.append(spec)
-        self._open[spec] = trial
+        return trial
 
-    def _possible(self, spec: str) -> bool:
-        try:
-            self.design.trials(spec)
-        except ValueError:
-            return False
-        return True
+    def _untried(self) -> list[str]:
+        """What is left of the space."""
+        nodes = self.design.base.graph.nodes
+        return [spec for spec in space.every(self.design.generators) if not self._seen(spec) and _possible(spec, nodes)]
+
+    def _seen(self, spec: str) -> bool:
+        return spec in self.suggested or spec in self.rejected
 
     def _sampler(self, number: int, attempt: int) -> optuna.samplers.BaseSampler:
         seed = random.Random(f"{self.design.seed}/{number}/{attempt}").getrandbits(32)
-        if self.design.search == "random" or attempt >= TPE_ATTEMPTS:
+        # Rejected settings count for TPE: its own start would come before the STARTUP that `foreseeable` relies on.
+        if self.design.search == "random" or number < STARTUP or attempt >= TPE_ATTEMPTS:
             return optuna.samplers.RandomSampler(seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             # group: the parameters of a generator are modelled together, and apart from those of the others
             return optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True, group=True)
+
+
+def _possible(spec: str, nodes: int) -> bool:
+    try:
+        graphs.parse(spec).check(nodes)
+    except ValueError:
+        return False
+    return True

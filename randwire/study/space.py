@@ -4,6 +4,7 @@ Domains come from the generators, so a new file in `randwire/graphs` joins every
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, Protocol
 
 from randwire import graphs, registry
@@ -39,6 +40,22 @@ def _value(trial: Suggest, name: str, domain: Domain) -> float:
     if all(float(edge).is_integer() for edge in (domain.low, domain.high, domain.step)):
         return trial.suggest_int(name, int(domain.low), int(domain.high), step=int(domain.step))
     return round(trial.suggest_float(name, domain.low, domain.high, step=domain.step), 10)
+
+
+def every(generators: Sequence[str]) -> list[str]:
+    """All specs that `suggest` can give: 109 for ER, BA and WS."""
+    found = []
+    for name in generators:
+        domains = kind(name).domains
+        values = [
+            [
+                round(domain.low + step * domain.step, 10)
+                for step in range(round((domain.high - domain.low) / domain.step) + 1)
+            ]
+            for domain in domains.values()
+        ]
+        found += [spec(name, dict(zip(domains, chosen, strict=True))) for chosen in product(*values)]
+    return found
 
 
 def spec(name: str, values: Mapping[str, float]) -> str:

@@ -1,30 +1,109 @@
 """How this process meets W&B: the check that decides whether its server is used, and wandb's environment."""
 
 import os
+import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
+import psutil
+
+from randwire.errors import UserError
 from randwire.tracking.base import TrackingError, one_line
 
 PREFLIGHT_SECONDS = 5
+WORK_SECONDS = 15.0
+END_SECONDS = 5.0
+
+T = TypeVar("T")
 
 
 def preflight(folder: Path) -> None:
-    """Raise TrackingError unless a key is found and the server takes it, within about PREFLIGHT_SECONDS.
+    """Raise TrackingError unless a key is found and the server takes it, within about PREFLIGHT_SECONDS."""
+    with connected(folder):
+        pass
+
+
+@contextmanager
+def connected(folder: Path) -> Iterator[None]:
+    """A block with a server that has taken the key. Raises TrackingError, as `preflight` does, if there is none.
 
     Leaves no wandb service behind: Ray's workers would inherit it and share its runs.
     """
     if (mode := os.environ.get("WANDB_MODE", "online")) not in ("online", "run"):
         raise TrackingError(f"WANDB_MODE is {mode}")
     with environment(folder):
-        import wandb
-
         try:
             check_server()
+            yield
         finally:
+            end_service()
+
+
+def end_service() -> None:
+    """End wandb's service; kill it if it does not end, which happens after a server has answered with errors."""
+    import wandb
+
+    def end() -> None:
+        with suppress(SystemExit):  # wandb's way to tell that its service has not ended well
             wandb.teardown()
+
+    thread = threading.Thread(target=end, name="W&B end", daemon=True)
+    thread.start()
+    thread.join(END_SECONDS)
+    if thread.is_alive():
+        for process in psutil.Process().children():
+            if process.name().startswith("wandb-core"):
+                process.kill()
+        thread.join(END_SECONDS)
+        wandb.teardown()  # the first one ends when the service has been killed, and leaves the key in the session
+
+
+def account() -> tuple[str, str]:
+    """The address of the server, and the entity whose projects are meant. Only where `connected`."""
+    import wandb
+
+    api = wandb.Api()
+    return api.settings["base_url"], api.settings["entity"] or api.default_entity or ""
+
+
+def stored(entity: str, project: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The summaries of those of the runs that the server has, by id. Only where `connected`."""
+    import wandb
+
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["WANDB_DIR"] = scratch  # wandb makes a folder for every run that it is told of
+        # What users know as the id of a run is its `name` for the server.
+        runs = wandb.Api().runs(f"{entity}/{project}", {"name": {"$in": list(ids)}}, per_page=200, lazy=False)
+        return {run.id: dict(run.summary_metrics) for run in runs}
+
+
+def bounded(work: Callable[[], T]) -> T:
+    """The result of `work`, which talks to the server. Raises TrackingError if it fails or takes over WORK_SECONDS."""
+    results: list[T] = []
+    errors: list[Exception] = []
+
+    def call() -> None:
+        try:
+            results.append(work())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call, name="W&B", daemon=True)
+    thread.start()
+    thread.join(WORK_SECONDS)
+    if errors:
+        raise errors[0] if isinstance(errors[0], UserError) else TrackingError(_cause(errors[0])) from None
+    if not results:
+        raise TrackingError(f"the W&B server has not answered well within {WORK_SECONDS:g} s")
+    return results[0]
+
+
+def _cause(error: Exception) -> str:
+    """What has happened, in one line: wandb blames its own service where it is the server that has not answered."""
+    return one_line(error).partition(": Failed to execute API request")[0]
 
 
 def check_server() -> None:
@@ -37,7 +116,7 @@ def check_server() -> None:
         try:
             wandb.Api(timeout=PREFLIGHT_SECONDS)
         except Exception as error:
-            errors.append(one_line(error))
+            errors.append(_cause(error))
 
     try:
         # Without a key wandb asks for one wherever there is a terminal, unless it is told not to.
@@ -54,8 +133,7 @@ def check_server() -> None:
     if thread.is_alive():
         raise TrackingError(f"{url} has not answered within {2 * PREFLIGHT_SECONDS:g} s")
     if errors:
-        # What follows blames wandb's own service where it is the server that has not answered.
-        raise TrackingError(errors[0].partition(": Failed to execute API request")[0])
+        raise TrackingError(errors[0])
 
 
 @contextmanager
@@ -71,7 +149,7 @@ def environment(folder: Path) -> Iterator[None]:
         "WANDB_ERROR_REPORTING": "false",
         "WANDB_SILENT": "true",
     }
-    before = {name: os.environ.get(name) for name in (*mine, "WANDB_SERVICE")}
+    before = {name: os.environ.get(name) for name in (*mine, "WANDB_SERVICE", "WANDB_DIR")}
     os.environ.update(mine)
     os.environ.pop("WANDB_SERVICE", None)
     try:

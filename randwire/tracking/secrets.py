@@ -1,7 +1,7 @@
 """The environment that processes of a study may be given."""
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 SECRETS = (
     "AWS_SECRET_ACCESS_KEY",
@@ -13,10 +13,13 @@ SECRETS = (
 )
 
 
-def without_secrets(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment without API keys, tokens and passwords: what a worker may be given."""
-    return {
-        name: value
-        for name, value in env.items()
-        if not any(fnmatch.fnmatchcase(name.upper(), secret) for secret in SECRETS)
-    }
+def without_secrets(env: Mapping[str, str], needed: Sequence[str] = ()) -> dict[str, str]:
+    """The environment without API keys, tokens and passwords: what a worker may be given.
+
+    Variables whose name fits one of the patterns `needed` stay.
+    """
+
+    def fits(name: str, patterns: Sequence[str]) -> bool:
+        return any(fnmatch.fnmatchcase(name.upper(), pattern) for pattern in patterns)
+
+    return {name: value for name, value in env.items() if not fits(name, SECRETS) or fits(name, needed)}

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from randwire.tracking import runs
 from randwire.tracking.base import TrackingError, Trial, one_line
-from randwire.tracking.connection import check_server, environment, sync_hint
+from randwire.tracking.connection import check_server, end_service, environment, sync_hint
 
 if TYPE_CHECKING:
     import wandb
@@ -22,6 +23,7 @@ Mode = Literal["online", "offline"]
 
 INIT_SECONDS = 20.0
 FINISH_SECONDS = 20.0
+CLOSE_SECONDS = 9.0
 # wandb writes its log to disk every 15 s by default: a trial killed before the first write leaves an empty file.
 FLUSH_SECONDS = 1.0
 
@@ -110,6 +112,8 @@ class WandbTracker:
             run.summary.update(_scalars(trial))
             if trial.resumed_epochs == 0:
                 self._log_dags(run, trial)
+            offline = os.path.relpath(Path(run.dir).parent, self.folder.parent)
+            runs.note(self.folder, trial.id, run.url or offline)
         if gone:
             raise gone
 
@@ -134,7 +138,7 @@ class WandbTracker:
         state.run.log({"epoch": epoch, **values})
 
     def finish(self, trial_id: str, status: str, summary: Mapping[str, Any]) -> None:
-        """End the run of a trial. Online, the upload goes on behind; `close` waits for it, FINISH_SECONDS at most."""
+        """End the run of a trial. Online, the upload goes on behind; `close` waits for it."""
         state = self._open.pop(trial_id, None)
         if state is None:
             return
@@ -148,19 +152,21 @@ class WandbTracker:
             self._ending[trial_id] = thread
 
     def close(self) -> None:
-        """End what is open as interrupted, and wait for all uploads, together about FINISH_SECONDS at most.
+        """End what is open as interrupted, and wait for all uploads, together CLOSE_SECONDS at most.
 
-        Raises TrackingError if a run could not be ended well.
+        Raises TrackingError if a run could not be ended well; about 15 s after the call all has ended then, wandb's
+        service too.
         """
         for trial_id in list(self._open):
             self.finish(trial_id, "interrupted", {})
-        deadline = time.monotonic() + FINISH_SECONDS + 2
+        deadline = time.monotonic() + CLOSE_SECONDS
         for thread in self._ending.values():
             thread.join(max(0.0, deadline - time.monotonic()))
         late = sum(thread.is_alive() for thread in self._ending.values())
         self._ending.clear()
         errors, self._errors = self._errors, []
         if late or errors:
+            end_service()  # it would hold up the end of this process until the server answers
             cause = f": {errors[0]}" if errors else ""
             raise TrackingError(f"runs not ended well: {late + len(errors)}{cause}; {sync_hint(self.folder)}")
 
@@ -234,9 +240,22 @@ class WandbTracker:
 
 
 def _scalars(trial: Trial) -> dict[str, float]:
-    """What is known of a trial before it trains: size of the network and measures of its graphs."""
+    """What is known of a trial before it trains: size of the network, and parameters and measures of its graphs.
+
+    `graph/NAME` is the mean over the stages, left out where a stage does not have it.
+    """
+    from randwire import graphs
+
     found = {name: trial.complexity[name] for name in ("params", "mult_adds") if name in trial.complexity}
-    for stage, graph in trial.dag_json.get("stages", {}).items():
-        measures = {**graph.get("measures", {}), "redraws": graph.get("redraws", 0)}
+    graph = trial.config.get("graph", {})
+    if "generator" in graph and not graph.get("path"):
+        found |= {f"generator/{name}": value for name, value in graphs.parse(graph["generator"]).params().items()}
+    stages = trial.dag_json.get("stages", {})
+    for stage, about in stages.items():
+        measures = {**about.get("measures", {}), "redraws": about.get("redraws", 0)}
         found |= {f"graph/{stage}/{name}": value for name, value in measures.items() if math.isfinite(value)}
+    for name in {name for about in stages.values() for name in about.get("measures", {})}:
+        values = [found[key] for stage in stages if (key := f"graph/{stage}/{name}") in found]
+        if len(values) == len(stages):
+            found[f"graph/{name}"] = math.fsum(values) / len(values)
     return found

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
+from randwire.network import RandWire, folded
+
 Batches = Iterable[tuple[Tensor, Tensor]]
 
 
@@ -44,23 +46,21 @@ class Scores:
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, batches: Batches, normalise: Normalise, precision: str = "fp32") -> Scores:
-    """Scores over the batches of all ranks. `network` must be the bare module: ranks may have unequal batches.
+def evaluate(network: RandWire, batches: Batches, normalise: Normalise, precision: str = "fp32") -> Scores:
+    """Scores over the batches of all ranks, by a copy of `network` with folded BN, in bf16 if `precision` says so.
 
     Raises ValueError if there is no image on any rank.
     """
     device = normalise.mean.device
-    was_training = network.training
-    network.eval()
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    copy = folded(network).to(kind)
     counts = torch.zeros(4, dtype=torch.float64, device=device)
     for images, labels in batches:
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            logits = network(normalise(images.to(device, non_blocking=True)))
-        logits, labels = logits.float(), labels.to(device, non_blocking=True)
+        logits = copy(normalise(images.to(device, non_blocking=True)).to(kind)).float()
+        labels = labels.to(device, non_blocking=True)
         hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
         loss = functional.cross_entropy(logits, labels, reduction="sum")
         counts += torch.stack([hits.new_tensor(len(labels), dtype=torch.float64), hits[:, 0].sum(), hits.sum(), loss])
-    network.train(was_training)
     if distributed.is_initialized():
         distributed.all_reduce(counts)
     seen, top1, top5, loss_sum = counts.tolist()

@@ -67,7 +67,7 @@ def train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = lr
         pixels = augment(images.to(worker.device, non_blocking=True), epoch, step)
-        losses += _step(network, optimizer, normalise(pixels), labels.to(worker.device, non_blocking=True), config)
+        losses += train_step(network, optimizer, normalise(pixels), labels.to(worker.device, non_blocking=True), config)
         images_seen += len(labels)
         worker.step(epoch, step + 1, steps)
         before = time.perf_counter()
@@ -93,13 +93,8 @@ def train_epoch(
     )
 
 
-def _step(
-    network: nn.Module,
-    optimizer: Optimizer,
-    images: Tensor,
-    labels: Tensor,
-    config: TrainConfig,
-) -> Tensor:
+def train_step(network: nn.Module, optimizer: Optimizer, images: Tensor, labels: Tensor, config: TrainConfig) -> Tensor:
+    """One step on normalised images (B, 3, H, W) and labels (B,); returns the loss, on the device."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         logits = network(images)
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)

@@ -1,7 +1,8 @@
-"""What a data source is: RGB images and labels of two splits, read from an input folder or from a package."""
+"""What a data source is: images and labels of two splits, read from files that the user names or from a package."""
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Split = Literal["train", "val"]
-Mode = Literal["raw", "jpg"]
+Mode = Literal["raw", "jpg", "proportion"]
 
 SPLITS: tuple[Split, ...] = ("train", "val")
 
@@ -18,29 +19,47 @@ SPLITS: tuple[Split, ...] = ("train", "val")
 class Source(ABC):
     """Contract of a source. Constructing one reads nothing; reading raises DataError for anything unusable.
 
-    `input` is the folder or file that the user names, and None for an embedded source.
+    `input` is the folder or file that the user names, None for an embedded source; `files` are what its `options` name.
+    A source is pickled to the processes that convert, so what it holds must be small: places, not pixels.
     """
 
-    class_count: ClassVar[int]
-    """How many classes there are, known without reading anything."""
-    train_images: ClassVar[int]
+    class_count: ClassVar[int | None]
+    """How many classes there are, known without reading anything; None: as many as the converted set says."""
+    train_images: ClassVar[int | None]
     """How many training images the whole set has, known without reading anything: what a study is planned by."""
     embedded: ClassVar[bool] = False
     """Whether the images come with an installed package, so that no input is needed."""
+    options: ClassVar[Mapping[str, str]] = {}
+    """Further files that the command line can name, with a description of each."""
     mode: ClassVar[Mode] = "raw"
-    """How images are stored: raw pixels, or jpg of quality 90."""
+    """How images are stored unless the user says otherwise."""
+    max_side: ClassVar[int | None] = None
+    """The most pixels of a stored image's side unless the user says otherwise; larger ones are made smaller."""
+    upright: ClassVar[bool] = False
+    """Whether image files are turned as their EXIF data says."""
 
-    def __init__(self, input: Path | None = None) -> None:
-        self.input = input
+    def __init__(self, input: Path | None = None, **files: Path) -> None:
+        self.input, self.files = input, files
 
     @abstractmethod
-    def class_names(self) -> tuple[str, ...]:
+    def class_names(self) -> Sequence[str]:
         """The names of the classes; label i means the i-th name."""
 
     @abstractmethod
-    def sizes(self) -> Mapping[Split, int]:
-        """The number of images of each split."""
+    def labels(self, split: Split) -> "NDArray[np.integer]":
+        """The labels (n,) of the images of a split, always in the same order."""
 
     @abstractmethod
-    def images(self, split: Split) -> Iterator[tuple["NDArray[np.uint8]", int]]:
-        """The images of a split, uint8 (height, width, 3), each with its label, always in the same order."""
+    def image(self, split: Split, index: int) -> "NDArray[np.uint8] | bytes":
+        """An image: pixels, uint8 (height, width, 3), or the content of an image file."""
+
+    def name(self, split: Split, index: int) -> str:
+        """What an image is called in a message."""
+        return f"{split} image {index}"
+
+    def notes(self) -> Sequence[str]:
+        """What the user should know about the set that was found, such as a number of images that is not the usual."""
+        return ()
+
+    def __init_subclass__(cls) -> None:
+        assert all(re.fullmatch("[a-z_]+", name) for name in cls.options)

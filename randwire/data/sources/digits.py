@@ -1,8 +1,7 @@
 """Handwritten digits that come with scikit-learn: 1,797 gray images of 8x8 pixels, 10 classes."""
 
-from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from randwire.data.sources._base import Source, Split
 
@@ -29,29 +28,23 @@ class Digits(Source):
     def class_names(self) -> tuple[str, ...]:
         return tuple("0123456789")
 
-    def sizes(self) -> Mapping[Split, int]:
-        return {split: len(indices) for split, indices in self._split.items()}
+    def labels(self, split: Split) -> "NDArray[np.int64]":
+        return self._splits[split][1]
 
-    def images(self, split: Split) -> Iterator[tuple["NDArray[np.uint8]", int]]:
+    def image(self, split: Split, index: int) -> "NDArray[np.uint8]":
         import numpy as np
         from PIL import Image
 
-        grays = np.rint(self._bunch.images * (255 / 16)).astype(np.uint8)
-        for index in self._split[split]:
-            image = Image.fromarray(grays[index]).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-            yield np.repeat(np.asarray(image)[:, :, None], 3, axis=2), int(self._bunch.target[index])
+        image = Image.fromarray(self._splits[split][0][index]).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+        return np.repeat(np.asarray(image)[:, :, None], 3, axis=2)
 
     @cached_property
-    def _bunch(self) -> Any:
-        from sklearn.datasets import load_digits
-
-        return load_digits()
-
-    @cached_property
-    def _split(self) -> dict[Split, "NDArray[np.int64]"]:
+    def _splits(self) -> "dict[Split, tuple[NDArray[np.uint8], NDArray[np.int64]]]":
         import numpy as np
+        from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 
-        labels = self._bunch.target
+        bunch = load_digits()
+        grays, labels = np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target
         train, val = train_test_split(np.arange(len(labels)), test_size=VAL, random_state=SEED, stratify=labels)
-        return {"train": train, "val": val}
+        return {"train": (grays[train], labels[train]), "val": (grays[val], labels[val])}

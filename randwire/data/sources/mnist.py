@@ -2,7 +2,7 @@
 
 import gzip
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,15 +30,13 @@ class MNIST(Source):
     def class_names(self) -> tuple[str, ...]:
         return tuple("0123456789")
 
-    def sizes(self) -> Mapping[Split, int]:
-        return {split: len(labels) for split, (_, labels) in self._splits.items()}
+    def labels(self, split: Split) -> "NDArray[np.uint8]":
+        return self._splits[split][1]
 
-    def images(self, split: Split) -> Iterator[tuple["NDArray[np.uint8]", int]]:
+    def image(self, split: Split, index: int) -> "NDArray[np.uint8]":
         import numpy as np
 
-        images, labels = self._splits[split]
-        for image, label in zip(images, labels, strict=True):
-            yield np.repeat(image[:, :, None], 3, axis=2), int(label)
+        return np.repeat(self._splits[split][0][index][:, :, None], 3, axis=2)
 
     @cached_property
     def _splits(self) -> "dict[Split, tuple[NDArray[np.uint8], NDArray[np.uint8]]]":

@@ -1,0 +1,87 @@
+"""Does bf16 train as fp32 does? On the digits, over several seeds, with and without warm-up.
+
+python -m benchmarks.precision [--seeds 5] [--epochs 7] [--json FILE]
+
+A seed draws the graph, the weights and the order of the images; for each all variants are trained in one process, and
+differences to fp32 are taken within a seed.
+"""
+
+import argparse
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import randwire
+
+PRECISIONS = ("fp32", "bf16")
+WARMUPS = (0, 1)
+
+
+@dataclass
+class Variant:
+    """Top-1 (percent) and training loss of the last epoch, by seed."""
+
+    precision: str
+    warmup_epochs: int
+    top1: list[float]
+    loss: list[float]
+
+
+def measure(seeds: int, epochs: int, folder: Path) -> list[Variant]:
+    """Train all variants; their records are in the folder, and what has ended there is not trained again."""
+    found = [Variant(precision, warmup, [], []) for warmup, precision in product(WARMUPS, PRECISIONS)]
+    for seed, one in tqdm(list(product(range(seeds), found)), desc="trainings", disable=None):
+        keys = {
+            "graph.seed": seed,
+            "train.seed": seed,
+            "train.epochs": epochs,
+            "train.precision": one.precision,
+            "train.warmup_epochs": one.warmup_epochs,
+            "runtime.output": str(folder),
+            "runtime.wandb": "disabled",
+        }
+        record = randwire.train("digits", keys)
+        last = json.loads((record / "metrics.jsonl").read_text().splitlines()[-1])
+        one.top1.append(last["val_top1"])
+        one.loss.append(last["train_loss"])
+    return found
+
+
+def show(found: list[Variant]) -> None:
+    """Mean and standard deviation, and those of the differences to fp32."""
+    for one in found:
+        base = next(other for other in found if (other.precision, other.warmup_epochs) == ("fp32", one.warmup_epochs))
+        cells = []
+        for name, values, others in (("top-1", one.top1, base.top1), ("loss", one.loss, base.loss)):
+            off = np.subtract(values, others)
+            cells.append(
+                f"{name} {np.mean(values):.3f} ± {np.std(values, ddof=1):.3f} "
+                f"(to fp32 {off.mean():+.3f} ± {off.std(ddof=1):.3f})"
+            )
+        print(f"{one.precision}, {one.warmup_epochs} epochs of warm-up, n = {len(one.top1)}: {'; '.join(cells)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5, help="[%(default)s]")
+    parser.add_argument("--epochs", type=int, default=7, help="[%(default)s]")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured there")
+    chosen = parser.parse_args()
+    if chosen.seeds < 2 or chosen.epochs < 2:
+        parser.error("--seeds and --epochs must be at least 2")
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(prefix="randwire-benchmark-") as folder:
+        found = measure(chosen.seeds, chosen.epochs, Path(folder))
+    show(found)
+    if chosen.json:
+        chosen.json.write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""How busy are the GPUs of a large cluster kept? Sweeps of trials that sleep, on pretended GPUs.
+
+python -m benchmarks.scheduling [--gpus 200] [--workers 8] [--settings 100] [--seeds 1 10 50] [--json FILE]
+
+A real sweep (`randwire.study.launch`) with the search, records and progress of a study, on a Ray node of this machine
+that claims to have so many GPUs. In the place of a Ray Train job, the driver of a setting sleeps, and writes and
+reports what the trials of the setting would: one epoch each. So this measures the sweep's own part: how long free
+GPUs wait for the next setting, what a trial costs the process of the sweep, and how its memory grows. It says nothing
+about the start of a training.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import psutil
+
+from randwire.config import load
+from randwire.records import Row
+from randwire.study import launch
+from randwire.study.design import Design, StudyFolder
+from randwire.study.driver import METRIC, SettingDriver
+from randwire.tracking import open_tracker
+
+LOG = "slots.jsonl"
+
+
+class SleepingDriver(SettingDriver):
+    """Holds its workers' GPUs for a while instead of training, and leaves finished trials."""
+
+    def trained(self, setting: str) -> Iterator[Row]:
+        design: Design = self.job["design"]
+        began, seconds = time.time(), float(os.environ["RANDWIRE_BENCHMARK_SECONDS"])
+        trials = design.trials(setting)
+        for number, trial in enumerate(trials, 1):
+            record = design.record(trial)
+            row = {"epoch": 1, "lr": 0.1, "train_loss": 1.0, "val_top1": 50.0, "val_top5": 90.0, "images_per_s": 1.0}
+            summary = {"status": "finished", "cause": None, "epochs": 1, "val_top1": 50.0, "seconds": 1.0}
+            record.write_text("config.yaml", trial.to_yaml())
+            record.append_metrics(row)
+            yield {**row, "digest": trial.digest}
+            time.sleep(max(0.0, began + seconds * number / len(trials) - time.time()))
+            record.write_json("summary.json", summary)
+            yield {"digest": trial.digest, "summary": summary}
+        with open(design.folder / LOG, "a") as file:
+            file.write(json.dumps([began, time.time()]) + "\n")
+        yield {METRIC: 50.0, "outcome": "finished", "setting": setting, "done": True}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One sweep. `busy`: share of the slots' time with a setting, between the first and the last full wave."""
+
+    settings: int
+    trials: int
+    slots: int
+    seconds: float
+    busy: float
+    cpu_ms_per_trial: float
+    memory_mb: tuple[float, float, float]
+    """Of the process of the sweep: at its start, after half of the time, and the most."""
+
+
+def run(settings: int, seeds: int, gpus: int, workers: int, seconds: float) -> Measured:
+    """A sweep on a cluster of its own."""
+    with tempfile.TemporaryDirectory(prefix="randwire-benchmark-") as place:
+        values = {"runtime.output": place, "runtime.study": "sleeping", "runtime.wandb": "disabled", "train.epochs": 1}
+        design = Design(load("digits", values), search="random", settings=settings, seeds=seeds)
+        StudyFolder(design).open()
+        os.environ["RANDWIRE_BENCHMARK_SECONDS"] = str(seconds)
+        import ray
+
+        start = ray.init
+
+        def init(**options: Any) -> Any:
+            options.pop("num_cpus")
+            return start(**options, num_gpus=gpus, num_cpus=gpus)
+
+        process, memory, ended = psutil.Process(), [], threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(1):
+                memory.append(process.memory_info().rss / 1e6)
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        before, began = process.cpu_times().user, time.time()
+        with mock.patch.object(launch, "SettingDriver", SleepingDriver), mock.patch.object(ray, "init", init):
+            tracker = open_tracker("disabled", "p", "s", Path(place))
+            launch.sweep(design, launch.Cluster(workers=workers), tracker)
+        cpu = process.cpu_times().user - before
+        ended.set()
+        watcher.join()
+        spans = sorted(json.loads(line) for line in (design.folder / LOG).read_text().splitlines())
+        slots = gpus // workers
+        # Full: from when as many as there are slots had begun, until the last one began.
+        low, high = spans[min(slots, len(spans) - 1)][0], spans[-1][0]
+        held = sum(max(0.0, min(end, high) - max(start_, low)) for start_, end in spans)
+        busy = held / (slots * (high - low)) if high > low else math.nan
+        trials = settings * seeds
+        middle = memory[len(memory) // 2]
+        return Measured(
+            len(spans), trials, slots, time.time() - began, busy, 1000 * cpu / trials, (memory[0], middle, max(memory))
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--gpus", type=int, default=200, help="that the cluster claims to have [%(default)s]")
+    parser.add_argument("--workers", type=int, default=8, help="of a trial, one GPU each [%(default)s]")
+    parser.add_argument("--settings", type=int, default=100, help="of each sweep [%(default)s]")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 10, 50], help="of a setting [1 10 50]")
+    parser.add_argument("--seconds", type=float, default=20, help="that a setting takes [%(default)s]")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured there")
+    chosen = parser.parse_args()
+    packages = ("ray", "optuna")
+    machine = {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "cpus": os.cpu_count(),
+        "load": os.getloadavg()[0],
+    }
+    print(machine, file=sys.stderr)
+    found = []
+    print(f"{'trials':>7}{'settings':>9}{'slots':>6}{'wall s':>8}{'busy':>7}{'CPU ms a trial':>16}  memory MB")
+    for seeds in chosen.seeds:
+        measured = run(chosen.settings, seeds, chosen.gpus, chosen.workers, chosen.seconds)
+        found.append(measured)
+        memory = " to ".join(f"{value:.0f}" for value in measured.memory_mb)
+        print(
+            f"{measured.trials:7}{measured.settings:9}{measured.slots:6}{measured.seconds:8.0f}{measured.busy:7.1%}"
+            f"{measured.cpu_ms_per_trial:16.0f}  {memory}",
+            flush=True,
+        )
+    if chosen.json:
+        chosen.json.write_text(json.dumps({"machine": machine, "sweeps": [asdict(one) for one in found]}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""CIFAR-10: 50,000 and 10,000 photographs of 32x32 pixels, 10 classes."""
+
+from randwire.data.sources._cifar import Cifar
+
+
+class Cifar10(Cifar):
+    """INPUT: cifar-10-python.tar.gz or cifar-10-binary.tar.gz, or the folder that one was unpacked to."""
+
+    class_count = 10
+    train_images = 50_000
+    splits = {"train": [f"data_batch_{number}" for number in range(1, 6)], "val": ["test_batch"]}
+    meta = "batches.meta", "batches.meta.txt"
+    keys = b"labels", b"label_names"
+    label_bytes = 1

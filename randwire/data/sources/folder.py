@@ -1,0 +1,49 @@
+"""Any set of images in class folders."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from randwire.data.errors import DataError
+from randwire.data.sources._base import Source, Split
+from randwire.data.sources._index import Index, class_folders
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Folder(Source):
+    """INPUT: a folder with train/CLASS/... and val/CLASS/..., images of any usual format, in folders at any depth.
+
+    Classes are sorted by name. Photographs are turned upright, as their EXIF data says.
+    """
+
+    class_count = None
+    train_images = None
+    mode = "jpg"
+    max_side = 500
+    upright = True
+
+    def class_names(self) -> Sequence[str]:
+        return self._found[0]
+
+    def labels(self, split: Split) -> "NDArray[np.integer]":
+        return self._found[1][split].labels
+
+    def image(self, split: Split, index: int) -> bytes:
+        return self._found[1][split].read(index)
+
+    def name(self, split: Split, index: int) -> str:
+        found = self._found[1][split]
+        return str(found.root / found.names[index])
+
+    @cached_property
+    def _found(self) -> tuple[list[str], dict[Split, Index]]:
+        assert self.input is not None
+        if not (self.input / "train").is_dir() or not (self.input / "val").is_dir():
+            raise DataError(f"{self.input}: must hold the folders train and val, each with a folder for each class")
+        classes, train = class_folders(self.input / "train")
+        if len(classes) < 2:
+            raise DataError(f"{self.input / 'train'}: holds the one class {classes[0]!r}; a network needs two at least")
+        return classes, {"train": train.mixed(), "val": class_folders(self.input / "val", classes)[1].mixed()}

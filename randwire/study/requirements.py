@@ -1,0 +1,79 @@
+"""What a trial must be to be trained: bounds on its size and on its graphs, checked before anything runs."""
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+from randwire.config import ConfigError, RunConfig, RuntimeConfig, TrainConfig
+from randwire.dag import Measures
+
+MEASURES = tuple(field.name for field in fields(Measures))
+QUANTITIES = ("params", "mult_adds", "activations", *MEASURES)
+
+_SIGNS: Mapping[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+
+
+@dataclass(frozen=True, order=True)
+class Requirement:
+    """A bound on one of QUANTITIES, such as `mult_adds<=600000000`."""
+
+    name: str
+    sign: str
+    bound: float
+
+    @classmethod
+    def parse(cls, text: str) -> "Requirement":
+        """The requirement of a text such as `mult_adds <= 600e6`. Raises ConfigError, in one line, for any other."""
+        found = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)([^<>=]+)", text)
+        if found is None:
+            raise ConfigError(f"--require: {text!r} is no bound; write NAME<=NUMBER, with <, <=, > or >=")
+        name, sign, bound = found.groups()
+        if name not in QUANTITIES:
+            raise ConfigError(f"--require: unknown name {name!r}; known: {', '.join(QUANTITIES)}")
+        try:
+            number = float(bound)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise ConfigError(f"--require: {text!r}: {bound.strip()!r} is no finite number")
+        return cls(name, sign, number)
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.sign}{repr(self.bound).removesuffix('.0')}"
+
+    def met(self, values: Mapping[str, float]) -> bool:
+        """Whether the quantities of a trial keep the bound."""
+        return _SIGNS[self.sign](values[self.name], self.bound)
+
+
+def quantities(config: RunConfig) -> Mapping[str, float]:
+    """QUANTITIES of a run's network: parameters, multiply-adds, and graph measures.
+
+    Measures are means over the random stages, as in the report. Raises ConfigError if a stage admits no graph.
+    """
+    return _quantities(config.model_copy(update={"train": _TRAIN, "runtime": _RUNTIME}))
+
+
+_TRAIN, _RUNTIME = TrainConfig(), RuntimeConfig()
+
+
+@lru_cache(maxsize=2**16)
+def _quantities(config: RunConfig) -> Mapping[str, float]:
+    from randwire.run import count, sample_graphs  # here: most uses of a design need neither torch nor graphs
+
+    samples = sample_graphs(config)
+    counted = count(config, samples)
+    dags = [sample.dag for sample in samples.values()]
+    by_dag = {dag: dag.measures() for dag in set(dags)}  # stages share graphs
+    measured = [by_dag[dag] for dag in dags]
+    means = {name: math.fsum(getattr(one, name) for one in measured) / len(measured) for name in MEASURES}
+    sizes = {"params": counted.params, "mult_adds": counted.mult_adds, "activations": counted.activations}
+    return {**sizes, **means}

@@ -1,0 +1,105 @@
+"""How the trials of a study stand, from their records alone: no Ray, and from any machine that sees the folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+from randwire.config import RunConfig
+from randwire.records import SKEW, Record
+from randwire.study.design import Design
+
+StateName = Literal["finished", "pruned", "skipped", "failed", "unreadable", "running", "stalled", "pending"]
+ENDED = ("finished", "pruned", "failed", "skipped")
+
+PATIENCE = 60.0
+"""Seconds without a sign of life after which a trial that may run on another machine counts as stalled, at least."""
+FIRST_PATIENCE = 1800.0
+"""The same while no epoch has ended: nobody knows yet how long one takes."""
+EPOCHS = 3
+"""The same in epochs of the trial."""
+_SIGNS = ("metrics.jsonl", "config.yaml", ".lock")
+"""Files that a running trial writes."""
+
+
+@dataclass(frozen=True)
+class State:
+    """How a trial stands.
+
+    `running`: a process holds its record, or its files are recent and the lock of another machine cannot be seen;
+    `stalled`: it has begun, and nothing shows that it goes on; `skipped`: its setting was pruned before it began.
+    `sign` is the time of the last sign of life (Unix seconds), of a trial that has begun and not ended. `epoch_s` is
+    the seconds that an epoch takes, as far as the record tells.
+    """
+
+    digest: str
+    name: StateName
+    epochs: int = 0
+    top1: float | None = None
+    cause: str | None = None
+    sign: float | None = None
+    locked: bool | None = None
+    epoch_s: float | None = None
+
+
+def states(design: Design, trials: Iterable[RunConfig], failure: tuple[float, str] | None = None) -> list[State]:
+    """The states of all trials of one setting. `failure`: when and why the setting could not be run, if so.
+
+    Such trials are failed until a sweep has begun with them again.
+    """
+    found = [_state(Record(design.folder / digest), digest) for digest in (trial.digest for trial in trials)]
+    if any(state.name == "pruned" for state in found):
+        return [replace(state, name="skipped") if state.name == "pending" else state for state in found]
+    if failure is not None:
+        at, cause = failure
+        found = [
+            replace(state, name="failed", cause=cause)
+            if state.name in ("pending", "stalled") and (state.sign or 0) <= at + SKEW
+            else state
+            for state in found
+        ]
+    return found
+
+
+def _state(record: Record, digest: str) -> State:
+    try:
+        summary = record.summary()
+        if summary is None:
+            return _begun(record, digest)
+        name, epochs = summary["status"], summary.get("epochs")
+        if name not in ENDED:
+            raise ValueError(f"unknown status {name!r}")
+        epochs = len(record.metrics()) if epochs is None else epochs
+        seconds = summary.get("seconds")
+        epoch_s = seconds / epochs if seconds and epochs else None
+        return State(digest, name, epochs, summary.get("val_top1"), summary.get("cause"), epoch_s=epoch_s)
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+        return State(digest, "unreadable", cause=" ".join(str(error).split()))
+
+
+def _begun(record: Record, digest: str) -> State:
+    """The state of a trial that has no summary."""
+    changed = [at for name in _SIGNS if (at := _changed(record.folder / name))]
+    if not changed:
+        return State(digest, "pending")
+    rows = record.metrics()
+    epoch_s = median(row.get("seconds_loader", 0) + row.get("seconds_step", 0) for row in rows) if rows else None
+    patience = max(PATIENCE, EPOCHS * epoch_s) if epoch_s else FIRST_PATIENCE
+    sign, locked = max(changed), record.locked()
+    if locked or (locked is None and time.time() - sign < patience):
+        name: StateName = "running"
+    else:
+        name = "stalled" if (record.folder / "config.yaml").exists() else "pending"
+    top1 = rows[-1]["val_top1"] if rows else None
+    return State(digest, name, len(rows), top1, None, sign, locked, epoch_s)
+
+
+def _changed(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None

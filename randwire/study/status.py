@@ -1,0 +1,95 @@
+"""Where a study stands, and when it will be done, from its records alone: no Ray, so any shell can ask."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import median
+from typing import get_args
+
+from randwire.config import RunConfig
+from randwire.records import Row
+from randwire.study.cost import makespan
+from randwire.study.design import Design, failures_of
+from randwire.study.plan import listing
+from randwire.study.state import ENDED, State, StateName, states
+
+
+@dataclass(frozen=True)
+class Status:
+    """All trials that are foreseeable with their states, and what is still to come.
+
+    `later` is how many further trials depend on results, at most. `finish` is the expected end (Unix seconds), None
+    if nothing runs or no rate is known yet.
+    """
+
+    trials: Sequence[tuple[RunConfig, State]]
+    later: int
+    finish: float | None
+
+    @property
+    def counts(self) -> Counter[str]:
+        found = Counter(state.name for _, state in self.trials)
+        return Counter({name: found[name] for name in get_args(StateName) if found[name]})
+
+    @property
+    def ended(self) -> bool:
+        return not self.later and all(state.name in ENDED for _, state in self.trials)
+
+    def rows(self) -> list[Row]:
+        return [
+            {
+                "digest": state.digest,
+                "setting": trial.graph.generator,
+                "graph_seed": trial.graph.seed,
+                "train_seed": trial.train.seed,
+                "state": state.name,
+                "epochs": state.epochs,
+                "of": trial.train.epochs,
+                "val_top1": state.top1,
+                "cause": state.cause,
+                "last_sign": None if state.sign is None else iso(state.sign),
+            }
+            for trial, state in self.trials
+        ]
+
+
+def iso(seconds: float) -> str:
+    """A time (Unix seconds) as text, in UTC, to the second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def status(design: Design) -> Status:
+    """Where a study stands now. A trial whose record is damaged has the state `unreadable`, with the cause."""
+    listed = listing(design)
+    failures = failures_of(design.folder)
+    settings = [
+        list(zip(trials, states(design, trials, failures.get(spec)), strict=True))
+        for spec, trials in listed.settings.items()
+    ]
+    each = design.seeds * design.train_seeds
+    found = [pair for setting in settings for pair in setting]
+    return Status(found, listed.later * each, _finish(design, settings, [each] * listed.later))
+
+
+def _finish(
+    design: Design, settings: Sequence[Sequence[tuple[RunConfig, State]]], later: Sequence[int]
+) -> float | None:
+    """The expected end: what is left of each setting, at the usual speed, on as many places as train now."""
+    running = sum(state.name == "running" for setting in settings for _, state in setting)
+    known = [state.epoch_s for setting in settings for _, state in setting if state.epoch_s]
+    if not running or not known:
+        return None
+    epochs = design.base.train.epochs
+    left = [
+        (
+            not any(state.name == "running" for _, state in setting),  # what runs has its place already
+            sum(epochs - state.epochs for _, state in setting if state.name not in (*ENDED, "unreadable")),
+        )
+        for setting in settings
+    ]
+    jobs = [count for _, count in sorted(left, key=lambda job: job[0])] + [trials * epochs for trials in later]
+    return time.time() + makespan((count * median(known) for count in jobs if count), running)

@@ -1,0 +1,211 @@
+"""The driver of settings and its worker group, without Ray: what is passed on, what is kept, and what is given up."""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray.exceptions import RayError
+from study_helpers import design, end
+
+from randwire.errors import UserError
+from randwire.records import Row
+from randwire.study import driver
+from randwire.study.actors import ENDED, MISTAKE, Desk
+from randwire.study.design import Design, StudyFolder
+from randwire.study.driver import WAITS, Group, SettingDriver
+
+SETTINGS = ("ws:k=4,p=0.75", "er:p=0.2", "ba:m=5")
+
+
+def test_a_desk_hands_out_settings_in_order_to_those_who_wait_and_to_those_who_come_later() -> None:
+    async def ranks() -> list[str | None]:
+        desk = Desk()
+        early = asyncio.gather(*(desk.setting(number) for number in (0, 1, 0)))
+        await asyncio.sleep(0)
+        assert not early.done()
+        for setting in ("a", "b", None):
+            await desk.give(setting)
+        return [*await early, await desk.setting(1), await desk.setting(2)]
+
+    assert asyncio.run(ranks()) == ["a", "b", "a", "b", None]
+
+
+def test_a_desk_hands_out_rows_in_order_and_says_when_there_is_none() -> None:
+    async def rows() -> list[Row | None]:
+        desk = Desk()
+        await desk.add({"epoch": 1})
+        await desk.add({"epoch": 2})
+        return [await desk.row(0.01) for _ in range(3)]
+
+    assert asyncio.run(rows()) == [{"epoch": 1}, {"epoch": 2}, None]
+
+
+class _Remote:
+    """A method of an actor that is called at once."""
+
+    def __init__(self, method: Callable[..., object]) -> None:
+        self.remote = method
+
+
+class _Desk:
+    """A desk that has its rows already; at `end`, the training ends (with an error, if that is one)."""
+
+    def __init__(self, rows: Iterable[Any], group: Group) -> None:
+        rows = iter(rows)
+
+        def row(seconds: float) -> Row | None:
+            found = next(rows, None)
+            if isinstance(found, BaseException):
+                group.ended.set_exception(found)
+                return None
+            return found
+
+        self.given: list[str | None] = []
+        self.give, self.row = _Remote(self.given.append), _Remote(row)
+
+
+@pytest.fixture(autouse=True)
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "get", lambda value: value)
+    monkeypatch.setattr(driver, "WAITS", (0.0,) * len(WAITS))
+    monkeypatch.setattr(driver, "CLOSING", 0.0)
+
+
+def _group(rows: Iterable[Any]) -> Group:
+    group = Group.__new__(Group)
+    group.given, group.busy, group.closed, group.ended = 0, False, False, Future()
+    group.desk = _Desk(rows, group)
+    return group
+
+
+def test_a_group_passes_on_the_rows_of_each_setting() -> None:
+    group = _group([{"epoch": 1}, None, {"epoch": 2}, {ENDED: 0}, None, {"epoch": 1}, {ENDED: 1}])
+    assert list(group.rows("a")) == [{"epoch": 1}, {"epoch": 2}]
+    assert list(group.rows("b")) == [{"epoch": 1}]
+    assert group.desk.given == ["a", "b"]
+
+
+def test_the_last_rows_of_a_lost_group_are_not_lost() -> None:
+    """Rows that come after the training has ended, and between two looks at it, are passed on in order."""
+    lost = RayError("lost")
+    rows = _group([{"epoch": 1}, lost, {"epoch": 2}, {"epoch": 3}]).rows("a")
+    assert [next(rows)["epoch"] for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(RayError, match="lost"):
+        next(rows)
+
+
+def test_a_mistake_of_the_user_is_told_before_the_loss_that_it_causes() -> None:
+    with pytest.raises(UserError, match="mend this"):
+        list(_group([RayError("lost"), {MISTAKE: "mend this"}]).rows("a"))
+
+
+class _Driver(SettingDriver):
+    """Starts groups that have their rows, one list after the other."""
+
+    def __init__(self, study: Design, groups: Iterable[list[Any]], setting: str = SETTINGS[0]) -> None:
+        self.groups, self.started = iter(groups), list[Group]()
+        self.setup({"setting": setting}, {"design": study, "stall_s": 600.0})
+
+    def start(self) -> Group:
+        self.started.append(_group(next(self.groups)))
+        return self.started[-1]
+
+    def told(self) -> list[Row]:
+        """What Tune is told of a setting, without the measure where it is NaN."""
+        results: list[Row] = []
+        while not results or not results[-1].get("done"):
+            results.append(self.step())
+        return [{key: value for key, value in row.items() if value == value} for row in results]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Design:
+    study = design(tmp_path, seeds=1)
+    StudyFolder(study).open()
+    for setting in SETTINGS:
+        end(study, setting)
+    return study
+
+
+def _row(epoch: int) -> Row:
+    return {"digest": "d", "epoch": epoch}
+
+
+def _finished(setting: str) -> Row:
+    return {"setting_top1": 50.0, "outcome": "finished", "setting": setting, "done": True}
+
+
+def test_one_group_trains_the_settings_of_a_driver(study: Design) -> None:
+    one = _Driver(study, [[_row(1), {ENDED: 0}, _row(1), {ENDED: 1}, {ENDED: 2}]])
+    for setting in SETTINGS:
+        assert one.reset_config({"setting": setting})
+        assert one.told()[-1] == _finished(setting)
+    (group,) = one.started
+    assert group.desk.given == list(SETTINGS)
+    one.cleanup()
+    assert group.desk.given == [*SETTINGS, None]
+
+
+def test_an_interrupt_does_not_wait_for_a_training(study: Design, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "wait", None)
+    one = _Driver(study, [[_row(1), _row(2)]])
+    one.step()
+    one.cleanup()
+    assert one.started[0].desk.given == [SETTINGS[0]]
+
+
+def test_a_group_that_is_lost_between_two_settings_is_no_loss(study: Design) -> None:
+    one = _Driver(study, [[{ENDED: 0}], [{ENDED: 0}]])
+    one.told()
+    one.started[0].ended.set_exception(RayError("a machine was lost"))
+    one.reset_config({"setting": SETTINGS[1]})
+    assert one.told() == [_finished(SETTINGS[1])]
+    assert len(one.started) == 2
+
+
+def test_a_group_without_work_ends_after_a_while(study: Design, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "IDLE", 0.0)
+    one = _Driver(study, [[{ENDED: 0}], [{ENDED: 0}]])
+    one.told()
+    (group,) = one.started
+    for _ in itertools.takewhile(lambda _: not group.closed, itertools.count()):
+        pass
+    one.reset_config({"setting": SETTINGS[1]})
+    assert one.told() == [_finished(SETTINGS[1])]
+    assert one.started[1] is not group
+
+
+def test_a_group_with_work_does_not_end_for_the_idleness_before_it(study: Design) -> None:
+    one = _Driver(study, [[{ENDED: 0}, _row(1), {ENDED: 1}]])
+    one.told()
+    idle = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    one.reset_config({"setting": SETTINGS[1]})
+    for timer in idle:
+        timer.join(10)
+    assert not one.started[0].closed
+
+
+def test_a_training_without_progress_is_given_up(study: Design) -> None:
+    one = _Driver(study, [[_row(1), RayError("lost")]] + [[_row(1), RayError("a cause")]] * len(WAITS))
+    *before, last = one.told()
+    assert [row["lost"] for row in before if "lost" in row] == ["lost"] + ["a cause"] * (len(WAITS) - 1)
+    assert last == {"setting": SETTINGS[0], "error": "a cause", "done": True}
+
+
+def test_a_training_that_makes_progress_goes_on_for_ever(study: Design) -> None:
+    lost = [[_row(epoch), RayError("lost")] for epoch in range(1, 3 * len(WAITS))]
+    one = _Driver(study, [*lost, [{ENDED: 0}]])
+    assert one.told()[-1] == _finished(SETTINGS[0])
+
+
+def test_after_a_mistake_the_next_setting_has_a_group_of_its_own(study: Design) -> None:
+    one = _Driver(study, [[{MISTAKE: "mend this"}], [{ENDED: 0}]])
+    assert one.told() == [{"setting": SETTINGS[0], "error": "mend this", "done": True}]
+    one.reset_config({"setting": SETTINGS[1]})
+    assert one.told() == [_finished(SETTINGS[1])]

@@ -1,0 +1,199 @@
+"""Sweeps on a real cluster of several nodes that lose workers, nodes, drivers, their own process, and the disk."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import commands
+import pytest
+from fault_harness import FAULTS, RAY, SmallCluster, Sweep, small_disk, strip, undisturbed
+from ray.train import WorkerGroupError
+
+from randwire.config import load
+from randwire.records import find
+from randwire.study.design import Design
+from randwire.study.driver import cause_of
+from randwire.study.watchdog import Watchdog, stalls
+
+pytestmark = pytest.mark.timeout(900 + 120 * int(os.environ.get("RANDWIRE_FAULTS", "0")))
+COUNT = int(os.environ.get("RANDWIRE_FAULTS", "6"))
+SEED = int(os.environ.get("RANDWIRE_FAULTS_SEED", "0"))
+EPOCHS = max(15, 3 * COUNT)
+KEYS = (*commands.TINY, "--generators", "ws", "--settings", "1", "--seeds", "2", "--concurrent", "1",
+        "--train.epochs", str(EPOCHS), "--runtime.wandb", "disabled")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallCluster]:
+    cluster = SmallCluster(3, tmp_path_factory.mktemp("cluster"))
+    yield cluster
+    cluster.close()
+
+
+def test_every_trial_ends_once_as_if_nothing_had_happened(cluster: SmallCluster, tmp_path: Path) -> None:
+    """Each kind of fault at a random moment: the rows are those of undisturbed runs, and no epoch is trained twice."""
+    stream = random.Random(SEED)
+    faults = [FAULTS[number % len(FAULTS)] for number in range(COUNT)]
+    stream.shuffle(faults)
+    # A hang shows by a rank that waits; on busy cores a step of these networks takes up to seconds.
+    table = []
+    with Sweep(cluster, tmp_path / "runs", *KEYS, "--stall-minutes", "0.3") as sweep:
+        for fault in faults:
+            rows = sweep.rows() + stream.randint(1, 2)
+            sweep.await_that(partial(sweep.has, rows))
+            sweep.await_that(lambda: sweep.training() and len(cluster.workers()) == 2 and cluster.drivers())
+            record = sweep.training()
+            assert record is not None
+            # Of the last epoch, the checkpoint may not be there yet.
+            kept = (record.folder / "metrics.jsonl").read_text().splitlines()[:-1]
+            rows, struck = sweep.rows(), time.monotonic()
+            fault(cluster, sweep, stream)
+            sweep.await_that(partial(sweep.has, rows + 1))
+            table.append((fault.__name__, time.monotonic() - struck))
+            # The lines hold seconds and rates, which no second training of an epoch would give again.
+            assert (record.folder / "metrics.jsonl").read_text().splitlines()[: len(kept)] == kept
+        assert sweep.process.wait(300) == 0, sweep.told()
+    log = sweep.told()
+    assert "Traceback" not in log
+    print(log, "\n".join(f"{name:8} {seconds:5.1f} s" for name, seconds in table))
+
+    records = find(sweep.folder)
+    assert len(records) == 2
+    for record in records:
+        summary = record.summary()
+        assert summary is not None
+        assert (summary["status"], summary["epochs"]) == ("finished", EPOCHS)
+        again = undisturbed(record, tmp_path / "again")
+        assert [strip(row) for row in record.metrics()] == [strip(row) for row in again.metrics()]
+    told = re.findall(r"g\d t0: finished", log)
+    assert len(told) <= 2  # fewer, if one ended while no process of the sweep was there to tell it
+
+
+def test_records_survive_a_disk_that_is_full_or_away_for_a_while(cluster: SmallCluster, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    try:
+        with small_disk(disk, 30), Sweep(cluster, disk / "runs", *KEYS, "--seeds", "1") as sweep:
+            sweep.await_that(lambda: sweep.rows() >= 2)
+            with suppress(OSError), open(disk / "ballast", "wb") as ballast:
+                while True:
+                    ballast.write(bytes(1 << 16))
+            sweep.await_that(lambda: "no space is left" in sweep.told())
+            (disk / "ballast").unlink()
+            rows = sweep.rows()
+            sweep.await_that(lambda: sweep.rows() >= rows + 2)
+            losses = sweep.told().count("goes on")
+            with small_disk(disk, 1, "ro"):  # as when a network disk is not mounted: another one lies over it
+                sweep.await_that(lambda: sweep.told().count("goes on") > losses)
+            assert sweep.process.wait(300) == 0, sweep.told()
+            (record,) = find(sweep.folder)
+            assert [row["epoch"] for row in record.metrics()] == list(range(1, EPOCHS + 1))
+            assert not [path for path in sweep.folder.rglob("*") if "partial" in path.name]
+            assert "Traceback" not in sweep.told()
+    except subprocess.CalledProcessError as error:
+        if error.cmd[0] != "mount" or b"permission" not in error.stderr.lower():
+            raise
+        pytest.skip("needs the right to mount a small disk")
+
+
+def test_a_job_without_the_token_is_refused(cluster: SmallCluster) -> None:
+    command = [RAY, "job", "submit", "--address", cluster.dashboard, "--no-wait", "--", "true"]
+    done = subprocess.run(command, env={**os.environ, "RAY_AUTH_MODE": "disabled"}, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "token authentication is enabled" in done.stderr.lower()
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{cluster.dashboard}/api/jobs/")
+
+
+def test_a_sweep_without_the_token_is_told_so(cluster: SmallCluster, tmp_path: Path) -> None:
+    sweep = ["studies/generators.py", "sweep", "--address", cluster.address, "--runtime.output", str(tmp_path), *KEYS]
+    done = commands.run(*sweep, environment={"HOME": str(tmp_path)})
+    assert done.returncode == 2
+    line = done.stderr.splitlines()[-1]  # Ray's own code in C++ warns before
+    assert line.startswith("error: --address: ")
+    assert "token" in line
+
+
+def test_the_cluster_of_a_local_sweep_wants_a_token_that_only_its_user_reads(tmp_path: Path) -> None:
+    program = """
+import urllib.error, urllib.request
+import ray
+from randwire.study.launch import Cluster, _cluster
+with _cluster(Cluster(workers=1), ()):
+    url = ray._private.worker._global_node.webui_url
+    try:
+        urllib.request.urlopen(f"http://{url}/api/jobs/")
+    except urllib.error.HTTPError as error:
+        print(url.partition(":")[0], error.code)
+"""
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.stdout == "127.0.0.1 401\n", done.stderr
+    assert (tmp_path / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("failures", "cause"),
+    [
+        (["RuntimeError: Connection closed by peer", "... its node has died. Node Id: 1"], "a machine was lost"),
+        (
+            ["Task was killed due to the node running low on memory."],
+            "a worker was ended because its machine ran out of",
+        ),
+        (
+            ["RuntimeError: DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes. Error code 12"],
+            "a worker was ended because its machine ran out of",
+        ),
+        (["torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."], "the memory of a GPU is too"),
+        (
+            ["Local disk is full\nThe object cannot be created because the local object store is full and so on"],
+            "the object store of a machine is full",
+        ),
+        (["... its worker process has died. Worker exit type: SYSTEM_ERROR"], "a worker process was lost"),
+        (["Traceback ...\nOSError: [Errno 28] No space left on device: 'a'"], "no space is left for the records"),
+        (["Traceback ...\n  line\nKeyError: 'conv3'\n"], "KeyError: 'conv3'"),
+        ([], "unknown cause"),
+    ],
+)
+def test_what_ended_a_training_is_told_in_one_line(failures: list[str], cause: str, tmp_path: Path) -> None:
+    design = Design(load("digits", {"runtime.output": str(tmp_path)}))
+    error = WorkerGroupError("", {rank: Exception(text) for rank, text in enumerate(failures)})
+    assert cause_of(error, {"design": design, "stall_s": 60.0}, "er:p=0.2", 0.0).startswith(cause)
+
+
+def test_a_process_that_makes_no_step_is_ended_with_its_stacks(tmp_path: Path) -> None:
+    program = """
+import sys, threading, time
+from pathlib import Path
+from randwire.study.watchdog import Watchdog
+watchdog = Watchdog(Path(sys.argv[1]), 0.5)
+def waits_for_ever(): threading.Event().wait()
+with watchdog.watching():
+    for _ in range(20):
+        watchdog.feed()
+        time.sleep(0.1)
+    print("fed", flush=True)
+    waits_for_ever()
+"""
+    path = tmp_path / "record" / "stall-rank0.txt"
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "fed\n")
+    assert "waits_for_ever" in path.read_text()
+    assert stalls(path.parent, time.time() - 60) == [path]
+    assert not stalls(path.parent, time.time() + 60)
+
+
+def test_a_watchdog_that_is_fed_leaves_nothing(tmp_path: Path) -> None:
+    watchdog = Watchdog(tmp_path / "stall-rank0.txt", 30)
+    with watchdog.watching():
+        watchdog.feed()
+    assert not list(tmp_path.iterdir())
