@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 
 import numpy as np
 import psutil
@@ -26,9 +28,10 @@ from benchmarks.imagenet_like import make, read_stamp
 from randwire import config as configuration
 from randwire.config import DataConfig
 from randwire.data import DataError, Loader, beton, codec, prepare
-from randwire.data.convert import main
+from randwire.data.convert import convert, main
 from randwire.data.dataset import Sidecar
 from randwire.data.sources import SPLITS, Split
+from randwire.data.sources.digits import Digits
 from randwire.data.sources.imagenet import ImageNet
 from randwire.run import run
 from randwire.training.worker import ProcessWorker, pick_device
@@ -373,6 +376,44 @@ def test_a_worker_that_is_killed_ends_the_conversion(archives: Path, tmp_path: P
     assert (killed, process.returncode) == (True, 2), err
     assert b"a process of the conversion was killed" in err
     assert b"Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_that_is_killed_in_the_midst_of_an_answer_ends_the_conversion(
+    archives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are not written until the processes wait with answers that are too large for a pipe."""
+    write, killed = beton.write, []
+
+    def late(file: BinaryIO, samples: Iterator[beton.Sample], count: int) -> str:
+        started, first = iter(samples), next(iter(samples))
+        workers = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+        spent = -1.0
+        while spent != (spent := sum(sum(worker.cpu_times()[:2]) for worker in workers)):
+            time.sleep(1)
+        for worker in workers:
+            worker.kill()
+            killed.append(worker)
+        return write(file, chain([first], started), count)
+
+    monkeypatch.setattr(beton, "write", late)
+    fails(["imagenet", archives, tmp_path / "out", "--workers", 2], capsys, "a process of the conversion was killed")
+    assert len(killed) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+class Faulty(Digits):
+    def name(self, split: Split, index: int) -> str:
+        if index == 700:
+            raise LookupError("no such name")
+        return super().name(split, index)
+
+
+def test_a_mistake_in_a_worker_is_told_as_what_it_is(tmp_path: Path) -> None:
+    """Not as the end of a process, and with the place where it happened."""
+    with pytest.raises(LookupError, match="no such name") as caught:
+        convert(Faulty(), "digits", tmp_path / "out", workers=2)
+    assert "in name\n" in "".join(caught.value.__notes__)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,15 +12,15 @@ import shutil
 import signal
 import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,14 +34,15 @@ from randwire.data.output import refuse, replacing
 from randwire.data.sources import SPLITS, Source, Split
 
 Corrupt = Literal["fail", "skip"]
+_Channel: TypeAlias = "Connection[Any, Any]"
 
 CHUNK = 16
 """Images that a process converts at a time: 12 MB of raw ones at 500 pixels."""
 PROBES = 48
 """Images of a split that are encoded beforehand to know how much space all will need."""
 MARGIN = 1.05
-PATIENCE = 2.0
-"""Seconds between two looks at whether all processes live."""
+AHEAD = 4
+"""Chunks for each process that may be in the making or wait to be written."""
 WORTH_A_PROCESS = 500
 """Images that another process is worth its start for."""
 
@@ -114,7 +115,7 @@ def convert(
             with _pool(source, workers, folder.parent / "source.pickle") as pool:
                 for split in SPLITS:
                     seen[split] = _Seen()
-                    images = _converted(source, split, len(labels[split]), encoding, pool, workers)
+                    images = _converted(source, split, len(labels[split]), encoding, pool)
                     samples = _usable(images, seen[split], split, labels[split], corrupt, progress)
                     with open(folder / f"{split}.beton", "wb") as file:
                         tables[split] = beton.write(file, samples, len(labels[split]))
@@ -143,7 +144,7 @@ def convert(
             (folder / SIDECAR).write_text(sidecar.model_dump_json(indent=1) + "\n")
     except OSError as error:
         raise DataError(f"{output}: cannot be written: {error.strerror}") from None
-    except BrokenProcessPool:
+    except _WorkerError:
         raise DataError(
             f"{output}: a process of the conversion was killed (out of memory?); try fewer --workers"
         ) from None
@@ -220,26 +221,34 @@ def _one(source: Source, split: Split, index: int, encoding: Encoding) -> _Image
     return _Image(sample, stored.histogram, digest.digest())
 
 
-_source: Source
-"""In a process of the pool: the source that it converts."""
+class _Task(NamedTuple):
+    """Images of a split, [start, stop), that a process converts in one go."""
+
+    split: Split
+    start: int
+    stop: int
+    encoding: Encoding
 
 
-def _begin(place: Path) -> None:
-    global _source
-    _source = pickle.loads(place.read_bytes())
+class _WorkerError(Exception):
+    """A process of the pool has ended that should not have."""
+
+
+def _serve(channel: _Channel, place: Path) -> None:
+    """A process of the pool: do the tasks that come, until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sees it, and ends the pool
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end() -> None:  # the pool's processes would wait for ever for a parent that was killed
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end, daemon=True).start()
-
-
-def _chunk(split: Split, start: int, stop: int, encoding: Encoding) -> list[_Image | _Failure]:
-    return [_one(_source, split, index, encoding) for index in range(start, stop)]
+    source: Source = pickle.loads(place.read_bytes())
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            task: _Task = channel.recv()
+            try:
+                done: list[_Image | _Failure] | Exception = [
+                    _one(source, task.split, index, task.encoding) for index in range(task.start, task.stop)
+                ]
+            except Exception as error:
+                error.add_note(f"in a process of the conversion:\n{traceback.format_exc()}")
+                done = error
+            channel.send(done)
 
 
 @contextmanager
@@ -266,41 +275,68 @@ def _undisturbed() -> Iterator[None]:
 class _Pool:
     """Processes that are started anew, not forked: the caller may hold threads and locks.
 
-    They get the source by a file at `place`: large arguments block for ever if a process dies before it has read them.
+    Each has a pipe of its own, whose other end it alone holds: if it is killed, the pipe ends, even in the midst of a
+    message, for whose rest the caller would wait at a queue that processes share. They get the source by a file at
+    `place`: large arguments block for ever if a process dies before it has read them.
     """
 
     def __init__(self, source: Source, workers: int, place: Path) -> None:
         place.write_bytes(pickle.dumps(source))
-        self._others = set(multiprocessing.active_children())
-        self._mine: set[BaseProcess] = set()
-        self._pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (place,))
+        context = multiprocessing.get_context("spawn")
+        self._processes: dict[_Channel, BaseProcess] = {}
+        try:
+            with _undisturbed():
+                for _ in range(workers):
+                    ours, theirs = context.Pipe()
+                    process = context.Process(target=_serve, args=(theirs, place), daemon=True)
+                    process.start()
+                    theirs.close()
+                    self._processes[ours] = process
+        except BaseException:
+            self.close()
+            raise
 
-    def submit(self, split: Split, start: int, stop: int, encoding: Encoding) -> Future[list[_Image | _Failure]]:
-        with _undisturbed():
-            future = self._pool.submit(_chunk, split, start, stop, encoding)
-            self._mine |= set(multiprocessing.active_children()) - self._others
-        return future
+    def convert(self, tasks: Sequence[_Task]) -> Iterator[_Image | _Failure]:
+        """The images of all tasks in order, while AHEAD further tasks for each process are in the making.
 
-    def result(self, future: Future[list[_Image | _Failure]]) -> list[_Image | _Failure]:
-        """What `submit` has promised. Raises BrokenProcessPool if a process has been killed.
-
-        The executor does not see each death: not of one that it has just started, and if that one held the lock of the
-        queue, the others wait for ever.
+        Raises _WorkerError if a process has been killed.
         """
-        while True:
-            try:
-                return future.result(timeout=PATIENCE)
-            except TimeoutError:
-                if not all(process.is_alive() for process in self._mine):
-                    raise BrokenProcessPool from None
-
-    def kill(self) -> None:
-        """End all processes, whatever they do: the executor would wait for one that it has just started."""
-        for process in set(multiprocessing.active_children()) - self._others:
-            process.kill()
+        asked: dict[_Channel, deque[int]] = {channel: deque() for channel in self._processes}
+        done: dict[int, list[_Image | _Failure]] = {}
+        sent = 0
+        for number in range(len(tasks)):
+            while sent < min(len(tasks), number + AHEAD * len(asked)):
+                channel = min(asked, key=lambda one: len(asked[one]))
+                with _alive():
+                    channel.send(tasks[sent])
+                asked[channel].append(sent)
+                sent += 1
+            while number not in done:
+                for ready in wait([channel for channel, numbers in asked.items() if numbers]):
+                    assert isinstance(ready, Connection)
+                    with _alive():
+                        found = ready.recv()
+                    if isinstance(found, Exception):
+                        raise found
+                    done[asked[ready].popleft()] = found
+            yield from done.pop(number)
 
     def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        """End all processes, whatever they do."""
+        for process in self._processes.values():
+            process.kill()
+        for channel, process in self._processes.items():
+            process.join()
+            channel.close()
+
+
+@contextmanager
+def _alive() -> Iterator[None]:
+    """What happens to a pipe in the block is told as the end of the process behind it."""
+    try:
+        yield
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise _WorkerError from None
 
 
 @contextmanager
@@ -312,28 +348,17 @@ def _pool(source: Source, workers: int, place: Path) -> Iterator[_Pool | None]:
     pool = _Pool(source, workers, place)
     try:
         yield pool
-    except BaseException:
-        pool.kill()
-        raise
     finally:
         pool.close()
 
 
 def _converted(
-    source: Source, split: Split, count: int, encoding: Encoding, pool: _Pool | None, workers: int
+    source: Source, split: Split, count: int, encoding: Encoding, pool: _Pool | None
 ) -> Iterator[_Image | _Failure]:
-    """The images of a split in order, while a bounded number of further ones is in the making."""
+    """The images of a split in order."""
     if pool is None:
-        for index in range(count):
-            yield _one(source, split, index, encoding)
-        return
-    pending: deque[Future[list[_Image | _Failure]]] = deque()
-    for start in range(0, count, CHUNK):
-        pending.append(pool.submit(split, start, min(start + CHUNK, count), encoding))
-        if len(pending) > 4 * workers:
-            yield from pool.result(pending.popleft())
-    while pending:
-        yield from pool.result(pending.popleft())
+        return (_one(source, split, index, encoding) for index in range(count))
+    return pool.convert([_Task(split, start, min(start + CHUNK, count), encoding) for start in range(0, count, CHUNK)])
 
 
 def _channels(values: NDArray[np.float64]) -> Channels:
