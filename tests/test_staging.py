@@ -115,7 +115,7 @@ def test_a_bad_copy_is_refused_and_removed(tmp_path: Path, cache: Path, damage: 
         prepare(config)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert [path.suffix for path in (cache / "staged").iterdir()] == [".lock"]
+    assert {path.suffix for path in (cache / "staged").iterdir()} == {".lock", ".use"}
     path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
     path.write_bytes(content)
     _reads(config, images)
@@ -159,16 +159,32 @@ sys.stdin.read()
 """
 
 
-def _process(place: str) -> "subprocess.Popen[str]":
+def _process(place: str, before: str = "") -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.Popen(
-        [sys.executable, "-c", USE, place], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", before + USE, place],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
-def test_processes_share_a_copy_and_keep_it(tmp_path: Path, cache: Path) -> None:
+TOGETHER = """
+import fcntl, time
+flock = fcntl.flock
+def late(descriptor, operation):
+    flock(descriptor, operation)
+    time.sleep(2 if operation == fcntl.LOCK_SH else 0)
+fcntl.flock = late
+"""
+"""All processes find that there is no copy before one of them makes it."""
+
+
+@pytest.mark.parametrize("before", ["", TOGETHER], ids=["", "together"])
+def test_processes_share_a_copy_and_keep_it(tmp_path: Path, cache: Path, before: str) -> None:
     _set(tmp_path / "far")
-    processes = [_process(str(tmp_path / "far")) for _ in range(3)]
+    processes = [_process(str(tmp_path / "far"), before) for _ in range(3)]
     inodes = {process.stdout.readline() for process in processes if process.stdout}
     assert len(inodes) == 1
     [used] = _copies(cache)

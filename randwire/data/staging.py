@@ -1,9 +1,11 @@
 """Copies of data sets on a disk of this machine: one for each content, shared by its ranks and by later trials.
 
     staged/<key>/        the copy; the key is that of the content, so a set has one copy wherever it was copied from
-    staged/<key>.lock    held alone by who copies, shared by who uses it: the system frees it with the process
+    staged/<key>.lock    held by who copies
+    staged/<key>.use     shared by who uses the copy or is about to, held alone by who removes it
 
-A copy is checked against its SHA-256 while it is made, and appears when it is whole.
+The system frees these locks with the process. They are two: who waits to copy must not wait for those who use. A copy
+is checked against its SHA-256 while it is made, and appears when it is whole.
 """
 
 import fcntl
@@ -54,16 +56,15 @@ def stage(place: str, index: str, content: bytes, files: Files, budget_gb: float
     folder = root / key
     try:
         root.mkdir(parents=True, exist_ok=True)
-        descriptor = _in_use.get(folder) or os.open(root / f"{key}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = _in_use.get(folder) or _opened(folder)
     except OSError as error:
         raise DataError(f"{root}: cannot be written ({error.strerror}); set RANDWIRE_CACHE to another folder") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-        while not (folder / index).is_file():
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with open(root / f"{key}.lock", "a") as copying:
+            fcntl.flock(copying, fcntl.LOCK_EX)
             if not (folder / index).is_file():
                 _copy(place, index, content, files, budget_gb, folder)
-            fcntl.flock(descriptor, fcntl.LOCK_SH)  # it may be removed in between: look again
         os.utime(folder / index)
     except BaseException:
         os.close(descriptor)
@@ -71,6 +72,11 @@ def stage(place: str, index: str, content: bytes, files: Files, budget_gb: float
         raise
     _in_use[folder] = descriptor
     return folder
+
+
+def _opened(folder: Path) -> int:
+    """The lock of those who use a copy."""
+    return os.open(folder.parent / f"{folder.name}.use", os.O_RDWR | os.O_CREAT, 0o644)
 
 
 def _copy(place: str, index: str, content: bytes, files: Files, budget_gb: float | None, folder: Path) -> None:
@@ -162,7 +168,7 @@ def _copies(root: Path) -> list[_Copy]:
 
 def _remove(folder: Path) -> None:
     """Remove a copy unless some process uses it."""
-    descriptor = os.open(folder.parent / f"{folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = _opened(folder)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)
