@@ -110,7 +110,7 @@ class _Driver(SettingDriver):
 
     def __init__(self, study: Design, groups: Iterable[list[Any]], setting: str = SETTINGS[0]) -> None:
         self.groups, self.started = iter(groups), list[Group]()
-        self.setup({"setting": setting}, {"design": study, "stall_s": 600.0})
+        self.setup({"setting": setting}, {"design": study, "stall_s": 600.0, "local": False})
 
     def start(self) -> Group:
         self.started.append(_group(next(self.groups)))
@@ -150,6 +150,15 @@ def test_one_group_trains_the_settings_of_a_driver(study: Design) -> None:
     assert group.desk.given == list(SETTINGS)
     one.cleanup()
     assert group.desk.given == [*SETTINGS, None]
+
+
+def test_a_cluster_that_ends_with_its_sweep_ends_its_workers(study: Design, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "wait", None)
+    one = _Driver(study, [[_row(1), {ENDED: 0}]])
+    one.job = {**one.job, "local": True}
+    one.told()
+    one.cleanup()
+    assert one.started[0].desk.given == [SETTINGS[0]]
 
 
 def test_an_interrupt_does_not_wait_for_a_training(study: Design, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,7 +150,7 @@ class SettingDriver(tune.Trainable):
         return {METRIC: math.nan, **next(self.results)}
 
     def cleanup(self) -> None:
-        if self.group is not None:
+        if self.group is not None and not self.job["local"]:
             self.group.close()
 
     def trained(self, setting: str) -> Iterator[Row]:

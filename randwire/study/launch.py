@@ -250,6 +250,7 @@ def _fit(design: Design, cluster: Cluster, remaining: int, watch: Watch) -> None
         "resources": {**resources, **({"GPU": 1} if gpu else {})},
         "scratch": str(scratch),
         "stall_s": 60 * cluster.stall_minutes,
+        "local": cluster.address is None,  # such a cluster ends as a whole, and its workers with it
         "command": " ".join(sys.argv),
     }
     driver = tune.with_parameters(SettingDriver, job=job)
