@@ -19,11 +19,12 @@ import subprocess
 import sys
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
@@ -38,7 +39,7 @@ from benchmarks import peers
 from benchmarks.table import print_table
 from randwire.config import NetworkConfig, RunConfig, TrainConfig, load
 from randwire.dag import DAG
-from randwire.network import REGIMES, Node, RandWire, Stage, folded
+from randwire.network import REGIMES, Node, RandWire, folded
 from randwire.ops._depthwise import Depthwise
 from randwire.run import environment, sample_graphs
 from randwire.training.loop import train_step
@@ -48,6 +49,10 @@ from randwire.training.worker import ProcessWorker, pick_device
 CLASSES = 1000
 TRAINING, INFERENCE = "training", "inference"
 PLAIN, FP32, BF16 = "plain eager, fp32", "randwire, fp32", "randwire, bf16"
+COMPILED = "aggregation compiled"
+"""What `runtime.compile` does."""
+RECOMPILATIONS = 256
+"""More than there are kinds of nodes in a network: beyond its usual limit of 8 PyTorch leaves the rest as it is."""
 KINDS = ("pointwise", "depthwise", "dense", "batch norm", "aggregation, ReLU", "rest")
 """Kinds of kernels: 1x1, depthwise and 3x3 convolutions (those of the stem), batch norm, elementwise, all else."""
 ELEMENTWISE = {
@@ -189,9 +194,12 @@ def methods(
         precision: str,
         layout: torch.memory_format = torch.channels_last,
         around: Callable[[], AbstractContextManager[object]] = nullcontext,
+        compiled: Callable[[nn.Module], Iterable[nn.Module]] = lambda network: (),
     ) -> Method:
         def make(batch: int, side: int) -> Step:
             mine = copy.deepcopy(network).train().to(device, memory_format=layout)  # type: ignore[call-overload]
+            for module in compiled(mine):
+                module.compile(dynamic=False, recompile_limit=RECOMPILATIONS)
             given, labels = images(batch, side, layout, torch.float32), torch.arange(batch, device=device)
             settings = TrainConfig.model_validate({"precision": precision})
             update = optimizer(mine, settings)
@@ -241,11 +249,19 @@ def methods(
     if device.type != "cpu":
         found = [method for method in found if "PyTorch's gradient" not in method.name]
     if compiled:
-        nodes = [node for stage in ours.modules() if isinstance(stage, Stage) for node in stage.nodes]
-        for node in nodes:
-            node.compile()
-        found.append(training("randwire, bf16, nodes compiled", ours, "bf16"))
+        kernels = RandWire(config.network, _dags(config), CLASSES, compiled=True)
+        kernels.load_state_dict(ours.state_dict())
+        found += [
+            training(f"{FP32}, {COMPILED}", kernels, "fp32"),
+            training(f"{BF16}, {COMPILED}", kernels, "bf16"),
+            training(f"{BF16}, nodes compiled", ours, "bf16", compiled=_nodes),
+            training(f"{BF16}, whole network compiled", ours, "bf16", compiled=lambda network: (network,)),
+        ]
     return found
+
+
+def _nodes(network: nn.Module) -> list[nn.Module]:
+    return [module for module in network.modules() if isinstance(module, Node)]
 
 
 def networks(config: RunConfig) -> tuple[RandWire, tuple[nn.Module, nn.Module]]:
@@ -437,6 +453,8 @@ class Measured:
     name: str
     ms_per_image: list[float]
     mib_per_image: float
+    first_s: list[float] = field(default_factory=list)
+    """Wall seconds of the first step in a fresh process, with nothing in the cache of compiled code and once more."""
 
 
 @dataclass
@@ -465,12 +483,15 @@ class Report:
         )
         rates = {name: f"{np.median(found):.0f}" for name, found in self.limits.items()}
         print("limits: {fp32} GFLOP/s fp32, {bf16} GFLOP/s bf16, copy {copy} GB/s\n".format(**rates))
-        rows = [["ms an image", "median [quartiles]", "x baseline", "MiB an image", "of baseline"]]
+        rows = [
+            ["ms an image", "median [quartiles]", "x baseline", "MiB an image", "of baseline", "first step, again: s"]
+        ]
         for one in self.methods:
             base = self.find(one.phase, PLAIN)
             low, middle, high = np.percentile(one.ms_per_image, (25, 50, 75))
             cells = [f"{one.phase}: {one.name}", f"{middle:.1f} [{low:.1f} {high:.1f}]", f"{self.ratio(one):.2f}"]
-            rows.append([*cells, f"{one.mib_per_image:.1f}", f"{one.mib_per_image / base.mib_per_image:.2f}"])
+            rows.append([*cells, f"{one.mib_per_image:.1f}", f"{one.mib_per_image / base.mib_per_image:.2f}",
+                         ", ".join(f"{seconds:.0f}" for seconds in one.first_s)])  # fmt: skip
         print_table(rows)
         rows = [["kernels", "ms an image", "of the step", "of the limit"]]
         for found in self.kernels:
@@ -556,11 +577,14 @@ def main() -> None:
     parser.add_argument("--side", type=int, help="pixels [the preset's resolution]")
     parser.add_argument("--threads", type=int, default=1, help="of a CPU [%(default)s]")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="[%(default)s]")
-    parser.add_argument("--compile", action="store_true", help="measure nodes through torch.compile too")
+    parser.add_argument(
+        "--compile", action="store_true", help="measure what torch.compile makes of it too: minutes more"
+    )
     parser.add_argument("--peers", type=Path, metavar="FOLDER", help="clones of public implementations to measure too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured there")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the time by kind of kernel there")
-    parser.add_argument("--memory", type=int, metavar="NUMBER", help=argparse.SUPPRESS)
+    for one in ("--memory", "--first"):
+        parser.add_argument(one, type=int, metavar="NUMBER", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.rounds < 1 or chosen.batch < 2:
         parser.error("--rounds must be at least 1 and --batch at least 2")
@@ -571,12 +595,24 @@ def main() -> None:
     if chosen.memory is not None:
         print(memory(found[chosen.memory], chosen.batch, side, device))
         return
-    report = run(config, found, chosen, side, device)
+    if chosen.first is not None:
+        step, started = found[chosen.first].make(chosen.batch, side), time.perf_counter()
+        step()
+        print(time.perf_counter() - started)
+        return
+    with TemporaryDirectory() as cache, mock.patch.dict(os.environ, {"TORCHINDUCTOR_CACHE_DIR": cache}):
+        report = run(config, found, chosen, side, device)
     report.show()
     if chosen.json:
         chosen.json.write_text(json.dumps(asdict(report), indent=1) + "\n")
     if chosen.picture:
         draw(report, chosen.picture)
+
+
+def _elsewhere(what: str, number: int) -> float:
+    """What this command finds out of one method in a process of its own."""
+    words = [sys.executable, "-m", "benchmarks.step", *sys.argv[1:], what, str(number)]
+    return float(subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def run(
@@ -588,8 +624,9 @@ def run(
     off = differences(ours, stacked, 64)
     results = [Measured(method.phase, method.name, [], 0.0) for method in found]
     for number, result in enumerate(tqdm(results, desc="memory", disable=None)):
-        words = [sys.executable, "-m", "benchmarks.step", *sys.argv[1:], "--memory", str(number)]
-        result.mib_per_image = float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+        if "compiled" in result.name:
+            result.first_s = [_elsewhere("--first", number) for _ in range(2)]
+        result.mib_per_image = _elsewhere("--memory", number)
     measure, limits = timer(device), Limits(device)
     steps = [method.make(batch, side) for method in found]
     rates: dict[str, list[float]] = defaultdict(list)

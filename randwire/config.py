@@ -287,6 +287,9 @@ class RuntimeConfig(Section):
     recompute: bool = Field(
         False, description="hold less memory in training by computing nodes again in the backward pass"
     )
+    compile: bool = Field(
+        False, description="compile the aggregation of nodes, once for each number of inputs; needs g++, or a GPU"
+    )
     wandb: Literal["auto", "online", "offline", "disabled"] = Field(
         "auto", description="auto: online if a key is found and the server answers, else offline"
     )

@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils.checkpoint import checkpoint
 
 from randwire import ops
+from randwire.aggregation import aggregate
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
 from randwire.drop_edge import DropEdge, Edge
@@ -66,11 +67,14 @@ class Node(nn.Module):
     """Aggregation, ReLU, node operation, BN (paper, section 3.1, Figure 2).
 
     Aggregation is sum_i sigmoid(w_i) x_i over the inputs. A single input passes as it is, without a parameter: its
-    weight would be absorbed by the BN that follows.
+    weight would be absorbed by the BN that follows. `compiled` says how it is computed (see randwire.aggregation).
     """
 
-    def __init__(self, op: str, inputs: int, c_in: int, c_out: int, stride: int, aggregation_init: float) -> None:
+    def __init__(
+        self, op: str, inputs: int, c_in: int, c_out: int, stride: int, aggregation_init: float, compiled: bool = False
+    ) -> None:
         super().__init__()
+        self.compiled = compiled
         self.aggregation = nn.Parameter(torch.full((inputs,), aggregation_init)) if inputs > 1 else None
         self.ratios: Sequence[tuple[int, float]] | None = None  # of `folded`
         self.op = ops.build(op, c_in, c_out, stride)
@@ -91,15 +95,13 @@ class Node(nn.Module):
                 total.add_(inputs[index], alpha=ratio)
             x = functional.relu(total, inplace=True)
         else:
-            # A chain of multiply-adds, in place, needs no stacked copy of the inputs. Weights take the inputs' type.
-            weights = list(torch.sigmoid(self.aggregation).to(inputs[0].dtype).unbind())
+            weights = torch.sigmoid(self.aggregation)
             if dropped is not None:
                 # Zero instead of absent: every parameter keeps a gradient, as distributed training demands.
-                weights[dropped] = weights[dropped] * 0
-            total = inputs[0] * weights[0]
-            for value, weight in zip(inputs[1:], weights[1:], strict=True):
-                total.addcmul_(value, weight)
-            x = functional.relu(total, inplace=True)
+                kept = torch.ones_like(weights)
+                kept[dropped] = 0
+                weights = weights * kept
+            x = aggregate(weights, inputs, self.compiled)
         out: Tensor = self.bn(self.op(x))
         return out
 
@@ -121,6 +123,7 @@ class Stage(nn.Module):
         stride: int,
         aggregation_init: float,
         recompute: bool = False,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.dag = dag
@@ -129,7 +132,7 @@ class Stage(nn.Module):
         self.nodes = nn.ModuleList(
             Node(op, 1, c_in, c_out, stride, aggregation_init)
             if node in sources
-            else Node(op, len(dag.predecessors[node]), c_out, c_out, 1, aggregation_init)
+            else Node(op, len(dag.predecessors[node]), c_out, c_out, 1, aggregation_init, compiled)
             for node in range(dag.nodes)
         )
 
@@ -205,11 +208,18 @@ class Classifier(nn.Module):
 class RandWire(nn.Module):
     """The network of a regime. `dags` maps each random stage's name to its DAG.
 
-    `recompute` holds less memory in training and computes more, with equal numbers (see Stage). Raises ValueError if
-    the stages of `dags` are not those of the regime.
+    `recompute` holds less memory in training and computes more, with equal numbers (see Stage); `compiled` is that of
+    its nodes. Raises ValueError if the stages of `dags` are not those of the regime.
     """
 
-    def __init__(self, config: NetworkConfig, dags: Mapping[str, DAG], classes: int, recompute: bool = False) -> None:
+    def __init__(
+        self,
+        config: NetworkConfig,
+        dags: Mapping[str, DAG],
+        classes: int,
+        recompute: bool = False,
+        compiled: bool = False,
+    ) -> None:
         super().__init__()
         plans = REGIMES[config.regime]
         expected = [plan.name for plan in plans if plan.share]
@@ -223,7 +233,7 @@ class RandWire(nn.Module):
             c_out = plan.channels(config.channels)
             if plan.share:
                 stage: nn.Module = Stage(
-                    dags[plan.name], config.op, c_in, c_out, plan.stride, config.aggregation_init, recompute
+                    dags[plan.name], config.op, c_in, c_out, plan.stride, config.aggregation_init, recompute, compiled
                 )
             else:
                 conv = nn.Conv2d(c_in, c_out, 3, plan.stride, padding=1, bias=False)

@@ -17,11 +17,12 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from randwire import aggregation, data, drawing, graphs
 from randwire import config as configuration
-from randwire import data, drawing, graphs
 from randwire.complexity import Complexity, channels_for, complexity
 from randwire.config import ConfigError, RunConfig
 from randwire.dag import DAG
+from randwire.data.dataset import cache_folder
 from randwire.graphs import Sample
 from randwire.network import RandWire, random_stages
 from randwire.records import Record, Row
@@ -194,6 +195,8 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
     samples = sample_graphs(config)
     adjacency = {stage: dag.to_text() for stage, dag in _dags(samples).items()}
     threads = config.runtime.loader_workers or worker.cpus
+    if config.runtime.compile:
+        _compile(samples, worker.device, config.train.precision, lead)
     dataset = data.prepare(config.data, workers=threads)
 
     state = checkpoint.newest(record.checkpoint)
@@ -204,7 +207,8 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
             "start anew with --runtime.study NAME"
         )
     torch.manual_seed(config.train.seed)
-    network = RandWire(config.network, _dags(samples), len(dataset.classes), config.runtime.recompute)
+    runtime = config.runtime
+    network = RandWire(config.network, _dags(samples), len(dataset.classes), runtime.recompute, runtime.compile)
     loaded = None
     if state is None and config.train.pretrained is not None and config.train.pretrained_sha256 is not None:
         loaded = load_pretrained(
@@ -288,6 +292,23 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
         distributed.broadcast_object_list(box)
         summary = box[0]
     return summary
+
+
+def _compile(samples: Mapping[str, Sample], device: torch.device, precision: str, lead: bool) -> None:
+    """Have the kernels of `runtime.compile` ready. Raises ConfigError if they cannot be made here."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
+    counts = {len(inputs) for dag in _dags(samples).values() for inputs in dag.predecessors}
+    started = time.monotonic()
+    try:
+        aggregation.prepare(counts, device, torch.bfloat16 if precision == "bf16" else torch.float32)
+    except Exception as error:  # each compiler has its own
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"runtime.compile: nothing can be compiled here ({reason[:200]}); it needs a C++ compiler for CPUs and "
+            "Triton for GPUs; leave it out, or install one"
+        ) from None
+    if lead:
+        print(f"runtime.compile: ready in {time.monotonic() - started:.1f} s", file=sys.stderr)
 
 
 def summarise(record: Record, status: str, cause: str | None, seconds: float) -> Row:

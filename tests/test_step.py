@@ -2,17 +2,19 @@
 
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 from torch.nn import functional
 
 from benchmarks import peers, step
-from randwire import graphs, registry, run
+from randwire import aggregation, graphs, registry, run
 from randwire.config import NetworkConfig, load
 from randwire.dag import DAG
 from randwire.network import RandWire, Stage, folded, random_stages
@@ -24,13 +26,13 @@ CLASSES = 5
 FORMATS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 
 
-def _network(options: Mapping[str, object] | None = None, recompute: bool = False) -> RandWire:
+def _network(options: Mapping[str, object] | None = None, recompute: bool = False, compiled: bool = False) -> RandWire:
     """The same weights for the same options; statistics and aggregation away from their initial values."""
     config = NetworkConfig.model_validate({"regime": "tiny", "channels": 8, "head": 16, **(options or {})})
     generator = graphs.parse("ws:k=4,p=0.75")
     dags = {name: generator.sample(n, random.Random(name)).dag for name, n in random_stages("tiny", 10).items()}
     torch.manual_seed(1)
-    network = RandWire(config, dags, CLASSES, recompute)
+    network = RandWire(config, dags, CLASSES, recompute, compiled)
     for name, value in network.state_dict().items():
         if name.endswith("running_mean") or name.endswith("aggregation"):
             nn.init.normal_(value)
@@ -163,6 +165,118 @@ def test_a_run_recomputes_as_its_configuration_says(tmp_path: Path, monkeypatch:
         run.run(config, ProcessWorker(torch.device("cpu")))
     assert seen == [{False}, {True}]
     assert len(digests) == 1
+
+
+# Compiling.
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A place for what is compiled."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder / "inductor"))
+        yield folder
+
+
+def _graphs() -> int:
+    """How many graphs this process has compiled, or loaded."""
+    return int(counters["stats"]["unique_graphs"])
+
+
+def _libraries(cache: Path) -> set[str]:
+    """What was ever compiled into that place."""
+    return {path.name for path in (cache / "inductor").rglob("*.so")}
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_compiled_aggregation_is_the_sum_for_all_shapes_with_one_kernel(cache: Path, count: int) -> None:
+    aggregation.prepare([count], torch.device("cpu"), torch.float64)
+    before = _graphs()
+    stream = torch.Generator().manual_seed(count)
+    for shape in ((6, 8, 16, 16), (2, 16, 32, 8), (3, 7, 15, 16)):
+        for layout in FORMATS.values():
+            weights = torch.rand(count, generator=stream, dtype=torch.float64).requires_grad_()
+            inputs = [
+                torch.randn(shape, generator=stream, dtype=torch.float64)
+                .to(memory_format=layout)
+                .requires_grad_(index != 1)
+                for index in range(count)
+            ]
+            wanted = [weights, *(value for value in inputs if value.requires_grad)]
+            direction = torch.randn(shape, generator=stream, dtype=torch.float64)
+            found, expected = (aggregation.aggregate(weights, inputs, compiled) for compiled in (True, False))
+            assert found.stride() == expected.stride()
+            torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+            for ours, theirs in zip(
+                torch.autograd.grad(found, wanted, direction),
+                torch.autograd.grad(expected, wanted, direction),
+                strict=True,
+            ):
+                torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+    assert _graphs() == before
+
+
+def test_many_inputs_are_not_compiled_nor_is_what_needs_no_gradient(cache: Path) -> None:
+    inputs = [torch.randn(2, 3, 4, 4, requires_grad=True) for _ in range(aggregation.MOST + 1)]
+    weights = torch.rand(len(inputs), requires_grad=True)
+    before = _graphs()
+    expected = functional.relu(sum(weight * value for weight, value in zip(weights, inputs, strict=True)))
+    torch.testing.assert_close(aggregation.aggregate(weights, inputs, compiled=True), expected)
+    with torch.no_grad():
+        aggregation.aggregate(weights[:2], inputs[:2], compiled=True)
+    assert _graphs() == before
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_compiled_network_trains_as_the_network(cache: Path, recompute: bool) -> None:
+    options = {"dropout": 0.3, "drop_edge": 0.7}
+    expected = _trained(_network(options).double(), _images())
+    before = _graphs()
+    found = _trained(_network(options, recompute, compiled=True).double(), _images())
+    assert recompute or _graphs() > before
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-8, atol=1e-9, msg=name)
+
+
+def test_a_compiled_network_trains_in_bf16(cache: Path) -> None:
+    """Sums are rounded once instead of after each input, so that some of the ReLUs decide otherwise."""
+    losses = []
+    for compiled in (False, True):
+        network, images = _network({"drop_edge": 0.5}, compiled=compiled), _images().float()
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        found = _trained(network, images, torch.bfloat16)
+        assert all(value.isfinite().all() for value in found.values())
+        losses.append(float(found["loss"]))
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+def test_trainings_share_what_is_compiled(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another graph of another size needs no more than the first; and the digest is that without compilation."""
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    before, seen = _libraries(cache), []
+    for seed, channels in ((0, 8), (1, 6)):
+        values = {"graph.seed": seed, "graph.nodes": 6, "graph.generator": "ba:m=2", "network.channels": channels,
+                  "train.epochs": 1, "train.batch_size": 64, "runtime.wandb": "disabled",
+                  "runtime.output": str(tmp_path / "runs")}  # fmt: skip
+        words = [word for key, value in values.items() for word in (f"--{key}", str(value))]
+        done = commands.run("train.py", "digits", *words, "--runtime.compile", "true",
+                            environment={"RANDWIRE_CACHE": str(cache)})  # fmt: skip
+        assert (done.returncode, "runtime.compile: ready in" in done.stderr) == (0, True)
+        assert (tmp_path / "runs" / "local" / load("digits", values).digest / "summary.json").is_file()
+        seen.append(_libraries(cache))
+    assert before < seen[0] == seen[1]
+
+
+def test_that_nothing_can_be_compiled_is_told_in_one_line(tmp_path: Path) -> None:
+    done = commands.run(
+        *("train.py", "digits", "--runtime.compile", "true", "--runtime.output", str(tmp_path / "runs")),
+        environment={"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache"), "CXX": str(tmp_path / "absent")},
+    )
+    assert done.returncode == 2
+    assert "runtime.compile: nothing can be compiled here" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 # Evaluation.
