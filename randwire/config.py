@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from randwire import graphs, places, registry
-from randwire.errors import UserError
+from randwire.errors import UserError, one_line
 from randwire.records import checkpoint_file
 
 PRESETS = Path(__file__).parent / "presets"
@@ -378,7 +378,7 @@ def load(name: str, values: Mapping[str, object] | None = None) -> RunConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not text'}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: not valid YAML: {one_line(error)}") from None
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold sections such as `train:`, not {type(content).__name__}")
     config = build(content or {}, values)

@@ -3,3 +3,8 @@
 
 class UserError(ValueError):
     """A mistake of the user, told in one line: what, where, and how to fix it. Commands print it and exit with 2."""
+
+
+def one_line(error: object) -> str:
+    """What an error, or a text, says, in one line."""
+    return " ".join(str(error).split())

@@ -14,6 +14,7 @@ from randwire import config as configuration
 from randwire import data
 from randwire.config import ConfigError, Device, RunConfig
 from randwire.dag import DAG
+from randwire.errors import one_line
 from randwire.network import RandWire, folded
 from randwire.records import Record, Row
 from randwire.training import checkpoint
@@ -76,9 +77,7 @@ def open_trained(source: str | Path) -> Trained:
             network = RandWire(config.network, dags, len(means["classes"]))
             network.load_state_dict(state["network"])
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{path}: its checkpoint is of another version or damaged: {' '.join(str(error).split())}"
-        ) from None
+        raise CheckpointError(f"{path}: its checkpoint is of another version or damaged: {one_line(error)}") from None
     return Trained(
         path,
         network.eval(),

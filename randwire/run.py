@@ -23,6 +23,7 @@ from randwire.complexity import Complexity, channels_for, complexity
 from randwire.config import ConfigError, RunConfig
 from randwire.dag import DAG
 from randwire.data.dataset import cache_folder
+from randwire.errors import one_line
 from randwire.graphs import Sample
 from randwire.network import RandWire, random_stages
 from randwire.records import Record, Row
@@ -302,7 +303,7 @@ def _compile(samples: Mapping[str, Sample], device: torch.device, precision: str
     try:
         aggregation.prepare(counts, device, torch.bfloat16 if precision == "bf16" else torch.float32)
     except Exception as error:  # each compiler has its own
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ConfigError(
             f"runtime.compile: nothing can be compiled here ({reason[:200]}); it needs a C++ compiler for CPUs and "
             "Triton for GPUs; leave it out, or install one"

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from randwire import config as configuration
 from randwire.config import ConfigError
-from randwire.errors import UserError
+from randwire.errors import UserError, one_line
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,7 +63,7 @@ def guarded(main: Callable[[], int]) -> int:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
 
 

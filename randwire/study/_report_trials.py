@@ -13,6 +13,7 @@ from randwire import config as configs
 from randwire import records
 from randwire.config import RunConfig
 from randwire.dag import DAG
+from randwire.errors import one_line
 from randwire.records import Record, RecordError, Row
 from randwire.study import space
 from randwire.study.design import settings_of_grid, variant_of
@@ -193,7 +194,7 @@ def read(record: Record) -> Trial | Broken:
         return _read(record)
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         cause = f"lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
-        return Broken(record.folder.name, " ".join(cause.replace(f"{record.folder}/", "").split()))
+        return Broken(record.folder.name, one_line(cause.replace(f"{record.folder}/", "")))
 
 
 def in_order(trials: Sequence[Trial]) -> list[Trial]:
@@ -257,7 +258,7 @@ def _read(record: Record) -> Trial:
         folder=record.folder.name,
         config=config,
         status=status,
-        cause=" ".join(str(cause).split()),
+        cause=one_line(cause),
         top1=top1,
         rows=rows,
         dags={stage: DAG.from_text(text) for stage, text in record.graphs().items()},

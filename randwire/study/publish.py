@@ -21,7 +21,7 @@ from randwire.study._report_trials import Broken, Group, Trial, groups, load
 from randwire.study.design import failures_of
 from randwire.study.statistics import describe
 from randwire.tracking import TrackingError, connection
-from randwire.tracking.base import one_line
+from randwire.tracking.base import brief
 
 if TYPE_CHECKING:
     import wandb_workspaces.reports.v2 as wr
@@ -61,7 +61,7 @@ def publish(folder: Path) -> str:
                 report.save()
             except Exception as error:  # of wandb, pydantic or wandb_workspaces
                 hint = f" (if the report is gone, delete {folder / LINK} to make a new one)" if report.id else ""
-                raise TrackingError(f"{one_line(error)}{hint}") from None
+                raise TrackingError(f"{brief(error)}{hint}") from None
             return {**place, "id": report.id, "url": report.url}
 
         link = connection.bounded(work)

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Literal
 
 from randwire.config import RunConfig
+from randwire.errors import one_line
 from randwire.records import SKEW, Record
 from randwire.study.design import Design
 
@@ -78,7 +79,7 @@ def _state(record: Record, digest: str) -> State:
         epoch_s = seconds / epochs if seconds and epochs else None
         return State(digest, name, epochs, summary.get("val_top1"), summary.get("cause"), epoch_s=epoch_s)
     except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
-        return State(digest, "unreadable", cause=" ".join(str(error).split()))
+        return State(digest, "unreadable", cause=one_line(error))
 
 
 def _begun(record: Record, digest: str) -> State:

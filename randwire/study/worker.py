@@ -13,7 +13,7 @@ import torch
 from ray.train.torch import get_device
 from torch import distributed
 
-from randwire.errors import UserError
+from randwire.errors import UserError, one_line
 from randwire.records import HeldError
 from randwire.run import run
 from randwire.study.actors import ENDED, MISTAKE, PRUNER
@@ -84,5 +84,5 @@ def _train_setting(setting: str, job: Mapping[str, Any]) -> None:
     except HeldError:
         raise  # by a process that was lost, and is about to end
     except UserError as error:
-        ray.get(job["desk"].add.remote({MISTAKE: " ".join(str(error).split())}))
+        ray.get(job["desk"].add.remote({MISTAKE: one_line(error)}))
         raise

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from randwire.errors import UserError
+from randwire.errors import UserError, one_line
 
 Notice = Callable[[str], None]
 
@@ -106,8 +106,9 @@ class SafeTracker:
         except (Exception, SystemExit) as error:  # wandb leaves with SystemExit where its service has died
             if about not in self._told:
                 self._told.add(about)
-                self.notice(f"W&B: {about}: {one_line(error)}")
+                self.notice(f"W&B: {about}: {brief(error)}")
 
 
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+def brief(error: BaseException) -> str:
+    """What an error says, in a line that is not too long."""
+    return one_line(error)[:300] or type(error).__name__

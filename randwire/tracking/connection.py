@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import psutil
 
 from randwire.errors import UserError
-from randwire.tracking.base import TrackingError, one_line
+from randwire.tracking.base import TrackingError, brief
 
 PREFLIGHT_SECONDS = 5
 WORK_SECONDS = 15.0
@@ -103,7 +103,7 @@ def bounded(work: Callable[[], T]) -> T:
 
 def _cause(error: Exception) -> str:
     """What has happened, in one line: wandb blames its own service where it is the server that has not answered."""
-    return one_line(error).partition(": Failed to execute API request")[0]
+    return brief(error).partition(": Failed to execute API request")[0]
 
 
 def check_server() -> None:
@@ -122,7 +122,7 @@ def check_server() -> None:
         # Without a key wandb asks for one wherever there is a terminal, unless it is told not to.
         found = wandb.login(prompt=False, verify=False)
     except Exception as error:
-        raise TrackingError(one_line(error)) from None
+        raise TrackingError(brief(error)) from None
     if not found:
         raise TrackingError("no API key is found (set WANDB_API_KEY or run `wandb login`)")
     url = wandb.setup().settings.base_url  # starts the service, which is not the server's time

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from randwire.tracking import runs
-from randwire.tracking.base import TrackingError, Trial, one_line
+from randwire.tracking.base import TrackingError, Trial, brief
 from randwire.tracking.connection import check_server, end_service, environment, sync_hint
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class WandbTracker:
         try:
             run.finish(exit_code=0 if status in ("finished", "pruned") else 1)
         except Exception as error:
-            self._errors.append(one_line(error))  # told by close(): nobody waits here
+            self._errors.append(brief(error))  # told by close(): nobody waits here
 
     def _settings(self) -> "wandb.Settings":
         import wandb
