@@ -43,10 +43,11 @@ def prepare(counts: Iterable[int], device: torch.device, dtype: torch.dtype) -> 
     """
     for count in sorted({count for count in counts if 1 < count <= MOST}):
         kind = torch.promote_types(dtype, torch.float32)  # parameters stay as they are under autocast
-        weights = torch.full((count,), 0.5, device=device, dtype=kind, requires_grad=True)
-        inputs = [torch.ones(ELEMENTS, device=device, dtype=dtype, requires_grad=True) for _ in range(count)]
-        out = aggregate(weights, inputs, compiled=True)
-        out.backward(torch.ones_like(out))  # type: ignore[no-untyped-call]
+        weights = torch.full((count,), 0.5, device=device, dtype=kind)
+        inputs = [torch.ones(ELEMENTS, device=device, dtype=dtype) for _ in range(count)]
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):  # as when they are used
+            out = _kernel(_forward, count)(weights, inputs)
+            _kernel(_backward, count)(torch.ones_like(out), out, weights, inputs)
 
 
 def _forward(weights: Tensor, inputs: Sequence[Tensor]) -> Tensor:
