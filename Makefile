@@ -16,7 +16,7 @@ sweep: $(VENV)/.runtime ## run the study of generators on the digits: ARGS="--se
 	$(BIN)/python studies/generators.py sweep $(ARGS)
 
 test: check ## check, then run all tests: ARGS="tests/test_dag.py -k text"
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.tests ## format, lint, types, import layers, known vulnerabilities
 	$(BIN)/ruff format --check .

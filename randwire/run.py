@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def describe(config: RunConfig, resumed_epochs: int = 0) -> Trial:
         group=config.label,
         tags=(config.family, config.network.regime, config.data.source),
         dag_json=dag_json(samples),
-        dag_png=drawing.png(dags, config.title),
+        dag_png=partial(drawing.png, dags, config.title),
         dag_svg=drawing.svg(dags, config.title),
         complexity=count(config, samples).to_dict(),
         resumed_epochs=resumed_epochs,

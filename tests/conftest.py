@@ -15,6 +15,5 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest first: at the end, one process alone would run them. They wait for most of it."""
-    first = ["test_pressure.py", "test_faults.py"]
-    items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
+    """The file that takes longest first: at the end, one process alone would run it."""
+    items.sort(key=lambda item: item.path.name != "test_pressure.py")

@@ -18,8 +18,9 @@ from randwire.records import Row
 from randwire.study import driver
 from randwire.study.actors import ENDED, MISTAKE, Desk
 from randwire.study.design import Design, StudyFolder
-from randwire.study.driver import WAITS, Group, SettingDriver
+from randwire.study.driver import Group, SettingDriver
 
+LOSSES = 4
 SETTINGS = ("ws:k=4,p=0.75", "er:p=0.2", "ba:m=5")
 
 
@@ -73,7 +74,7 @@ class _Desk:
 @pytest.fixture(autouse=True)
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "get", lambda value: value)
-    monkeypatch.setattr(driver, "WAITS", (0.0,) * len(WAITS))
+    monkeypatch.setattr(driver, "WAITS", (0.0,) * 2)
     monkeypatch.setattr(driver, "CLOSING", 0.0)
 
 
@@ -110,7 +111,7 @@ class _Driver(SettingDriver):
 
     def __init__(self, study: Design, groups: Iterable[list[Any]], setting: str = SETTINGS[0]) -> None:
         self.groups, self.started = iter(groups), list[Group]()
-        self.setup({"setting": setting}, {"design": study, "stall_s": 600.0, "local": False})
+        self.setup({"setting": setting}, {"design": study, "stall_s": 600.0, "losses": LOSSES, "local": False})
 
     def start(self) -> Group:
         self.started.append(_group(next(self.groups)))
@@ -201,14 +202,14 @@ def test_a_group_with_work_does_not_end_for_the_idleness_before_it(study: Design
 
 
 def test_a_training_without_progress_is_given_up(study: Design) -> None:
-    one = _Driver(study, [[_row(1), RayError("lost")]] + [[_row(1), RayError("a cause")]] * len(WAITS))
+    one = _Driver(study, [[_row(1), RayError("lost")]] + [[_row(1), RayError("a cause")]] * (LOSSES - 1))
     *before, last = one.told()
-    assert [row["lost"] for row in before if "lost" in row] == ["lost"] + ["a cause"] * (len(WAITS) - 1)
+    assert [row["lost"] for row in before if "lost" in row] == ["lost"] + ["a cause"] * (LOSSES - 2)
     assert last == {"setting": SETTINGS[0], "error": "a cause", "done": True}
 
 
 def test_a_training_that_makes_progress_goes_on_for_ever(study: Design) -> None:
-    lost = [[_row(epoch), RayError("lost")] for epoch in range(1, 3 * len(WAITS))]
+    lost = [[_row(epoch), RayError("lost")] for epoch in range(1, 3 * LOSSES)]
     one = _Driver(study, [*lost, [{ENDED: 0}]])
     assert one.told()[-1] == _finished(SETTINGS[0])
 

@@ -25,7 +25,7 @@ from randwire.study.driver import cause_of
 from randwire.study.watchdog import Watchdog, stalls
 
 pytestmark = pytest.mark.timeout(900 + 120 * int(os.environ.get("RANDWIRE_FAULTS", "0")))
-COUNT = int(os.environ.get("RANDWIRE_FAULTS", "6"))
+COUNT = int(os.environ.get("RANDWIRE_FAULTS", "5"))
 SEED = int(os.environ.get("RANDWIRE_FAULTS_SEED", "0"))
 EPOCHS = max(15, 3 * COUNT)
 KEYS = (*commands.TINY, "--generators", "ws", "--settings", "1", "--seeds", "2", "--concurrent", "1",

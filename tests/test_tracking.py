@@ -53,7 +53,7 @@ def trial(name: str, resumed_epochs: int = 0) -> Trial:
         group="WS(4,0.75)",
         tags=("ws", "tiny"),
         dag_json=DAGS,
-        dag_png=PNG,
+        dag_png=lambda: PNG,
         dag_svg="<svg><title>a DAG</title></svg>",
         complexity={"params": 1000, "mult_adds": 2000, "stages": {}},
         resumed_epochs=resumed_epochs,
@@ -515,7 +515,7 @@ def test_an_error_is_told_once_and_never_raised(tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_logged_costs_no_row(tmp_path: Path) -> None:
     told: list[str] = []
     tracker = open_tracker("offline", "project", "study", tmp_path / "out", told.append)
-    broken = Trial(**{**vars(trial("aaa")), "dag_png": b"not a picture"})
+    broken = Trial(**{**vars(trial("aaa")), "dag_png": lambda: b"not a picture"})
     tracker.start(broken)
     tracker.log("aaa", row(1))
     tracker.close()

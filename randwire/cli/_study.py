@@ -99,6 +99,9 @@ def study(
         metavar="M",
         help="a training without a step for so long is ended, and started again [10]",
     )
+    add["sweep"].add_argument(
+        "--losses", type=positive, default=4, metavar="N", help="give up what is lost N times without an epoch [4]"
+    )
     add["sweep"].add_argument("--no-open", action="store_true", help="do not open the report in a browser")
     add["report"].add_argument(
         "--table", type=_table, metavar="FILE", help="also write all trials and epochs as a table (.parquet or .csv)"
@@ -154,7 +157,12 @@ def _sweep(design: Design, options: argparse.Namespace) -> int:
     from randwire.study.report import write_report
 
     cluster = Cluster(
-        options.address, options.workers, options.cpus_per_worker, options.concurrent, options.stall_minutes
+        options.address,
+        options.workers,
+        options.cpus_per_worker,
+        options.concurrent,
+        options.stall_minutes,
+        options.losses,
     )
     check(design, cluster)
     tracker = tracker_of(design.base)

@@ -37,7 +37,7 @@ IDLE = 60.0
 CLOSING = 20.0
 """Seconds for which the end of a worker group is awaited."""
 WAITS = (1.0, 15.0, 60.0)
-"""Seconds before a training that was lost is started again; one that is lost once more without progress is given up."""
+"""Seconds before a training that was lost is started again, after the first loss without progress and later ones."""
 PATIENCE = 180.0
 """Seconds for which shared storage may be away while results are read."""
 HEAD = {"node:__internal_head__": 0.001}
@@ -176,12 +176,12 @@ class SettingDriver(tune.Trainable):
             except (ray.train.TrainingFailedError, RayError) as error:
                 self.group = None
                 cause = cause_of(error, self.job, setting, started)
-                if losses == len(WAITS):
+                losses += 1
+                if losses == self.job["losses"]:
                     yield {"setting": setting, "error": cause, "done": True}
                     return
                 yield {"setting": setting, "lost": cause}
-                time.sleep(WAITS[losses])
-                losses += 1
+                time.sleep(WAITS[min(losses, len(WAITS)) - 1])
         outcome, value = patient(design, lambda: design.outcome(setting))
         idle = threading.Timer(IDLE, self.group.close)
         idle.daemon = True

@@ -63,7 +63,8 @@ RAY_TOKEN = "RAY_AUTH_TOKEN"
 class Cluster:
     """Where a sweep runs: `address` of a Ray cluster (None: one is started here), and what a trial takes of it.
 
-    A training that makes no step for `stall_minutes` is ended, and goes on from its checkpoint.
+    A training that makes no step for `stall_minutes` is ended, and goes on from its checkpoint; one that is lost
+    `losses` times without an epoch in between is given up.
     """
 
     address: str | None = None
@@ -71,6 +72,7 @@ class Cluster:
     cpus_per_worker: int = 1
     concurrent: int | None = None
     stall_minutes: float = 10.0
+    losses: int = 4
 
 
 class StudySearch(OptunaSearch):
@@ -250,6 +252,7 @@ def _fit(design: Design, cluster: Cluster, remaining: int, watch: Watch) -> None
         "resources": {**resources, **({"GPU": 1} if gpu else {})},
         "scratch": str(scratch),
         "stall_s": 60 * cluster.stall_minutes,
+        "losses": cluster.losses,
         "local": cluster.address is None,  # such a cluster ends as a whole, and its workers with it
         "command": " ".join(sys.argv),
     }

@@ -24,7 +24,7 @@ class Trial:
     group: str  # the setting, such as WS(4,0.75)
     tags: tuple[str, ...]
     dag_json: Mapping[str, Any]  # {"stages": {stage: {"nodes", "edges", "redraws", "measures": {...}}}}
-    dag_png: bytes
+    dag_png: Callable[[], bytes]  # drawn if asked for, as that takes a second
     dag_svg: str
     complexity: Mapping[str, Any]  # {"params": int, "mult_adds": int, ...}
     resumed_epochs: int = 0  # rows up to this epoch were logged by an earlier run of the trial

@@ -221,7 +221,7 @@ class WandbTracker:
         }
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             picture = Path(folder, "dag.png")
-            picture.write_bytes(trial.dag_png)
+            picture.write_bytes(trial.dag_png())
             run.log(
                 {
                     "epoch": 0,
