@@ -8,3 +8,8 @@ class UserError(ValueError):
 def one_line(error: object) -> str:
     """What an error, or a text, says, in one line."""
     return " ".join(str(error).split())
+
+
+def brief(error: BaseException) -> str:
+    """What an error says, or its type if that is nothing, in a line that is not too long."""
+    return one_line(error)[:300] or type(error).__name__

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from randwire.errors import UserError, one_line
+from randwire.errors import UserError, brief
 
 CREDENTIALS = {
     **dict.fromkeys(("s3", "s3a"), ("AWS_*", "FSSPEC_S3_*")),
@@ -58,5 +58,4 @@ def told(name: str) -> Iterator[None]:
     except ImportError as error:  # fsspec names the package that is to be installed
         raise PlaceError(f"{name}: {error}") from None
     except Exception as error:  # each file system has its own
-        reason = getattr(error, "strerror", None) or one_line(error) or type(error).__name__
-        raise PlaceError(f"{name}: cannot be read: {reason[:300]}") from None
+        raise PlaceError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or brief(error)}") from None

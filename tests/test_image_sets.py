@@ -7,7 +7,7 @@ import pickle
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,7 @@ from randwire.data.sources.cifar10 import Cifar10
 from randwire.data.sources.cifar100 import Cifar100
 from randwire.data.sources.folder import Folder
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RANDWIRE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def _read(source: str, folder: Path, split: Split, resolution: int) -> tuple[list[Image], list[int]]:

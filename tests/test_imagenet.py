@@ -42,11 +42,7 @@ KILLS = int(os.environ.get("RANDWIRE_KILLS", "3"))
 """How often a conversion is killed; RANDWIRE_KILLS=20 for a longer test."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RANDWIRE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,10 @@
 """A converted data set: a folder with train.beton, val.beton and dataset.json, and where to find it."""
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from randwire import places, registry
 from randwire.data import staging
 from randwire.data.errors import DataError
+from randwire.data.locks import alone
 from randwire.data.sources import SPLITS, Mode, Source, Split
 
 if TYPE_CHECKING:  # at run time config asks this package for its sources while it is itself being imported
@@ -224,7 +223,7 @@ def _convert_once(source: type[Source], name: str, folder: Path) -> None:
         return
     from randwire.data.convert import convert
 
-    with _lock(folder.parent, name):
+    with alone(folder.parent / f".{name}.lock"):
         if not _current(folder):
             convert(source(), name, folder, force=folder.exists())
 
@@ -236,20 +235,3 @@ def _current(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(found, dict) and found.get("format") == FORMAT
-
-
-@contextmanager
-def _lock(folder: Path, name: str) -> Iterator[None]:
-    """Hold a lock against other processes; the system frees it with the process, however that ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be written ({error.strerror}); set RANDWIRE_CACHE to another folder"
-        ) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from randwire import places
 from randwire.config import Stage
 from randwire.data.errors import DataError
+from randwire.data.locks import alone, opened
 
 Files = Mapping[str, tuple[int, str]]
 """Size in bytes and SHA-256 by name."""
@@ -54,15 +55,10 @@ def stage(place: str, index: str, content: bytes, files: Files, budget_gb: float
     """
     key = hashlib.sha256(content).hexdigest()[:16]
     folder = root / key
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        descriptor = _in_use.get(folder) or _opened(folder)
-    except OSError as error:
-        raise DataError(f"{root}: cannot be written ({error.strerror}); set RANDWIRE_CACHE to another folder") from None
+    descriptor = _in_use.get(folder) or _opened(folder)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-        with open(root / f"{key}.lock", "a") as copying:
-            fcntl.flock(copying, fcntl.LOCK_EX)
+        with alone(root / f"{key}.lock"):
             if not (folder / index).is_file():
                 _copy(place, index, content, files, budget_gb, folder)
         os.utime(folder / index)
@@ -76,7 +72,7 @@ def stage(place: str, index: str, content: bytes, files: Files, budget_gb: float
 
 def _opened(folder: Path) -> int:
     """The lock of those who use a copy."""
-    return os.open(folder.parent / f"{folder.name}.use", os.O_RDWR | os.O_CREAT, 0o644)
+    return opened(folder.parent / f"{folder.name}.use")
 
 
 def _copy(place: str, index: str, content: bytes, files: Files, budget_gb: float | None, folder: Path) -> None:

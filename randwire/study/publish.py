@@ -12,6 +12,7 @@ from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from randwire.errors import brief
 from randwire.records import NEWEST, Record, RecordError, Row
 from randwire.study import _report_provenance as provenance
 from randwire.study import _report_rates as rates
@@ -21,7 +22,6 @@ from randwire.study._report_trials import Broken, Group, Trial, groups, load
 from randwire.study.design import failures_of
 from randwire.study.statistics import describe
 from randwire.tracking import TrackingError, connection
-from randwire.tracking.base import brief
 
 if TYPE_CHECKING:
     import wandb_workspaces.reports.v2 as wr

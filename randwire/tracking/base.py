@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from randwire.errors import UserError, one_line
+from randwire.errors import UserError, brief
 
 Notice = Callable[[str], None]
 
@@ -107,8 +107,3 @@ class SafeTracker:
             if about not in self._told:
                 self._told.add(about)
                 self.notice(f"W&B: {about}: {brief(error)}")
-
-
-def brief(error: BaseException) -> str:
-    """What an error says, in a line that is not too long."""
-    return one_line(error)[:300] or type(error).__name__

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import psutil
 
-from randwire.errors import UserError
-from randwire.tracking.base import TrackingError, brief
+from randwire.errors import UserError, brief
+from randwire.tracking.base import TrackingError
 
 PREFLIGHT_SECONDS = 5
 WORK_SECONDS = 15.0

@@ -1,0 +1,31 @@
+"""Files that processes of one machine lock, below the cache. The system frees a lock with its process."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from randwire.data.errors import DataError
+
+
+def opened(path: Path) -> int:
+    """The descriptor of a file to be locked, in a folder that is made if need be. Raises DataError if it cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise DataError(
+            f"{path.parent}: cannot be written ({error.strerror}); set RANDWIRE_CACHE to another folder"
+        ) from None
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a file against other processes, however this one ends. Waits for them; raises DataError as `opened`."""
+    descriptor = opened(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
