@@ -28,7 +28,7 @@ from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from randwire.config import TrainConfig, load
-from randwire.network import RandWire
+from randwire.model.network import RandWire
 from randwire.run import EXCHANGE, environment, sample_graphs
 from randwire.training.loop import train_step
 from randwire.training.optim import optimizer

@@ -2,7 +2,7 @@
 
 python -m benchmarks.scheduling [--gpus 200] [--workers 8] [--settings 100] [--seeds 1 10 50] [--json FILE]
 
-A real sweep (`randwire.study.launch`) with the search, records and progress of a study, on a Ray node of this machine
+A real sweep (`randwire.sweep.launch`) with the search, records and progress of a study, on a Ray node of this machine
 that claims to have so many GPUs. In the place of a Ray Train job, the driver of a setting sleeps, and writes and
 reports what the trials of the setting would: one epoch each. So this measures the sweep's own part: how long free
 GPUs wait for the next setting, what a trial costs the process of the sweep, and how its memory grows. It says nothing
@@ -29,9 +29,9 @@ import psutil
 
 from randwire.config import load
 from randwire.records import Row
-from randwire.study import launch
 from randwire.study.design import Design, StudyFolder
-from randwire.study.driver import METRIC, SettingDriver
+from randwire.sweep import launch
+from randwire.sweep.driver import METRIC, SettingDriver
 from randwire.tracking import open_tracker
 
 LOG = "slots.jsonl"

@@ -49,9 +49,9 @@ from tqdm import tqdm
 from randwire import graphs
 from randwire.config import load
 from randwire.study import space
-from randwire.study.actors import Pruner
 from randwire.study.design import Design
 from randwire.study.search import Search
+from randwire.sweep.actors import Pruner
 
 Floats = NDArray[np.float64]
 

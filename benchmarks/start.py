@@ -31,10 +31,10 @@ from benchmarks.table import print_table
 from randwire.config import load
 from randwire.records import Row
 from randwire.run import environment
-from randwire.study import launch
 from randwire.study.design import Design, StudyFolder
-from randwire.study.driver import HEAD, Group, SettingDriver
 from randwire.study.search import Search
+from randwire.sweep import launch
+from randwire.sweep.driver import HEAD, Group, SettingDriver
 from randwire.tracking import open_tracker
 from randwire.training.worker import ProcessWorker
 
@@ -79,7 +79,7 @@ def in_worker(job: Mapping[str, Any]) -> Iterator[None]:
     import ray.train
 
     from randwire import data, run
-    from randwire.study import worker
+    from randwire.sweep import worker
 
     marks, train = Marks(job["design"].folder), worker._train_setting
 
@@ -101,7 +101,7 @@ def in_worker(job: Mapping[str, Any]) -> Iterator[None]:
 
 def train_plain(job: Mapping[str, Any]) -> None:
     """One setting in a worker group of its own."""
-    from randwire.study import worker
+    from randwire.sweep import worker
 
     with in_worker(job):
         worker._train_setting(job["setting"], job)
@@ -150,7 +150,7 @@ def sweep_plain(design: Design, workers: int) -> None:
 
 def train_ours(job: Mapping[str, Any]) -> None:
     """`train_settings`, with marks."""
-    from randwire.study import worker
+    from randwire.sweep import worker
 
     with in_worker(job):
         worker.train_settings(job)

@@ -39,8 +39,8 @@ from benchmarks import peers
 from benchmarks.table import print_table
 from randwire.config import NetworkConfig, RunConfig, TrainConfig, load
 from randwire.dag import DAG
-from randwire.network import REGIMES, Node, RandWire, folded
-from randwire.ops._depthwise import Depthwise
+from randwire.model.network import REGIMES, Node, RandWire, folded
+from randwire.model.ops._depthwise import Depthwise
 from randwire.run import environment, sample_graphs
 from randwire.training.loop import train_step
 from randwire.training.optim import optimizer

@@ -15,7 +15,7 @@ from randwire import data
 from randwire.config import ConfigError, Device, RunConfig
 from randwire.dag import DAG
 from randwire.errors import one_line
-from randwire.network import RandWire, folded
+from randwire.model.network import RandWire, folded
 from randwire.records import Record, Row
 from randwire.training import checkpoint
 from randwire.training.checkpoint import CheckpointError

@@ -18,15 +18,16 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from randwire import aggregation, data, drawing, graphs
 from randwire import config as configuration
-from randwire.complexity import Complexity, channels_for, complexity
+from randwire import data, drawing, graphs
 from randwire.config import ConfigError, RunConfig
 from randwire.dag import DAG
 from randwire.data.dataset import cache_folder
 from randwire.errors import one_line
 from randwire.graphs import Sample
-from randwire.network import RandWire, random_stages
+from randwire.model import aggregation
+from randwire.model.complexity import Complexity, channels_for, complexity
+from randwire.model.network import RandWire, random_stages
 from randwire.records import Record, Row
 from randwire.tracking import Tracker, Trial, open_tracker
 from randwire.training import checkpoint

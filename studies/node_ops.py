@@ -23,7 +23,7 @@ def variants(base: RunConfig) -> Mapping[str, Mapping[str, object]]:
 
     mult_adds = count(base, sample_graphs(base)).mult_adds
     found = {}
-    for op in registry.names("randwire.ops"):
+    for op in registry.names("randwire.model.ops"):
         config = match_mult_adds(base.override({"network.op": op}), mult_adds)
         found[op] = {"network.op": op, "network.channels": config.network.channels}
     return found

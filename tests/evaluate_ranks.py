@@ -9,7 +9,7 @@ import torch
 
 from randwire import config as configuration
 from randwire import data, run
-from randwire.network import RandWire
+from randwire.model.network import RandWire
 from randwire.training.evaluate import Normalise, evaluate
 from randwire.training.worker import process_group
 

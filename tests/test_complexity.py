@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from randwire import graphs, registry
-from randwire.complexity import Complexity, channels_for, complexity, measure
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
-from randwire.network import RandWire, random_stages
+from randwire.model.complexity import Complexity, channels_for, complexity, measure
+from randwire.model.network import RandWire, random_stages
 
 IMAGENET = 1000
 
@@ -128,7 +128,7 @@ def test_separable_stem_would_give_other_numbers() -> None:
 
 def _one_node(c_in: int, c_out: int) -> tuple[int, int]:
     """Parameters of the operation, and of the BN, of a node between stages of c_in and c_out channels."""
-    from randwire.network import Node
+    from randwire.model.network import Node
 
     with torch.device("meta"):
         node = Node("sepconv", 1, c_in, c_out, 1, 0.0)
@@ -199,7 +199,7 @@ def dags(draw: st.DrawFn) -> DAG:
     return DAG(nodes, tuple(edge for edge in combinations(range(nodes), 2) if stream.random() < density))
 
 
-@pytest.mark.parametrize("op", registry.names("randwire.ops"))
+@pytest.mark.parametrize("op", registry.names("randwire.model.ops"))
 @pytest.mark.parametrize("regime", ["small", "regular", "tiny"])
 @settings(max_examples=4, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
 @given(
@@ -232,7 +232,7 @@ def test_activations_are_what_pytorch_keeps_for_the_backward_pass(
     assert sum(tensor.numel() for tensor in kept.values()) == 2 * found.activations
 
 
-@pytest.mark.parametrize("op", registry.names("randwire.ops"))
+@pytest.mark.parametrize("op", registry.names("randwire.model.ops"))
 @pytest.mark.parametrize("regime", ["small", "regular", "tiny"])
 @settings(max_examples=8, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
 @given(
@@ -287,7 +287,7 @@ def test_measure_leaves_no_hooks() -> None:
 # Operations at equal cost.
 
 
-@pytest.mark.parametrize("op", registry.names("randwire.ops"))
+@pytest.mark.parametrize("op", registry.names("randwire.model.ops"))
 def test_channels_that_match_a_budget(op: str) -> None:
     dags = _shared("ws:k=4,p=0.75", "small", 0)
     config = _config("small", 78, op=op)

@@ -22,14 +22,14 @@ from randwire import data
 from randwire.cli import damage as command
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
+from randwire.damage import measure as study
+from randwire.damage.figure import AXES, drops_of, figure
+from randwire.damage.measure import FILE, Protocol, read
+from randwire.damage.page import write_report
+from randwire.damage.removal import Damage, damaged, damages, recalibrated, sample, stage_dags
 from randwire.inference import evaluation_config, evaluation_data, open_trained
-from randwire.network import Node, RandWire, Stage
+from randwire.model.network import Node, RandWire, Stage
 from randwire.records import Record, RecordError, Row
-from randwire.study import _damage_run as study
-from randwire.study._damage_figure import AXES, drops_of, figure
-from randwire.study._damage_report import write_report
-from randwire.study._damage_run import FILE, Protocol, read
-from randwire.study.damage import Damage, damaged, damages, recalibrated, sample, stage_dags
 from randwire.training import evaluate as scoring
 
 SIGMAS = 5.5

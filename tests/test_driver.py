@@ -15,10 +15,10 @@ from study_helpers import design, end
 
 from randwire.errors import UserError
 from randwire.records import Row
-from randwire.study import driver
-from randwire.study.actors import ENDED, MISTAKE, Desk
 from randwire.study.design import Design, StudyFolder
-from randwire.study.driver import Group, SettingDriver
+from randwire.sweep import driver
+from randwire.sweep.actors import ENDED, MISTAKE, Desk
+from randwire.sweep.driver import Group, SettingDriver
 
 LOSSES = 4
 SETTINGS = ("ws:k=4,p=0.75", "er:p=0.2", "ba:m=5")

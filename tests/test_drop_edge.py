@@ -14,8 +14,8 @@ from randwire import config as configuration
 from randwire import graphs, run
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
-from randwire.drop_edge import DropEdge, Edge
-from randwire.network import RandWire
+from randwire.model.drop_edge import DropEdge, Edge
+from randwire.model.network import RandWire
 from randwire.training.loop import seed_epoch
 
 SIGMAS = 5.5

@@ -21,8 +21,8 @@ from ray.train import WorkerGroupError
 from randwire.config import load
 from randwire.records import find
 from randwire.study.design import Design
-from randwire.study.driver import cause_of
-from randwire.study.watchdog import Watchdog, stalls
+from randwire.sweep.driver import cause_of
+from randwire.sweep.watchdog import Watchdog, stalls
 
 pytestmark = pytest.mark.timeout(900 + 120 * int(os.environ.get("RANDWIRE_FAULTS", "0")))
 COUNT = int(os.environ.get("RANDWIRE_FAULTS", "5"))
@@ -127,7 +127,7 @@ def test_the_cluster_of_a_local_sweep_wants_a_token_that_only_its_user_reads(tmp
     program = """
 import urllib.error, urllib.request
 import ray
-from randwire.study.launch import Cluster, _cluster
+from randwire.sweep.launch import Cluster, _cluster
 with _cluster(Cluster(workers=1), ()):
     url = ray._private.worker._global_node.webui_url
     try:
@@ -174,7 +174,7 @@ def test_a_process_that_makes_no_step_is_ended_with_its_stacks(tmp_path: Path) -
     program = """
 import sys, threading, time
 from pathlib import Path
-from randwire.study.watchdog import Watchdog
+from randwire.sweep.watchdog import Watchdog
 watchdog = Watchdog(Path(sys.argv[1]), 0.5)
 def waits_for_ever(): threading.Event().wait()
 with watchdog.watching():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from randwire import config as configuration
 from randwire.cli import train
-from randwire.cli._study import study
+from randwire.cli.study_command import study
 from randwire.config import PRESETS, RunConfig
 from randwire.errors import UserError
 

@@ -2,7 +2,7 @@
 
 tests/golden/study.tar.xz   the records of a sweep at commit 216d0d3, of which one failed, one did not end, and one
                             cannot be read: `python studies/generators.py sweep` with KEYS and `--workers 1`
-tests/golden/record.tar.xz  a training of `python train.py digits` at that commit, with the checkpoint after 2 of 3 epochs
+tests/golden/record.tar.xz  a training of `python train.py digits` then, with its checkpoint after 2 of 3 epochs
 tests/golden/*              what that commit made of the study
 
 `RANDWIRE_GOLDEN=write` writes the latter anew; then the difference is to be read, and said in the commit.

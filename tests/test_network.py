@@ -20,7 +20,7 @@ from torch.nn import functional
 from randwire import graphs, registry
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
-from randwire.network import Node, RandWire, Stage, random_stages
+from randwire.model.network import Node, RandWire, Stage, random_stages
 
 CLASSES = 5
 PHASES = (Phase.explicit, Phase.generate)  # to shrink a failing network takes minutes
@@ -244,7 +244,7 @@ def test_outputs_and_gradients_are_those_of_the_definition(
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("regime", REGIMES)
-@pytest.mark.parametrize("op", [name for name in registry.names("randwire.ops") if name != "sepconv"])
+@pytest.mark.parametrize("op", [name for name in registry.names("randwire.model.ops") if name != "sepconv"])
 @settings(max_examples=4, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=UNCHECKED)
 @example([DAG(1, ()), DAG(3, ()), DAG(3, ((0, 2), (1, 2))), CHAIN], 0)
 @given(st.lists(dags(), min_size=4, max_size=4), st.integers(0, 2**20))
@@ -417,7 +417,7 @@ def test_every_parameter_receives_a_gradient(name: str, regime: str) -> None:
     _assert_all_learn(_network(regime, dags, channels=8))
 
 
-@pytest.mark.parametrize("op", registry.names("randwire.ops"))
+@pytest.mark.parametrize("op", registry.names("randwire.model.ops"))
 def test_every_parameter_of_every_operation_receives_a_gradient(op: str) -> None:
     _assert_all_learn(_network("tiny", DAG(4, ((0, 2), (1, 2), (1, 3), (2, 3))), op=op, channels=8))
 

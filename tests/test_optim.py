@@ -11,7 +11,7 @@ from torch import nn
 
 from randwire import graphs
 from randwire.config import NetworkConfig, TrainConfig
-from randwire.network import RandWire, random_stages
+from randwire.model.network import RandWire, random_stages
 from randwire.training.loop import train_step
 from randwire.training.optim import learning_rate, optimizer
 

@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from randwire import graphs, ops, registry
+from randwire import graphs, registry
 from randwire import run as runs
-from randwire.complexity import complexity
 from randwire.config import PRESETS, DataConfig, NetworkConfig, RunConfig, TrainConfig, load
 from randwire.dag import DAG
-from randwire.network import Node, RandWire, Stage, random_stages
+from randwire.model import ops
+from randwire.model.complexity import complexity
+from randwire.model.network import Node, RandWire, Stage, random_stages
 from randwire.study import space
 from randwire.study.design import Design
 from randwire.training.augment import Augment
@@ -166,7 +167,7 @@ def test_last_convolution_has_a_relu_before_it_and_bn_behind_it() -> None:
         torch.testing.assert_close(head(x), logits, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("op", registry.names("randwire.ops"))
+@pytest.mark.parametrize("op", registry.names("randwire.model.ops"))
 def test_convolutions_have_no_bias(op: str) -> None:
     """BN follows every one of them, so a bias would only be counted."""
     convolutions = [module for module in _network("small", MIXED, op=op).modules() if isinstance(module, nn.Conv2d)]
@@ -433,7 +434,7 @@ def test_channels_and_stride_change_at_the_sources_and_not_at_the_sinks() -> Non
         assert trace.gave[node].shape == (2, 5, 5, 5)
 
 
-@pytest.mark.parametrize("op", registry.names("randwire.ops"))
+@pytest.mark.parametrize("op", registry.names("randwire.model.ops"))
 def test_stride_is_applied_once(op: str) -> None:
     assert ops.build(op, 2, 4, 2)(torch.zeros(2, 2, 16, 16)).shape == (2, 4, 8, 8)
     stage = Stage(CHAIN, op, 2, 4, 2, 0.0)

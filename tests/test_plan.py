@@ -9,7 +9,8 @@ import commands
 import pytest
 from study_helpers import command, design, end
 
-from randwire import complexity, run
+from randwire import run
+from randwire.model import complexity
 from randwire.run import count, sample_graphs
 from randwire.study import plan, requirements
 from randwire.study.cost import Cost, cost, makespan, measured

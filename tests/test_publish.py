@@ -15,11 +15,11 @@ import wandb
 from fake_wandb_server import FakeServer
 from test_report import HOSTILE, add_trial, write_design
 
-from randwire.cli._study import study as study_command
+from randwire.cli.study_command import study as study_command
 from randwire.config import RunConfig
 from randwire.records import NEWEST, Record
+from randwire.report.publish import LINK, publish
 from randwire.run import describe
-from randwire.study.publish import LINK, publish
 from randwire.tracking import WandbTracker
 from randwire.training import checkpoint
 

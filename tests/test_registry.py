@@ -6,7 +6,7 @@ import pytest
 
 from randwire import registry
 from randwire.graphs import Generator
-from randwire.ops._base import NodeOp
+from randwire.model.ops._base import NodeOp
 
 BASE = "class Thing:\n    pass\n"
 
@@ -83,7 +83,7 @@ def test_an_unknown_name_lists_the_known_ones_in_one_line(unknown: str) -> None:
     assert "ba, er, ws" in message
 
 
-@pytest.mark.parametrize(("package_name", "base"), [("randwire.graphs", Generator), ("randwire.ops", NodeOp)])
+@pytest.mark.parametrize(("package_name", "base"), [("randwire.graphs", Generator), ("randwire.model.ops", NodeOp)])
 def test_every_file_of_a_shipped_registry_loads(package_name: str, base: type) -> None:
     names = registry.names(package_name)
     assert names

@@ -15,10 +15,10 @@ import pytest
 from randwire import config as configs
 from randwire.config import RunConfig
 from randwire.records import Record, RecordError
-from randwire.study._report_relations import correlate
-from randwire.study.report import figures, write_report
-from randwire.study.statistics import spearman, spearman_interval
-from randwire.study.table import write_table
+from randwire.report.relations import correlate
+from randwire.report.study_page import figures, write_report
+from randwire.report.table import write_table
+from randwire.statistics.estimates import spearman, spearman_interval
 from randwire.tracking import runs
 from randwire.training.optim import learning_rate
 

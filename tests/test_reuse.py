@@ -29,8 +29,8 @@ from randwire.data.images import batches
 from randwire.data.sources.digits import Digits
 from randwire.deploy import ExportError
 from randwire.records import Record, checkpoint_file, find
-from randwire.study._report_trials import Trial, groups, read
-from randwire.study.report import write_report
+from randwire.report.study_page import write_report
+from randwire.study.results import Trial, groups, read
 from randwire.training import checkpoint
 from randwire.training.checkpoint import CheckpointError
 from randwire.training.worker import ProcessWorker

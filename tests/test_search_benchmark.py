@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from benchmarks import search
 from benchmarks.search import Case, Tried
 from randwire.study import space
-from randwire.study.actors import Pruner
+from randwire.sweep.actors import Pruner
 
 CASE = Case("random", 2)
 

@@ -13,7 +13,7 @@ from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.stats.power import TTestIndPower
 
-from randwire.study.comparison import (
+from randwire.statistics.comparison import (
     ALPHA,
     LEAST,
     MOST,
@@ -28,7 +28,7 @@ from randwire.study.comparison import (
     power,
     split_variance,
 )
-from randwire.study.statistics import (
+from randwire.statistics.estimates import (
     LEVEL,
     Interval,
     Numbers,

@@ -14,11 +14,12 @@ from torch._dynamo.utils import counters
 from torch.nn import functional
 
 from benchmarks import peers, step
-from randwire import aggregation, graphs, registry, run
+from randwire import graphs, registry, run
 from randwire.config import NetworkConfig, load
 from randwire.dag import DAG
-from randwire.network import RandWire, Stage, folded, random_stages
-from randwire.ops._depthwise import Depthwise
+from randwire.model import aggregation
+from randwire.model.network import RandWire, Stage, folded, random_stages
+from randwire.model.ops._depthwise import Depthwise
 from randwire.training.loop import NonFiniteLossError
 from randwire.training.worker import ProcessWorker
 
@@ -117,7 +118,7 @@ def _trained(network: RandWire, images: Tensor, precision: torch.dtype | None = 
     )
 
 
-@pytest.mark.parametrize("op", registry.names("randwire.ops"))
+@pytest.mark.parametrize("op", registry.names("randwire.model.ops"))
 def test_recomputing_changes_no_number(op: str) -> None:
     options = {"op": op, "dropout": 0.3, "drop_edge": 0.7}
     expected = _trained(_network(options).double(), _images())
@@ -282,7 +283,7 @@ def test_that_nothing_can_be_compiled_is_told_in_one_line(tmp_path: Path) -> Non
 # Evaluation.
 
 
-@pytest.mark.parametrize("op", registry.names("randwire.ops"))
+@pytest.mark.parametrize("op", registry.names("randwire.model.ops"))
 def test_a_folded_network_is_the_network_in_evaluation(op: str) -> None:
     network = _network({"op": op, "dropout": 0.5}).double()
     before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -13,9 +13,9 @@ from randwire import graphs
 from randwire.config import ConfigError
 from randwire.records import Row
 from randwire.study import plan, space
-from randwire.study.actors import Pruner
 from randwire.study.design import Design, StudyFolder
 from randwire.study.search import STARTUP, Search
+from randwire.sweep.actors import Pruner
 
 
 def planned_of(study: Design) -> tuple[list[plan.Planned], int]:

@@ -21,7 +21,7 @@ import psutil
 import pytest
 from fake_wandb_server import FakeServer, Trouble
 
-from randwire import places
+from randwire import storage
 from randwire.tracking import (
     Choice,
     NullTracker,
@@ -577,5 +577,5 @@ def test_workers_are_given_no_secrets() -> None:
         "/a/folder": set(),
         None: set(),
     }.items():
-        assert set(without_secrets(secret, places.credentials(place))) == kept
+        assert set(without_secrets(secret, storage.credentials(place))) == kept
     assert set(get_args(Choice)) == {"auto", "online", "offline", "disabled"}

@@ -18,7 +18,7 @@ from randwire import config as configuration
 from randwire import run
 from randwire.config import ConfigError, RunConfig
 from randwire.dag import DAG
-from randwire.network import RandWire
+from randwire.model.network import RandWire
 from randwire.records import Record
 from randwire.training import checkpoint
 from randwire.training.optim import learning_rate

@@ -17,11 +17,11 @@ from randwire import config as configuration
 from randwire import registry
 from randwire.config import ConfigError, RunConfig
 from randwire.records import Record
+from randwire.report.study_page import figures, write_report
 from randwire.run import sample_graphs
-from randwire.study import _report_trials as trials_of
+from randwire.study import results as trials_of
 from randwire.study.design import Design, StudyFolder
 from randwire.study.plan import listing, plan, stored
-from randwire.study.report import figures, write_report
 from randwire.study.search import Search
 from studies import node_ops, regimes
 
@@ -85,7 +85,7 @@ def test_the_report_compares_variants_in_one_group(tmp_path: Path) -> None:
 def test_node_operations_are_compared_at_equal_cost(preset: str, tmp_path: Path) -> None:
     base = configuration.load(preset, {"runtime.output": str(tmp_path), "runtime.study": "study"})
     found = node_ops.variants(base)
-    assert tuple(found) == registry.names("randwire.ops")
+    assert tuple(found) == registry.names("randwire.model.ops")
     assert found["sepconv"]["network.channels"] == base.network.channels
     design = Design(base, search="grid", variants=found, seeds=2, generators=("ws",))
     cost: dict[int, dict[str, float]] = {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from randwire import places, registry
+from randwire import registry, storage
 from randwire.data import staging
 from randwire.data.errors import DataError
 from randwire.data.locks import alone
@@ -137,7 +137,7 @@ def _inspect(config: "DataConfig") -> tuple[Sidecar, bytes]:
     if config.path is None and source.embedded:
         _convert_once(source, config.source, Path(place))
     try:
-        content = places.read(place, SIDECAR)
+        content = storage.read(place, SIDECAR)
     except FileNotFoundError:
         needed = "" if source.embedded else " INPUT"
         command = f"python -m randwire.data.convert {config.source}{needed} {place}"

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from randwire import places
+from randwire import storage
 from randwire.config import Stage
 from randwire.data.errors import DataError
 from randwire.data.locks import alone, opened
@@ -41,7 +41,7 @@ _in_use: dict[Path, int] = {}
 
 def needed(place: str, choice: Stage) -> bool:
     """Whether a folder is to be copied; auto: what is a URL or on a network file system."""
-    if places.is_url(place):
+    if storage.is_url(place):
         return True
     return choice == "always" or (choice == "auto" and _file_system(Path(place)).startswith(REMOTE))
 
@@ -108,8 +108,8 @@ def _copy(place: str, index: str, content: bytes, files: Files, budget_gb: float
 
 def _blocks(place: str, name: str, size: int) -> Iterator[bytes]:
     """The content of a file; further blocks are on their way while one is in use."""
-    with ThreadPoolExecutor(STREAMS) as pool, places.told(f"{place}/{name}"):
-        system, path = places.system(place)
+    with ThreadPoolExecutor(STREAMS) as pool, storage.told(f"{place}/{name}"):
+        system, path = storage.system(place)
         if (found := system.size(f"{path}/{name}")) != size:
             raise DataError(f"{place}/{name}: {found} bytes where {size} are due; convert or copy it again")
         pending: deque[Future[bytes]] = deque()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
-from randwire.network import RandWire, folded
+from randwire.model.network import RandWire, folded
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 

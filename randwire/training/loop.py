@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from randwire.config import TrainConfig
-from randwire.drop_edge import DropEdge
+from randwire.model.drop_edge import DropEdge
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Batches, Normalise
 from randwire.training.optim import learning_rate

@@ -1,0 +1,121 @@
+"""`studies/damage.py`: what trained networks lose with a node or an edge."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from randwire import config as configuration
+from randwire.cli.parser import Parser, guarded, positive, split
+from randwire.config import ConfigError
+
+OURS = ("graph.generator", "graph.path", "train.pretrained", "runtime.output", "runtime.study")
+"""Keys that the training of the networks sets itself."""
+
+
+def damage(description: str | None, arguments: Sequence[str] | None = None) -> int:
+    """`studies/damage.py`: run, report."""
+    common = Parser(add_help=False, allow_abbrev=False)
+    common.add_argument(
+        "--output", type=Path, default=Path("runs/damage"), metavar="FOLDER", help="of the results [runs/damage]"
+    )
+    parser = Parser(
+        prog="studies/damage.py",
+        description=description,
+        epilog="Keys of train.py can follow `run`: those of an evaluation, or without a RECORD those of a training.",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="run|report")
+    run = verbs.add_parser("run", parents=[common], help="measure what is left, and report", allow_abbrev=False)
+    run.add_argument(
+        "records",
+        nargs="*",
+        metavar="RECORD",
+        help="folders of trained networks, or checkpoint files; without: the paper's best ER, BA and WS, on the digits",
+    )
+    run.add_argument("--nodes", type=_count, metavar="all|N", help="nodes to remove of each network [all]")
+    run.add_argument("--edges", type=_count, metavar="all|N", help="edges to remove of each network [all]")
+    run.add_argument(
+        "--recalibrate",
+        type=_whole,
+        default=8,
+        metavar="BATCHES",
+        help="evaluate also with BN statistics of so many [8]",
+    )
+    run.add_argument(
+        "--images", type=positive, metavar="N", help="validation images, a random sample; kept in memory [all]"
+    )
+    run.add_argument("--seed", type=_whole, default=0, help="seed of what is sampled [0]")
+    verbs.add_parser("report", parents=[common], help="write report.html from the results", allow_abbrev=False)
+
+    def main() -> int:
+        plain, keys = split(sys.argv[1:] if arguments is None else arguments)
+        options = parser.parse_args(plain)
+        if options.verb == "report":
+            if keys:
+                raise ConfigError(f"{next(iter(keys))}: is not for report, which takes the results as they are")
+        elif status := _run(options, keys):
+            return status
+        from randwire.damage.page import write_report
+
+        print(write_report(options.output))
+        return 0
+
+    return guarded(main)
+
+
+def _run(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
+    from randwire.damage.measure import Protocol, run
+
+    protocol = Protocol(options.nodes, options.edges, options.images, options.recalibrate, options.seed)
+    if options.records:
+        for record in options.records:
+            if not Path(record).exists():
+                raise ConfigError(f"{record}: no such record; name folders of records, or checkpoint files")
+        run(options.records, protocol, options.output, keys)
+        return 0
+    trained = _train(options.output, keys)
+    if trained:
+        place = {key: value for key, value in keys.items() if key.startswith("runtime.")}
+        run(trained, protocol, options.output, place)
+    return 0 if trained else 1
+
+
+def _train(folder: Path, keys: Mapping[str, object]) -> list[str]:
+    """The records of three small networks on the digits, trained where they are not; empty if a training failed."""
+    from randwire import run
+    from randwire.cli.train_command import train_one
+    from randwire.study import space
+
+    if wrong := [key for key in keys if key in OURS]:
+        raise ConfigError(f"{wrong[0]}: without a RECORD, ER, BA and WS are trained in the folder of --output")
+    place = {"runtime.output": str(folder.parent), "runtime.study": folder.absolute().name}
+    configs = [
+        configuration.load("digits", {**keys, **place, "graph.generator": spec})
+        for spec in space.best(("er", "ba", "ws"))
+    ]
+    for config in configs:
+        if run.record_of(config).summary() is None:
+            print(f"training {config.title}", file=sys.stderr)
+            with redirect_stdout(sys.stderr):
+                status = train_one(config)
+            if status:
+                return []
+    return [str(run.record_of(config)) for config in configs]
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
+def _count(text: str) -> int | None:
+    return None if text == "all" else _whole(text)
+
+
+_whole.__name__ = "whole number"  # argparse names the type in its message
+_count.__name__ = "whole number or all"

@@ -1,0 +1,133 @@
+"""The verb `plan` of a study."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from randwire.cli.parser import span
+from randwire.config import ConfigError
+
+if TYPE_CHECKING:
+    from randwire.study.cost import Cost
+    from randwire.study.design import Design
+    from randwire.study.plan import Planned
+
+LISTED = 200
+"""More trials than this are shown by setting, unless all are asked for."""
+COLUMNS = (
+    ("params", 12, ",.0f"), ("mult_adds", 15, ",.0f"), ("edges", 7, ".4g"), ("sources", 9, ".3g"),
+    ("sinks", 7, ".3g"), ("depth", 7, ".3g"), ("clustering", 12, ".3f"), ("path_length", 13, ".3f"),
+)  # fmt: skip
+"""Quantities that the table shows: name, width, format."""
+
+
+def show_plan(design: Design, options: argparse.Namespace) -> int:
+    """Print the trials of a study, their sizes and graphs, and what it costs."""
+    from randwire.study.cost import cost, measured
+    from randwire.study.plan import listing, plan
+
+    if options.gpus and options.gpus < options.workers:
+        raise ConfigError(f"--gpus: {options.gpus} cannot hold a trial of {options.workers} workers (--workers)")
+    listed = listing(design)
+    trials = plan(design, listed)
+    rate = options.images_per_s, 0
+    if rate[0] is None:
+        begun = (trial.digest for trial in trials if trial.state not in ("pending", "skipped", "unreadable"))
+        rate = measured(design, begun) or (None, 0)
+    if rate[0] is None and (options.gpus or options.price is not None):
+        raise ConfigError(
+            "--images-per-s: missing, and no trial of this study has been trained to measure it; give it, or train one "
+            "with `trial 1`"
+        )
+    each = design.seeds * design.train_seeds
+    sizes = [len(found) for found in listed.settings.values()] + [each] * listed.later
+    price = cost(design, sizes, rate[0], options.workers, options.gpus, options.price)
+    if options.json:
+        found = {
+            "trials": [trial.to_row() for trial in trials],
+            "later_settings": listed.later,
+            "rejected": {"what": listed.rejected.what, "number": listed.rejected.number, "by": listed.rejected.by},
+            "planned_trials": price.trials,
+            "training_images": price.images,
+            "images_per_s": price.images_per_s,
+            "measured_records": rate[1],
+            "gpu_hours": price.gpu_hours,
+            "wall_hours": price.wall_hours,
+            "busy": price.busy,
+            "dollars": price.dollars,
+        }
+        print(json.dumps(found))
+        return 0
+    _table(trials) if len(trials) <= LISTED or options.all else _summary(trials)
+    print(f"\n{len(trials)} trials of {design.base.train.epochs} epochs in {design.folder}, up to {each} a setting")
+    if listed.rejected.number:
+        print(listed.rejected)
+    if listed.exhausted:
+        print(f"the space holds no more than {len(sizes)} settings of the {design.settings} asked for")
+    if listed.later:
+        print(f"up to {listed.later} further settings ({listed.later * each} trials) will depend on results")
+    _costs(price, rate[1], options, design.early_stopping)
+    return 0
+
+
+def _table(trials: Sequence[Planned]) -> None:
+    wide = _width(trials)
+    print(f"{'#':>5}  {'digest':<12}  {'setting':<{wide}}{'graph':>6}{'train':>6}{_heads()}  state")
+    for trial in trials:
+        config = trial.config
+        cells = "".join(f"{trial.quantities[name]:>{width}{form}}" for name, width, form in COLUMNS)
+        print(
+            f"{trial.number:>5}  {trial.digest:<12}  {trial.label:<{wide}}{config.graph.seed:>6}{config.train.seed:>6}"
+            f"{cells}  {trial.state}"
+        )
+
+
+def _summary(trials: Sequence[Planned]) -> None:
+    """One line a setting: the means of its trials."""
+    settings: dict[str, list[Planned]] = {}
+    for trial in trials:
+        settings.setdefault(trial.label, []).append(trial)
+    wide = _width(trials)
+    print(f"{'setting':<{wide}}{'trials':>7}{_heads()}  states")
+    for label, found in settings.items():
+        cells = "".join(
+            f"{fmean(trial.quantities[name] for trial in found):>{width}{form}}" for name, width, form in COLUMNS
+        )
+        states = ", ".join(f"{number} {state}" for state, number in Counter(trial.state for trial in found).items())
+        print(f"{label:<{wide}}{len(found):>7}{cells}  {states}")
+    print("means of each setting; --all lists every trial")
+
+
+def _width(trials: Sequence[Planned]) -> int:
+    return max(14, *(len(trial.label) + 2 for trial in trials)) if trials else 14
+
+
+def _heads() -> str:
+    return "".join(f"{name.replace('_', ' ').replace('mult adds', 'mult-adds'):>{width}}" for name, width, _ in COLUMNS)
+
+
+def _costs(found: Cost, records: int, options: argparse.Namespace, at_most: bool) -> None:
+    most = "at most " if at_most else ""
+    rate = found.images_per_s
+    if rate is None:
+        print(f"{found.trials} trainings see {most}{found.images:,} images; --images-per-s tells the GPU-hours")
+        return
+    source = f", measured in {records} records" if records else ""
+    print(
+        f"{found.trials} trainings see {most}{found.images:,} images: {found.gpu_hours:,.1f} GPU-hours "
+        f"at {rate:,.6g} images/s a GPU{source}"
+    )
+    if found.wall_hours is not None:
+        busy = "" if found.busy is None else f", which train {found.busy:.0%} of the time"
+        print(
+            f"that is {most}{span(found.wall_hours * 3600)} on {options.gpus} GPUs, {options.workers} for each "
+            f"setting{busy}"
+        )
+    if found.dollars is not None:
+        print(f"{most}${found.dollars:,.2f} at ${options.price:g} a GPU-hour")
+    print("evaluation and start-up come on top")

@@ -1,0 +1,108 @@
+"""The verb `status` of a study."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from randwire.cli.parser import span
+from randwire.cli.plan_verb import LISTED
+
+if TYPE_CHECKING:
+    from randwire.config import RunConfig
+    from randwire.study.design import Design
+    from randwire.study.state import State
+    from randwire.study.status import Status
+
+CLEAR = "\x1b[H\x1b[J"
+NOTABLE = ("running", "stalled", "failed", "unreadable")
+
+
+def show_status(design: Design, options: argparse.Namespace) -> int:
+    """Print where the study stands; with --watch again and again, until all has ended or it is interrupted."""
+    if options.watch is None:
+        found, design = _look(design)
+        print(json.dumps(_json(found)) if options.json else "\n".join(_lines(found, design, options.all)))
+        return 0
+    try:
+        while True:
+            found, stored = _look(design)
+            _draw(found, stored, options)
+            if found.ended:
+                return 0
+            time.sleep(options.watch)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _look(design: Design) -> tuple[Status, Design]:
+    from randwire.study.plan import stored
+    from randwire.study.status import status
+
+    design = stored(design)
+    return status(design), design
+
+
+def _draw(found: Status, design: Design, options: argparse.Namespace) -> None:
+    """The page again on a terminal; a line where no terminal is."""
+    if options.json:
+        print(json.dumps(_json(found)), flush=True)
+    elif sys.stdout.isatty():
+        height = shutil.get_terminal_size().lines - 2
+        lines = list(_lines(found, design, options.all, height))
+        hidden = len(lines) - 1 - height
+        if hidden > 0:
+            lines = [*lines[: height - 1], f"... and {hidden + 1} more", lines[-1]]
+        print(CLEAR + "\n".join(lines), flush=True)
+    else:
+        print(f"{time.strftime('%F %T')}  {_total(found, design)}", flush=True)
+
+
+def _json(found: Status) -> dict[str, object]:
+    from randwire.study.status import iso
+
+    finish = None if found.finish is None else iso(found.finish)
+    return {"counts": found.counts, "later": found.later, "expected_finish": finish, "trials": found.rows()}
+
+
+def _lines(found: Status, design: Design, every: bool, most: int = LISTED) -> Iterator[str]:
+    """A line for each trial that has begun, of more than `most` for the notable ones, and the total."""
+    begun = [pair for pair in found.trials if every or pair[1].name not in ("pending", "skipped")]
+    for trial, state in begun:
+        if every or len(begun) <= most or state.name in NOTABLE:
+            yield _line(trial, state, design)
+    yield _total(found, design)
+
+
+def _line(trial: RunConfig, state: State, design: Design) -> str:
+    top1 = "-" if state.top1 is None else f"{state.top1:.2f}%"
+    note = state.cause or ""
+    if state.sign is not None and state.name == "running":
+        unseen = "" if state.locked else "; its process cannot be seen from here"
+        note = f"last sign {span(time.time() - state.sign)} ago{unseen}"
+    elif state.sign is not None and state.name == "stalled":
+        note = f"since {time.strftime('%F %T', time.localtime(state.sign))}"
+    label = design.label(design.spec_of(trial))
+    return (
+        f"{state.digest}  {label:<16} g{trial.graph.seed} t{trial.train.seed}  {state.name:<10} "
+        f"{state.epochs:>3}/{trial.train.epochs} epochs  top-1 {top1:>7}  {note}".rstrip()
+    )
+
+
+def _total(found: Status, design: Design) -> str:
+    counts = ", ".join(f"{number} {name}" for name, number in found.counts.items())
+    if set(found.counts) <= {"pending"}:
+        return f"{design.folder}: nothing started yet, {counts}"
+    later = f", up to {found.later} later" if found.later else ""
+    if found.ended:
+        return f"{counts}; all has ended"
+    if found.finish is None:
+        return f"{counts}{later}; " + ("no epoch has ended yet" if found.counts["running"] else "nothing is running")
+    most = "at the latest " if design.early_stopping else ""
+    when = time.strftime("%F %H:%M", time.localtime(found.finish))
+    return f"{counts}{later}; expected to finish {most}in {span(found.finish - time.time())}, at {when}"

@@ -1,0 +1,158 @@
+"""`train.py`: one network."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from randwire import config as configuration
+from randwire.cli.parser import Parser, guarded, key_help, positive, split
+from randwire.config import RunConfig
+
+
+def train(arguments: Sequence[str] | None = None) -> int:
+    """`train.py`: one training run, in this process or under torchrun, without Ray."""
+    parser = Parser(
+        prog="train.py",
+        description="Train one randomly wired network.",
+        epilog=key_help(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("config", help="a preset (digits, small, ...), a config.yaml or the folder of a record")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--show", action="store_true", help="print configuration and complexity, train nothing")
+    instead.add_argument("--evaluate", action="store_true", help="score the trained network of a record; data.* keys")
+    instead.add_argument(
+        "--predict", nargs="+", metavar="IMAGE", help="class probabilities of image files, by a record"
+    )
+    instead.add_argument("--export", metavar="FILE", help="write the network of a record as FILE.pt2 or FILE.onnx")
+    parser.add_argument("--json", action="store_true", help="with --show or --predict: JSON on stdout")
+    parser.add_argument("--top", type=positive, default=5, help="with --predict: classes to print [5]")
+    parser.add_argument(
+        "--match-mult-adds", type=_count, metavar="N", help="choose network.channels for N multiply-adds, such as 579e6"
+    )
+
+    def main() -> int:
+        plain, keys = split(sys.argv[1:] if arguments is None else arguments)
+        options = parser.parse_args(plain)
+        if options.match_mult_adds and "network.channels" in keys:
+            parser.error("--match-mult-adds chooses network.channels: give one of them")
+        for option in ("evaluate", "predict", "export"):
+            if getattr(options, option):
+                if options.match_mult_adds:
+                    parser.error(f"--match-mult-adds is for a network to be trained, not for --{option}")
+                from randwire.cli import trained
+
+                use: Callable[[argparse.Namespace, Mapping[str, object]], int] = getattr(trained, option)
+                return use(options, keys)
+        config = configuration.load(options.config, keys)
+        if options.match_mult_adds:
+            from randwire.run import match_mult_adds
+
+            config = match_mult_adds(config, options.match_mult_adds)
+        return _show(config, as_json=options.json) if options.show else train_one(config)
+
+    return guarded(main)
+
+
+def _count(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
+_count.__name__ = "number above 0"  # argparse names the type in its message
+
+
+def _show(config: RunConfig, as_json: bool) -> int:
+    from randwire import run
+
+    samples = run.sample_graphs(config)
+    counted = run.count(config, samples)
+    if as_json:
+        shown = {"digest": config.digest, "config": config.model_dump(mode="json"), **counted.to_dict()}
+        shown["graphs"] = run.dag_json(samples)["stages"]
+        print(json.dumps(shown))
+        return 0
+    print(config.to_yaml())
+    print(f"digest {config.digest}, {config.title}\n")
+    print(f"{'stage':<12}{'output':>16}{'params':>14}{'multiply-adds':>18}  graph")
+    for stage in counted.stages:
+        graph = ""
+        if stage.name in samples:
+            measures = samples[stage.name].dag.measures()
+            graph = (
+                f"{measures.nodes} nodes, {measures.edges} edges, {measures.sources} sources, "
+                f"{measures.sinks} sinks, depth {measures.depth}"
+            )
+        output = "x".join(map(str, stage.output))
+        print(f"{stage.name:<12}{output:>16}{stage.params:>14,}{stage.mult_adds:>18,}  {graph}".rstrip())
+    print(f"{'total':<12}{'':>16}{counted.params:>14,}{counted.mult_adds:>18,}")
+    return 0
+
+
+class _Progress:
+    """A bar over the steps of the run where stderr is a terminal, a line an epoch where it is not."""
+
+    def __init__(self, epochs: int) -> None:
+        from tqdm import tqdm
+
+        self.epochs = epochs
+        self.bar: tqdm[NoReturn] | None = tqdm(unit="step", leave=False) if sys.stderr.isatty() else None
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        if self.bar is not None:
+            self.bar.total = self.epochs * steps
+            self.bar.n = (epoch - 1) * steps + step
+            self.bar.set_description(f"epoch {epoch}/{self.epochs}", refresh=False)
+            self.bar.update(0)
+            self.bar.refresh()
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        line = (
+            f"epoch {row['epoch']}/{self.epochs}  lr {row['lr']:.4f}  train loss {row['train_loss']:.4f}  "
+            f"val loss {row['val_loss']:.4f}  top-1 {row['val_top1']:.2f}%  {row['images_per_s']:.0f} images/s"
+        )
+        if self.bar is not None:
+            self.bar.write(line, file=sys.stderr)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def train_one(config: RunConfig) -> int:
+    from randwire import run
+    from randwire.training.worker import ProcessWorker, process_group
+
+    record = run.record_of(config)
+    with process_group(config.runtime.device) as (device, rank, world_size):
+        ended = record.summary()
+        if ended is not None:
+            if rank == 0:
+                print(
+                    f"{record}: already {ended['status']}; --runtime.study NAME runs it again in another folder",
+                    file=sys.stderr,
+                )
+                print(json.dumps(ended))
+            return 1 if ended["status"] == "failed" else 0
+        progress = _Progress(config.train.epochs) if rank == 0 else None
+        try:
+            worker = ProcessWorker(
+                device, rank, world_size, progress.step if progress else None, progress.row if progress else None
+            )
+            summary = run.run_tracked(config, worker)
+        finally:
+            if progress:
+                progress.close()
+        if rank == 0:
+            if summary["status"] == "failed":
+                print(f"failed: {summary['cause']}", file=sys.stderr)
+            print(f"record: {record}", file=sys.stderr)
+            print(json.dumps(summary))
+    return 1 if summary["status"] == "failed" else 0

@@ -1,0 +1,169 @@
+"""The figure of graph damage, as the paper's Figure 5: drop in top-1 against degree, a column for each generator."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from randwire.records import Row
+from randwire.report.figures import INK, Figure, layout_of, many, style
+from randwire.statistics.estimates import describe, spearman
+
+AXES = {"node": "out-degree of the removed node", "edge": "in-degree of the removed edge's target"}
+GRAY = "#6b7280"
+GAP_X, GAP_Y, TITLE = 0.025, 0.13, 0.05
+"""Space between panels and above each, as a share of the figure."""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A damaged network: how far its top-1 is below that of the whole one, in points, with BN statistics made alike."""
+
+    row: Row
+    points: float
+
+    @property
+    def degree(self) -> int:
+        return int(self.row["degree"])
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What was removed of which network."""
+        return self.row["network"], self.row["stage"], *self.row["part"]
+
+    @property
+    def name(self) -> str:
+        part = " to ".join(map(str, self.row["part"]))
+        where = f"{escape(self.row['setting'])}<br>{self.row['stage']}, {self.row['kind']} {part}"
+        return f"{where}<br>{self.points:+.2f} points lost, top-1 {self.row['val_top1']:.2f}%"
+
+
+def drops_of(rows: Sequence[Row]) -> list[Drop]:
+    """The drop of every damaged network whose whole one was evaluated in the same way."""
+    whole = {(row["network"], row["recalibrate"]): row["val_top1"] for row in rows if row["kind"] == "none"}
+    pairs = [(row, whole.get((row["network"], row["recalibrate"]))) for row in rows if row["kind"] != "none"]
+    return [Drop(row, top1 - row["val_top1"]) for row, top1 in pairs if top1 is not None]
+
+
+def select(drops: Sequence[Drop], **wanted: object) -> list[Drop]:
+    """The drops of a `kind`, `generator`, `network` or `degree`; `recalibrated` is true or false."""
+    again = wanted.pop("recalibrated", None)
+    return [
+        drop
+        for drop in drops
+        if all(drop.row[key] == value for key, value in wanted.items())
+        and again in (None, bool(drop.row["recalibrate"]))
+    ]
+
+
+def removed(drops: Sequence[Drop]) -> int:
+    """How many nodes or edges: each counts once, with and without recalibration."""
+    return len({drop.place for drop in drops})
+
+
+def figure(drops: Sequence[Drop]) -> Figure:
+    """A row of panels for nodes and one for edges, a column for each generator."""
+    generators = sorted({drop.row["generator"] for drop in drops})
+    kinds = [kind for kind in AXES if select(drops, kind=kind)]
+    layout = layout_of("", "", 130 + 330 * len(kinds))
+    x, y = layout.pop("xaxis"), layout.pop("yaxis")
+    layout |= {"annotations": [], "boxmode": "overlay"}
+    layout["margin"] |= {"t": 50}
+    data: list[Figure] = []
+    for line, kind in enumerate(kinds):
+        for column, generator in enumerate(generators):
+            found = select(drops, kind=kind, generator=generator)
+            axis, first = (_axis(line * len(generators) + place) for place in (column, 0))
+            degrees = sorted({drop.degree for drop in found})
+            bottom = 1 - (line + 1) / len(kinds)
+            layout[f"xaxis{axis}"] = x | {
+                "anchor": f"y{axis}",
+                "domain": [column / len(generators) + (GAP_X if column else 0), (column + 1) / len(generators)],
+                "title": {"text": f"{AXES[kind]}<br><i>below it: how many</i>", "font": {"size": 11.5}},
+                "tickvals": degrees,
+                "ticktext": [f"{degree}<br><i>{removed(select(found, degree=degree))}</i>" for degree in degrees],
+                "range": [min(degrees, default=0) - 0.7, max(degrees, default=0) + 0.7],
+                "showgrid": False,
+            }
+            layout[f"yaxis{axis}"] = y | {
+                "anchor": f"x{axis}",
+                "domain": [bottom + (0 if line == len(kinds) - 1 else GAP_Y), 1 - line / len(kinds) - TITLE],
+                "zeroline": True,
+                "zerolinecolor": "#8892a0",
+                **({"matches": f"y{first}", "showticklabels": False} if column else {"title": {"text": _Y}}),
+            }
+            layout["annotations"].append(_title(axis, f"<b>{escape(generator.upper())}</b>  {_summary(found)}"))
+            data += _traces(found, generator, axis)
+    shown: set[str] = set()
+    for trace in data:  # one entry of the legend for each name
+        trace["showlegend"] = trace["name"] not in shown
+        shown.add(trace["name"])
+    return {"data": data, "layout": layout, "label": "Drop in top-1 against degree"}
+
+
+_Y = "drop in top-1 (points)"
+
+
+def _axis(place: int) -> str:
+    """What plotly adds to the name of an axis: nothing for the first, 2 for the second."""
+    return str(place + 1) if place else ""
+
+
+def _traces(drops: Sequence[Drop], generator: str, axis: str) -> list[Figure]:
+    both = len({bool(drop.row["recalibrate"]) for drop in drops}) > 1
+    traces: list[Figure] = []
+    for again, name in ((False, "BN statistics as trained"), (True, "recalibrated")):
+        found = select(drops, recalibrated=again)
+        if not found:
+            continue
+        shift = (0.21 if again else -0.21) if both else 0.0
+        colour = GRAY if again else style(generator)[0]
+        degrees = sorted({drop.degree for drop in found})
+        means = [describe([drop.points for drop in select(found, degree=degree)]).mean for degree in degrees]
+        axes = {"xaxis": f"x{axis}", "yaxis": f"y{axis}", "legendgroup": name}
+        traces.append(
+            {
+                "type": "box",
+                "name": name,
+                "x": [drop.degree + shift for drop in found],
+                "y": [drop.points for drop in found],
+                "text": [drop.name for drop in found],
+                "hoverinfo": "text",
+                "hoveron": "points",
+                "boxpoints": "all",
+                "jitter": 0.5,
+                "pointpos": 0,
+                "width": 0.38 if both else 0.6,
+                "line": {"color": colour, "width": 1.2},
+                "fillcolor": "rgba(0,0,0,0)" if again else f"{colour}2e",
+                "marker": {"color": colour, "size": 3.5, "opacity": 0.5},
+                **axes,
+            }
+        )
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": f"mean, {name}",
+                "x": [degree + shift for degree in degrees],
+                "y": means,
+                "text": [f"mean {mean:.2f} points" for mean in means],
+                "hoverinfo": "text",
+                "line": {"color": colour, "width": 1, "dash": "dot"},
+                "marker": {"symbol": "diamond", "size": 8, "color": colour, "line": {"color": "#ffffff", "width": 1}},
+                **axes,
+            }
+        )
+    return traces
+
+
+def _title(axis: str, text: str) -> Figure:
+    place = {"xref": f"x{axis} domain", "x": 0, "xanchor": "left", "yref": f"y{axis} domain", "y": 1.01}
+    return place | {"yanchor": "bottom", "showarrow": False, "text": text, "font": {"size": 12, "color": INK}}
+
+
+def _summary(drops: Sequence[Drop]) -> str:
+    """How many were removed of how many networks, and whether the drop goes with the degree."""
+    plain = select(drops, recalibrated=False)
+    rho = spearman([drop.degree for drop in plain], [drop.points for drop in plain])
+    networks = many(len({drop.row["network"] for drop in drops}), "network")
+    return f"n = {removed(drops)} of {networks}" + ("" if rho is None else f", rank correlation {rho:+.2f}")

@@ -1,0 +1,131 @@
+"""The report of graph damage: one HTML page that needs nothing but itself, made from damage.jsonl alone."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from randwire.damage.figure import AXES, Drop, drops_of, figure, removed, select
+from randwire.damage.measure import read
+from randwire.records import RecordError, Row
+from randwire.report.figures import Figure
+from randwire.report.page import write_page
+from randwire.report.tables import dot
+from randwire.statistics.estimates import describe, group
+
+HEAD = """<header><h1>Graph damage</h1>
+<p class="lead">What trained networks lose with one node or one edge of one of their graphs, without further training
+(Xie et al. 2019, Figure 5).</p></header>
+<noscript>The figures of this page need JavaScript; its tables do not.</noscript>"""
+FOOT = """<footer>A drop is in percentage points of top-1 below the whole network. With recalibration, the statistics of
+batch norm are computed anew from training images, for the damaged network and for the whole one that it is compared
+with. n counts what was removed. std is the sample standard deviation, over networks in the first table and over what
+was removed in the others. Damages of one network are not independent of each other: how sure one can be of a generator
+depends on the number of networks. Rank correlations are
+Spearman's, of the drop with the degree, with the statistics as trained.</footer>"""
+
+
+def write_report(folder: Path) -> Path:
+    """Write report.html of the results in `folder` and return its path.
+
+    Networks of different sizes, or judged by different images, get a section each. Raises RecordError if there is no
+    damaged network among the results.
+    """
+    figures: dict[str, Figure] = {}
+    body = [HEAD]
+    for about, rows in group(read(folder), lambda row: str(row["about"])).items():
+        if drops := drops_of(rows):
+            name = f"figure-{len(figures) + 1}"
+            figures[name] = figure(drops)
+            body.append(_section(about, rows, drops, name))
+    if not figures:
+        raise RecordError(f"{folder}: holds no results of damaged networks to report on; `run` measures them")
+    return write_page(folder / "report.html", "randwire: graph damage", [*body, FOOT], figures)
+
+
+def _section(about: str, rows: Sequence[Row], drops: Sequence[Drop], name: str) -> str:
+    return (
+        f'<section><p class="lead">{escape(about)}.</p><div class="panel scroll chart">'
+        '<p class="note">Points: single damaged networks; boxes: quartiles and median; whiskers: at most 1.5 quartile '
+        f"ranges; diamonds: means. One image is {100 / rows[0]['images']:.2g} points.</p>"
+        f'<div class="figure wide" id="{name}" role="img" aria-label="Drop in top-1 against degree"></div></div>'
+        f'<h3 class="above">By generator, over networks</h3>{_generators(drops)}'
+        f'<h3 class="above">By degree</h3>{_degrees(drops)}<h3 class="above">By network</h3>{_networks(rows, drops)}'
+        "</section>"
+    )
+
+
+def _generators(drops: Sequence[Drop]) -> str:
+    """The mean drop of each network, described over networks: the damages of one are no independent sample."""
+    lines = []
+    for kind, generator, found in _cases(drops):
+        networks = group(found, lambda drop: str(drop.row["network"]))
+        cells = [kind, _marked(generator), str(len(networks)), str(removed(found))]
+        for again in (False, True):
+            each = [[drop.points for drop in select(same, recalibrated=again)] for same in networks.values()]
+            cells += _spread([describe(points).mean for points in each if points])
+        lines.append(cells)
+    return _table(("removed", "generator", "networks", *HEADS), lines)
+
+
+def _degrees(drops: Sequence[Drop]) -> str:
+    lines = [
+        [kind, _marked(generator), str(degree), *_cells(select(found, degree=degree))]
+        for kind, generator, found in _cases(drops)
+        for degree in sorted({drop.degree for drop in found})
+    ]
+    return _table(("removed", "generator", "degree", *HEADS), lines)
+
+
+def _networks(rows: Sequence[Row], drops: Sequence[Drop]) -> str:
+    lines: list[list[str]] = []
+    for network, found in group(sorted(rows, key=_setting), lambda row: str(row["network"])).items():
+        whole = {bool(row["recalibrate"]): row["val_top1"] for row in found if row["kind"] == "none"}
+        tops = [f"{whole[again]:.2f}" if again in whole else "-" for again in (False, True)]
+        name = f"{dot(found[0]['generator'])}{escape(found[0]['setting'])}"
+        record = f"<code>{escape(Path(found[0]['record']).name)}</code>"
+        mine = [(kind, select(drops, network=network, kind=kind)) for kind in AXES]
+        lines += [[name, record, " / ".join(tops), kind, *_cells(some)] for kind, some in mine if some]
+    return _table(("network", "record", "whole (%) / recalibrated", "removed", *HEADS), lines)
+
+
+HEADS = ("n", "mean drop ± std", "largest", "recalibrated ± std", "largest")
+
+
+def _setting(row: Row) -> str:
+    return str(row["setting"])
+
+
+def _cases(drops: Sequence[Drop]) -> list[tuple[str, str, list[Drop]]]:
+    """The drops by what was removed and by generator, where there are any."""
+    generators = sorted({drop.row["generator"] for drop in drops})
+    cases = [(kind, name, select(drops, kind=kind, generator=name)) for kind in AXES for name in generators]
+    return [case for case in cases if case[2]]
+
+
+def _marked(generator: str) -> str:
+    return dot(generator) + escape(generator.upper())
+
+
+def _cells(drops: Sequence[Drop]) -> list[str]:
+    both = ([drop.points for drop in select(drops, recalibrated=again)] for again in (False, True))
+    return [str(removed(drops)), *(cell for points in both for cell in _spread(points))]
+
+
+def _spread(points: Sequence[float]) -> list[str]:
+    """Mean with standard deviation, and the largest."""
+    if not points:
+        return ["-", "-"]
+    found = describe(points)
+    std = "" if found.std is None else f" ± {found.std:.2f}"
+    return [f"{round(found.mean, 2) + 0.0:.2f}{std}", f"{round(found.most, 2) + 0.0:.2f}"]  # no negative zero
+
+
+def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    words = {"removed", "generator", "network", "record"}
+    kinds = ["" if head in words else ' class="n"' for head in heads]
+    head = "".join(f"<th{kind}>{name}</th>" for name, kind in zip(heads, kinds, strict=True))
+    body = "".join(
+        f"<tr>{''.join(f'<td{kind}>{cell}</td>' for cell, kind in zip(cells, kinds, strict=True))}</tr>"
+        for cells in lines
+    )
+    return f'<div class="panel scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

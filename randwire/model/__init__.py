@@ -1,0 +1,1 @@
+"""The network: node operations, random stages, exact size."""

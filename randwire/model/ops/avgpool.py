@@ -1,0 +1,21 @@
+"""3x3 average-pooling and a 1x1 convolution (paper, section 4.1, node operations; certainty C)."""
+
+from torch import Tensor, nn
+
+from randwire.model.ops._base import NodeOp
+
+
+class AvgPool(NodeOp):
+    """3x3 average-pooling, which carries the stride, then a 1x1 convolution, which carries the change of channels.
+
+    At the border the mean is taken over the pixels that exist; how the paper treats the border is unknown.
+    """
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__(c_in, c_out, stride)
+        self.pool = nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
+        self.conv = nn.Conv2d(c_in, c_out, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(self.pool(x))
+        return out

@@ -1,0 +1,124 @@
+"""Where the numbers of a report come from: design, budgets, commits, versions and hardware, also where they differ."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from randwire.records import Row
+from randwire.report.figures import many
+from randwire.study.results import Trial, number
+
+MOST_VALUES = 6
+"""Commits, versions, kinds of hardware and commands that are named."""
+
+
+def provenance(study: Row | None, trials: Sequence[Trial], status: str, generated: str) -> str:
+    """Where the numbers come from."""
+    environments = [trial.environment for trial in trials if trial.environment]
+    facts = {"design": _design(study), "trials": status}
+    budgets = {f"{t.config.train.epochs} epochs on {t.config.data.source}" for t in trials}
+    facts["budget"] = "; ".join(sorted(budgets))
+    facts |= {name: _counted(values) for name, values in _provenance(environments).items()}
+    started = sorted({str(found["started"]) for found in environments if found.get("started")})
+    facts["started"] = " to ".join(dict.fromkeys([started[0], started[-1]])) if started else ""
+    seconds = sum(number(trial.summary, "seconds") or 0 for trial in trials)
+    facts["training"] = f"{_duration(seconds)} over all trials" if seconds else ""
+    facts["report"] = f"generated {generated} from the records alone"
+    rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items() if value)
+    return f'<div class="panel"><dl>{rows}</dl></div>'
+
+
+def mixed(trials: Sequence[Trial]) -> list[str]:
+    """In what the trials differ that should be one for all, as pieces of HTML."""
+    environments = [trial.environment for trial in trials if trial.environment]
+    known = _provenance(environments)
+    lines = []
+    if len(known["commit"]) > 1:
+        lines.append(f"The trials come from {len(known['commit'])} different commits.")
+    if any(found.get("dirty") for found in environments):
+        lines.append("Some trials ran with uncommitted changes: the commit alone does not reproduce them.")
+    if len(known["versions"]) > 1:
+        lines.append(f"The trials ran with different package versions: {escape(_differing(environments))}.")
+    if len(known["hardware"]) > 1:
+        lines.append(f"The trials ran on {len(known['hardware'])} kinds of hardware.")
+    silent = len(trials) - len(environments)
+    if silent:
+        lines.append(f"{many(silent, 'trial')} without environment.json: commit and versions are not known.")
+    return lines
+
+
+def _design(study: Row | None) -> str:
+    if study is None:
+        return "not recorded (no study.json)"
+    names = {"tpe": "adaptive search (TPE)", "random": "random search", "grid": "fixed grid"}
+    parts = [names.get(str(study.get("search")), str(study.get("search")))]
+    if study.get("settings") is not None and study.get("search") != "grid":  # a grid has what it has
+        parts.append(many(study["settings"], "setting"))
+    for key, name in (("seeds", "graph seed"), ("train_seeds", "training seed")):
+        if isinstance(study.get(key), list):
+            parts.append(f"{many(len(study[key]), name)} ({_listed(study[key])})")
+    parts.append(f"study seed {study.get('seed')}")
+    parts.append("early stopping" if study.get("early_stopping") else "no early stopping")
+    return ", ".join(parts)
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    if len(seeds) > MOST_VALUES:
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((3600, "hours"), (60, "minutes")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def _provenance(environments: Sequence[Mapping[str, Any]]) -> dict[str, Counter[str]]:
+    """How many trials have which commit, versions, hardware and command."""
+    return {
+        "commit": Counter(
+            f"{found.get('commit') or 'unknown'}{' with uncommitted changes' if found.get('dirty') else ''}"
+            for found in environments
+        ),
+        "versions": Counter(map(_versions, environments)),
+        "hardware": Counter(map(_hardware, environments)),
+        "command": Counter(str(found.get("command") or "") for found in environments),
+    }
+
+
+def _counted(values: Counter[str]) -> str:
+    """Values, the most frequent first, with their number of trials where there are several."""
+    known = [(value, n) for value, n in values.most_common() if value]
+    if len(known) < 2:
+        return "".join(value for value, _ in known)
+    shown = [f"{value} ({many(n, 'trial')})" for value, n in known[:MOST_VALUES]]
+    return "; ".join(shown + [f"and {len(known) - MOST_VALUES} more"] * (len(known) > MOST_VALUES))
+
+
+def _differing(environments: Sequence[Mapping[str, Any]]) -> str:
+    """The packages whose versions differ, with all of these."""
+    found: dict[str, set[str]] = {}
+    for environment in environments:
+        for name, version in {"python": environment.get("python"), **(environment.get("packages") or {})}.items():
+            found.setdefault(name, set()).add(str(version or "none"))
+    return ", ".join(f"{name} {' and '.join(sorted(known))}" for name, known in found.items() if len(known) > 1)
+
+
+def _versions(environment: Mapping[str, Any]) -> str:
+    packages = environment.get("packages") or {}
+    python = [f"python {environment['python']}"] if environment.get("python") else []
+    return ", ".join([*python, *(f"{name} {version}" for name, version in packages.items() if version)])
+
+
+def _hardware(environment: Mapping[str, Any]) -> str:
+    hardware = environment.get("hardware") or {}
+    cpu = f"{hardware.get('cpu')} ({hardware.get('cores')} cores)" if hardware.get("cpu") else ""
+    ranks = (
+        f"{environment['world_size']} rank{'s' * (environment['world_size'] != 1)}"
+        if environment.get("world_size")
+        else ""
+    )
+    return ", ".join(part for part in (str(hardware.get("gpu") or ""), cpu, ranks) if part)

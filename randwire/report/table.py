@@ -1,0 +1,84 @@
+"""All trials of a study as one table for other programs: a row for each trial and epoch."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from randwire.records import RecordError, Row, atomic
+from randwire.study import space
+from randwire.study.results import Broken, Group, Trial, design_of, groups, load, number
+
+WHOLE = ("graph_seed", "train_seed", "epochs", "nodes", "params", "mult_adds", "epoch")
+"""Columns of whole numbers, which may be missing."""
+
+
+def write_table(folder: Path, path: Path) -> list[Broken]:
+    """Write the table of the study in `folder`, as Parquet or CSV by the suffix of `path`.
+
+    Top-1 and top-5 are in percent, measures are means over the random stages, and what is unknown is empty. `budget`
+    is the same where trials may be compared, `counted` is true where a trial enters statistics, `final` marks the last
+    epoch of those. A trial without an epoch has one row. Returns the records that cannot be read: they have no row.
+    Raises RecordError if there is no record, or the file cannot be written.
+    """
+    trials, broken = load(folder)
+    study = design_of(folder) or {}
+    rows = [row for found in groups(trials, study) for trial in found.trials for row in _rows(trial, found, study)]
+    for row in rows:
+        row["study"] = folder.resolve().name
+    frame = pd.DataFrame(rows, columns=list(dict.fromkeys(["study", *(key for row in rows for key in row)])))
+    # A column without a value would have no type, and the same column another one in the next study.
+    frame = frame.astype(dict.fromkeys(frame.columns[frame.isna().all()], "float64") | dict.fromkeys(WHOLE, "Int64"))
+    try:
+        with atomic(path) as file:
+            if path.suffix == ".parquet":
+                frame.to_parquet(file, index=False)
+            else:
+                frame.to_csv(file, index=False)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be written ({error.strerror})") from None
+    return broken
+
+
+def _rows(trial: Trial, found: Group, study: Row) -> Iterator[Row]:
+    config = trial.config
+    identity = json.dumps(trial.budget, sort_keys=True).encode()
+    known: Row = {
+        "design": study["search"] if found.origin in ("grid", "search") else found.origin,
+        "digest": trial.folder,
+        "setting": trial.setting,
+        "generator": trial.generator,
+        **_parameters(trial),
+        "graph_seed": config.graph.seed if config.graph.path is None else None,
+        "train_seed": config.train.seed,
+        "status": trial.status,
+        "counted": trial.top1 is not None,
+        "budget": hashlib.sha256(identity).hexdigest()[:12],
+        "epochs": config.train.epochs,
+        "data": config.data.source,
+        "nodes": config.graph.nodes if config.graph.path is None else None,
+        "params": number(trial.complexity, "params"),
+        "mult_adds": number(trial.complexity, "mult_adds"),
+        **trial.measures,
+        "final_top1": trial.top1,
+    }
+    for row in trial.rows or [{"epoch": None}]:
+        final = trial.top1 is not None and row["epoch"] == config.train.epochs
+        yield {
+            **known,
+            "epoch": row["epoch"],
+            "final": final,
+            **{key: number(row, key) for key in row if key != "epoch"},
+        }
+
+
+def _parameters(trial: Trial) -> dict[str, float | None]:
+    """A column for every parameter of every generator, such as `ws_k`; empty for other generators."""
+    own = {} if trial.config.graph.path is not None else trial.config.generator.params()
+    return {
+        f"{name}_{key}": float(own[key]) if name == trial.generator else None
+        for name in space.names()
+        for key in space.kind(name).domains
+    }

@@ -1,0 +1,171 @@
+"""The tables of a report, as HTML. Everything that comes from a record is escaped."""
+
+from collections.abc import Collection, Mapping, Sequence
+from html import escape
+from urllib.parse import quote
+
+from randwire.report.figures import interval_text, many, short, style
+from randwire.statistics.estimates import BOOTSTRAP_LEAST, LEVEL, bootstrap_interval, describe, t_interval
+from randwire.study.results import Broken, Group, Trial, number
+
+Cell = str | tuple[str, float]
+"""HTML, and what a column is sorted by where the text does not tell it."""
+MOST_CAUSE = 400
+"""Characters of a cause; all of it is in summary.json."""
+
+
+def statistics_tables(found: Group) -> str:
+    """Top-1 by generator over its trials, and by setting over its graphs: n, mean, deviation, intervals, range."""
+    trials = [trial for same in found.by_setting.values() for trial in same]
+    heads = ["mean top-1 (%)", "std", "range"]
+    first = [[dot(name) + escape(name.upper()), *_described(same)] for name, same in found.by_generator.items()]
+    several = len(first) > 1
+    first += [["all", *_described(trials)]] * several
+    repeated = any(len(found.values[name]) != len(same) for name, same in found.by_setting.items())
+    second = []
+    for name, values in found.values.items():
+        n, *shown = _cells(values)
+        runs = [str(len(found.by_setting[name]))] * repeated
+        intervals = [interval_text(interval(values)) for interval in (t_interval, bootstrap_interval)]
+        second.append([dot(found.generator(name)) + escape(name), n, *runs, *shown[:2], *intervals, *shown[2:]])
+    intervals = [f"{LEVEL:.0%} interval", "by bootstrap"]
+    return panel("Top-1 by generator, all trials", table(["generator", "n", *heads], first, several)) + panel(
+        "Top-1 by setting",
+        table(["setting", "n", *["trainings"] * repeated, *heads[:2], *intervals, *heads[2:]], second, kind="sortable"),
+        "n is the number of graphs, or of trainings where a setting has one graph; training seeds of a graph are "
+        "averaged first. The interval is Student's t of the mean; the bootstrap's (studentised) is given from "
+        f"n = {BOOTSTRAP_LEAST} on, because with fewer graphs it does not cover at its stated rate. Each is for its "
+        "setting alone: the best of many settings has been lucky, too.",
+    )
+
+
+def trial_table(groups: Sequence[Group], runs: Mapping[str, str]) -> str:
+    """All trials with links to their records and W&B runs; a click on a heading sorts, a field above filters."""
+    heads = ["trial", "setting", "status", "graph seed", "train seed", "epochs", "top-1 (%)", "parameters", "mult-adds"]
+    heads += ["minutes"] + ["budget"] * (len(groups) > 1) + ["W&B"] * bool(runs)
+    rows = []
+    for place, trial in [(place, trial) for place, found in enumerate(groups, 1) for trial in found.trials]:
+        seconds = number(trial.summary, "seconds")
+        cells: list[Cell] = [
+            record_link(trial),
+            dot(trial.generator) + escape(trial.setting),
+            _status(trial.status),
+            "-" if trial.config.graph.path else str(trial.config.graph.seed),
+            str(trial.config.train.seed),
+            f"{len(trial.rows)}/{trial.config.train.epochs}",
+            "-" if trial.top1 is None else f"{trial.top1:.2f}",
+            _short(number(trial.complexity, "params")),
+            _short(number(trial.complexity, "mult_adds")),
+            "-" if seconds is None else f"{seconds / 60:.1f}",
+        ]
+        cells += [str(place)] * (len(groups) > 1)
+        cells += [_run_link(runs.get(trial.folder))] * bool(runs)
+        rows.append(cells)
+    shown = table(heads, rows, text=("setting", "status", "W&B"), kind="sortable trials")
+    return f'<div class="panel scroll">{shown}</div>'
+
+
+def exclusions(trials: Sequence[Trial], broken: Sequence[Broken]) -> str:
+    """The trials that do not count, and why; empty if all do."""
+    rows: list[list[Cell]] = [
+        [
+            record_link(trial),
+            escape(trial.name),
+            _status(trial.status),
+            f"{len(trial.rows)}/{trial.config.train.epochs}",
+            _cause(trial.cause),
+        ]
+        for trial in trials
+        if trial.top1 is None
+    ]
+    rows += [[record_link(found), "", _status("unreadable"), "", _cause(found.cause)] for found in broken]
+    if not rows:
+        return ""
+    heads = ["trial", "setting and seeds", "status", "epochs", "cause"]
+    shown = table(heads, rows, text=("setting and seeds", "status", "cause"), kind="sortable causes")
+    return (
+        f"<h2>Excluded trials</h2><p>{many(len(rows), 'trial')} without a part in any statistic: only finished trials "
+        f'count.</p><div class="panel scroll">{shown}</div>'
+    )
+
+
+def dot(generator: str) -> str:
+    """The colour of a generator, as a mark in text."""
+    return f'<span class="dot" style="background:{style(generator)[0]}"></span>'
+
+
+def link(trial: Trial | Broken) -> str:
+    """Where the record of a trial is, from the report."""
+    return f"./{quote(trial.folder)}/"
+
+
+def record_link(trial: Trial | Broken) -> str:
+    """A link to the record of a trial, named by its folder."""
+    return f'<a href="{link(trial)}"><code>{escape(trial.folder)}</code></a>'
+
+
+def table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    total: bool = False,
+    text: Collection[str] = (),
+    kind: str = "",
+) -> str:
+    """A table of cells that are HTML, headings that are text; `total`: the last row sums up the others.
+
+    All columns but the first are numbers, unless `text` names them. The page's script shows a long table page by page,
+    and lets one of the kind `sortable` be sorted.
+    """
+    classes = ["" if not k or name in text else ' class="n"' for k, name in enumerate(heads)]
+    head = "".join(f"<th{own}>{escape(name)}</th>" for own, name in zip(classes, heads, strict=True))
+    body = "".join(
+        ('<tr class="total">' if total and row is rows[-1] else "<tr>")
+        + "".join(_cell(own, cell) for own, cell in zip(classes, row, strict=True))
+        + "</tr>"
+        for row in rows
+    )
+    named = f' class="{kind}"' if kind else ""
+    return f"<table{named}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def panel(title: str, content: str, note: str = "") -> str:
+    """A part of the page with a heading; `note` is text."""
+    shown = f'<p class="note">{escape(note)}</p>' if note else ""
+    return f'<div class="panel scroll"><h3>{escape(title)}</h3>{shown}{content}</div>'
+
+
+def _described(trials: Sequence[Trial]) -> list[str]:
+    return _cells([trial.score for trial in trials])
+
+
+def _cells(values: Sequence[float]) -> list[str]:
+    found = describe(values)
+    std = "-" if found.std is None else f"{found.std:.2f}"
+    spread = f"{found.least:.2f} to {found.most:.2f}" if found.n > 1 else "-"
+    return [str(found.n), f"{found.mean:.2f}", std, spread]
+
+
+def _cell(own: str, cell: Cell) -> str:
+    shown, key = (cell, None) if isinstance(cell, str) else cell
+    return f"<td{own}>{shown}</td>" if key is None else f'<td{own} data-value="{key!r}">{shown}</td>'
+
+
+def _short(value: float | None) -> Cell:
+    return "-" if value is None else (short(value), value)
+
+
+def _status(status: str) -> str:
+    return f'<span class="status {status}">{status}</span>'
+
+
+def _cause(cause: str) -> str:
+    shown = cause if len(cause) <= MOST_CAUSE else f"{cause[:MOST_CAUSE]} ..."
+    return escape(shown) or "no cause recorded"
+
+
+def _run_link(place: str | None) -> str:
+    if place is None:
+        return "-"
+    if place.startswith(("https://", "http://")):
+        return f'<a href="{escape(place)}">run</a>'
+    return f'<a href="./{quote(place)}/">offline</a>'

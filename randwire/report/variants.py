@@ -1,0 +1,379 @@
+"""What a study of variants shows: all of them on the same graphs, so that what a graph does to all alike cancels."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from itertools import combinations, pairwise
+from typing import NamedTuple
+
+from randwire.report.comparison import outcome
+from randwire.report.figures import (
+    INK,
+    MOST_SETTINGS,
+    Figure,
+    evenly,
+    faint,
+    interval_text,
+    layout_of,
+    many,
+    mean_text,
+    p_text,
+    short,
+    style,
+)
+from randwire.report.tables import panel, table
+from randwire.statistics.comparison import LEAST, Pair, compare_paired, differences
+from randwire.statistics.estimates import LEVEL, describe, group, t_interval
+from randwire.study.results import Group, Trial, mean, number
+
+TITLE = "Variants, graph by graph"
+COSTS = {"mult_adds": "multiply-adds", "params": "parameters"}
+APART = 1.2
+"""Least ratio of the costs of two variants that an axis of cost tells apart."""
+MOST_LINES = 40
+"""Graphs that are drawn."""
+MOST_PAIRS = 15
+"""With more, only the pairs of the best variant are drawn."""
+MEAN, OFFSET, SPLIT = 0.24, 0.07, (0.6, 0.65)
+"""How far the mean and each generator lie off, as a share of the distance of two names; where the panels end, begin."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The trials that enter statistics by variant and graph; variants in the order in which they are shown."""
+
+    cells: Mapping[str, Mapping[str, Sequence[Trial]]]
+
+    @cached_property
+    def values(self) -> dict[str, dict[str, float]]:
+        """Top-1 by variant and graph: the mean over its training seeds."""
+        return {
+            name: {graph: mean([trial.score for trial in same]) for graph, same in cells.items()}
+            for name, cells in self.cells.items()
+        }
+
+    @cached_property
+    def graphs(self) -> dict[str, dict[str, Sequence[Trial]]]:
+        """The same trials by graph and variant."""
+        names = dict.fromkeys(graph for cells in self.cells.values() for graph in cells)
+        return {graph: {name: cells[graph] for name, cells in self.cells.items() if graph in cells} for graph in names}
+
+    @cached_property
+    def shared(self) -> dict[tuple[str, str], int]:
+        """How many graphs two variants have in common; pairs without any are left out."""
+        found = {pair: len(differences(*(self.values[name] for name in pair))) for pair in combinations(self.cells, 2)}
+        return {pair: n for pair, n in found.items() if n}
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        return compare_paired(self.values)
+
+    @cached_property
+    def same_graphs(self) -> bool:
+        """Whether the records hold one and the same graph for all variants, and not only one seed."""
+        for cells in self.graphs.values():
+            dags = [trial.dags for same in cells.values() for trial in same]
+            if not dags[0] or any(other != dags[0] for other in dags):
+                return False
+        return True
+
+    @property
+    def best(self) -> str:
+        return max(self.values, key=self.mean)
+
+    def mean(self, name: str) -> float:
+        """Mean top-1 of a variant over its graphs."""
+        return mean(list(self.values[name].values()))
+
+    def described(self, name: str) -> str:
+        """Mean, standard deviation and number of graphs of a variant, as two lines of a figure."""
+        sample = describe(list(self.values[name].values()))
+        std = "" if sample.std is None else f" ± {sample.std:.2f}"
+        return f"{sample.mean:.2f}{std}<br>(n={sample.n})"
+
+    def costs(self, key: str) -> dict[str, float]:
+        """The mean cost of each variant, from the least on; empty if it is not known, or does not set them apart."""
+        found = {}
+        for name, cells in self.cells.items():
+            known = [number(same[0].complexity, key) for same in cells.values()]
+            positive = [cost for cost in known if cost]
+            if len(positive) < len(known):
+                return {}
+            found[name] = mean(positive)
+        found = dict(sorted(found.items(), key=lambda item: item[1]))
+        rising = list(found.values())
+        apart = all(high > APART * low for low, high in pairwise(rising))
+        return found if apart else {}
+
+    def sentence(self, pair: Pair) -> str:
+        """What a pair tells, in words."""
+        best, other = pair.names
+        where = "on the same graphs" if self.same_graphs else "on graphs of the same seeds"
+        n = many(pair.n[0], "graph") if self.same_graphs else f"{many(pair.n[0], 'pair')} of graphs"
+        known = f"(n = {n}, {LEVEL:.0%} interval {interval_text(pair.interval)}, corrected p {p_text(pair.adjusted)})"
+        if pair.separated:
+            return f"{other} is {pair.difference:.2f} points below {best} {where} {known}."
+        return f"{other} and {best} are not separated {where}: {pair.difference:.2f} points apart {known}."
+
+    @property
+    def sentences(self) -> list[str]:
+        """The best variant against all others that can be tested, or why there is none."""
+        if not self.shared:
+            return ["No graph has been trained with two variants yet, so there is nothing to pair."]
+        tested = {frozenset(pair.names) for pair in self.pairs}
+        missing = [f"{one} and {two} (n={n})" for (one, two), n in self.shared.items() if {one, two} not in tested]
+        found = [self.sentence(pair) for pair in self.pairs if self.best in pair.names]
+        if missing:
+            found.append(f"Not tested, with fewer than {LEAST} graphs or no spread: {', '.join(missing)}.")
+        return found
+
+
+class Axis(NamedTuple):
+    """What the horizontal axis can show: its name, where the points of each trace lie, and plotly's own settings."""
+
+    label: str
+    xs: Sequence[Sequence[float | None]]
+    layout: Figure
+
+
+def paired(found: Group) -> Paired | None:
+    """The variants of a study from the cheapest on, or the best where costs do not tell; None where none is tested."""
+    cells: dict[str, dict[str, Sequence[Trial]]] = {}
+    for same in (same for graphs in found.graphs.values() for same in graphs):
+        if same[0].variant:
+            cells.setdefault(same[0].variant, {})[_graph(same[0])] = same
+    if not cells or not found.tested:
+        return None
+    known = Paired(cells)
+    order = list(known.costs("mult_adds")) or sorted(cells, key=known.mean, reverse=True)
+    return Paired({name: cells[name] for name in order})
+
+
+def figure(found: Paired) -> Figure:
+    """Top-1 of every graph under each variant, joined by lines, beside the mean differences of pairs.
+
+    The horizontal axis has the names of the variants or, where no two of them cost nearly the same, multiply-adds and
+    parameters on a logarithmic scale.
+    """
+    drawn = evenly(sorted(found.graphs, key=lambda graph: -_top1(found.graphs[graph])), MOST_LINES)
+    by_generator = group(sorted(drawn), lambda graph: _first(found.graphs[graph]).generator)
+    shown = [pair for pair in found.pairs if len(found.pairs) <= MOST_PAIRS or found.best in pair.names]
+    shown = shown[:MOST_SETTINGS]
+    axes = [_named_axis(found, by_generator)]
+    axes[:0] = [axis for key, label in COSTS.items() for axis in _cost_axis(found, by_generator, key, label)]
+    data = [*(_lines(found, generator, graphs) for generator, graphs in by_generator.items()), _means(found)]
+    for trace, xs in zip(data, axes[0].xs, strict=True):
+        trace["x"] = xs
+    layout = layout_of("", "top-1 after the last epoch (%)", max(380, 150 + 26 * len(shown)))
+    if shown:
+        layout |= _panel(layout, shown)
+        data.append(_differences(found, shown))
+    layout["xaxis"] |= {"domain": [0, SPLIT[0] if shown else 1], **axes[0].layout}
+    choices = [
+        {
+            "label": axis.label,
+            "data": {"x": [*axis.xs, *(trace["x"] for trace in data[len(axis.xs) :])]},
+            "layout": {f"xaxis.{key}": value for key, value in axis.layout.items()},
+        }
+        for axis in axes
+    ]
+    return {
+        "data": data,
+        "layout": layout,
+        "choices": choices,
+        "label": TITLE,
+        "note": _note(found, len(drawn), len(shown)),
+        "wide": True,
+    }
+
+
+def comparison(found: Paired) -> str:
+    """The best variant against the others in sentences, and a table of all pairs."""
+    title = "Which variants are separated"
+    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in found.sentences)
+    if not found.pairs:
+        return panel(title, f"<ul>{sentences}</ul>")
+    rows = [[escape(" over ".join(pair.names)), str(pair.n[0]), *outcome(pair)] for pair in found.pairs]
+    heads = ["variants", "n", "mean difference (points)", f"{LEVEL:.0%} interval", "p", "corrected p", ""]
+    note = "Paired t-tests over the graphs of all settings. Not separated does not mean equal."
+    if len(rows) > 1:
+        note += f" Holm's correction is for all {len(rows)} pairs, and the intervals hold for all of them at once."
+    if any(pair.separated and pair.interval.low <= 0 for pair in found.pairs):
+        note += " Holm's tests are sharper than such intervals: one may reach beyond 0 though its pair is separated."
+    return panel(title, f"<ul>{sentences}</ul>{table(heads, rows)}", note)
+
+
+def _note(found: Paired, drawn: int, pairs: int) -> str:
+    graphs = "one graph" if found.same_graphs else "the graphs of one seed"
+    note = f"Each line is {graphs}, trained with every variant; diamonds are means with their standard deviation."
+    if not found.same_graphs:
+        note += " Graphs of one seed need not be the same under all variants, as these may differ in stages and nodes."
+    lacking = sum(len(cells) < len(found.cells) for cells in found.graphs.values())
+    if lacking:
+        verbs = "lacks a variant, and has" if lacking == 1 else "lack a variant, and have"
+        note += f" {lacking:,} of {many(len(found.graphs), 'graph')} {verbs} no part in its pairs."
+    if drawn < len(found.graphs):
+        note += f" {drawn} of {len(found.graphs):,} graphs are drawn, evenly from best to worst."
+    if pairs:
+        note += f" Right: mean differences of pairs with their {LEVEL:.0%} intervals, filled where a pair is separated."
+    if pairs < len(found.pairs):
+        note += " Only the pairs of the best variant are drawn."
+    return note
+
+
+def _graph(trial: Trial) -> str:
+    return trial.config.label if trial.one_graph else f"{trial.config.label} g{trial.config.graph.seed}"
+
+
+def _first(cells: Mapping[str, Sequence[Trial]]) -> Trial:
+    return next(iter(cells.values()))[0]
+
+
+def _top1(cells: Mapping[str, Sequence[Trial]]) -> float:
+    return mean([trial.score for same in cells.values() for trial in same])
+
+
+def _lines(found: Paired, generator: str, graphs: Sequence[str]) -> Figure:
+    """The graphs of a generator: top-1 under each variant, with a gap after each graph and where one lacks."""
+    colour, symbol = style(generator)
+    ys: list[float | None] = []
+    texts: list[str] = []
+    for graph in graphs:
+        ys += [*(found.values[name].get(graph) for name in found.cells), None]
+        texts += [*(_text(graph, name, found.cells[name].get(graph, ())) for name in found.cells), ""]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": generator.upper(),
+        "y": ys,
+        "text": texts,
+        "hovertemplate": "%{text}<br>top-1 %{y:.2f}%<extra></extra>",
+        "line": {"color": faint(colour, 0.4), "width": 1},
+        "marker": {"color": colour, "symbol": symbol, "size": 7, "opacity": 0.8},
+    }
+
+
+def _text(graph: str, name: str, same: Sequence[Trial]) -> str:
+    return f"{graph}, {name}" + (f", mean of {len(same)} trainings" if len(same) > 1 else "")
+
+
+def _means(found: Paired) -> Figure:
+    known = {name: describe(list(values.values())) for name, values in found.values.items()}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "mean ± std",
+        "y": [sample.mean for sample in known.values()],
+        "text": [
+            mean_text(name, known[name], t_interval(list(values.values()))) for name, values in found.values.items()
+        ],
+        "hovertemplate": "%{text}<extra></extra>",
+        "error_y": {
+            "type": "data",
+            "array": [sample.std or 0.0 for sample in known.values()],
+            "color": INK,
+            "width": 5,
+        },
+        "marker": {"color": INK, "symbol": "diamond", "size": 10, "line": {"color": "#ffffff", "width": 1}},
+    }
+
+
+def _differences(found: Paired, shown: Sequence[Pair]) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "showlegend": False,
+        "xaxis": "x2",
+        "yaxis": "y2",
+        "x": [pair.difference for pair in shown],
+        "y": list(range(len(shown)))[::-1],
+        "text": [escape(found.sentence(pair)) for pair in shown],
+        "hovertemplate": "%{text}<extra></extra>",
+        "error_x": {
+            "type": "data",
+            "array": [pair.interval.high - pair.difference for pair in shown],
+            "color": INK,
+            "thickness": 1.5,
+            "width": 4,
+        },
+        "marker": {
+            "color": [INK if pair.separated else "#ffffff" for pair in shown],
+            "size": 9,
+            "line": {"color": INK, "width": 1.5},
+        },
+    }
+
+
+def _panel(layout: Figure, shown: Sequence[Pair]) -> Figure:
+    """The axes of the differences. Names stand at the right, where the page makes room for them."""
+    ends = [0.0, *(end for pair in shown for end in pair.interval)]
+    room = 0.06 * (max(ends) - min(ends))
+    return {
+        "xaxis2": {
+            **layout["xaxis"],
+            "domain": [SPLIT[1], 1],
+            "anchor": "y2",
+            "title": {"text": "difference (points)", "standoff": 12},
+            "range": [min(ends) - room, max(ends) + room],
+            "zeroline": True,
+            "zerolinecolor": "#8892a0",
+            "zerolinewidth": 1.5,
+        },
+        "yaxis2": {
+            **layout["yaxis"],
+            "anchor": "x2",
+            "side": "right",
+            "title": {"text": ""},
+            "tickvals": list(range(len(shown)))[::-1],
+            "ticktext": [" over ".join(pair.names) for pair in shown],
+            "range": [-0.7, len(shown) - 0.3],
+        },
+    }
+
+
+def _named_axis(found: Paired, by_generator: Mapping[str, Sequence[str]]) -> Axis:
+    """One place for each variant; generators lie a little beside each other."""
+    names = range(len(found.cells))
+    xs: list[list[float | None]] = []
+    for place, graphs in enumerate(by_generator.values()):
+        offset = (place - (len(by_generator) - 1) / 2) * OFFSET
+        xs.append([*(k + offset for k in names), None] * len(graphs))
+    ticks = [f"{name}<br>{found.described(name)}" for name in found.cells]
+    return _axis("by name", "", [*xs, [k + MEAN for k in names]], "linear", names, ticks, (-0.4, len(names) - 0.5))
+
+
+def _cost_axis(found: Paired, by_generator: Mapping[str, Sequence[str]], key: str, label: str) -> list[Axis]:
+    """Each trial at its own cost, with ticks at the means; none where costs do not tell the variants apart."""
+    costs = found.costs(key)
+    if not costs:
+        return []
+    xs: list[list[float | None]] = [
+        [x for graph in graphs for x in (*(_cost(cells.get(graph), key) for cells in found.cells.values()), None)]
+        for graphs in by_generator.values()
+    ]
+    own = [[_cost(same, key) or costs[name] for same in cells.values()] for name, cells in found.cells.items()]
+    ends = [math.log10(end) for trials in own for end in (min(trials), max(trials))]
+    room = (max(ends) - min(ends)) / 6
+    means = [max(trials) * 10 ** (room * MEAN) for trials in own]
+    ticks = [f"{name}<br>{short(cost)}<br>{found.described(name)}" for name, cost in costs.items()]
+    values = list(costs.values())
+    return [_axis(f"by {label}", label, [*xs, means], "log", values, ticks, (min(ends) - room, max(ends) + room))]
+
+
+def _axis(
+    label: str,
+    title: str,
+    xs: Sequence[Sequence[float | None]],
+    kind: str,
+    values: Sequence[float],
+    ticks: Sequence[str],
+    ends: tuple[float, float],
+) -> Axis:
+    layout = {"title": {"text": title, "standoff": 12}, "type": kind, "range": list(ends)}
+    return Axis(label, xs, {**layout, "tickvals": list(values), "ticktext": ticks})
+
+
+def _cost(same: Sequence[Trial] | None, key: str) -> float | None:
+    return number(same[0].complexity, key) if same else None

@@ -1,0 +1,1 @@
+"""Statistics of a study's numbers, as plain functions."""

@@ -1,0 +1,287 @@
+"""What the records of a study say: its trials, and the groups of trials that may be compared."""
+
+import gc
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from randwire import config as configs
+from randwire import records
+from randwire.config import RunConfig
+from randwire.dag import DAG
+from randwire.errors import one_line
+from randwire.records import Record, RecordError, Row
+from randwire.statistics.estimates import group
+from randwire.study import space
+from randwire.study.design import settings_of_grid, variant_of
+
+Origin = Literal["grid", "search", "unknown", "outside"]
+"""How the settings of a group were chosen; outside: they are none of the fixed grid that the study is."""
+NUMBER = (int, float)
+STATUSES = ("finished", "pruned", "failed", "unfinished", "unreadable")
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A record that cannot be read, and why."""
+
+    folder: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial, from the files of its record alone."""
+
+    folder: str
+    config: RunConfig
+    status: str
+    cause: str
+    top1: float | None
+    """Top-1 after the last epoch, in percent; None if the trial does not count."""
+    rows: Sequence[Row]
+    dags: dict[str, DAG]
+    measures: dict[str, float]
+    """Means over the random stages."""
+    complexity: Row
+    environment: Row
+    summary: Row = field(default_factory=dict)
+    variant: str = ""
+    """The name of the variant, in a study that compares some."""
+    varied: tuple[str, ...] = ()
+    """The dotted keys in which variants differ."""
+
+    @property
+    def generator(self) -> str:
+        return self.config.family
+
+    @property
+    def setting(self) -> str:
+        return f"{self.config.label} {self.variant}".strip()
+
+    @property
+    def name(self) -> str:
+        """The setting with the graph seed and the training seed."""
+        return f"{self.setting} g{self.config.graph.seed} t{self.config.train.seed}"
+
+    @property
+    def one_graph(self) -> bool:
+        """Whether all graph seeds of the setting give one graph, so that only training tells its trials apart."""
+        return self.config.graph.path is not None or self.config.generator.deterministic
+
+    @property
+    def score(self) -> float:
+        """The top-1 of a trial that counts."""
+        assert self.top1 is not None, "only finished trials have a score"
+        return self.top1
+
+    @cached_property
+    def budget(self) -> dict[str, Any]:
+        """Every dotted key that decides a result, but for the generator, the seeds and what variants differ in."""
+        sections = self.config.identity().items()
+        flat = {f"{section}.{key}": value for section, values in sections for key, value in values.items()}
+        varied = ("graph.generator", "graph.seed", "graph.path_sha256", "train.seed", *self.varied)
+        return {key: flat[key] for key in flat if key not in varied}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Trials of one budget and one design. Only these may be compared with each other."""
+
+    trials: list[Trial]
+    origin: Origin = "unknown"
+    early_stopping: bool = False
+
+    @property
+    def budget(self) -> dict[str, Any]:
+        return self.trials[0].budget
+
+    @property
+    def tested(self) -> bool:
+        """Whether settings may be tested against each other: they and their seeds were fixed before any result."""
+        return self.origin == "grid" and not self.early_stopping
+
+    @cached_property
+    def counted(self) -> list[Trial]:
+        """The trials that enter statistics, best first."""
+        found = [trial for trial in self.trials if trial.top1 is not None]
+        return sorted(found, key=lambda trial: (-trial.score, trial.name))
+
+    @cached_property
+    def by_setting(self) -> dict[str, list[Trial]]:
+        """The trials that enter statistics by setting, in the order of the study's trials."""
+        return group(self._ordered, lambda trial: trial.setting)
+
+    @cached_property
+    def by_generator(self) -> dict[str, list[Trial]]:
+        """The trials that enter statistics by generator."""
+        return group(self._ordered, lambda trial: trial.generator)
+
+    @cached_property
+    def replicates(self) -> dict[str, list[list[Trial]]]:
+        """The trials that enter statistics by setting and graph; where there is one graph, each trial by itself.
+
+        The replicates of a setting are what its mean and deviation are taken over.
+        """
+        return {
+            name: list(
+                group(same, lambda trial: trial.name if trial.one_graph else str(trial.config.graph.seed)).values()
+            )
+            for name, same in self.by_setting.items()
+        }
+
+    @cached_property
+    def values(self) -> dict[str, list[float]]:
+        """Top-1 of every replicate by setting: the mean over its training seeds."""
+        return {
+            name: [mean([trial.score for trial in same]) for same in found] for name, found in self.replicates.items()
+        }
+
+    @property
+    def graphs(self) -> dict[str, list[list[Trial]]]:
+        """The trials that enter statistics by setting and graph, also where a setting has one graph."""
+        return {
+            name: [self.by_setting[name]] if self.by_setting[name][0].one_graph else found
+            for name, found in self.replicates.items()
+        }
+
+    def generator(self, setting: str) -> str:
+        return self.by_setting[setting][0].generator
+
+    @property
+    def _ordered(self) -> list[Trial]:
+        return [trial for trial in self.trials if trial.top1 is not None]
+
+
+def load(folder: Path) -> tuple[list[Trial], list[Broken]]:
+    """The trials of a study, in order, and the records that cannot be read. Raises RecordError if there is none."""
+    enabled = gc.isenabled()
+    gc.disable()  # it would look at millions of rows again and again, and none of them is garbage
+    try:
+        found = [read(record) for record in records.find(folder)]
+    finally:
+        if enabled:
+            gc.enable()
+    if not found:
+        raise RecordError(f"{folder}: holds no record of a trial to report on")
+    variants = (design_of(folder) or {}).get("variants") or {}
+    varied = tuple(sorted({key for keys in variants.values() for key in keys}))
+    trials = [trial for trial in found if isinstance(trial, Trial)]
+    if variants:
+        trials = [
+            replace(trial, variant=variant_of(trial.config.model_dump(mode="json"), variants), varied=varied)
+            for trial in trials
+        ]
+    return in_order(trials), [trial for trial in found if isinstance(trial, Broken)]
+
+
+def design_of(folder: Path) -> Row | None:
+    """The design of a study, or None if it was not recorded."""
+    try:
+        study = Record(folder).read_json("study.json")
+    except RecordError:
+        return None
+    return study if isinstance(study, dict) else None
+
+
+def read(record: Record) -> Trial | Broken:
+    """The trial of a record, whatever state it is in."""
+    try:
+        return _read(record)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        cause = f"lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        return Broken(record.folder.name, one_line(cause.replace(f"{record.folder}/", "")))
+
+
+def in_order(trials: Sequence[Trial]) -> list[Trial]:
+    """Trials by generator, parameters and seeds."""
+    return sorted(trials, key=_order)
+
+
+def groups(trials: Sequence[Trial], study: Row | None = None) -> list[Group]:
+    """Trials by budget, the largest group first; in a group they keep their order.
+
+    Of a study that is a fixed grid, trials of other settings make groups of their own, at the end.
+    """
+    study = study or {}
+    search = study.get("search")
+    names, variants = study.get("generators") or space.names(), study.get("variants") or {}
+    grid = set(settings_of_grid(names, variants)) if search == "grid" else None
+    found: dict[tuple[bool, str], list[Trial]] = {}
+    for trial in trials:
+        outside = grid is not None and (
+            trial.config.graph.path is not None or f"{trial.config.generator} {trial.variant}".strip() not in grid
+        )
+        found.setdefault((outside, json.dumps(trial.budget, sort_keys=True)), []).append(trial)
+    origin: Origin = "grid" if search == "grid" else "unknown" if search is None else "search"
+    stopping = bool(study.get("early_stopping"))
+    return [
+        Group(found[key], "outside" if key[0] else origin, stopping)
+        for key in sorted(found, key=lambda key: (key[0], -len(found[key]), key[1]))
+    ]
+
+
+def mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def number(row: Row, key: str) -> float | None:
+    """A finite number of a row, or None."""
+    value = row.get(key)
+    return float(value) if isinstance(value, NUMBER) and math.isfinite(value) else None
+
+
+def _order(trial: Trial) -> tuple[str, tuple[float, ...], int, int]:
+    parameters = tuple(trial.config.generator.params().values())
+    return trial.generator, parameters, trial.config.graph.seed, trial.config.train.seed
+
+
+def _read(record: Record) -> Trial:
+    config = configs.load(str(record.folder))
+    rows = record.metrics()
+    summary = _object(record, "summary.json")
+    status, cause = summary.get("status", "unfinished"), summary.get("cause") or ""
+    top1 = number(summary, "val_top1") if status == "finished" else None
+    if status not in STATUSES:
+        status, cause = "unfinished", f"unknown status {status!r}"
+    elif status == "unfinished":
+        cause = f"{len(rows)} of {config.train.epochs} epochs so far" if rows else "no epoch has ended yet"
+    elif status == "finished" and (top1 is None or summary.get("epochs") != config.train.epochs):
+        status, top1 = "unfinished", None
+        cause = f"summary.json says finished after {summary.get('epochs')} of {config.train.epochs} epochs, not counted"
+    stages = _object(record, "dag.json").get("stages", {})
+    return Trial(
+        folder=record.folder.name,
+        config=config,
+        status=status,
+        cause=one_line(cause),
+        top1=top1,
+        rows=rows,
+        dags={stage: DAG.from_text(text) for stage, text in record.graphs().items()},
+        measures=_means([stage["measures"] for stage in stages.values()]),
+        complexity=_object(record, "complexity.json"),
+        environment=_object(record, "environment.json"),
+        summary=summary,
+    )
+
+
+def _object(record: Record, name: str) -> Row:
+    """The content of a JSON file that holds an object; empty if there is no such file."""
+    value = record.read_json(name)
+    if value is not None and not isinstance(value, dict):
+        raise RecordError(f"{record.folder / name}: damaged: must hold an object")
+    return value or {}
+
+
+def _means(measures: Sequence[Row]) -> dict[str, float]:
+    found = {}
+    for key in measures[0] if measures else ():
+        values = [number(row, key) for row in measures]
+        known = [value for value in values if value is not None]
+        if len(known) == len(values):
+            found[key] = mean(known)
+    return found

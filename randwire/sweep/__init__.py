@@ -1,0 +1,1 @@
+"""The sweep: settings trained on a Ray cluster."""

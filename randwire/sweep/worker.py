@@ -1,0 +1,88 @@
+"""What happens inside a train worker: one rank of a Ray Train run that trains setting after setting."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+import ray.train
+import torch
+from ray.train.torch import get_device
+from torch import distributed
+
+from randwire.errors import UserError, one_line
+from randwire.records import HeldError
+from randwire.run import run
+from randwire.study.design import Design
+from randwire.sweep.actors import ENDED, MISTAKE, PRUNER
+from randwire.sweep.watchdog import Watchdog, stall_file
+
+
+class RayWorker:
+    """One rank of a Ray Train worker group."""
+
+    def __init__(self, digest: str, early_stopping: bool, watchdog: Watchdog) -> None:
+        context = ray.train.get_context()
+        self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
+        self.device: torch.device = get_device()
+        resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
+        self.cpus = max(1, int(resources.get("CPU", 1)))
+        self.digest = digest
+        self.pruner = ray.get_actor(PRUNER) if early_stopping and self.rank == 0 else None
+        self.early_stopping = early_stopping
+        self.watchdog = watchdog
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        """A sign of life; the driver of the sweep shows progress by epoch."""
+        self.watchdog.feed()
+
+    def report(self, row: Mapping[str, Any]) -> bool:
+        """Send the row to Tune, and ask the pruner; all ranks get the answer of rank 0."""
+        self.watchdog.feed()
+        ray.train.report({**row, "digest": self.digest})
+        if not self.early_stopping:
+            return False
+        stop = torch.zeros(1, device=self.device)
+        if self.pruner is not None:
+            answer: Any = ray.get(self.pruner.should_stop.remote(self.digest, row["epoch"], row["val_top1"]))
+            stop += float(answer)
+        if self.world_size > 1:
+            distributed.broadcast(stop, 0)
+        return bool(stop.item())
+
+
+def train_settings(job: Mapping[str, Any]) -> None:
+    """Train the settings that the driver gives, one after the other, in one worker group; called by every rank."""
+    desk = job["desk"]
+    for number in itertools.count():
+        setting = ray.get(desk.setting.remote(number))
+        if setting is None:
+            return
+        _train_setting(setting, job)
+        ray.train.report({ENDED: number})  # by every rank: when rank 0 has told it, all have ended
+        gc.collect()  # what the wrapper of the last network holds in a circle, on the GPU too
+
+
+def _train_setting(setting: str, job: Mapping[str, Any]) -> None:
+    """Train the trials of a setting, one after the other."""
+    design: Design = job["design"]
+    rank = ray.train.get_context().get_world_rank()
+    try:
+        for number, trial in enumerate(design.trials(setting)):
+            # The first one speaks for its setting: trials of one setting that compete with each other would end most.
+            stopping = design.early_stopping and number == 0
+            watchdog = Watchdog(stall_file(design.record(trial).folder, rank), job["stall_s"])
+            with watchdog.watching():
+                worker = RayWorker(trial.digest, stopping, watchdog)
+                summary = run(trial, worker, command=job["command"])
+                ray.train.report({"digest": trial.digest, "summary": summary})
+            if summary["status"] == "pruned":
+                break  # the setting has lost: its other trials would change nothing
+    except HeldError:
+        raise  # by a process that was lost, and is about to end
+    except UserError as error:
+        ray.get(job["desk"].add.remote({MISTAKE: one_line(error)}))
+        raise
