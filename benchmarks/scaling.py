@@ -28,11 +28,13 @@ from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from randwire.config import TrainConfig, load
+from randwire.environment import environment
 from randwire.model.network import RandWire
-from randwire.run import EXCHANGE, environment, sample_graphs
+from randwire.run import EXCHANGE
 from randwire.training.loop import train_step
 from randwire.training.optim import optimizer
 from randwire.training.worker import ProcessWorker
+from randwire.wiring import sample_graphs
 
 CLASSES = 1000
 ALONE = "no exchange"

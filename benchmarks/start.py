@@ -29,8 +29,8 @@ import torch
 
 from benchmarks.table import print_table
 from randwire.config import load
+from randwire.environment import environment
 from randwire.records import Row
-from randwire.run import environment
 from randwire.study.design import Design, StudyFolder
 from randwire.study.search import Search
 from randwire.sweep import launch

@@ -39,12 +39,13 @@ from benchmarks import peers
 from benchmarks.table import print_table
 from randwire.config import NetworkConfig, RunConfig, TrainConfig, load
 from randwire.dag import DAG
+from randwire.environment import environment
 from randwire.model.network import REGIMES, Node, RandWire, folded
 from randwire.model.ops._depthwise import Depthwise
-from randwire.run import environment, sample_graphs
 from randwire.training.loop import train_step
 from randwire.training.optim import optimizer
 from randwire.training.worker import ProcessWorker, pick_device
+from randwire.wiring import sample_graphs
 
 CLASSES = 1000
 TRAINING, INFERENCE = "training", "inference"

@@ -13,15 +13,11 @@ from uuid import uuid4
 import torch
 from torch import Tensor, nn
 
-from randwire.errors import UserError
+from randwire.errors import ExportError
 from randwire.inference import Trained, open_trained
 
 TOLERANCE = 1e-3
 """Largest difference of a logit, as a share of the largest logit."""
-
-
-class ExportError(UserError):
-    """An export that is not possible, told in one line."""
 
 
 def export(source: str | Path, target: str | Path, resolution: int | None = None) -> float:

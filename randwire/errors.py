@@ -1,8 +1,44 @@
-"""What every mistake that a user can mend has in common."""
+"""All errors of the package, and how they are told in one line."""
 
 
 class UserError(ValueError):
     """A mistake of the user, told in one line: what, where, and how to fix it. Commands print it and exit with 2."""
+
+
+class ConfigError(UserError):
+    """A mistake of the user, told in one line: the key, the rule, the value and the fix."""
+
+
+class DataError(UserError):
+    """Data that cannot be used, told in one line: what, where, and how to fix it."""
+
+
+class RecordError(UserError):
+    """A record that cannot be used, told in one line."""
+
+
+class HeldError(RecordError):
+    """A record that another process holds."""
+
+
+class StorageError(UserError):
+    """A folder or file that cannot be read, told in one line."""
+
+
+class TrackingError(UserError):
+    """Tracking that cannot be had as asked for, told in one line."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that cannot be used, told in one line."""
+
+
+class ExportError(UserError):
+    """An export that is not possible, told in one line."""
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The training loss became infinite or NaN."""
 
 
 def one_line(error: object) -> str:

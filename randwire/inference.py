@@ -12,13 +12,12 @@ import torch
 
 from randwire import config as configuration
 from randwire import data
-from randwire.config import ConfigError, Device, RunConfig
+from randwire.config import Device, RunConfig
 from randwire.dag import DAG
-from randwire.errors import one_line
+from randwire.errors import CheckpointError, ConfigError, one_line
 from randwire.model.network import RandWire, folded
 from randwire.records import Record, Row
 from randwire.training import checkpoint
-from randwire.training.checkpoint import CheckpointError
 from randwire.training.evaluate import Normalise
 from randwire.training.evaluate import evaluate as count_hits
 from randwire.training.worker import ProcessWorker, Worker, pick_device

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
-from randwire.errors import UserError
+from randwire.errors import HeldError, RecordError
 
 Row = dict[str, Any]
 NEWEST = "newest.pt"
@@ -32,14 +32,6 @@ SKEW = 5.0
 """Seconds by which the clocks of two machines that write records may differ."""
 PARTIAL = ".partial"
 """How the name of a file ends that is being written."""
-
-
-class RecordError(UserError):
-    """A record that cannot be used, told in one line."""
-
-
-class HeldError(RecordError):
-    """A record that another process holds."""
 
 
 @contextmanager

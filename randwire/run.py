@@ -1,16 +1,11 @@
 """One training run: configuration -> graphs -> network -> loaders -> training -> record."""
 
 import os
-import platform
-import random
-import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,107 +14,27 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from randwire import config as configuration
-from randwire import data, drawing, graphs
-from randwire.config import ConfigError, RunConfig
-from randwire.dag import DAG
+from randwire import data, drawing
+from randwire.config import RunConfig
 from randwire.data.dataset import cache_folder
-from randwire.errors import one_line
+from randwire.environment import environment
+from randwire.errors import ConfigError, DataError, NonFiniteLossError, one_line
 from randwire.graphs import Sample
 from randwire.model import aggregation
-from randwire.model.complexity import Complexity, channels_for, complexity
-from randwire.model.network import RandWire, random_stages
+from randwire.model.network import RandWire
 from randwire.records import Record, Row
 from randwire.tracking import Tracker, Trial, open_tracker
 from randwire.training import checkpoint
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise, evaluate
-from randwire.training.loop import NonFiniteLossError, train_epoch
+from randwire.training.loop import train_epoch
 from randwire.training.optim import optimizer as make_optimizer
 from randwire.training.pretrained import load_pretrained
 from randwire.training.worker import ProcessWorker, Worker, pick_device
-
-PACKAGES = ("torch", "ray", "optuna", "wandb", "networkx", "ffcv", "numba", "numpy", "scikit-learn")
+from randwire.wiring import count, dag_json, dags_of, sample_graphs
 
 EXCHANGE: dict[str, Any] = {"forward_sync_buffers": False, "gradient_as_bucket_view": True}
 """Of DistributedDataParallel. Running statistics are averaged once an epoch instead of sent with every step."""
-
-
-def sample_graphs(config: RunConfig) -> dict[str, Sample]:
-    """The DAG of every random stage, by stage; equal on every machine for equal `graph` and `network.regime`.
-
-    With `graph.stages: shared`, stages of equal size get one DAG; with `graph.path`, the saved ones are read. Raises
-    ConfigError if a stage admits no graph, or if the saved ones have changed or belong to other stages.
-    """
-    stages = random_stages(config.network.regime, config.graph.nodes)
-    if config.graph.path is not None:
-        return {stage: Sample(dag, 0) for stage, dag in _saved_graphs(config, stages).items()}
-    samples: dict[str | int, Sample] = {}
-    keys = {stage: stage if config.graph.stages == "independent" else nodes for stage, nodes in stages.items()}
-    for stage, key in keys.items():
-        try:
-            if key not in samples:
-                samples[key] = config.generator.sample(stages[stage], random.Random(f"{config.graph.seed}/{key}"))
-        except ValueError as error:
-            raise ConfigError(f"graph.generator: {error} (stage {stage} of {stages[stage]} nodes)") from None
-    return {stage: samples[key] for stage, key in keys.items()}
-
-
-def _saved_graphs(config: RunConfig, stages: Collection[str]) -> dict[str, DAG]:
-    path = config.graph.path
-    assert path is not None
-    try:
-        found = graphs.read_saved(path)
-    except ValueError as error:
-        raise ConfigError(f"graph.path: {error}") from None
-    if graphs.saved_sha256(found) != config.graph.path_sha256:
-        raise ConfigError(f"graph.path: {path} has changed since graph.path_sha256 was taken; name it again")
-    if set(found) == {graphs.ALL_STAGES}:
-        return dict.fromkeys(stages, found[graphs.ALL_STAGES])
-    if set(found) != set(stages):
-        raise ConfigError(
-            f"graph.path: {path} has graphs for {', '.join(found)}; the {config.network.regime} regime needs "
-            f"{', '.join(stages)}"
-        )
-    return found
-
-
-def count(config: RunConfig, samples: Mapping[str, Sample]) -> Complexity:
-    """Parameters and multiply-adds of the run's network, as it is evaluated."""
-    classes, resolution = data.class_count(config.data), config.data.evaluation.resolution
-    return complexity(config.network, _dags(samples), classes, resolution)
-
-
-def match_mult_adds(config: RunConfig, mult_adds: float) -> RunConfig:
-    """The configuration with the `network.channels` whose multiply-adds, on its graphs, are nearest to `mult_adds`.
-
-    So node operations compare at equal cost. Raises ConfigError for less than the narrowest or more than the widest
-    network has.
-    """
-    classes, resolution = data.class_count(config.data), config.data.evaluation.resolution
-    try:
-        channels = channels_for(mult_adds, config.network, _dags(sample_graphs(config)), classes, resolution)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    return config.override({"network.channels": channels})
-
-
-def _dags(samples: Mapping[str, Sample]) -> dict[str, DAG]:
-    return {stage: sample.dag for stage, sample in samples.items()}
-
-
-def dag_json(samples: Mapping[str, Sample]) -> dict[str, Any]:
-    """Nodes, edges, redraws and measures of every stage."""
-    return {
-        "stages": {
-            stage: {
-                "nodes": sample.dag.nodes,
-                "edges": [list(edge) for edge in sample.dag.edges],
-                "redraws": sample.redraws,
-                "measures": sample.dag.measures().to_dict(),
-            }
-            for stage, sample in samples.items()
-        }
-    }
 
 
 def record_of(config: RunConfig) -> Record:
@@ -130,7 +45,7 @@ def record_of(config: RunConfig) -> Record:
 def describe(config: RunConfig, resumed_epochs: int = 0) -> Trial:
     """What a tracker is told of a run."""
     samples = sample_graphs(config)
-    dags = _dags(samples)
+    dags = dags_of(samples)
     return Trial(
         id=config.digest,
         config=config.model_dump(mode="json", exclude={"runtime"}),
@@ -196,7 +111,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
     started = time.monotonic()
     lead = worker.rank == 0
     samples = sample_graphs(config)
-    adjacency = {stage: dag.to_text() for stage, dag in _dags(samples).items()}
+    adjacency = {stage: dag.to_text() for stage, dag in dags_of(samples).items()}
     threads = config.runtime.loader_workers or worker.cpus
     if config.runtime.compile:
         _compile(samples, worker.device, config.train.precision, lead)
@@ -205,13 +120,13 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
     state = checkpoint.newest(record.checkpoint)
     done = 0 if state is None else int(state["epoch"])
     if state is not None and state["data"].get("sha256", dataset.sha256) != dataset.sha256:
-        raise data.DataError(
+        raise DataError(
             f"{record}: was trained on another conversion of {dataset.source}; name that one with --data.path, or "
             "start anew with --runtime.study NAME"
         )
     torch.manual_seed(config.train.seed)
     runtime = config.runtime
-    network = RandWire(config.network, _dags(samples), len(dataset.classes), runtime.recompute, runtime.compile)
+    network = RandWire(config.network, dags_of(samples), len(dataset.classes), runtime.recompute, runtime.compile)
     loaded = None
     if state is None and config.train.pretrained is not None and config.train.pretrained_sha256 is not None:
         loaded = load_pretrained(
@@ -300,7 +215,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
 def _compile(samples: Mapping[str, Sample], device: torch.device, precision: str, lead: bool) -> None:
     """Have the kernels of `runtime.compile` ready. Raises ConfigError if they cannot be made here."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
-    counts = {len(inputs) for dag in _dags(samples).values() for inputs in dag.predecessors}
+    counts = {len(inputs) for dag in dags_of(samples).values() for inputs in dag.predecessors}
     started = time.monotonic()
     try:
         aggregation.prepare(counts, device, torch.bfloat16 if precision == "bf16" else torch.float32)
@@ -332,7 +247,7 @@ def summarise(record: Record, status: str, cause: str | None, seconds: float) ->
 def _write_description(
     config: RunConfig, samples: Mapping[str, Sample], record: Record, worker: Worker, command: str
 ) -> None:
-    dags = _dags(samples)
+    dags = dags_of(samples)
     record.write_text("config.yaml", config.to_yaml())
     record.write_json("environment.json", environment(worker, command))
     for stage, dag in dags.items():
@@ -340,53 +255,3 @@ def _write_description(
     record.write_json("dag.json", dag_json(samples))
     record.write_text("dag.svg", drawing.svg(dags, config.title))
     record.write_json("complexity.json", count(config, samples).to_dict())
-
-
-def environment(worker: Worker, command: str) -> dict[str, Any]:
-    """Commit, versions, hardware and command line of this run; never an environment variable."""
-    commit = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain")
-    return {
-        "commit": commit,
-        "dirty": None if changes is None else bool(changes),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "hardware": {
-            "cpu": _cpu(),
-            "cores": os.cpu_count(),
-            "gpu": torch.cuda.get_device_name(worker.device) if worker.device.type == "cuda" else None,
-        },
-        "python": platform.python_version(),
-        "world_size": worker.world_size,
-        "command": command or " ".join(sys.argv),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())

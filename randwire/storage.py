@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from randwire.errors import UserError, brief
+from randwire.errors import StorageError, UserError, brief
 
 CREDENTIALS = {
     **dict.fromkeys(("s3", "s3a"), ("AWS_*", "FSSPEC_S3_*")),
@@ -14,16 +14,12 @@ CREDENTIALS = {
 }
 
 
-class PlaceError(UserError):
-    """A place that cannot be read, told in one line."""
-
-
 def is_url(place: str) -> bool:
     return "://" in place
 
 
 def read(place: str, name: str) -> bytes:
-    """The content of a small file in a folder. Raises FileNotFoundError if it is not there, PlaceError otherwise."""
+    """The content of a small file in a folder. Raises FileNotFoundError if it is not there, StorageError otherwise."""
     with told(f"{place}/{name}"):
         if not is_url(place):
             return Path(place, name).read_bytes()
@@ -48,7 +44,7 @@ def credentials(place: str | None) -> tuple[str, ...]:
 
 @contextmanager
 def told(name: str) -> Iterator[None]:
-    """What a file system raises, as a PlaceError of one line; that a file is missing stays a FileNotFoundError."""
+    """What a file system raises, as a StorageError of one line; that a file is missing stays a FileNotFoundError."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
@@ -56,6 +52,6 @@ def told(name: str) -> Iterator[None]:
     except UserError:
         raise
     except ImportError as error:  # fsspec names the package that is to be installed
-        raise PlaceError(f"{name}: {error}") from None
+        raise StorageError(f"{name}: {error}") from None
     except Exception as error:  # each file system has its own
-        raise PlaceError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or brief(error)}") from None
+        raise StorageError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or brief(error)}") from None

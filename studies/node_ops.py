@@ -19,7 +19,7 @@ from randwire.config import RunConfig
 
 def variants(base: RunConfig) -> Mapping[str, Mapping[str, object]]:
     """Every operation, with its channels: chosen on the first graph of the configuration's generator."""
-    from randwire.run import count, match_mult_adds, sample_graphs
+    from randwire.wiring import count, match_mult_adds, sample_graphs
 
     mult_adds = count(base, sample_graphs(base)).mult_adds
     found = {}

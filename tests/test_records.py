@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from randwire.records import Record, RecordError, atomic, find
+from randwire.errors import RecordError
+from randwire.records import Record, atomic, find
 
 
 def _files(folder: Path) -> list[str]:

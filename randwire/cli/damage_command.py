@@ -8,7 +8,7 @@ from pathlib import Path
 
 from randwire import config as configuration
 from randwire.cli.parser import Parser, guarded, positive, split
-from randwire.config import ConfigError
+from randwire.errors import ConfigError
 
 OURS = ("graph.generator", "graph.path", "train.pretrained", "runtime.output", "runtime.study")
 """Keys that the training of the networks sets itself."""

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from randwire import config as configuration
-from randwire.config import ConfigError
-from randwire.errors import UserError, one_line
+from randwire.errors import ConfigError, UserError, one_line
 
 
 class Parser(argparse.ArgumentParser):

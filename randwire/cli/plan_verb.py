@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from randwire.cli.parser import span
-from randwire.config import ConfigError
+from randwire.errors import ConfigError
 
 if TYPE_CHECKING:
     from randwire.study.cost import Cost

@@ -14,7 +14,7 @@ from randwire.cli.parser import Parser, above_zero, guarded, key_help, positive,
 from randwire.cli.plan_verb import show_plan
 from randwire.cli.status_verb import show_status
 from randwire.cli.train_command import train_one
-from randwire.config import ConfigError
+from randwire.errors import ConfigError
 
 if TYPE_CHECKING:
     from randwire.config import RunConfig

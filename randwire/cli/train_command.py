@@ -49,7 +49,7 @@ def train(arguments: Sequence[str] | None = None) -> int:
                 return use(options, keys)
         config = configuration.load(options.config, keys)
         if options.match_mult_adds:
-            from randwire.run import match_mult_adds
+            from randwire.wiring import match_mult_adds
 
             config = match_mult_adds(config, options.match_mult_adds)
         return _show(config, as_json=options.json) if options.show else train_one(config)
@@ -68,13 +68,13 @@ _count.__name__ = "number above 0"  # argparse names the type in its message
 
 
 def _show(config: RunConfig, as_json: bool) -> int:
-    from randwire import run
+    from randwire import wiring
 
-    samples = run.sample_graphs(config)
-    counted = run.count(config, samples)
+    samples = wiring.sample_graphs(config)
+    counted = wiring.count(config, samples)
     if as_json:
         shown = {"digest": config.digest, "config": config.model_dump(mode="json"), **counted.to_dict()}
-        shown["graphs"] = run.dag_json(samples)["stages"]
+        shown["graphs"] = wiring.dag_json(samples)["stages"]
         print(json.dumps(shown))
         return 0
     print(config.to_yaml())

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from randwire import config as configuration
-from randwire.config import ConfigError
+from randwire.errors import ConfigError
 
 
 def evaluate(options: argparse.Namespace, keys: Mapping[str, object]) -> int:

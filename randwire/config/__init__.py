@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from randwire import graphs, registry, storage
-from randwire.errors import UserError, one_line
+from randwire.errors import ConfigError, one_line
 from randwire.records import checkpoint_file
 
 PRESETS = Path(__file__).parent / "presets"
@@ -35,10 +35,6 @@ SUMS = {
 """Keys with the SHA-256 in their section that another value of theirs makes void."""
 CHANNELS = 2, 4096
 """Least and most base channels."""
-
-
-class ConfigError(UserError):
-    """A mistake of the user, told in one line: the key, the rule, the value and the fix."""
 
 
 class Section(BaseModel):

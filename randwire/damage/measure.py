@@ -14,11 +14,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from randwire import data
-from randwire.config import ConfigError, RunConfig
+from randwire.config import RunConfig
 from randwire.damage.removal import Damage, Kind, damaged, damages, recalibrated, sample, stage_dags
+from randwire.errors import ConfigError, RecordError
 from randwire.inference import Trained, evaluation_config, evaluation_data, open_trained
 from randwire.model.network import RandWire
-from randwire.records import Record, RecordError, Row
+from randwire.records import Record, Row
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Scores, evaluate
 from randwire.training.worker import ProcessWorker, pick_device

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from randwire.damage.figure import AXES, Drop, drops_of, figure, removed, select
 from randwire.damage.measure import read
-from randwire.records import RecordError, Row
+from randwire.errors import RecordError
+from randwire.records import Row
 from randwire.report.figures import Figure
 from randwire.report.page import write_page
 from randwire.report.tables import dot

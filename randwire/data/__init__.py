@@ -15,7 +15,7 @@ Importing this package is cheap: torch, FFCV and numba are imported with the loa
 from typing import TYPE_CHECKING, Any
 
 from randwire.data.dataset import Dataset, check, class_count, inspect, prepare, train_images
-from randwire.data.errors import DataError
+from randwire.errors import DataError
 
 if TYPE_CHECKING:
     from randwire.data.loader import Loader

@@ -12,8 +12,8 @@ from randwire import registry
 from randwire.data.codec import Encoding
 from randwire.data.convert import convert, default_encoding, show_estimate
 from randwire.data.dataset import load_source
-from randwire.data.errors import DataError
 from randwire.data.sources import SPLITS, Source
+from randwire.errors import DataError
 
 
 class _Parser(argparse.ArgumentParser):

@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from randwire.data.errors import DataError
+from randwire.errors import DataError
 
 VERSION = 2
 PAGE = 1 << 21

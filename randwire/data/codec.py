@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from randwire.data.errors import DataError
 from randwire.data.sources import Mode, Split
+from randwire.errors import DataError
 
 
 def pixels(content: bytes, name: str, upright: bool = True) -> NDArray[np.uint8]:

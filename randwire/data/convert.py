@@ -29,9 +29,9 @@ from tqdm import tqdm
 from randwire.data import beton, codec
 from randwire.data.codec import Encoding
 from randwire.data.dataset import SIDECAR, Channels, FileRecord, Sidecar
-from randwire.data.errors import DataError
 from randwire.data.output import refuse, replacing
 from randwire.data.sources import SPLITS, Source, Split
+from randwire.errors import DataError
 
 Corrupt = Literal["fail", "skip"]
 _Channel: TypeAlias = "Connection[Any, Any]"

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from randwire import registry, storage
 from randwire.data import staging
-from randwire.data.errors import DataError
 from randwire.data.locks import alone
 from randwire.data.sources import SPLITS, Mode, Source, Split
+from randwire.errors import DataError
 
 if TYPE_CHECKING:  # at run time config asks this package for its sources while it is itself being imported
     from randwire.config import DataConfig

@@ -11,7 +11,7 @@ from torch import Tensor
 from randwire.config import DataConfig
 from randwire.data import beton, codec
 from randwire.data.decoder import decode
-from randwire.data.errors import DataError
+from randwire.errors import DataError
 
 ROW = np.dtype([("mode", "u1"), ("width", "<u2"), ("height", "<u2"), ("data_ptr", "<u8")])
 """The columns that `decode` reads, under FFCV's names."""

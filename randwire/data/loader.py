@@ -23,7 +23,7 @@ from torch import Tensor
 from randwire.config import DataConfig
 from randwire.data.dataset import Dataset
 from randwire.data.decoder import decode
-from randwire.data.errors import DataError
+from randwire.errors import DataError
 
 AHEAD = 3
 """Batches in the making while one is in use."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from randwire.data.errors import DataError
+from randwire.errors import DataError
 
 
 def opened(path: Path) -> int:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from randwire.data.dataset import SIDECAR
-from randwire.data.errors import DataError
 from randwire.data.sources import SPLITS
+from randwire.errors import DataError
 
 FILES = {SIDECAR, *(f"{split}.beton" for split in SPLITS)}
 

@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from randwire import storage
 from randwire.config import Stage
-from randwire.data.errors import DataError
 from randwire.data.locks import alone, opened
+from randwire.errors import DataError
 
 Files = Mapping[str, tuple[int, str]]
 """Size in bytes and SHA-256 by name."""
@@ -51,7 +51,7 @@ def stage(place: str, index: str, content: bytes, files: Files, budget_gb: float
 
     Copies it unless that has been done, and keeps it until this process ends. Other copies that are not in use are
     removed, the longest unused first, until all fit into `budget_gb` (10^9 bytes; None: until the disk has room).
-    Raises DataError if it does not fit or is not what its SHA-256 says, and PlaceError if it cannot be read.
+    Raises DataError if it does not fit or is not what its SHA-256 says, and StorageError if it cannot be read.
     """
     key = hashlib.sha256(content).hexdigest()[:16]
     folder = root / key

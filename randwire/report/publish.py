@@ -12,13 +12,13 @@ from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from randwire.errors import brief
-from randwire.records import NEWEST, Record, RecordError, Row
+from randwire.errors import RecordError, TrackingError, brief
+from randwire.records import NEWEST, Record, Row
 from randwire.report import provenance, rates, sections, variants
 from randwire.statistics.estimates import describe
 from randwire.study.design import failures_of
 from randwire.study.results import Broken, Group, Trial, groups, load
-from randwire.tracking import TrackingError, connection
+from randwire.tracking import connection
 
 if TYPE_CHECKING:
     import wandb_workspaces.reports.v2 as wr

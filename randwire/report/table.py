@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from randwire.records import RecordError, Row, atomic
+from randwire.errors import RecordError
+from randwire.records import Row, atomic
 from randwire.study import space
 from randwire.study.results import Broken, Group, Trial, design_of, groups, load, number
 

@@ -1,7 +1,7 @@
 """What a study's numbers say of themselves: descriptions, intervals, correlations, distributions, as plain functions.
 
 A *replicate* is one graph: the scores of its training seeds are averaged first, for they say nothing about other
-graphs. Intervals have the level LEVEL unless another is asked for; tests/test_statistics.py measures their coverage.
+graphs. Intervals have the level LEVEL unless another is asked for; the tests measure their coverage.
 """
 
 import math

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from randwire import graphs
-from randwire.config import ConfigError, RunConfig
-from randwire.records import Record, RecordError, Row, atomic
+from randwire.config import RunConfig
+from randwire.errors import ConfigError, RecordError
+from randwire.records import Record, Row, atomic
 from randwire.study import space
 from randwire.study.requirements import Requirement, quantities
 

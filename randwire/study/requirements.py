@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 
-from randwire.config import ConfigError, RunConfig, RuntimeConfig, TrainConfig
+from randwire.config import RunConfig, RuntimeConfig, TrainConfig
 from randwire.dag import Measures
+from randwire.errors import ConfigError
 
 MEASURES = tuple(field.name for field in fields(Measures))
 QUANTITIES = ("params", "mult_adds", "activations", *MEASURES)
@@ -67,7 +68,7 @@ _TRAIN, _RUNTIME = TrainConfig(), RuntimeConfig()
 
 @lru_cache(maxsize=2**16)
 def _quantities(config: RunConfig) -> Mapping[str, float]:
-    from randwire.run import count, sample_graphs  # here: most uses of a design need neither torch nor graphs
+    from randwire.wiring import count, sample_graphs  # here: most uses of a design need neither torch nor graphs
 
     samples = sample_graphs(config)
     counted = count(config, samples)

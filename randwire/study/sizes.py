@@ -11,9 +11,9 @@ from randwire import registry
 from randwire.config import RunConfig
 from randwire.graphs import parse
 from randwire.records import Row
-from randwire.run import count, sample_graphs
 from randwire.statistics.estimates import describe
 from randwire.study import space
+from randwire.wiring import count, sample_graphs
 
 NETWORKS = 5
 """Of how many networks the paper gives mean and standard deviation."""

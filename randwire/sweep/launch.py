@@ -30,9 +30,10 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from randwire import data, storage
-from randwire.config import ConfigError, RunConfig
+from randwire.config import RunConfig
+from randwire.errors import ConfigError
 from randwire.records import Row, find
-from randwire.run import describe, sample_graphs
+from randwire.run import describe
 from randwire.study import space
 from randwire.study.design import Design, StudyFolder
 from randwire.study.plan import rejected
@@ -42,6 +43,7 @@ from randwire.sweep.driver import HEAD, METRIC, SettingDriver, patient
 from randwire.sweep.headwatch import watching
 from randwire.sweep.progress import Progress, note
 from randwire.tracking import Tracker, without_secrets
+from randwire.wiring import sample_graphs
 
 # Environment of Ray's processes, chosen from measurements: `report` waits for the next poll; the trial's folder must
 # not become the working directory, or relative paths of a configuration break; the records replace Tune's own loggers.

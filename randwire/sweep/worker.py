@@ -13,8 +13,7 @@ import torch
 from ray.train.torch import get_device
 from torch import distributed
 
-from randwire.errors import UserError, one_line
-from randwire.records import HeldError
+from randwire.errors import HeldError, UserError, one_line
 from randwire.run import run
 from randwire.study.design import Design
 from randwire.sweep.actors import ENDED, MISTAKE, PRUNER

@@ -9,7 +9,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from randwire.tracking.base import Notice, NullTracker, SafeTracker, Tracker, TrackingError, Trial, to_stderr
+from randwire.errors import TrackingError
+from randwire.tracking.base import Notice, NullTracker, SafeTracker, Tracker, Trial, to_stderr
 from randwire.tracking.connection import preflight, sync_hint
 from randwire.tracking.secrets import without_secrets
 from randwire.tracking.wandb_tracker import Mode, WandbTracker

@@ -6,13 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from randwire.errors import UserError, brief
+from randwire.errors import brief
 
 Notice = Callable[[str], None]
-
-
-class TrackingError(UserError):
-    """Tracking that cannot be had as asked for, told in one line."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from randwire.errors import UserError, brief
-from randwire.tracking.base import TrackingError
+from randwire.errors import TrackingError, UserError, brief
 
 PREFLIGHT_SECONDS = 5
 WORK_SECONDS = 15.0

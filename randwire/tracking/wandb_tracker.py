@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from randwire.errors import brief
+from randwire.errors import TrackingError, brief
 from randwire.tracking import runs
-from randwire.tracking.base import TrackingError, Trial
+from randwire.tracking.base import Trial
 from randwire.tracking.connection import check_server, end_service, environment, sync_hint
 
 if TYPE_CHECKING:

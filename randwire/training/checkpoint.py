@@ -12,15 +12,11 @@ from typing import Any
 
 import torch
 
-from randwire.errors import UserError
+from randwire.errors import CheckpointError
 from randwire.records import NEWEST, atomic
 
 NEXT, PREVIOUS = ".next", "previous.pt"
 KEYS = {"network", "optimizer", "epoch", "config", "graphs", "data"}
-
-
-class CheckpointError(UserError):
-    """A checkpoint that cannot be used, told in one line."""
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:

@@ -9,15 +9,12 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from randwire.config import TrainConfig
+from randwire.errors import NonFiniteLossError
 from randwire.model.drop_edge import DropEdge
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Batches, Normalise
 from randwire.training.optim import learning_rate
 from randwire.training.worker import Worker
-
-
-class NonFiniteLossError(ArithmeticError):
-    """The training loss became infinite or NaN."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from randwire.config import ConfigError
+from randwire.errors import ConfigError
 from randwire.records import checkpoint_file
 from randwire.training import checkpoint
 

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import distributed
 
-from randwire.config import ConfigError, Device
+from randwire.config import Device
+from randwire.errors import ConfigError
 
 
 class Worker(Protocol):

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from randwire.data.errors import DataError
 from randwire.data.sources._base import Source, Split
+from randwire.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from randwire.data.errors import DataError
+from randwire.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from randwire.data.errors import DataError
 from randwire.data.sources._base import Source, Split
 from randwire.data.sources._index import Index, class_folders
+from randwire.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np

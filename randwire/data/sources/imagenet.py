@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from randwire.data.errors import DataError
 from randwire.data.sources._base import Source, Split
 from randwire.data.sources._index import Index, class_folders, images_below
+from randwire.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from randwire.data.errors import DataError
 from randwire.data.sources._base import SPLITS, Source, Split
+from randwire.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np

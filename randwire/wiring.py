@@ -1,0 +1,91 @@
+"""From a configuration to its graphs, and to the exact size of its network: no training, no data."""
+
+import random
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from randwire import data, graphs
+from randwire.config import RunConfig
+from randwire.dag import DAG
+from randwire.errors import ConfigError
+from randwire.graphs import Sample
+from randwire.model.complexity import Complexity, channels_for, complexity
+from randwire.model.network import random_stages
+
+
+def sample_graphs(config: RunConfig) -> dict[str, Sample]:
+    """The DAG of every random stage, by stage; equal on every machine for equal `graph` and `network.regime`.
+
+    With `graph.stages: shared`, stages of equal size get one DAG; with `graph.path`, the saved ones are read. Raises
+    ConfigError if a stage admits no graph, or if the saved ones have changed or belong to other stages.
+    """
+    stages = random_stages(config.network.regime, config.graph.nodes)
+    if config.graph.path is not None:
+        return {stage: Sample(dag, 0) for stage, dag in _saved_graphs(config, stages).items()}
+    samples: dict[str | int, Sample] = {}
+    keys = {stage: stage if config.graph.stages == "independent" else nodes for stage, nodes in stages.items()}
+    for stage, key in keys.items():
+        try:
+            if key not in samples:
+                samples[key] = config.generator.sample(stages[stage], random.Random(f"{config.graph.seed}/{key}"))
+        except ValueError as error:
+            raise ConfigError(f"graph.generator: {error} (stage {stage} of {stages[stage]} nodes)") from None
+    return {stage: samples[key] for stage, key in keys.items()}
+
+
+def _saved_graphs(config: RunConfig, stages: Collection[str]) -> dict[str, DAG]:
+    path = config.graph.path
+    assert path is not None
+    try:
+        found = graphs.read_saved(path)
+    except ValueError as error:
+        raise ConfigError(f"graph.path: {error}") from None
+    if graphs.saved_sha256(found) != config.graph.path_sha256:
+        raise ConfigError(f"graph.path: {path} has changed since graph.path_sha256 was taken; name it again")
+    if set(found) == {graphs.ALL_STAGES}:
+        return dict.fromkeys(stages, found[graphs.ALL_STAGES])
+    if set(found) != set(stages):
+        raise ConfigError(
+            f"graph.path: {path} has graphs for {', '.join(found)}; the {config.network.regime} regime needs "
+            f"{', '.join(stages)}"
+        )
+    return found
+
+
+def count(config: RunConfig, samples: Mapping[str, Sample]) -> Complexity:
+    """Parameters and multiply-adds of the run's network, as it is evaluated."""
+    classes, resolution = data.class_count(config.data), config.data.evaluation.resolution
+    return complexity(config.network, dags_of(samples), classes, resolution)
+
+
+def match_mult_adds(config: RunConfig, mult_adds: float) -> RunConfig:
+    """The configuration with the `network.channels` whose multiply-adds, on its graphs, are nearest to `mult_adds`.
+
+    So node operations compare at equal cost. Raises ConfigError for less than the narrowest or more than the widest
+    network has.
+    """
+    classes, resolution = data.class_count(config.data), config.data.evaluation.resolution
+    try:
+        channels = channels_for(mult_adds, config.network, dags_of(sample_graphs(config)), classes, resolution)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return config.override({"network.channels": channels})
+
+
+def dags_of(samples: Mapping[str, Sample]) -> dict[str, DAG]:
+    return {stage: sample.dag for stage, sample in samples.items()}
+
+
+def dag_json(samples: Mapping[str, Sample]) -> dict[str, Any]:
+    """Nodes, edges, redraws and measures of every stage."""
+    return {
+        "stages": {
+            stage: {
+                "nodes": sample.dag.nodes,
+                "edges": [list(edge) for edge in sample.dag.edges],
+                "redraws": sample.redraws,
+                "measures": sample.dag.measures().to_dict(),
+            }
+            for stage, sample in samples.items()
+        }
+    }

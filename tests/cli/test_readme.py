@@ -1,0 +1,144 @@
+"""Every command of the README is run: here with small keys, `make` by continuous integration."""
+
+import itertools
+import json
+import re
+import shlex
+from pathlib import Path
+
+import commands
+import pytest
+from data_helpers import noise, samples_of, write_mnist
+from PIL import Image
+
+import randwire
+from benchmarks import imagenet_like
+from randwire.config import load
+from randwire.data.sources.digits import Digits
+
+# The record that the README goes on with: that of `python train.py digits`.
+DIGEST = load("digits").digest
+RECORD = f"runs/local/{DIGEST}"
+TEXT = (commands.ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+LINES = [line for block in BLOCKS for line in block.splitlines()]
+PYTHON = re.findall(r"^```python\n(import randwire\n.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+MAKE = [line for line in LINES if line.startswith("make ")]
+# `sweep` is run, as it stands here but smaller, by test_sweep.py, the sizes by test_sizes.py, graph damage without
+# records by test_damage.py, what needs a W&B server by test_publish.py, and what needs a cluster by test_cluster.py.
+PUBLISH = "python studies/generators.py report --publish"
+ELSEWHERE = [
+    *MAKE,
+    "python studies/generators.py sweep",
+    "python studies/sizes.py",
+    "python studies/damage.py run",
+    PUBLISH,
+    *(line for line in LINES if line.startswith("ray ")),
+]
+OTHERS = [line for line in LINES if line not in ELSEWHERE]
+
+
+def test_the_readme_has_commands_of_every_kind() -> None:
+    assert len(OTHERS) >= 19
+    assert "python studies/generators.py sweep" in LINES
+
+
+def test_continuous_integration_runs_the_make_commands() -> None:
+    script = (commands.ROOT / ".ci" / "run").read_text()
+    for line in MAKE:
+        assert re.search(rf"^{line}\b", script, re.MULTILINE), line
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the commands need: MNIST's files, pictures of digits, and a small stand-in for RECORD."""
+    folder = tmp_path_factory.mktemp("readme")
+    write_mnist(folder / "mnist-files")
+    imagenet_like.make(folder / "imagenet-files", train=1000, val=20, side=36)
+    for split, name, pixels in itertools.product(("train", "val"), ("cat", "dog"), noise(16, 40, 40)):
+        path = folder / "photos" / split / name / f"{pixels[0, 0, 1]:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    for (image, _), name in zip(samples_of(Digits(), "val"), ("seven.png", "four.png"), strict=False):
+        Image.fromarray(image).save(folder / name)
+    values: dict[str, object] = dict(zip((word.removeprefix("--") for word in SMALL[::2]), SMALL[1::2], strict=True))
+    trained = randwire.train("digits", {**values, "runtime.output": str(folder / "trained")})
+    (folder / "record").symlink_to(trained)
+    return folder
+
+
+SMALL = [*commands.TINY, "--train.epochs", "1", "--train.batch_size", "16", "--runtime.wandb", "disabled"]
+
+
+@pytest.mark.parametrize("line", OTHERS)
+def test_a_command_of_the_readme_works(line: str, place: Path) -> None:
+    words, small = shlex.split(line), SMALL
+    keys = ["--runtime.output", str(place / "runs")]
+    if words[0] == "torchrun":
+        words = ["-m", "torch.distributed.run", *words[1:], *small, *keys]
+    else:
+        assert words[0] == "python"
+        words = words[1:]
+        if words[0] == "train.py":
+            if "--show" in words:
+                words += keys
+            elif not {"--evaluate", "--predict", "--export"} & set(words):
+                words += [*keys, *small]
+        elif words[0] == "studies/generators.py":
+            if words[1] == "report":
+                commands.run(*words[:1], "trial", "1", *keys, *small)
+            words += [*keys, *small] if words[1] in ("plan", "trial") and "--base" not in words else keys
+        elif words[0] == "studies/damage.py":
+            words += ["--output", str(place / "damage"), "--recalibrate", "1"]
+    places = {"data/mnist": "mnist", "data/imagenet": "imagenet", "data/photos": "converted", RECORD: "record"}
+    places |= {name: f"imagenet-files/{name}" for name in words if name.startswith(("ILSVRC", "synset"))}
+    places |= {name: name for name in ("mnist-files/", "imagenet-files/", "photos/", "seven.png", "four.png")}
+    places |= {name: name for name in ("digits.onnx", "trials.parquet")}
+    words = [str(place / places[word]) if word in places else word for word in words]
+    done = commands.run(*words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout or "convert" in line
+
+
+def test_the_python_of_the_readme_works(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(PYTHON) == 1
+    monkeypatch.chdir(place)
+    smaller = ", ".join(f'"{key}": {value}' for key, value in (("graph.nodes", 7), ("network.channels", 4)))
+    code = PYTHON[0].replace('"train.epochs": 20', f'"train.epochs": 1, "runtime.wandb": "disabled", {smaller}')
+    assert code != PYTHON[0]
+    found: dict[str, object] = {}
+    exec(code, found)
+    assert isinstance(found["record"], Path)
+    assert (place / "digits.pt2").is_file()
+    assert len((found["record"] / "evaluations.jsonl").read_text().splitlines()) == 1
+
+
+def test_the_records_of_the_readme_are_those_of_its_command() -> None:
+    assert set(re.findall(r"runs/local/(\w+)", TEXT)) == {DIGEST}
+
+
+def test_the_sizes_of_the_readme_are_those_of_the_page() -> None:
+    rows = [line for line in TEXT.splitlines() if line.startswith("| Table") and "±" in line]
+    assert len(rows) == 8
+    page = (commands.ROOT / "docs" / "sizes.md").read_text().splitlines()
+    assert all(row in page for row in rows)
+
+
+COSTS = re.findall(r"\| `python (studies/generators.py) sweep (.*?)` \| ([\d,]+) at ([\d,]+) images/s", TEXT)
+
+
+@pytest.mark.parametrize(("script", "options", "hours", "rate"), COSTS, ids=[options for _, options, _, _ in COSTS])
+def test_the_cost_of_reproducing_is_that_of_the_plan(
+    script: str, options: str, hours: str, rate: str, tmp_path: Path
+) -> None:
+    words = [*shlex.split(options), "--images-per-s", rate.replace(",", ""), "--runtime.output", str(tmp_path)]
+    planned = json.loads(commands.run(script, "plan", *words, "--json").stdout)
+    assert f"{planned['gpu_hours']:,.0f}" == hours
+    assert planned["later_settings"] == 0
+    if "--search grid" not in options:
+        assert {row["setting"] for row in planned["trials"]} == {"ws:k=4,p=0.75"}
+        assert len(planned["trials"]) == 5
+
+
+def test_every_study_to_reproduce_has_its_cost() -> None:
+    assert len(COSTS) == 4

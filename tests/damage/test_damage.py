@@ -1,0 +1,489 @@
+"""Graph damage, against a plain reference that computes the reduced graph from the network's own parameters."""
+
+import contextlib
+import io
+import json
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import commands
+import pytest
+import torch
+from plotly.offline import get_plotlyjs
+from torch import Tensor, nn
+
+import randwire
+from randwire import data
+from randwire.cli import damage as command
+from randwire.config import NetworkConfig
+from randwire.dag import DAG
+from randwire.damage import measure as study
+from randwire.damage.figure import AXES, drops_of, figure
+from randwire.damage.measure import FILE, Protocol, read
+from randwire.damage.page import write_report
+from randwire.damage.removal import Damage, damaged, damages, recalibrated, sample, stage_dags
+from randwire.errors import RecordError
+from randwire.inference import evaluation_config, evaluation_data, open_trained
+from randwire.model.network import Node, RandWire, Stage
+from randwire.records import Record, Row
+from randwire.training import evaluate as scoring
+
+SIGMAS = 5.5
+"""Two-sided tail of a normal variable: 3.8e-8."""
+STAGE = "conv4"
+OTHER = DAG(3, ((0, 1), (1, 2)))
+Norm = Callable[[nn.BatchNorm2d, Tensor], Tensor]
+
+
+def _random(seed: int) -> DAG:
+    stream = random.Random(seed)
+    nodes = stream.randint(2, 10)
+    density = stream.choice((0.15, 0.4, 0.8))
+    return DAG(nodes, tuple(edge for edge in combinations(range(nodes), 2) if stream.random() < density))
+
+
+GRAPHS = {
+    "one node": DAG(1, ()),
+    "no edge": DAG(4, ()),
+    "chain": DAG(5, tuple(pairwise(range(5)))),
+    "fan out": DAG(5, tuple((0, j) for j in range(1, 5))),
+    "fan in": DAG(5, tuple((i, 4) for i in range(4))),
+    "whole": DAG(6, tuple(combinations(range(6), 2))),
+    **{f"random {seed}": _random(seed) for seed in range(12)},
+}
+
+
+def _network(dag: DAG, seed: int = 0, **options: object) -> RandWire:
+    """In float64 and evaluation mode; every parameter and statistic has a value of its own."""
+    config = NetworkConfig.model_validate({"regime": "tiny", "channels": 4, "head": 6, **options})
+    network = RandWire(config, {"conv3": OTHER, STAGE: dag, "conv5": OTHER}, 5).double().eval()
+    stream = torch.Generator().manual_seed(seed)
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            noise = torch.randn(value.shape, generator=stream, dtype=value.dtype)
+            value.copy_(1 + 0.3 * noise.tanh() if name.endswith(("running_var", "bn.weight")) else value + 0.5 * noise)
+        else:
+            value.fill_(7)  # batches tracked
+    return network
+
+
+def _images(count: int, seed: int = 0) -> Tensor:
+    return torch.randn(count, 3, 12, 12, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def _trained_norm(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    return norm(x)  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def _reference(network: RandWire, x: Tensor, damage: Damage | None, norm: Norm = _trained_norm) -> Tensor:
+    """What the damaged network gives, node by node; what is removed is not computed at all."""
+    for name, module in network.stages.items():
+        if isinstance(module, Stage):
+            gone = damage.part if damage and damage.stage == name else ()
+            x = _stage(module, x, gone, norm)
+        elif isinstance(module, nn.Sequential):
+            for layer in module:
+                x = norm(layer, x) if isinstance(layer, nn.BatchNorm2d) else layer(x)
+        else:
+            hidden = norm(module.bn, module.conv(x.clamp(min=0)))  # type: ignore[arg-type,operator]
+            hidden = hidden.clamp(min=0) if module.relu else hidden
+            x = module.fc(hidden.mean((2, 3)))  # type: ignore[operator]
+    return x
+
+
+def _stage(stage: Stage, x: Tensor, gone: tuple[int, ...], norm: Norm) -> Tensor:
+    norms = [module for module in stage.modules() if isinstance(module, nn.BatchNorm2d)]
+    size = torch.Size([len(x), norms[0].num_features, *(math.ceil(side / 2) for side in x.shape[2:])])
+    values: dict[int, Tensor] = {}
+    edges = stage.dag.edges
+    for number, node in enumerate(stage.nodes):
+        assert isinstance(node, Node)
+        if gone == (number,):
+            continue
+        inputs = [i for i, j in edges if j == number]
+        total = x if not inputs else torch.zeros(size, dtype=x.dtype)
+        for place, i in enumerate(inputs):
+            if i in values and gone != (i, number):
+                weight = 1.0 if node.aggregation is None else 1 / (1 + torch.exp(-node.aggregation[place]))
+                total = total + weight * values[i]
+        values[number] = norm(node.bn, node.op(total.clamp(min=0)))
+    sinks = [value for number, value in values.items() if all(i != number for i, _ in edges)]
+    return torch.stack(sinks).mean(0) if sinks else torch.zeros(size, dtype=x.dtype)
+
+
+def _all(network: RandWire) -> list[Damage]:
+    return [*damages(stage_dags(network), "node"), *damages(stage_dags(network), "edge")]
+
+
+@pytest.mark.parametrize("dag", GRAPHS.values(), ids=GRAPHS)
+def test_a_damaged_network_is_the_reference_without_what_is_removed(dag: DAG) -> None:
+    network, x = _network(dag), _images(3)
+    whole = network(x)
+    torch.testing.assert_close(whole, _reference(network, x, None), rtol=1e-10, atol=1e-10)
+    for damage in _all(network):
+        with damaged(network, damage), torch.no_grad():
+            found = network(x)
+        assert torch.allclose(found, _reference(network, x, damage), rtol=1e-10, atol=1e-10), damage
+        assert not torch.allclose(found, whole, rtol=1e-6), damage
+        assert torch.equal(network(x), whole), "the damage outlived its block"
+
+
+@pytest.mark.parametrize("op", ["conv", "maxpool", "avgpool"])
+def test_every_node_operation_can_be_damaged(op: str) -> None:
+    network, x = _network(GRAPHS["random 3"], op=op), _images(2)
+    for damage in _all(network):
+        with damaged(network, damage), torch.no_grad():
+            torch.testing.assert_close(network(x), _reference(network, x, damage), rtol=1e-10, atol=1e-10)
+
+
+def test_the_graphs_have_what_is_hard() -> None:
+    dags = list(GRAPHS.values())
+    assert any(len(dag.sources) > 1 and len(dag.sinks) > 1 for dag in dags)
+    assert any(set(dag.sources) & set(dag.sinks) and dag.edges for dag in dags)
+    assert any(len(dag.predecessors[j]) == 1 and len(dag.successors[i]) > 1 for dag in dags for i, j in dag.edges)
+    assert any(len(dag.predecessors[j]) > 1 and len(dag.successors[i]) == 1 for dag in dags for i, j in dag.edges)
+
+
+def test_a_node_that_loses_its_only_input_gives_a_constant() -> None:
+    network = _network(GRAPHS["chain"])
+    with damaged(network, Damage(STAGE, (1, 2))):
+        found = network(_images(4))
+    assert torch.equal(found, found[:1].expand_as(found))
+
+
+@pytest.mark.parametrize(("stage", "part"), [("conv2", (0,)), ("conv9", (0,)), (STAGE, (5,)), (STAGE, (0, 2))])
+def test_what_is_not_there_cannot_be_removed(stage: str, part: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="the network has no"), damaged(_network(GRAPHS["chain"]), Damage(stage, part)):
+        pass
+
+
+@pytest.mark.parametrize("damage", [Damage(STAGE, (0,)), Damage(STAGE, (2, 3)), None], ids=str)
+def test_recalibrated_statistics_are_those_of_the_batches(damage: Damage | None) -> None:
+    network = _network(GRAPHS["whole"], dropout=0.5, drop_edge=1.0)  # neither may act
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    batches = [_images(4, seed) * (seed + 1) for seed in range(3)]
+    means: dict[nn.Module, list[Tensor]] = {}
+    variances: dict[nn.Module, list[Tensor]] = {}
+
+    def norm(module: nn.BatchNorm2d, x: Tensor) -> Tensor:
+        mean = x.mean((0, 2, 3), keepdim=True)
+        square = ((x - mean) ** 2).sum((0, 2, 3), keepdim=True)
+        count = x.numel() // x.shape[1]
+        means.setdefault(module, []).append(mean.flatten())
+        variances.setdefault(module, []).append(square.flatten() / (count - 1))
+        scale, shift = (value.view(1, -1, 1, 1) for value in (module.weight, module.bias))
+        return (x - mean) / torch.sqrt(square / count + module.eps) * scale + shift
+
+    for batch in batches:
+        _reference(network, batch, damage, norm)
+    whole = network.state_dict(keep_vars=True)
+    hidden = damaged(network, damage) if damage else torch.no_grad()
+    with hidden, recalibrated(network, batches):
+        assert not any(module.training for module in network.modules())
+        assert len(means) == sum(isinstance(module, nn.BatchNorm2d) for module in network.modules()) - (
+            damage is not None and damage.kind == "node"
+        )
+        for module in means:
+            for name, values in (("running_mean", means), ("running_var", variances)):
+                expected = torch.stack(values[module]).mean(0)
+                torch.testing.assert_close(getattr(module, name), expected, rtol=1e-10, atol=1e-12)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(value is whole[name] for name, value in network.state_dict(keep_vars=True).items()), (
+        "not the same memory"
+    )
+    assert all(module.momentum == 0.1 for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+
+
+def test_statistics_are_restored_whatever_happens() -> None:
+    network = _network(GRAPHS["chain"])
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(KeyboardInterrupt), recalibrated(network, [_images(4)]):
+        raise KeyboardInterrupt
+    with pytest.raises(ValueError, match="no batch"), recalibrated(network, []):
+        pass
+    with pytest.raises(RuntimeError), recalibrated(network, [_images(4), torch.zeros(4, 2, 8, 8, dtype=torch.float64)]):
+        pass
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert not any(module.training for module in network.modules())
+
+
+def test_counts_and_degrees() -> None:
+    dags: Mapping[str, DAG] = {"a": GRAPHS["fan out"], "b": GRAPHS["chain"]}
+    nodes, edges = damages(dags, "node"), damages(dags, "edge")
+    assert (len(nodes), len(edges)) == (10, 8)
+    assert len(set(nodes)) == 10
+    assert [(edge.stage, edge.part) for edge in edges] == [
+        (name, edge) for name, dag in dags.items() for edge in dag.edges
+    ]
+    assert [node.degree(dags[node.stage]) for node in nodes] == [4, 0, 0, 0, 0, 1, 1, 1, 1, 0]
+    assert [edge.degree(dags[edge.stage]) for edge in edges] == [1] * 8
+    assert Damage("a", (1, 4)).degree(GRAPHS["fan in"]) == 4
+    assert [Damage("a", (i,)).degree(GRAPHS["whole"]) for i in range(6)] == [5, 4, 3, 2, 1, 0]
+
+
+def test_a_sample_is_uniform_without_replacement() -> None:
+    pool = damages({"a": GRAPHS["chain"]}, "node")
+    draws = 4_000
+    pairs = Counter(tuple(d.part[0] for d in sample(pool, 2, f"{seed}")) for seed in range(draws))
+    assert set(pairs) == set(combinations(range(5), 2)), "ascending, and none twice"
+    for hits in pairs.values():
+        assert abs(hits / draws - 0.1) < SIGMAS * math.sqrt(0.1 * 0.9 / draws)
+    assert set(sample(pool, 2, "x")) < set(sample(pool, 4, "x"))
+    assert sample(pool, None, "x") == sample(pool, 9, "x") == pool
+    assert sample(pool, 0, "x") == []
+
+
+# The study.
+
+KEYS: dict[str, object] = {"graph.generator": "er:p=0.5", "graph.nodes": 5, "network.channels": 4, "network.head": 16,
+                           "train.epochs": 1, "train.batch_size": 16, "runtime.wandb": "disabled"}  # fmt: skip
+QUICK = Protocol(images=40, recalibrate=2)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return randwire.train("digits", {**KEYS, "runtime.output": str(tmp_path_factory.mktemp("damage"))})
+
+
+@pytest.fixture(scope="module")
+def done(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("done")
+    study.run([str(trained), str(trained)], QUICK, folder)
+    return folder
+
+
+def test_every_damage_is_measured_once_with_and_without_recalibration(trained: Path, done: Path) -> None:
+    rows = read(done)
+    dags = stage_dags(randwire.load(trained))
+    places = [(row["kind"], row["stage"], *row["part"], row["recalibrate"]) for row in rows]
+    expected: list[tuple[object, ...]] = [("none", "")]
+    expected += [("node", stage, node) for stage, dag in dags.items() for node in range(dag.nodes)]
+    expected += [("edge", stage, *edge) for stage, dag in dags.items() for edge in dag.edges]
+    assert places == [(*place, batches) for place in expected for batches in (0, 2)]
+    for row in rows:
+        assert row["setting"] == "ER(0.5), graph seed 0"
+        assert (row["images"], row["generator"], row["record"]) == (40, "er", str(trained))
+        if row["kind"] != "none":
+            assert row["degree"] == Damage(row["stage"], tuple(row["part"])).degree(dags[row["stage"]])
+
+
+def test_the_whole_network_has_the_score_of_its_training(trained: Path, tmp_path: Path) -> None:
+    study.run([str(trained)], Protocol(nodes=0, edges=0, recalibrate=0), tmp_path)
+    (row,) = read(tmp_path)
+    last = Record(trained).metrics()[-1]
+    assert row["val_top1"] == last["val_top1"]
+    assert row["val_loss"] == pytest.approx(last["val_loss"], rel=1e-6)
+    assert row["images"] == 360
+
+
+def test_the_network_is_the_same_after_the_study(trained: Path) -> None:
+    found = open_trained(trained)
+    before = {name: value.clone() for name, value in found.network.state_dict().items()}
+    name = study.fingerprint(found.network)
+    tasks = study._left(found.network, name, QUICK, [])
+    rows = list(study._measure(found, evaluation_config(found, {}), QUICK, tasks))
+    assert len(rows) == len(tasks) > 40
+    assert len({row["val_loss"] for row in rows}) > 20
+    after = found.network.state_dict()
+    assert list(before) == list(after)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert study.fingerprint(found.network) == name
+    assert not any(
+        module.training or module._forward_hooks or module._forward_pre_hooks for module in found.network.modules()
+    )
+    after["stages.classifier.bn.running_mean"][0] += 1e-6
+    assert study.fingerprint(found.network) != name
+
+
+def test_recalibration_sees_the_first_batches_of_the_training(trained: Path, done: Path) -> None:
+    found = open_trained(trained)
+    config = evaluation_config(found, {})
+    dataset = evaluation_data(found, config, 1)
+    train = data.Loader(dataset, "train", config.data, batch_size=16)
+    val = data.Loader(dataset, "val", config.data.evaluation, batch_size=16)
+    batches = [found.normalise(images) for images, _ in train.epoch(0)][:2]
+    judged = study._keep(val, 360, 16, QUICK)
+    train.close()
+    val.close()
+    for row in [row for row in read(done) if row["recalibrate"]][1:8:3]:
+        with damaged(found.network, Damage(row["stage"], tuple(row["part"]))), recalibrated(found.network, batches):
+            scores = scoring.evaluate(found.network, judged, found.normalise).to_row()
+        assert row["val_top1"] == scores["val_top1"]
+        assert row["val_loss"] == pytest.approx(scores["val_loss"], rel=1e-5)
+
+
+def _stopping(monkeypatch: pytest.MonkeyPatch, after: int) -> list[int]:
+    """Make the evaluation raise KeyboardInterrupt once it has been called so often; returns the count of its calls."""
+    calls = [0]
+    real = scoring.evaluate
+
+    def evaluate(*arguments: object, **options: object) -> object:
+        calls[0] += 1
+        if calls[0] > after:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(study, "evaluate", evaluate)
+    return calls
+
+
+def test_an_interrupted_study_goes_on_where_it_was(
+    trained: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        _stopping(patch, 7)
+        with pytest.raises(KeyboardInterrupt):
+            study.run([str(trained)], QUICK, tmp_path)
+    assert len(read(tmp_path)) == 7
+    with open(tmp_path / FILE, "a") as file:
+        file.write('{"network": "cut o')  # a kill while the line was written
+    calls = _stopping(monkeypatch, 10_000)
+    study.run([str(trained)], QUICK, tmp_path)
+    assert read(tmp_path) == read(done)
+    assert calls[0] == len(read(done)) - 7
+    study.run([str(trained)], QUICK, tmp_path)
+    assert calls[0] == len(read(done)) - 7, "nothing was left"
+    assert (tmp_path / FILE).read_text() == (done / FILE).read_text()
+
+
+def test_a_sampled_study_can_be_extended(trained: Path, done: Path, tmp_path: Path) -> None:
+    for nodes, edges, lines in ((2, 1, 8), (3, 1, 10), (None, None, len(read(done)))):
+        study.run([str(trained)], replace(QUICK, nodes=nodes, edges=edges), tmp_path)
+        assert len(read(tmp_path)) == lines
+    key = lambda row: json.dumps(row, sort_keys=True)  # noqa: E731
+    assert sorted(read(tmp_path), key=key) == sorted(read(done), key=key)
+
+
+def test_judged_images_are_a_sample_of_the_validation_split(trained: Path) -> None:
+    found = open_trained(trained)
+    config = evaluation_config(found, {})
+    dataset = evaluation_data(found, config, 1)
+    loader = data.Loader(dataset, "val", config.data.evaluation, batch_size=16)
+    whole = torch.cat([images for images, _ in loader.epoch(0)])
+    labels = torch.cat([labels for _, labels in loader.epoch(0)])
+    places = {image.numpy().tobytes(): place for place, image in enumerate(whole.contiguous())}
+    hits: Counter[int] = Counter()
+    for seed in range(60):
+        kept = study._keep(loader, 360, 16, replace(QUICK, seed=seed))
+        assert [len(images) for images, _ in kept] == [16, 16, 8]
+        assert all(images.is_contiguous(memory_format=torch.channels_last) for images, _ in kept)
+        drawn = [places[image.numpy().tobytes()] for images, _ in kept for image in images.contiguous()]
+        assert len(set(drawn)) == 40
+        assert torch.equal(torch.cat([label for _, label in kept]), labels[drawn])
+        hits.update(place // 36 for place in drawn)
+    expected, deviation = 240, math.sqrt(2400 * 0.1 * 0.9)
+    assert all(abs(hits[part] - expected) < SIGMAS * deviation for part in range(10))
+    assert sum(len(images) for images, _ in study._keep(loader, 360, 16, Protocol())) == 360
+    loader.close()
+
+
+def test_the_figure_and_tables_show_every_drop(done: Path) -> None:
+    rows = read(done)
+    drops = drops_of(rows)
+    assert len(drops) == len(rows) - 2
+    whole = {row["recalibrate"]: row["val_top1"] for row in rows if row["kind"] == "none"}
+    assert all(drop.points == whole[drop.row["recalibrate"]] - drop.row["val_top1"] for drop in drops)
+    drawn = figure(drops)
+    boxes = [trace for trace in drawn["data"] if trace["type"] == "box"]
+    assert len(boxes) == 4
+    for trace, (kind, batches) in zip(boxes, [(kind, batches) for kind in AXES for batches in (0, 2)], strict=True):
+        mine = [drop for drop in drops if (drop.row["kind"], drop.row["recalibrate"]) == (kind, batches)]
+        assert trace["y"] == [drop.points for drop in mine]
+        assert [round(x) for x in trace["x"]] == [drop.row["degree"] for drop in mine]
+    page = write_report(done).read_text()
+    assert "http:" not in page.replace(get_plotlyjs(), "").replace("https:", "http:"), "the page needs something else"
+    for kind in AXES:
+        n = sum(drop.row["kind"] == kind for drop in drops) // 2
+        assert f"n = {n} of 1 network" in page
+        points = [drop.points for drop in drops if drop.row["kind"] == kind and not drop.row["recalibrate"]]
+        assert f"{sum(points) / n:.2f} ± " in page
+
+
+def test_networks_that_are_not_alike_get_sections_of_their_own(done: Path, tmp_path: Path) -> None:
+    rows = read(done)
+    other: list[Row] = [{**row, "network": "0" * 12, "about": "another <size>"} for row in rows]
+    (tmp_path / FILE).write_text("".join(f"{json.dumps(row)}\n" for row in [*rows, *other]))
+    page = write_report(tmp_path).read_text()
+    assert page.count("<section>") == 2
+    assert "another &lt;size&gt;" in page
+    assert "<size>" not in page
+    (tmp_path / FILE).write_text("".join(f"{json.dumps(row)}\n" for row in rows if row["kind"] == "none"))
+    with pytest.raises(RecordError, match="no results of damaged networks"):
+        write_report(tmp_path)
+
+
+# The command.
+
+SMALL = ("--images", "20", "--recalibrate", "1", "--nodes", "1", "--edges", "2")
+
+
+def test_without_records_three_networks_are_trained_on_the_digits(tmp_path: Path) -> None:
+    output = ("--output", str(tmp_path / "damage"))
+    small = [word for key, value in KEYS.items() if key != "graph.generator" for word in (f"--{key}", str(value))]
+    small[small.index("--graph.nodes") + 1] = "6"  # BA(5) needs them
+    assert "python studies/damage.py run" in (commands.ROOT / "README.md").read_text().splitlines()
+    done = commands.run("studies/damage.py", "run", *SMALL, *output, *small)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str(tmp_path / "damage" / "report.html")]
+    rows = read(tmp_path / "damage")
+    assert Counter(row["setting"] for row in rows) == {
+        f"{name}, graph seed 0": 8 for name in ("ER(0.2)", "BA(5)", "WS(4,0.75)")
+    }
+    assert _call(["run", *SMALL, *output, *small]) == (0, "")  # neither trained nor measured again
+    assert read(tmp_path / "damage") == rows
+    page = tmp_path / "damage" / "report.html"
+    page.unlink()
+    assert _call(["report", *output]) == (0, "")
+    assert page.is_file()
+
+
+def test_mistakes_are_a_line(trained: Path, done: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / FILE).write_text('{"network": "a"}\n{"network": "b"}\n')
+    record, new = str(trained), ["--output", str(tmp_path / "new")]
+    cases: list[tuple[list[str], str]] = [
+        ([], "required"),
+        (["run", "nowhere", *new], "nowhere: no such record"),
+        (["run", str(tmp_path / "empty"), *new], "holds no checkpoint"),
+        (["run", record, "--nodes", "some", *new], "invalid whole number or all value: 'some'"),
+        (["run", record, "--edges", "-1", *new], "invalid whole number or all value: '-1'"),
+        (["run", record, "--images", "0", *new], "invalid whole number above 0 value: '0'"),
+        (["run", record, "--recalibrate", "1000", *new], "--recalibrate: 1000 batches"),
+        (["run", record, "--network.op", "conv", *new], "network.op: is what"),
+        (["run", record, "--data.nothing", "1", *new], "data.nothing: unknown key"),
+        (["run", "--graph.generator", "ws", *new], "graph.generator: without a RECORD"),
+        (["run", record, "--output", str(tmp_path / "file")], "cannot be written"),
+        (["run", record, "--output", str(tmp_path / "broken")], "line 1 is no result"),
+        (["run", record, "--images", "30", "--output", str(done)], "choose another --output"),
+        (["run", record, "--images", "40", "--recalibrate", "3", "--output", str(done)], "--recalibrate 2"),
+        (["run", record, "--images", "40", "--seed", "1", "--output", str(done)], "40 (seed 0) of 360"),
+        (["report", "--output", str(tmp_path / "new")], "holds no results"),
+        (["report", "--data.resolution", "8", "--output", str(done)], "is not for report"),
+    ]  # fmt: skip
+    before = (done / FILE).read_bytes()
+    for arguments, message in cases:
+        status, text = _call(arguments)
+        assert status == 2, arguments
+        assert message in text, arguments
+        assert len(text.strip().splitlines()) == 1, text
+    with Record(done).lock():
+        assert "another process is working on this study" in _call(["run", record, "--output", str(done)])[1]
+    assert not (tmp_path / "new").exists(), "something was left"
+    assert (done / FILE).read_bytes() == before
+
+
+def _call(arguments: list[str]) -> tuple[int, str]:
+    stderr = io.StringIO()
+    with contextlib.redirect_stderr(stderr), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            return command(None, arguments), stderr.getvalue()
+        except SystemExit as ended:
+            return int(ended.code or 0), stderr.getvalue()

@@ -1,0 +1,315 @@
+"""Studies that compare variants: the same graphs for each, equal cost of node operations, and what the report pairs."""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import commands
+import pytest
+from report_helpers import Page, add_trial, write_design
+from scipy import stats
+from study_helpers import end
+
+from randwire import config as configuration
+from randwire import registry
+from randwire.config import RunConfig
+from randwire.errors import ConfigError
+from randwire.records import Record
+from randwire.report.study_page import figures, write_report
+from randwire.study import results as trials_of
+from randwire.study.design import Design, StudyFolder
+from randwire.study.plan import listing, plan, stored
+from randwire.study.search import Search
+from randwire.wiring import sample_graphs
+from studies import node_ops, regimes
+
+VARIANTS = {"one": {"network.op": "conv", "network.channels": 7}, "two": {"network.op": "avgpool"}}
+
+
+def _design(folder: Path, **changes: object) -> Design:
+    keys = {"runtime.output": str(folder), "runtime.study": "study", "graph.nodes": 12, "train.epochs": 4}
+    base = configuration.load("digits", keys)
+    return Design(base, search="grid", variants=VARIANTS, **changes)  # type: ignore[arg-type]
+
+
+def test_variants_are_crossed_with_the_best_settings_on_the_same_graphs(tmp_path: Path) -> None:
+    design = _design(tmp_path, seeds=3)
+    specs = list(Search(design).foreseeable())
+    assert specs == [f"{spec} {name}" for spec in ("er:p=0.2", "ba:m=5", "ws:k=4,p=0.75") for name in VARIANTS]
+    one, two = design.trials("ba:m=5 one"), design.trials("ba:m=5 two")
+    assert [trial.graph.seed for trial in one] == [trial.graph.seed for trial in two] == [0, 1, 2]
+    assert [sample_graphs(trial) for trial in one] == [sample_graphs(trial) for trial in two]
+    assert {(trial.network.op, trial.network.channels) for trial in one} == {("conv", 7)}
+    assert {(trial.network.op, trial.network.channels) for trial in two} == {("avgpool", 16)}
+    assert [design.spec_of(trial) for trial in one + two] == ["ba:m=5 one"] * 3 + ["ba:m=5 two"] * 3
+    assert design.label("ba:m=5 one") == "BA(5) one"
+    assert len({trial.digest for spec in specs for trial in design.trials(spec)}) == 18
+
+
+def test_variants_belong_to_the_identity_of_a_study(tmp_path: Path) -> None:
+    design = _design(tmp_path)
+    StudyFolder(design).open()
+    StudyFolder(design).open()
+    assert stored(design) == design
+    assert [row.label for row in plan(design, listing(stored(design)))][:3] == [
+        "ER(0.2) one",
+        "ER(0.2) one",
+        "ER(0.2) two",
+    ]
+    with pytest.raises(ConfigError, match="holds a study with another variants"):
+        StudyFolder(Design(design.base, search="grid")).open()
+
+
+def test_the_report_compares_variants_in_one_group(tmp_path: Path) -> None:
+    design = _design(tmp_path)
+    StudyFolder(design).open()
+    for number, spec in enumerate(Search(design).foreseeable()):
+        end(design, spec, top1=50.0 + number)
+    for trial in (trial for spec in design.grid() for trial in design.trials(spec)):
+        record = design.record(trial)
+        record.write_json("summary.json", {**(record.summary() or {}), "epochs": 4})
+    found, broken = trials_of.load(design.folder)
+    assert not broken
+    [group] = trials_of.groups(found, trials_of.design_of(design.folder))
+    assert group.origin == "grid"
+    means = {name: sum(values) / len(values) for name, values in group.values.items()}
+    assert sorted(means) == sorted(map(design.label, design.grid()))
+    assert (means["ER(0.2) one"], means["WS(4,0.75) two"]) == (50.0, 55.0)
+    page = write_report(design.folder).read_text()
+    assert all(design.label(spec) in page for spec in design.grid())
+
+
+@pytest.mark.parametrize("preset", ["small", "regular-109"])
+def test_node_operations_are_compared_at_equal_cost(preset: str, tmp_path: Path) -> None:
+    base = configuration.load(preset, {"runtime.output": str(tmp_path), "runtime.study": "study"})
+    found = node_ops.variants(base)
+    assert tuple(found) == registry.names("randwire.model.ops")
+    assert found["sepconv"]["network.channels"] == base.network.channels
+    design = Design(base, search="grid", variants=found, seeds=2, generators=("ws",))
+    cost: dict[int, dict[str, float]] = {}
+    for row in plan(design, listing(design)):
+        cost.setdefault(row.config.graph.seed, {})[row.config.network.op] = row.quantities["mult_adds"]
+    for by_op in cost.values():
+        assert max(by_op.values()) / min(by_op.values()) < 1.05  # a channel more or less is 2 to 3 %
+    assert len({keys["network.channels"] for keys in found.values()}) > 1
+
+
+def test_regimes_are_those_of_the_presets() -> None:
+    found = regimes.variants(configuration.load("small-100"))
+    for name, preset in regimes.PRESETS.items():
+        base, expected = configuration.load("small-100"), configuration.load(preset)
+        made = base.override(dict(found[name]))
+        assert (made.network, made.train) == (expected.network, expected.train)
+    scaled = regimes.variants(configuration.load("digits"))
+    assert [keys["network.channels"] for keys in scaled.values()] == [16, 22, 32]
+
+
+@pytest.mark.parametrize("name", ["node_ops", "regimes"])
+def test_the_studies_are_run_from_the_command_line(name: str, tmp_path: Path) -> None:
+    keys = ["--runtime.output", str(tmp_path), "--graph.nodes", "10", "--network.channels", "8", "--train.epochs", "1",
+            "--runtime.wandb", "disabled", "--seeds", "1", "--generators", "ws"]  # fmt: skip
+    done = commands.run(f"studies/{name}.py", "plan", *keys, "--json")
+    assert done.returncode == 0, done.stderr
+    planned = json.loads(done.stdout)["trials"]
+    assert len({row["setting"] for row in planned}) == len(planned) == (4 if name == "node_ops" else 3)
+    assert commands.run(f"studies/{name}.py", "trial", "2", *keys).returncode == 0
+    assert (tmp_path / name / planned[1]["digest"] / "summary.json").exists()
+    assert commands.run(f"studies/{name}.py", "plan", "--search", "tpe", *keys).returncode == 2
+
+
+OPS = {op: {"network.op": op} for op in ("conv", "sepconv", "avgpool")}
+SETTINGS = ("er:p=0.2", "ba:m=5", "ws:k=4,p=0.75")
+GRAPHS = (-9.0, 2.0, 6.0)  # what a graph is worth: far more than a variant
+TITLE = "Variants, graph by graph"
+
+
+def add_variants(
+    folder: Path, top1: Mapping[str, Sequence[float]], variants: Mapping[str, Mapping[str, Any]] = OPS, **more: Any
+) -> dict[str, list[RunConfig]]:
+    """A study with the top-1 of each variant on nine graphs, three of each setting, or fewer."""
+    found: dict[str, list[RunConfig]] = {}
+    for name, values in top1.items():
+        keys = {key.replace(".", "__"): value for key, value in variants[name].items()}
+        for k, value in enumerate(values):
+            found.setdefault(name, []).append(add_trial(folder, SETTINGS[k % 3], k // 3, value, **keys))
+    write_design(folder, "grid", variants=variants, **more)
+    return found
+
+
+def planted(*effects: float, count: int = 9, noise: float = 0.3) -> list[list[float]]:
+    """Top-1 of variants on the same graphs."""
+    drawn = random.Random(0)
+    return [[80 + GRAPHS[k // 3] + effect + drawn.gauss(0, noise) for k in range(count)] for effect in effects]
+
+
+def described(values: Sequence[float]) -> str:
+    return f"{mean(values):.2f} ± {stdev(values):.2f}<br>(n={len(values)})"
+
+
+def chart(page: Page) -> dict[str, Any]:
+    """The figure of variants, with its traces by name."""
+    found: dict[str, Any] = next(figure for label, figure in page.figures.items() if label.startswith(TITLE))
+    return {**found, "data": {trace.get("name", "differences"): trace for trace in found["data"]}}
+
+
+def test_variants_are_compared_graph_by_graph(tmp_path: Path) -> None:
+    conv, sepconv, avgpool = planted(0.0, 0.02, -2.0)
+    add_variants(tmp_path, {"conv": conv, "sepconv": sepconv, "avgpool": avgpool})
+    page = Page(write_report(tmp_path))
+    assert page.text.index(TITLE) < page.text.index("Top-1 by setting")
+
+    rows = page.table("variants")
+    assert list(rows) == ["sepconv over conv", "sepconv over avgpool", "conv over avgpool"], (
+        "from the highest mean down"
+    )
+    tests = {"conv": stats.ttest_rel(sepconv, conv), "avgpool": stats.ttest_rel(sepconv, avgpool)}
+    intervals = {
+        name: "{:.2f} to {:.2f}".format(*test.confidence_interval(1 - 0.05 / 3)) for name, test in tests.items()
+    }
+    points = {name: f"{(sum(sepconv) - sum(other)) / 9:.2f}" for name, other in (("conv", conv), ("avgpool", avgpool))}
+    p = f"{tests['conv'].pvalue:.3f}"
+    assert rows["sepconv over conv"] == ["9", points["conv"], intervals["conv"], p, p, "not separated"]
+    assert rows["sepconv over avgpool"] == ["9", points["avgpool"], intervals["avgpool"], *["< 0.001"] * 2, "separated"]
+    assert (
+        f"avgpool is {points['avgpool']} points below sepconv on the same graphs (n = 9 graphs, 95% interval "
+        f"{intervals['avgpool']}, corrected p < 0.001)."
+    ) in page.text
+    assert (
+        f"conv and sepconv are not separated on the same graphs: {points['conv']} points apart (n = 9 graphs, 95% "
+        f"interval {intervals['conv']}, corrected p {p})."
+    ) in page.text
+    assert "Holm's correction is for all 3 pairs" in page.text
+    # Between the settings of two variants, nothing is found: there the graphs are in the way.
+    assert "separated from 0 of the 8 other tested settings" in page.text
+
+
+def test_the_figure_joins_the_top1_of_each_graph(tmp_path: Path) -> None:
+    conv, avgpool = planted(0.0, -2.0)
+    add_variants(tmp_path, {"conv": conv, "avgpool": avgpool})
+    found = chart(Page(write_report(tmp_path)))
+    assert set(found["data"]) == {"BA", "ER", "WS", "mean ± std", "differences"}
+    for place, name in enumerate(("ER", "BA", "WS")):
+        lines = found["data"][name]["y"]
+        assert [lines[k : k + 3] for k in (0, 3, 6)] == [
+            [pytest.approx(conv[k]), pytest.approx(avgpool[k]), None] for k in (place, place + 3, place + 6)
+        ]
+    assert found["data"]["BA"]["text"][:3] == ["BA(5) g0, conv", "BA(5) g0, avgpool", ""]
+    assert found["data"]["mean ± std"]["y"] == pytest.approx([sum(conv) / 9, sum(avgpool) / 9])
+    assert found["layout"]["xaxis"]["ticktext"] == [f"conv<br>{described(conv)}", f"avgpool<br>{described(avgpool)}"]
+    assert found["data"]["differences"]["x"] == pytest.approx([(sum(conv) - sum(avgpool)) / 9])
+    assert found["layout"]["yaxis2"]["ticktext"] == ["conv over avgpool"]
+    assert TITLE in figures(tmp_path)
+
+
+def test_a_graph_that_lacks_a_variant_has_no_part_in_its_pairs(tmp_path: Path) -> None:
+    conv, sepconv, avgpool = planted(0.0, 0.5, -2.0)
+    add_variants(tmp_path, {"conv": conv, "sepconv": sepconv, "avgpool": avgpool[:8]})
+    # Its only other trials have failed, and been trained for longer.
+    add_trial(tmp_path, SETTINGS[2], 2, 1.0, status="failed", epochs=3, network__op="avgpool")
+    add_trial(tmp_path, SETTINGS[2], 2, 1.0, network__op="avgpool", train__epochs=9)
+    page = Page(write_report(tmp_path))
+    rows = page.table("variants")
+    assert {name: row[0] for name, row in rows.items()} == {
+        "sepconv over conv": "9", "sepconv over avgpool": "8", "conv over avgpool": "8"
+    }  # fmt: skip
+    assert rows["conv over avgpool"][1] == f"{(sum(conv[:8]) - sum(avgpool[:8])) / 8:.2f}"
+    assert "1 of 9 graphs lacks a variant, and has no part in its pairs." in page.text
+    assert chart(page)["data"]["WS"]["y"].count(None) == 3 + 1, "after each graph, and where one lacks"
+
+
+def test_training_seeds_of_a_graph_are_averaged_before_it_is_paired(tmp_path: Path) -> None:
+    conv, avgpool = planted(0.0, -2.0, count=6)
+    add_variants(tmp_path, {"conv": conv, "avgpool": avgpool})
+    add_trial(tmp_path, SETTINGS[0], 0, conv[0] + 4, network__op="conv", train__seed=1)
+    page = Page(write_report(tmp_path))
+    assert page.table("variants")["conv over avgpool"][:2] == ["6", f"{(sum(conv) + 2 - sum(avgpool)) / 6:.2f}"]
+    er = chart(page)["data"]["ER"]
+    assert (er["y"][0], er["text"][0]) == (pytest.approx(conv[0] + 2), "ER(0.2) g0, conv, mean of 2 trainings")
+
+
+def test_a_partial_study_of_variants_says_what_it_lacks(tmp_path: Path) -> None:
+    conv, avgpool = planted(0.0, -2.0)
+    add_variants(tmp_path, {"conv": conv})
+    page = Page(write_report(tmp_path))
+    assert "No graph has been trained with two variants yet, so there is nothing to pair." in page.text
+    assert not any(label.startswith(TITLE) for label in page.figures)
+    add_variants(tmp_path, {"avgpool": avgpool[:2]})
+    page = Page(write_report(tmp_path))
+    assert set(chart(page)["data"]) == {"BA", "ER", "WS", "mean ± std"}
+    assert "Not tested, with fewer than 3 graphs or no spread: conv and avgpool (n=2)." in page.text
+    assert not [table for table in page.tables if table[0][0] == "variants"]
+    assert "7 of 9 graphs lack a variant" in page.text
+
+
+def test_differences_without_spread_are_not_tested(tmp_path: Path) -> None:
+    values = [70.1 + k for k in range(9)]
+    add_variants(tmp_path, {"conv": values, "avgpool": [value - 0.3 for value in values]})
+    assert "or no spread: conv and avgpool (n=9)" in Page(write_report(tmp_path)).text
+
+
+def test_variants_of_different_cost_lie_on_axes_of_cost(tmp_path: Path) -> None:
+    variants = {name: {"network.channels": channels} for name, channels in (("wide", 32), ("narrow", 16))}
+    narrow, wide = planted(0.0, 1.0)
+    trials = add_variants(tmp_path, {"wide": wide, "narrow": narrow}, variants)
+
+    def price(costs: Mapping[str, float]) -> dict[str, Any]:
+        for name, cost in costs.items():
+            for k, trial in enumerate(trials[name]):
+                size = {"mult_adds": cost + k * 1e3, "params": 100 * cost}
+                Record(tmp_path / trial.digest).write_json("complexity.json", size)
+        return chart(Page(write_report(tmp_path)))
+
+    found = price({"narrow": 3e5, "wide": 1.25e6})
+    assert [choice["label"] for choice in found["choices"]] == ["by multiply-adds", "by parameters", "by name"]
+    axis = found["layout"]["xaxis"]
+    assert (axis["type"], axis["ticktext"]) == (
+        "log",
+        [f"narrow<br>304 k<br>{described(narrow)}", f"wide<br>1.254 M<br>{described(wide)}"],
+    )
+    assert found["data"]["ER"]["x"][:3] == [3e5, 1.25e6, None], "from the cheapest on, each trial at its own cost"
+    assert found["data"]["ER"]["y"][:2] == pytest.approx([narrow[0], wide[0]])
+    for choice in found["choices"]:
+        assert [len(xs) for xs in choice["data"]["x"]] == [len(trace["y"]) for trace in found["data"].values()]
+    by_name = found["choices"][-1]["layout"]
+    assert (by_name["xaxis.type"], by_name["xaxis.ticktext"][0]) == ("linear", f"narrow<br>{described(narrow)}")
+    found = price({"narrow": 3e5, "wide": 3.8e5})
+    low, high = (10**end for end in found["layout"]["xaxis"]["range"])
+    assert all(low < x < high for trace in list(found["data"].values())[:4] for x in trace["x"] if x is not None)
+    found = price({"narrow": 3e5, "wide": 3.3e5})
+    assert [choice["label"] for choice in found["choices"]] == ["by name"]
+    assert found["layout"]["xaxis"]["ticktext"][0] == f"wide<br>{described(wide)}", "the best first"
+
+
+def test_equal_seeds_are_not_called_the_same_graphs(tmp_path: Path) -> None:
+    variants = {"large": {"graph.nodes": 16}, "small": {"graph.nodes": 12}}
+    large, small = planted(0.0, -2.0)
+    add_variants(tmp_path, {"large": large, "small": small}, variants)
+    text = Page(write_report(tmp_path)).text
+    assert "points below large on graphs of the same seeds (n = 9 pairs of graphs, " in text
+    assert "Graphs of one seed need not be the same under all variants" in text
+    assert "the same graphs" not in text
+
+
+def test_only_a_fixed_grid_of_variants_is_paired(tmp_path: Path) -> None:
+    conv, avgpool = planted(0.0, -2.0)
+    add_variants(tmp_path, {"conv": conv, "avgpool": avgpool}, early_stopping=True)
+    assert "variants are separated" not in Page(write_report(tmp_path)).text
+    write_design(tmp_path, "grid")
+    assert "variants are separated" not in Page(write_report(tmp_path)).text
+
+
+def test_many_graphs_and_variants_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.fsync", lambda _: None)
+    variants = {f"c{channels}": {"network.channels": channels} for channels in range(8, 15)}
+    drawn = random.Random(0)
+    add_variants(tmp_path, {name: [80 + drawn.gauss(0, 1) for _ in range(48)] for name in variants}, variants)
+    page = Page(write_report(tmp_path))
+    found = chart(page)
+    assert sum(len(found["data"][name]["y"]) for name in ("ER", "BA", "WS")) == 40 * 8
+    assert len(found["data"]["differences"]["x"]) == 6
+    assert len(page.table("variants")) == 21
+    assert "40 of 48 graphs are drawn" in page.text
+    assert "Only the pairs of the best variant are drawn." in page.text

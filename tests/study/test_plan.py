@@ -1,0 +1,199 @@
+"""The plan of a study and its cost: exact numbers, and no time lost on thousands of trials."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import commands
+import pytest
+from study_helpers import command, design, end
+
+from randwire import run
+from randwire.model import complexity
+from randwire.study import plan, requirements
+from randwire.study.cost import Cost, cost, makespan, measured
+from randwire.study.requirements import QUANTITIES
+from randwire.wiring import count, sample_graphs
+
+IMAGES = 1_437
+"""Training images of the digits."""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "slots", "expected"),
+    [
+        ([3, 3, 3], 2, 6),  # not 4.5: a job is not divided
+        ([1, 1, 4], 2, 5),  # in order, whichever is free first
+        ([4, 1, 1], 2, 4),
+        ([2, 5], 9, 5),
+        ([], 4, 0),
+        ([1.5] * 7, 1, 10.5),
+        ([1], 10**12, 1),
+    ],
+)
+def test_jobs_are_scheduled_whole(seconds: list[float], slots: int, expected: float) -> None:
+    assert makespan(seconds, slots) == expected
+
+
+def test_cost(tmp_path: Path) -> None:
+    study = design(tmp_path)  # 4 epochs
+    assert cost(study, [2, 2, 1], None, 2, None, None) == Cost(5, 5 * 4 * IMAGES)
+    found = cost(study, [2, 2, 1], 100.0, 2, 5, 3.0)
+    trial = 4 * IMAGES / 100  # GPU-seconds
+    assert found.gpu_hours == pytest.approx(5 * trial / 3600)
+    # Five GPUs hold two groups of two workers: the third setting waits for one of the others.
+    assert found.wall_hours == pytest.approx(3 * trial / 2 / 3600)
+    assert found.busy == pytest.approx(5 * trial / (5 * 3 * trial / 2))
+    assert found.dollars == pytest.approx(3.0 * 5 * trial / 3600)
+    nothing = cost(study, [], 100.0, 2, 4, 1.0)
+    assert (nothing.gpu_hours, nothing.wall_hours, nothing.busy, nothing.dollars) == (0, 0, None, 0)
+
+
+def test_epochs_of_lower_resolution_cost_less(tmp_path: Path) -> None:
+    study = design(tmp_path)
+    base = study.base.override({"data.start_resolution": 16, "data.ramp": [0.5, 0.75]})  # 16, 16, 32, 32 pixels
+    found = cost(replace(study, base=base), [1], 100.0, 1, None, None)
+    assert found.images == 4 * IMAGES
+    assert found.gpu_hours == pytest.approx((0.25 + 0.25 + 1 + 1) * IMAGES / 100 / 3600)
+    train(study, "er:p=0.2", [400.0, 100.0], 1)
+    for trial in study.trials("er:p=0.2"):
+        rows = [{**row, "resolution": side} for row, side in zip(study.record(trial).metrics(), (16, 32), strict=True)]
+        study.record(trial).keep_metrics(0)
+        for row in rows:
+            study.record(trial).append_metrics(row)
+    assert measured(study, [trial.digest for trial in study.trials("er:p=0.2")]) == (100.0, 2)
+
+
+def train(study: Any, spec: str, rates: list[float], ranks: int) -> None:
+    """Records with rows of these images/s over all ranks."""
+    end(study, spec)
+    for trial in study.trials(spec):
+        record = study.record(trial)
+        record.write_json("environment.json", {"world_size": ranks})
+        for epoch, rate in enumerate(rates, 1):
+            record.append_metrics({"epoch": epoch, "images_per_s": rate, "val_top1": 1.0})
+
+
+def test_the_rate_is_that_of_one_gpu_in_the_records(tmp_path: Path) -> None:
+    study = design(tmp_path, seeds=2)
+    digests = [trial.digest for spec in ("er:p=0.2", "ba:m=5") for trial in study.trials(spec)]
+    assert measured(study, digests) is None
+    train(study, "er:p=0.2", [10.0, 800.0, 900.0], 2)  # the first epoch compiles: a median passes over it
+    assert measured(study, digests) == (400.0, 2)
+    train(study, "ba:m=5", [500.0], 1)
+    assert measured(study, digests) == (450.0, 4)
+
+
+def test_the_plan_takes_its_rate_from_the_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = design(tmp_path, seeds=2)
+    options = ("--name", "study", "--settings", "3", "--graph.nodes", "12", "--train.epochs", "4")
+    place = ("--runtime.output", str(tmp_path))
+    for wish in (("--gpus", "4"), ("--price", "2.5")):
+        assert command("plan", *options, *place, *wish) == 2
+        assert "--images-per-s: missing" in capsys.readouterr().err
+    train(study, "er:p=0.2", [800.0], 2)
+    assert command("plan", *options, *place, "--gpus", "4", "--price", "2.5") == 0
+    text = capsys.readouterr().out
+    images = 6 * 4 * IMAGES
+    assert f"6 trainings see {images:,} images: 0.0 GPU-hours at 400 images/s a GPU, measured in 2 records" in text
+    # Two groups of two GPUs, three settings of two trials: two of them, one after the other.
+    assert "that is 29 s on 4 GPUs, 2 for each setting, which train 75% of the time" in text
+    assert "$0.06 at $2.5 a GPU-hour" in text
+    assert command("plan", *options, *place, "--images-per-s", "100", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["images_per_s"], shown["measured_records"]) == (100.0, 0)
+    assert shown["gpu_hours"] == pytest.approx(images / 100 / 3600)
+    assert [row["state"] for row in shown["trials"]] == ["finished"] * 2 + ["pending"] * 4
+
+
+def test_the_cost_is_that_of_all_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("plan", "--settings", "14", "--seeds", "1", "--runtime.output", str(tmp_path), "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (len(shown["trials"]), shown["later_settings"]) == (10, 4)
+    assert (shown["planned_trials"], shown["training_images"]) == (14, 14 * 7 * IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--gpus", "1"], "--gpus: 1 cannot hold a trial of 2 workers"),
+        (["--gpus", "0"], "--gpus"),
+        (["--price", "-1"], "--price"),
+        (["--price", "nan"], "--price"),
+        (["--images-per-s", "0"], "--images-per-s"),
+        (["--images-per-s", "fast"], "--images-per-s"),
+    ],
+)
+def test_mistakes(arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("plan", *arguments, "--runtime.output", str(tmp_path)) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, len(shown.err.strip().splitlines())) == ("", 1)
+    assert message in shown.err
+
+
+def test_every_quantity_of_a_trial_is_that_of_its_network(tmp_path: Path) -> None:
+    study = design(tmp_path, search="grid", seeds=1)
+    planned = plan.plan(study, plan.listing(study))
+    for trial in planned[::4]:
+        row = trial.to_row()
+        samples = sample_graphs(trial.config)
+        counted = count(trial.config, samples)
+        assert (row["params"], row["mult_adds"]) == (counted.params, counted.mult_adds)
+        measures = samples["conv3"].dag.measures().to_dict()
+        assert {name: row[name] for name in measures} == pytest.approx(measures, rel=1e-15)
+        assert row.keys() == {*QUANTITIES, "number", "digest", "setting", "graph_seed", "train_seed", "state"}
+
+
+def test_many_trials_are_shown_by_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("plan", "--search", "grid", "--generators", "ba", "--runtime.output", str(tmp_path))
+    assert command(*arguments, "--seeds", "40") == 0
+    assert len(capsys.readouterr().out.splitlines()) > 200
+    assert command(*arguments, "--seeds", "41") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 15
+    assert "205 trials of 7 epochs" in "\n".join(lines)
+    (line,) = [line for line in lines if line.startswith("BA(5)")]
+    words = line.split()
+    assert words[1] == "41"
+    assert words[4:6] == ["35", "5"]  # M(N - M) edges and M sources, of every graph
+    assert words[-2:] == ["41", "pending"]
+    assert command(*arguments, "--seeds", "41", "--all") == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert len([line for line in listed if line.endswith("pending")]) == 205
+
+
+def test_a_plan_of_thousands_runs_no_network_and_validates_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = {"measure": 0, "override": 0, "sample": 0}
+
+    def counted(owner: Any, name: str, key: str) -> None:
+        original = getattr(owner, name)
+
+        def wrapper(*arguments: Any, **options: Any) -> Any:
+            calls[key] += 1
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, wrapper)
+
+    for cached in (complexity._classifier, complexity._node, requirements._quantities):
+        cached.cache_clear()
+    counted(complexity, "measure", "measure")
+    counted(type(design(tmp_path).base), "override", "override")
+    counted(run, "sample_graphs", "sample")
+    study = design(tmp_path, search="grid", seeds=40, train_seeds=4)
+    assert len(plan.plan(study, plan.listing(study))) == 29 * 160
+    assert calls["measure"] <= 10  # once for each kind of layer
+    assert calls["override"] <= 29 * 6  # by setting, not by trial
+    assert calls["sample"] == 29 * 40  # one graph for all its training seeds
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None:
+    process = commands.popen(["studies/generators.py", "plan", "--json", "--runtime.output", str(tmp_path)])
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    stderr = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(), stderr) == (0, "")

@@ -1,0 +1,280 @@
+"""Requirements: what breaks a bound is never trained, whatever the search, and however often it is interrupted."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from statistics import fmean
+
+import optuna
+import pytest
+from study_helpers import NAMES, command, design, drain, end
+
+from randwire.config import RunConfig
+from randwire.errors import ConfigError
+from randwire.model.complexity import complexity
+from randwire.records import Record
+from randwire.study import plan, space
+from randwire.study.design import StudyFolder
+from randwire.study.requirements import MEASURES, QUANTITIES, Requirement, quantities
+from randwire.study.search import Search
+from randwire.tracking import NullTracker
+from randwire.wiring import sample_graphs
+
+DEEP = (Requirement("depth", ">=", 8),)
+SMALL_AND_DEEP = (Requirement("depth", ">=", 8), Requirement("params", "<=", 85_000))
+
+
+def depths(trial: RunConfig) -> set[int]:
+    return {sample.dag.depth for sample in sample_graphs(trial).values()}
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical", "below", "at", "above"),
+    [
+        ("mult_adds<=600e6", "mult_adds<=600000000", True, True, False),
+        (" depth >= 8 ", "depth>=8", False, True, True),
+        ("clustering<0.25", "clustering<0.25", True, False, False),
+        ("path_length > 2.5", "path_length>2.5", False, False, True),
+    ],
+)
+def test_a_bound_is_read_told_and_kept(text: str, canonical: str, below: bool, at: bool, above: bool) -> None:
+    found = Requirement.parse(text)
+    assert str(found) == canonical
+    assert Requirement.parse(canonical) == found
+    values = (found.bound - 0.125, found.bound, found.bound + 0.125)
+    assert [found.met({found.name: value}) for value in values] == [below, at, above]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "dept>=8",
+            "unknown name 'dept'; known: params, mult_adds, activations, nodes, edges, sources, sinks, depth",
+        ),
+        ("depth=8", "no bound"),
+        ("depth>=", "no bound"),
+        ("depth>=8<=9", "no bound"),
+        ("depth==8", "no bound"),
+        ("8<=depth", "unknown name '8'"),
+        ("depth>=deep", "'deep' is no finite number"),
+        ("depth>=nan", "no finite number"),
+        ("depth<=inf", "no finite number"),
+        ("", "no bound"),
+    ],
+)
+def test_what_is_no_bound_is_a_line_and_exit_code_2(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("plan", "--require", text, "--runtime.output", str(tmp_path)) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert message in shown.err
+    assert len(shown.err.strip().splitlines()) == 1
+    assert shown.err.startswith("error: --require: ")
+
+
+def test_quantities_are_the_size_and_the_mean_measures(tmp_path: Path) -> None:
+    base = design(tmp_path).base.override({"network.regime": "regular", "graph.stages": "independent"})
+    dags = {stage: sample.dag for stage, sample in sample_graphs(base).items()}
+    assert {dag.nodes for dag in dags.values()} == {6, 12}
+    counted = complexity(base.network, dags, 10, base.data.resolution)
+    found = quantities(base)
+    assert tuple(found) == QUANTITIES
+    assert (found["params"], found["mult_adds"]) == (counted.params, counted.mult_adds)
+    for name in MEASURES:
+        assert found[name] == pytest.approx(fmean(getattr(dag.measures(), name) for dag in dags.values()), rel=1e-15)
+    assert quantities(base.override({"train.seed": 9})) is found
+
+
+def test_a_grid_drops_the_cells_that_break_a_bound_and_counts_them(tmp_path: Path) -> None:
+    free = design(tmp_path, search="grid", seeds=3, train_seeds=2)
+    bound = design(tmp_path, search="grid", seeds=3, train_seeds=2, require=SMALL_AND_DEEP)
+    cells, kept, by = 0, [], Counter[str]()
+    for spec in space.paper(NAMES):
+        for trial in free.trials(spec):
+            (depth,) = depths(trial)
+            broken = [
+                *(["depth>=8"] if depth < 8 else []),
+                *(["params<=85000"] if quantities(trial)["params"] > 85_000 else []),
+            ]
+            if not broken:
+                kept.append(trial.digest)
+            elif trial.train.seed == (trial.graph.seed * 2 if spec.endswith("p=0") else 0):  # one of a cell's trials
+                cells += 1
+                by.update(broken)
+    listed = plan.listing(bound)
+    assert [trial.digest for trial in listed.trials] == kept
+    assert (listed.rejected.what, listed.rejected.number, listed.rejected.by) == ("cells", cells, by)
+    assert 10 < len(kept) < 150
+    assert len(by) == 2
+    assert len(listed.settings) < 29
+    assert drain(Search(bound), 99) == list(listed.settings)
+    assert listed.later == 0
+
+
+def test_a_bound_that_all_keep_changes_nothing(tmp_path: Path) -> None:
+    for search in ("grid", "random"):
+        free = design(tmp_path, search=search, settings=12)
+        bound = design(tmp_path, search=search, settings=12, require=(Requirement("depth", ">", 0),))
+        assert plan.listing(bound).trials == plan.listing(free).trials
+        assert plan.listing(bound).rejected.number == 0
+
+
+@pytest.mark.parametrize("kind", ["tpe", "random"])
+def test_a_search_passes_over_settings_that_break_a_bound(tmp_path: Path, kind: str) -> None:
+    study = design(tmp_path, search=kind, settings=16, seeds=3, require=DEEP)
+    search = Search(study)
+    found = drain(search, 99)
+    assert len(found) == len(set(found)) == 16
+    free = design(tmp_path, seeds=3)
+    assert all(depths(trial).pop() >= 8 for spec in found for trial in free.trials(spec))
+    assert search.rejected
+    for spec, broken in search.rejected.items():
+        assert broken == ["depth>=8"]
+        assert min(depths(trial).pop() for trial in free.trials(spec)) < 8
+        assert study.trials(spec) == []
+    states = Counter(trial.state for trial in search.study.trials)
+    assert states[optuna.trial.TrialState.PRUNED] == len(search.rejected)
+    assert states[optuna.trial.TrialState.COMPLETE] == 16
+    assert StudyFolder(study).suggestions() == found
+    assert StudyFolder(study).entries().keys() == {*found, *search.rejected}
+    trained = {path.parent.name for path in study.folder.glob("*/config.yaml")}
+    assert trained == {trial.digest for spec in found for trial in study.trials(spec)}
+
+
+@pytest.mark.parametrize("kind", ["tpe", "random"])
+def test_an_interrupted_search_with_bounds_goes_on_as_an_uninterrupted_one(tmp_path: Path, kind: str) -> None:
+    whole = design(tmp_path / "whole", search=kind, settings=26, require=DEEP)
+    drain(Search(whole), 99)
+    parts = design(tmp_path / "parts", search=kind, settings=26, require=DEEP)
+    while len(StudyFolder(parts).suggestions()) < 26:
+        drain(Search(parts), 3)
+    assert list(StudyFolder(parts).entries().items()) == list(StudyFolder(whole).entries().items())
+
+
+def test_the_plan_of_a_search_with_bounds_is_what_comes(tmp_path: Path) -> None:
+    study = design(tmp_path, settings=16, require=DEEP)
+    foreseen = plan.listing(study)
+    assert drain(Search(study), 99)[:10] == list(foreseen.settings)
+    assert foreseen.later == 6
+    assert foreseen.rejected.number > 0
+
+
+def test_the_space_is_gone_through_to_its_end(tmp_path: Path) -> None:
+    every = space.every(NAMES)
+    assert len(every) == len(set(every)) == 109
+    study = design(tmp_path, search="random", settings=109, seeds=1)
+    assert sorted(drain(Search(study), 200)) == sorted(every)
+    free = design(tmp_path / "free", seeds=2)
+    deep = [spec for spec in every if all(depths(trial).pop() >= 8 for trial in free.trials(spec))]
+    assert 10 < len(deep) < 100
+    bound = design(tmp_path / "bound", settings=109, require=DEEP)
+    search = Search(bound)
+    assert sorted(drain(search, 200)) == sorted(deep)
+    assert search.exhausted
+    listed = plan.listing(bound)
+    assert (listed.later, listed.exhausted) == (0, True)
+    assert {*search.rejected} == {*every} - {*deep}
+
+
+def test_a_sweep_notes_that_nothing_more_will_come(tmp_path: Path) -> None:
+    from randwire.sweep.launch import Cluster, sweep
+
+    study = design(tmp_path, settings=109, require=DEEP)
+    free = design(tmp_path / "free")
+    for spec in space.every(NAMES):
+        if all(depths(trial).pop() >= 8 for trial in free.trials(spec)):
+            StudyFolder(study).add_suggestion(spec)
+            end(study, spec)
+        elif spec in space.best(NAMES):
+            StudyFolder(study).add_suggestion(None, {spec: ["depth>=8"]})
+    assert plan.listing(study).later > 0  # which no one has looked at yet
+    before = StudyFolder(study).suggestions()
+    assert sweep(study, Cluster(), NullTracker()) == 0
+    assert StudyFolder(study).suggestions() == before
+    assert StudyFolder(study).entries().keys() == {*space.every(NAMES)}
+    assert plan.listing(study).later == 0
+
+
+def test_a_setting_that_more_seeds_spoil_is_not_trained_on(tmp_path: Path) -> None:
+    few = design(tmp_path, settings=6, seeds=1, require=DEEP)
+    found = drain(Search(few), 6)
+    more = design(tmp_path, settings=6, seeds=20, require=DEEP)
+    spec = next(spec for spec in found if not more.trials(spec))
+    assert more.outcome(spec) == ("pruned", None)
+    assert spec not in plan.listing(more).settings
+    assert spec not in list(Search(more).foreseeable())
+
+
+def test_requirements_are_part_of_the_study(tmp_path: Path) -> None:
+    study = design(tmp_path, require=SMALL_AND_DEEP)
+    StudyFolder(study).open()
+    assert json.loads((study.folder / "study.json").read_text())["require"] == ["depth>=8", "params<=85000"]
+    assert plan.stored(design(tmp_path)).require == SMALL_AND_DEEP
+    with pytest.raises(ConfigError, match="another require"):
+        StudyFolder(design(tmp_path)).open()
+    StudyFolder(study).open()
+
+
+def test_a_study_from_before_requirements_goes_on(tmp_path: Path) -> None:
+    study = design(tmp_path)
+    old = study.to_json()
+    del old["require"]
+    Record(study.folder).write_json("study.json", old)
+    assert plan.stored(study).require == ()
+    with pytest.raises(ConfigError, match="another require"):
+        StudyFolder(design(tmp_path, require=DEEP)).open()
+    StudyFolder(study).open()
+
+
+@pytest.mark.parametrize("search", ["grid", "tpe"])
+def test_a_bound_that_nothing_keeps_ends_before_anything_starts(tmp_path: Path, search: str) -> None:
+    from randwire.sweep.launch import Cluster, check
+
+    impossible = design(tmp_path, search=search, require=(Requirement("depth", ">", 12),))
+    assert plan.listing(impossible).trials == []
+    with pytest.raises(ConfigError, match=r"--require: no setting meets depth>12"):
+        check(impossible, Cluster())
+    assert not impossible.folder.exists()
+
+
+def test_the_plan_tells_what_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ("--graph.nodes", "12", "--runtime.output", str(tmp_path))
+    grid = ("plan", "--search", "grid", "--generators", "ba", "--require", "sources<=5", *place)
+    assert command(*grid) == 0
+    assert "2 cells rejected by sources<=5" in capsys.readouterr().out  # BA(7), two seeds: M sources
+    assert command(*grid, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["rejected"] == {"what": "cells", "number": 2, "by": {"sources<=5": 2}}
+    assert {row["setting"] for row in shown["trials"]} == {f"ba:m={m}" for m in (1, 2, 3, 5)}
+    assert {row["sources"] for row in shown["trials"]} == {1, 2, 3, 5}
+    search = ("plan", "--search", "random", "--settings", "9", "--generators", "ba", *place)
+    assert command(*search, "--require", "sources<=5", "--require", "sources>1") == 0
+    text = capsys.readouterr().out
+    assert "4 settings rejected by sources<=5 (3), sources>1 (1)" in text
+    assert "the space holds no more than 4 settings of the 9 asked for" in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_trial_of_the_plan_counts_no_rejected_ones(tmp_path: Path) -> None:
+    study = design(tmp_path, search="grid", seeds=2, require=DEEP)
+    listed = plan.listing(study)
+    rows = [trial.to_row() for trial in plan.plan(study, listed)]
+    assert [row["number"] for row in rows] == list(range(1, len(rows) + 1))
+    assert all(row["depth"] >= 8 for row in rows)
+    end(study, rows[0]["setting"])
+    assert plan.plan(study, plan.listing(study))[0].state == "finished"
+
+
+def test_trials_are_those_that_a_whole_validation_gives(tmp_path: Path) -> None:
+    study = design(tmp_path, seeds=3, train_seeds=2)
+    for spec in ("er:p=0.3", "ws:k=4,p=0"):
+        for trial in study.trials(spec):
+            keys = {"graph.generator": spec, "graph.seed": trial.graph.seed, "train.seed": trial.train.seed}
+            assert study.base.override(keys) == trial
+            assert study.base.override(keys).digest == trial.digest
+    largest = design(tmp_path, seeds=3)
+    largest = type(largest)(largest.base.override({"graph.seed": 2**63 - 2}), seeds=3)
+    with pytest.raises(ConfigError, match=r"graph\.seed"):
+        largest.trials("er:p=0.3")

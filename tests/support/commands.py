@@ -1,0 +1,60 @@
+"""The commands of the README, run as a user runs them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+# Seconds instead of minutes: a few nodes and channels.
+TINY = ("--graph.nodes", "6", "--network.channels", "4", "--network.head", "16")
+
+
+PATIENCE = 180.0
+"""Seconds for which a test waits for what a command does, on a busy machine."""
+
+
+def popen(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(*arguments: str, environment: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    """The finished command; its output is in the message of a failing assertion on the return code."""
+    process = popen(arguments, environment)
+    try:
+        stdout, stderr = process.communicate()
+    except BaseException:  # a test that ran out of time leaves nothing running
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
+    print(stdout, stderr)
+    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+
+def await_that(
+    condition: Callable[[], object],
+    process: "subprocess.Popen[Any]",
+    told: Callable[[], object] | None = None,
+    seconds: float = PATIENCE,
+) -> None:
+    """Wait until the condition holds while a process runs. `told` is what it has said, if not to pipes."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, f"it has ended:\n{(told or process.communicate)()}"
+        assert time.monotonic() < deadline, f"timed out:\n{told() if told else ''}"
+        time.sleep(0.05)

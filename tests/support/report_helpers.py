@@ -1,0 +1,137 @@
+"""Records of made-up trainings, and the content of a report's page."""
+
+import json
+import random
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from randwire import config as configs
+from randwire.config import RunConfig
+from randwire.records import Record
+from randwire.training.optim import learning_rate
+
+HOSTILE = "</script><script>alert('x')</script> {{plotly}} & \"quotes\""
+
+
+def add_trial(
+    study: Path,
+    generator: str = "ws:k=4,p=0.75",
+    graph_seed: int = 0,
+    top1: float = 90.0,
+    status: str | None = "finished",
+    epochs: int | None = None,
+    cause: str | None = None,
+    **keys: Any,
+) -> RunConfig:
+    """A record as a run leaves it, with made-up numbers that end in `top1`; no summary.json if `status` is None."""
+    values = {"graph.generator": generator, "graph.seed": graph_seed, "graph.nodes": 16}
+    values |= {"train.epochs": 8, "train.warmup_epochs": 1}
+    config = configs.load("digits", {**values, **{key.replace("__", "."): value for key, value in keys.items()}})
+    sample = config.generator.sample(config.graph.nodes, random.Random(f"{graph_seed}"))
+    record = Record(study / config.digest)
+    record.write_text("config.yaml", config.to_yaml())
+    environment = {
+        "commit": "71160f4c0ffee",
+        "dirty": False,
+        "packages": {"torch": "2.13.0", "ray": "2.60.0", "ffcv": None},
+        "hardware": {"cpu": "Some CPU", "cores": 2, "gpu": None},
+        "world_size": 2,
+        "command": "studies/generators.py sweep",
+        "started": "2025-01-02T03:04:05+00:00",
+    }
+    record.write_json("environment.json", environment)
+    stages = ("conv3", "conv4", "conv5")
+    for stage in stages:
+        record.write_text(f"graphs/{stage}.txt", sample.dag.to_text())
+    described = {
+        "nodes": sample.dag.nodes,
+        "edges": [list(edge) for edge in sample.dag.edges],
+        "redraws": sample.redraws,
+        "measures": sample.dag.measures().to_dict(),
+    }
+    record.write_json("dag.json", {"stages": dict.fromkeys(stages, described)})
+    size = 40_000 + 30 * len(sample.dag.edges)
+    record.write_json("complexity.json", {"params": size, "mult_adds": 90 * size, "stages": []})
+    done = config.train.epochs if epochs is None else epochs
+    noise = random.Random(config.digest)
+    for epoch in range(1, done + 1):
+        score = top1 if epoch == done else top1 * (1 - 0.8 * 0.55**epoch) + noise.gauss(0, 0.4)
+        record.append_metrics(
+            {
+                "epoch": epoch,
+                "lr": learning_rate((epoch - 1) * 22, 22, config.train),
+                "steps": 22,
+                "train_loss": 2.3 * 0.7**epoch + 0.5,
+                "val_loss": 2.3 * 0.72**epoch + 0.45,
+                "val_top1": score,
+                "val_top5": min(100.0, score + 8),
+                "images_per_s": 850.0 + noise.gauss(0, 20),
+                "seconds_loader": 0.1,
+                "seconds_step": 1.5,
+            }
+        )
+    if status is not None:
+        final = top1 if done else None
+        summary = {"status": status, "cause": cause, "epochs": done, "val_top1": final, "best_top1": final}
+        record.write_json("summary.json", {**summary, "seconds": 16.5})
+    return config
+
+
+def write_design(folder: Path, search: str, **more: Any) -> None:
+    design = {"search": search, "settings": 4, "seeds": [0, 1, 2], "train_seeds": [0], "seed": 7}
+    Record(folder).write_json("study.json", {**design, "early_stopping": False, **more})
+
+
+class Page(HTMLParser):
+    """The tables, texts and tags of a report; scripts are no text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: list[list[list[str]]] = []
+        self.words: list[str] = []
+        self.scripts: list[str] = []
+        self.inside = ""
+        self.cell = False
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.inside = tag
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+            self.cell = True
+        elif tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = "" if tag in ("script", "style") else self.inside
+        self.cell = self.cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        if self.inside == "script":
+            self.scripts[-1] += data
+        elif self.inside != "style":
+            self.words.append(data)
+            if self.cell:
+                self.tables[-1][-1][-1] += data.strip()
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The figures by their label and number."""
+        text = next(script for script in self.scripts if script.startswith("{"))
+        return {f"{figure['label']} {name}": figure for name, figure in json.loads(text).items()}
+
+    def table(self, head: str) -> dict[str, list[str]]:
+        """The rows of the first table whose first heading is `head`, by their first cell."""
+        table = next(table for table in self.tables if table[0][0] == head)
+        return {row[0]: row[1:] for row in table[1:]}
