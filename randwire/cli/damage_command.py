@@ -7,7 +7,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from randwire import config as configuration
-from randwire.cli.parser import Parser, guarded, positive, split
+from randwire.arguments import Parser, guarded, non_negative_int, positive_int, split
 from randwire.errors import ConfigError
 
 OURS = ("graph.generator", "graph.path", "train.pretrained", "runtime.output", "runtime.study")
@@ -39,15 +39,15 @@ def damage(description: str | None, arguments: Sequence[str] | None = None) -> i
     run.add_argument("--edges", type=_count, metavar="all|N", help="edges to remove of each network [all]")
     run.add_argument(
         "--recalibrate",
-        type=_whole,
+        type=non_negative_int,
         default=8,
         metavar="BATCHES",
         help="evaluate also with BN statistics of so many [8]",
     )
     run.add_argument(
-        "--images", type=positive, metavar="N", help="validation images, a random sample; kept in memory [all]"
+        "--images", type=positive_int, metavar="N", help="validation images, a random sample; kept in memory [all]"
     )
-    run.add_argument("--seed", type=_whole, default=0, help="seed of what is sampled [0]")
+    run.add_argument("--seed", type=non_negative_int, default=0, help="seed of what is sampled [0]")
     verbs.add_parser("report", parents=[common], help="write report.html from the results", allow_abbrev=False)
 
     def main() -> int:
@@ -106,16 +106,8 @@ def _train(folder: Path, keys: Mapping[str, object]) -> list[str]:
     return [str(run.record_of(config)) for config in configs]
 
 
-def _whole(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError
-    return value
-
-
 def _count(text: str) -> int | None:
-    return None if text == "all" else _whole(text)
+    return None if text == "all" else non_negative_int(text)
 
 
-_whole.__name__ = "whole number"  # argparse names the type in its message
-_count.__name__ = "whole number or all"
+_count.__name__ = "whole number or all"  # argparse names the type in its message

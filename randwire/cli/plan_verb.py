@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from randwire.cli.parser import span
+from randwire.cli.text import span
 from randwire.errors import ConfigError
 
 if TYPE_CHECKING:

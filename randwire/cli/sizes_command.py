@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from randwire.cli.parser import Parser, guarded, positive
+from randwire.arguments import Parser, guarded, positive_int
 
 
 def sizes(description: str | None, arguments: Sequence[str] | None = None) -> int:
@@ -15,7 +15,7 @@ def sizes(description: str | None, arguments: Sequence[str] | None = None) -> in
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--seeds", type=positive, default=200, help="graph seeds of each row, 2 or more [200]")
+    parser.add_argument("--seeds", type=positive_int, default=200, help="graph seeds of each row, 2 or more [200]")
     parser.add_argument("--start", type=int, default=0, help="the first of them [0]")
 
     def main() -> int:

@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from randwire.cli.parser import span
 from randwire.cli.plan_verb import LISTED
+from randwire.cli.text import span
 
 if TYPE_CHECKING:
     from randwire.config import RunConfig

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from randwire import config as configuration
-from randwire.cli.parser import Parser, above_zero, guarded, key_help, positive, split
+from randwire.arguments import Parser, guarded, positive_float, positive_int, split
 from randwire.cli.plan_verb import show_plan
 from randwire.cli.status_verb import show_status
+from randwire.cli.text import key_help
 from randwire.cli.train_command import train_one
 from randwire.errors import ConfigError
 
@@ -35,11 +36,11 @@ def study(
     if variants is None:
         help = "grid: the paper's Figure 4"
         common.add_argument("--search", choices=("tpe", "random", "grid"), default="tpe", help=help)
-        common.add_argument("--settings", type=positive, default=6, help="settings to try, in tpe and random [6]")
+        common.add_argument("--settings", type=positive_int, default=6, help="settings to try, in tpe and random [6]")
     else:
         common.set_defaults(search="grid", settings=1)
-    common.add_argument("--seeds", type=positive, default=2, help="graph seeds of each setting [2]")
-    common.add_argument("--train-seeds", type=positive, default=1, help="training seeds of each graph [1]")
+    common.add_argument("--seeds", type=positive_int, default=2, help="graph seeds of each setting [2]")
+    common.add_argument("--train-seeds", type=positive_int, default=1, help="training seeds of each graph [1]")
     text = "generators to compare" if variants is None else "generators, each in its best setting"
     common.add_argument("--generators", default="er,ba,ws", help=f"{text} [er,ba,ws]")
     common.add_argument("--seed", type=int, default=0, help="seed of the search [0]")
@@ -72,35 +73,37 @@ def study(
         add[verb].add_argument("--json", action="store_true", help="JSON on stdout")
         add[verb].add_argument("--all", action="store_true", help="every trial, however many there are")
     for verb in ("plan", "sweep"):
-        add[verb].add_argument("--workers", type=positive, default=2, help="DDP ranks of a trial, one GPU each [2]")
+        add[verb].add_argument("--workers", type=positive_int, default=2, help="DDP ranks of a trial, one GPU each [2]")
     add["plan"].add_argument(
         "--images-per-s",
-        type=above_zero,
+        type=positive_float,
         metavar="R",
         help="training images/s of one GPU [measured, if any was trained]",
     )
-    add["plan"].add_argument("--gpus", type=positive, metavar="N", help="GPUs to train on: tells the time it takes")
-    add["plan"].add_argument("--price", type=above_zero, metavar="USD", help="dollars per GPU-hour: tells the dollars")
+    add["plan"].add_argument("--gpus", type=positive_int, metavar="N", help="GPUs to train on: tells the time it takes")
+    add["plan"].add_argument(
+        "--price", type=positive_float, metavar="USD", help="dollars per GPU-hour: tells the dollars"
+    )
     add["status"].add_argument(
         "--watch",
-        type=above_zero,
+        type=positive_float,
         nargs="?",
         const=5.0,
         metavar="SECONDS",
         help="show it again, until all has ended [5]",
     )
     add["sweep"].add_argument("--address", help="Ray cluster to use, such as auto; without: one on this machine")
-    add["sweep"].add_argument("--cpus-per-worker", type=positive, default=1, help="CPUs of a rank [1]")
-    add["sweep"].add_argument("--concurrent", type=positive, help="settings at a time [as many as fit]")
+    add["sweep"].add_argument("--cpus-per-worker", type=positive_int, default=1, help="CPUs of a rank [1]")
+    add["sweep"].add_argument("--concurrent", type=positive_int, help="settings at a time [as many as fit]")
     add["sweep"].add_argument(
         "--stall-minutes",
-        type=above_zero,
+        type=positive_float,
         default=10.0,
         metavar="M",
         help="a training without a step for so long is ended, and started again [10]",
     )
     add["sweep"].add_argument(
-        "--losses", type=positive, default=4, metavar="N", help="give up what is lost N times without an epoch [4]"
+        "--losses", type=positive_int, default=4, metavar="N", help="give up what is lost N times without an epoch [4]"
     )
     add["sweep"].add_argument("--no-open", action="store_true", help="do not open the report in a browser")
     add["report"].add_argument(

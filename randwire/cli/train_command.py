@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from randwire import config as configuration
-from randwire.cli.parser import Parser, guarded, key_help, positive, split
+from randwire.arguments import Parser, guarded, positive_float, positive_int, split
+from randwire.cli.text import key_help
 from randwire.config import RunConfig
 
 
@@ -29,9 +30,12 @@ def train(arguments: Sequence[str] | None = None) -> int:
     )
     instead.add_argument("--export", metavar="FILE", help="write the network of a record as FILE.pt2 or FILE.onnx")
     parser.add_argument("--json", action="store_true", help="with --show or --predict: JSON on stdout")
-    parser.add_argument("--top", type=positive, default=5, help="with --predict: classes to print [5]")
+    parser.add_argument("--top", type=positive_int, default=5, help="with --predict: classes to print [5]")
     parser.add_argument(
-        "--match-mult-adds", type=_count, metavar="N", help="choose network.channels for N multiply-adds, such as 579e6"
+        "--match-mult-adds",
+        type=positive_float,
+        metavar="N",
+        help="choose network.channels for N multiply-adds, such as 579e6",
     )
 
     def main() -> int:
@@ -55,16 +59,6 @@ def train(arguments: Sequence[str] | None = None) -> int:
         return _show(config, as_json=options.json) if options.show else train_one(config)
 
     return guarded(main)
-
-
-def _count(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError
-    return value
-
-
-_count.__name__ = "number above 0"  # argparse names the type in its message
 
 
 def _show(config: RunConfig, as_json: bool) -> int:

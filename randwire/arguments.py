@@ -1,4 +1,4 @@
-"""What all command lines share: options, dotted keys, and what becomes of a mistake or an interrupt."""
+"""What all command lines share: the parser, dotted keys, kinds of values, and the end after a mistake or interrupt."""
 
 import argparse
 import json
@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from randwire import config as configuration
 from randwire.errors import ConfigError, UserError, one_line
 
 
@@ -22,12 +21,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], dict[str, object]]:
-    """The plain words of a command line, and its dotted keys: `--section.field VALUE` or `--section.field=VALUE`.
+    """The plain words of a command line and its dotted keys: `--section.field VALUE` or `--section.field=VALUE`.
 
     Values are JSON or plain text. Raises ConfigError for a key without a value.
     """
     plain: list[str] = []
-    found: dict[str, object] = {}
+    keys: dict[str, object] = {}
     words = list(arguments)
     while words:
         word = words.pop(0)
@@ -40,14 +39,20 @@ def split(arguments: Sequence[str]) -> tuple[list[str], dict[str, object]]:
                 raise ConfigError(f"{key}: missing value")
             text = words.pop(0)
         try:
-            found[key] = json.loads(text)
+            keys[key] = json.loads(text)
         except ValueError:
-            found[key] = text
-    return plain, found
+            keys[key] = text
+    return plain, keys
 
 
-def guarded(main: Callable[[], int]) -> int:
-    """Run `main`; a mistake of the user becomes one line and exit 2, an interrupt exit 130."""
+def guarded(
+    main: Callable[[], int],
+    interrupted: str = "interrupted; the same command goes on from the last checkpoint",
+) -> int:
+    """Run `main` and return its exit status; a mistake of the user becomes one line and 2, an interrupt 130.
+
+    `interrupted` is the line printed after an interrupt (SIGINT or SIGTERM).
+    """
     # SIGTERM must unwind as Ctrl-C does, or nothing gets closed. Shells start background jobs with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
@@ -59,45 +64,43 @@ def guarded(main: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print(interrupted, file=sys.stderr)
         return 130
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
 
 
-def key_help() -> str:
-    return "keys, with their defaults:\n" + "\n".join(
-        f"  --{key:24} {text}" for key, text in configuration.keys().items()
-    )
-
-
-def positive(text: str) -> int:
+def positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
         raise ValueError
     return value
 
 
-positive.__name__ = "whole number above 0"  # argparse names the type in its message
+def non_negative_int(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
 
 
-def above_zero(text: str) -> float:
+def positive_float(text: str) -> float:
     value = float(text)
     if not 0 < value < math.inf:
         raise ValueError
     return value
 
 
-above_zero.__name__ = "number above 0"
+def fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError
+    return value
 
 
-def span(seconds: float) -> str:
-    """A span of time, as its two largest units: `2 d 3 h`."""
-    whole = max(0, round(seconds))
-    parts = [(whole // size % base, unit) for size, base, unit in _UNITS]
-    first = next((place for place, (number, _) in enumerate(parts) if number), len(parts) - 1)
-    return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2])
-
-
-_UNITS = ((86_400, 10**9, "d"), (3_600, 24, "h"), (60, 60, "min"), (1, 60, "s"))
+# argparse names the type of a value by its function in messages.
+positive_int.__name__ = "whole number above 0"
+non_negative_int.__name__ = "whole number"
+positive_float.__name__ = "number above 0"
+fraction.__name__ = "number from 0 to 1"
