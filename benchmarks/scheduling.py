@@ -31,6 +31,7 @@ from randwire.config import load
 from randwire.records import Row
 from randwire.study.design import Design, StudyFolder
 from randwire.sweep import launch
+from randwire.sweep.cluster import Cluster
 from randwire.sweep.driver import METRIC, SettingDriver
 from randwire.tracking import open_tracker
 
@@ -99,7 +100,7 @@ def run(settings: int, seeds: int, gpus: int, workers: int, seconds: float) -> M
         before, began = process.cpu_times().user, time.time()
         with mock.patch.object(launch, "SettingDriver", SleepingDriver), mock.patch.object(ray, "init", init):
             tracker = open_tracker("disabled", "p", "s", Path(place))
-            launch.sweep(design, launch.Cluster(workers=workers), tracker)
+            launch.sweep(design, Cluster(workers=workers), tracker)
         cpu = process.cpu_times().user - before
         ended.set()
         watcher.join()

@@ -34,6 +34,7 @@ from randwire.records import Row
 from randwire.study.design import Design, StudyFolder
 from randwire.study.search import Search
 from randwire.sweep import launch
+from randwire.sweep.cluster import Cluster
 from randwire.sweep.driver import HEAD, Group, SettingDriver
 from randwire.tracking import open_tracker
 from randwire.training.worker import ProcessWorker
@@ -176,7 +177,7 @@ def sweep_ours(design: Design, workers: int) -> None:
         mock.patch.object(ray, "init", marks.after(ray.init, "cluster")),
     ):
         tracker = open_tracker("disabled", "p", "s", design.folder)
-        launch.sweep(design, launch.Cluster(workers=workers, concurrent=1), tracker)
+        launch.sweep(design, Cluster(workers=workers, concurrent=1), tracker)
 
 
 @dataclass(frozen=True)

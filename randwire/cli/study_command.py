@@ -157,7 +157,8 @@ def _sweep(design: Design, options: argparse.Namespace) -> int:
     from randwire.records import find
     from randwire.report.study_page import write_report
     from randwire.run import tracker_of
-    from randwire.sweep.launch import Cluster, check, sweep
+    from randwire.sweep.cluster import Cluster
+    from randwire.sweep.launch import check, sweep
 
     cluster = Cluster(
         options.address,

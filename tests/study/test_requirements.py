@@ -179,7 +179,8 @@ def test_the_space_is_gone_through_to_its_end(tmp_path: Path) -> None:
 
 
 def test_a_sweep_notes_that_nothing_more_will_come(tmp_path: Path) -> None:
-    from randwire.sweep.launch import Cluster, sweep
+    from randwire.sweep.cluster import Cluster
+    from randwire.sweep.launch import sweep
 
     study = design(tmp_path, settings=109, require=DEEP)
     free = design(tmp_path / "free")
@@ -230,7 +231,8 @@ def test_a_study_from_before_requirements_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("search", ["grid", "tpe"])
 def test_a_bound_that_nothing_keeps_ends_before_anything_starts(tmp_path: Path, search: str) -> None:
-    from randwire.sweep.launch import Cluster, check
+    from randwire.sweep.cluster import Cluster
+    from randwire.sweep.launch import check
 
     impossible = design(tmp_path, search=search, require=(Requirement("depth", ">", 12),))
     assert plan.listing(impossible).trials == []

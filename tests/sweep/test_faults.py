@@ -127,8 +127,9 @@ def test_the_cluster_of_a_local_sweep_wants_a_token_that_only_its_user_reads(tmp
     program = """
 import urllib.error, urllib.request
 import ray
-from randwire.sweep.launch import Cluster, _cluster
-with _cluster(Cluster(workers=1), ()):
+from randwire.sweep.cluster import Cluster
+from randwire.sweep.connection import connected
+with connected(Cluster(workers=1), ()):
     url = ray._private.worker._global_node.webui_url
     try:
         urllib.request.urlopen(f"http://{url}/api/jobs/")

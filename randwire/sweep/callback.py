@@ -1,0 +1,75 @@
+"""Tune's callback: what the workers report goes to the tracker and the progress display."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+
+from randwire.config import RunConfig
+from randwire.records import Row
+from randwire.run import describe
+from randwire.study.design import Design, StudyFolder
+from randwire.sweep.driver import patient
+from randwire.sweep.progress import Progress
+from randwire.tracking import Tracker
+
+
+class Watch(tune.Callback):
+    """Passes what the workers report to the tracker and the progress display; lives in the driver alone."""
+
+    def __init__(self, design: Design, tracker: Tracker, progress: Progress) -> None:
+        self.design, self.tracker, self.progress = design, tracker, progress
+        self.trials: dict[str, RunConfig] = {}
+        self.started: set[str] = set()
+        self.ended: set[str] = set()
+        self.errors: dict[str, str] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks; a tracker holds live runs
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        setting = trial.config["setting"]
+        self.trials.update((config.digest, config) for config in self.design.trials(setting))
+        self.progress.setting(self.design.label(setting))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: Row, **info: Any
+    ) -> None:
+        if "error" in result:
+            self._failed(result["setting"], result["error"])
+        if "outcome" in result:
+            patient(self.design, lambda: StudyFolder(self.design).add_failure(result["setting"], None))
+        if "lost" in result:
+            self.progress.lost(self.design.label(result["setting"]), result["lost"])
+        digest = result.get("digest")
+        if digest is None:
+            return
+        config = self.trials[digest]
+        if digest in self.ended:
+            return  # told again by a group of workers that was started again
+        if "summary" in result:
+            self.ended.add(digest)
+            self.tracker.finish(digest, result["summary"]["status"], result["summary"])
+            self.progress.ended(config, result["summary"])
+        else:
+            if digest not in self.started:
+                self.started.add(digest)
+                group = self.design.label(self.design.spec_of(config))
+                self.tracker.start(replace(describe(config, resumed_epochs=result["epoch"] - 1), group=group))
+                for row in patient(self.design, self.design.record(config).metrics):
+                    self.tracker.log(digest, row)
+            self.tracker.log(digest, result)
+            self.progress.epoch(config, result)
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        lines = (trial.get_error() and str(trial.get_error()).strip().splitlines()) or ["unknown cause"]
+        cause = next((line for line in reversed(lines) if line.strip()), "unknown cause").strip()
+        self._failed(trial.config["setting"], cause)
+
+    def _failed(self, setting: str, cause: str) -> None:
+        self.errors[setting] = cause
+        self.progress.error(self.design.label(setting), cause)
+        patient(self.design, lambda: StudyFolder(self.design).add_failure(setting, cause))

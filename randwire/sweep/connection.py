@@ -1,0 +1,132 @@
+"""The connection of a sweep to its cluster, or a cluster of this machine, and how much trains there at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+from ray._private.state import state as cluster_state
+from ray.exceptions import RayError
+
+from randwire.errors import ConfigError
+from randwire.study.design import Design
+from randwire.sweep.cluster import Cluster
+from randwire.sweep.headwatch import watching
+from randwire.tracking import without_secrets
+
+# Environment of Ray's processes, chosen from measurements: `report` waits for the next poll; the trial's folder must
+# not become the working directory, or relative paths of a configuration break; the records replace Tune's own loggers.
+ENVIRONMENT = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+# Of a cluster that grows: a machine may be booting, and install what it needs, when its workers are asked for.
+START_SECONDS = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "900"}
+
+RAY_TOKEN = "RAY_AUTH_TOKEN"
+
+
+@contextmanager
+def connected(cluster: Cluster, kept_secrets: tuple[str, ...]) -> Iterator[None]:
+    """A connection to the cluster, or a cluster of this machine that ends with the block.
+
+    Secrets leave the environment while processes are started, but those that reading the data needs (patterns of
+    names): W&B is served by the driver alone.
+    """
+    kept = dict(os.environ)
+    if cluster.address and "RAY_AUTH_MODE" not in kept and _token_file().exists():
+        kept["RAY_AUTH_MODE"] = "token"
+    local = {} if cluster.address else {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+    os.environ.clear()
+    # A Ray token names the cluster to its own processes: without it they could not join.
+    os.environ.update({**without_secrets(kept, (*kept_secrets, RAY_TOKEN)), **ENVIRONMENT, **local})
+    needed = cluster.workers * cluster.cpus_per_worker
+    # Of several clusters on one machine, Ray's own cleaners would not know which is theirs.
+    own = {"RAY_ADDRESS": cluster.address} if cluster.address not in (None, "auto") else {}
+    options: dict[str, Any] = (
+        {"address": cluster.address, "runtime_env": {"env_vars": {**ENVIRONMENT, **START_SECONDS, **own}}}
+        if cluster.address
+        else {"address": "local", "num_cpus": max(needed, os.cpu_count() or 1), "dashboard_host": "127.0.0.1"}
+    )
+    try:
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+        except (OSError, RuntimeError, ValueError, RayError) as error:
+            if cluster.address:
+                raise ConfigError(
+                    f"--address: {cluster.address} cannot be used: {str(error).splitlines()[0]} (does it run, and is "
+                    "its token here, in ~/.ray/auth_token or where RAY_AUTH_TOKEN_PATH says?)"
+                ) from None
+            raise
+        _protect_token()
+        # Tune would hand AWS's keys to its trials, and Ray write them into logs: processes that read the data have them
+        # from their start, and of all secrets this process needs W&B's alone.
+        os.environ.clear()
+        os.environ.update({**without_secrets(kept, ("WANDB_*", RAY_TOKEN)), **ENVIRONMENT, **local})
+        head: str = ray.get_runtime_context().gcs_address
+        with watching(head) if cluster.address else contextlib.nullcontext():
+            yield
+    finally:
+        started = psutil.Process().children(recursive=True) if not cluster.address else []
+        ray.shutdown()
+        _end(started)
+        os.environ.clear()
+        os.environ.update(kept)
+
+
+def _token_file() -> Path:
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+
+
+def _protect_token() -> None:
+    """Ray makes the token of this user's clusters readable for all users of the machine."""
+    with contextlib.suppress(OSError):
+        if (file := _token_file()).stat().st_mode & 0o077:
+            file.chmod(0o600)
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    """End the processes of a local cluster that outlive it: Ray's agents notice its end only after a minute.
+
+    W&B's service is a child of the driver too, and ends with its tracker.
+    """
+    ours = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            if not process.name().startswith("wandb"):
+                ours.append(process)
+    _, alive = psutil.wait_procs(ours, timeout=1)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)
+
+
+def capacity(design: Design, cluster: Cluster) -> tuple[bool, int]:
+    """Whether trials train on GPUs, and how many settings at a time.
+
+    A cluster that grows counts as if it had grown. Raises ConfigError if not one trial fits.
+    """
+    total: dict[str, float] = dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
+    for name, most in (cluster_state.get_max_resources_from_cluster_config() or {}).items():
+        total[name] = max(most, total.get(name, 0))
+    device = design.base.runtime.device
+    gpu = device == "cuda" or (device == "auto" and total.get("GPU", 0) > 0)
+    slots = total.get("GPU", 0) if gpu else total.get("CPU", 0) / cluster.cpus_per_worker
+    concurrent = cluster.concurrent or int(slots // cluster.workers)
+    if not concurrent:
+        raise ConfigError(
+            f"--workers: a trial of {cluster.workers} workers does not fit the cluster ({total.get('CPU', 0):g} CPUs, "
+            f"{total.get('GPU', 0):g} GPUs); lower it, or set --concurrent for a cluster that grows"
+        )
+    return gpu, concurrent
