@@ -6,7 +6,8 @@ from html import escape
 
 from randwire.records import Row
 from randwire.report.figures import INK, Figure, layout_of, many, style
-from randwire.statistics.estimates import describe, spearman
+from randwire.statistics.correlation import spearman
+from randwire.statistics.describe import describe
 
 AXES = {"node": "out-degree of the removed node", "edge": "in-degree of the removed edge's target"}
 GRAY = "#6b7280"

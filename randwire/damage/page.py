@@ -11,7 +11,7 @@ from randwire.records import Row
 from randwire.report.figures import Figure
 from randwire.report.page import write_page
 from randwire.report.tables import dot
-from randwire.statistics.estimates import describe, group
+from randwire.statistics.describe import describe, group
 
 HEAD = """<header><h1>Graph damage</h1>
 <p class="lead">What trained networks lose with one node or one edge of one of their graphs, without further training
@@ -118,7 +118,7 @@ def _spread(points: Sequence[float]) -> list[str]:
         return ["-", "-"]
     found = describe(points)
     std = "" if found.std is None else f" ± {found.std:.2f}"
-    return [f"{round(found.mean, 2) + 0.0:.2f}{std}", f"{round(found.most, 2) + 0.0:.2f}"]  # no negative zero
+    return [f"{round(found.mean, 2) + 0.0:.2f}{std}", f"{round(found.maximum, 2) + 0.0:.2f}"]  # no negative zero
 
 
 def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -9,22 +9,11 @@ import numpy as np
 
 from randwire.report.figures import Figure, interval_text, layout_of, many, p_text
 from randwire.report.tables import dot, panel, table
-from randwire.statistics.comparison import (
-    ALPHA,
-    LEAST,
-    MOST,
-    POWER,
-    Needed,
-    Pair,
-    Split,
-    Spread,
-    detectable,
-    needed,
-    pooled,
-    split_variance,
-    testable,
-)
-from randwire.statistics.estimates import LEVEL, describe, group
+from randwire.statistics.describe import describe, group
+from randwire.statistics.intervals import LEVEL
+from randwire.statistics.pairs import ALPHA, MIN_REPLICATES, Pair, testable
+from randwire.statistics.power import MAX_REPLICATES, POWER, SampleSize, detectable_difference, sample_size
+from randwire.statistics.variance import VarianceEstimate, VarianceSplit, pooled_variance, split_variance
 from randwire.study.results import Group
 
 POINTS = (0.25, 0.5, 1.0, 2.0)
@@ -49,7 +38,7 @@ def comparison(found: Group, pairs: Sequence[Pair]) -> str:
         )
         return panel(title, f"<p>No tests between settings. {escape(why)}</p>")
     missing = [f"{name} (n={len(values)})" for name, values in found.values.items() if not testable(values)]
-    left = f"Not tested, with fewer than {LEAST} graphs or no spread: {', '.join(missing)}." if missing else ""
+    left = f"Not tested, with fewer than {MIN_REPLICATES} graphs or no spread: {', '.join(missing)}." if missing else ""
     if not pairs:
         return panel(title, f"<p>Fewer than two settings can be tested. {escape(left)}</p>")
     best = pairs[0].names[0]
@@ -177,9 +166,9 @@ def power(found: Group, pairs: Sequence[Pair]) -> str:
     """How many graphs would separate two settings of two generators; empty where no spread is known."""
     if found.early_stopping:
         return ""
-    spreads: dict[str, Spread] = {}
+    spreads: dict[str, VarianceEstimate] = {}
     for generator, same in group(found.by_setting, found.generator).items():
-        spread = pooled([found.values[name] for name in same if not found.by_setting[name][0].one_graph])
+        spread = pooled_variance([found.values[name] for name in same if not found.by_setting[name][0].one_graph])
         if spread is not None:
             spreads[generator] = spread
     chosen = list(combinations(spreads, 2)) or [(name, name) for name in spreads]
@@ -191,28 +180,28 @@ def power(found: Group, pairs: Sequence[Pair]) -> str:
     for one, two in chosen:
         both = spreads[one], spreads[two]
         for name, alpha in tests:
-            smallest = [f"{detectable(usual, both, alpha):.2f}"] if usual >= LEAST else []
+            smallest = [f"{detectable_difference(usual, both, alpha):.2f}"] if usual >= MIN_REPLICATES else []
             rows.append(
                 [
                     f"{dot(one)}{one.upper()} and {dot(two)}{two.upper()}",
                     " and ".join(f"{spread.variance**0.5:.2f}" for spread in both),
                     name,
                     *smallest,
-                    *(_needed(needed(points, both, alpha)) for points in POINTS),
+                    *(_sample_size(sample_size(points, both, alpha)) for points in POINTS),
                 ]
             )
-    seen = f"seen at n={usual}"
-    heads = ["settings of", "std", "test", *[seen] * (usual >= LEAST), *(f"n for {points:g}" for points in POINTS)]
+    seen, enough = f"seen at n={usual}", usual >= MIN_REPLICATES
+    heads = ["settings of", "std", "test", *[seen] * enough, *(f"n for {points:g}" for points in POINTS)]
     note = (
         "n is how many graphs of each setting would separate a true difference of so many points with a chance of "
         f"{POWER:.0%}; in brackets, for the ends of the {LEVEL:.0%} interval of the standard deviations, which are "
         f"those between graphs within settings. Settings without random graphs are left out. A test takes at least "
-        f"{LEAST} graphs.{f' {seen.capitalize()}: the difference that so many separate.' * (usual >= LEAST)}"
+        f"{MIN_REPLICATES} graphs.{f' {seen.capitalize()}: the difference that so many separate.' * enough}"
     )
     return panel("How many graphs would tell", table(heads, rows), note)
 
 
-def _split_row(name: str, split: Split) -> list[str]:
+def _split_row(name: str, split: VarianceSplit) -> list[str]:
     return [
         name,
         str(split.graphs),
@@ -224,6 +213,6 @@ def _split_row(name: str, split: Split) -> list[str]:
     ]
 
 
-def _needed(found: Needed) -> str:
-    n, low, high = (f"{number:,}" if number < MOST else f"> {MOST:,}" for number in found)
+def _sample_size(found: SampleSize) -> str:
+    n, low, high = (f"{number:,}" if number < MAX_REPLICATES else f"> {MAX_REPLICATES:,}" for number in found)
     return f"{n} ({low} to {high})" if low != high else n

@@ -10,7 +10,9 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from randwire import registry
-from randwire.statistics.estimates import LEVEL, Interval, Sample, describe, group, spearman, t_interval
+from randwire.statistics.correlation import spearman
+from randwire.statistics.describe import Description, describe, group
+from randwire.statistics.intervals import LEVEL, Interval, t_interval
 from randwire.study.results import Group, Trial, mean, number
 
 Figure = dict[str, Any]
@@ -209,7 +211,7 @@ def _marks(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
     return [(trial, 0.24 * (0.5 - place / (len(trials) - 1))) for trial, place in zip(trials, places, strict=True)]
 
 
-def mean_text(name: str, found: Sample, interval: Interval | None) -> str:
+def mean_text(name: str, found: Description, interval: Interval | None) -> str:
     """What is known of a mean, for the text beside the pointer."""
     std = f"std {found.std:.2f}" if found.std is not None else "no std"
     return f"{name}: mean {found.mean:.2f}%, {std}, n = {found.n}<br>interval {interval_text(interval)}"

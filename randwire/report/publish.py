@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from randwire.errors import RecordError, TrackingError, brief
 from randwire.records import NEWEST, Record, Row
 from randwire.report import provenance, rates, sections, variants
-from randwire.statistics.estimates import describe
+from randwire.statistics.describe import describe
 from randwire.study.design import failures_of
 from randwire.study.results import Broken, Group, Trial, groups, load
 from randwire.tracking import connection
@@ -240,7 +240,9 @@ def _tables(budget: Group) -> str:
         for cell, trials in cells.items():
             found = describe([trial.score for trial in trials])
             std = "-" if found.std is None else f"{found.std:.2f}"
-            rows.append(f"| {cell} | {found.n} | {found.mean:.2f} | {std} | {found.least:.2f} to {found.most:.2f} |")
+            rows.append(
+                f"| {cell} | {found.n} | {found.mean:.2f} | {std} | {found.minimum:.2f} to {found.maximum:.2f} |"
+            )
         parts.append("\n".join(rows))
     note = (
         "Top-1 after the last epoch, from the records; std is the sample standard deviation (n - 1). Panels are W&B's."

@@ -8,7 +8,7 @@ from randwire.config import TrainConfig
 from randwire.report.curves import whole
 from randwire.report.figures import Figure, evenly, layout_of, many, style
 from randwire.report.tables import link, table
-from randwire.statistics.estimates import group
+from randwire.statistics.describe import group
 from randwire.study.results import Group, Trial, number
 from randwire.training.optim import learning_rate
 

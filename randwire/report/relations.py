@@ -10,8 +10,11 @@ import numpy as np
 from randwire.report.curves import course
 from randwire.report.figures import Figure, columns, interval_text, layout_of, many, shade, style
 from randwire.report.tables import table
-from randwire.statistics.comparison import ALPHA
-from randwire.statistics.estimates import LEVEL, Interval, distribution, group, spearman, spearman_interval
+from randwire.statistics.correlation import spearman, spearman_interval
+from randwire.statistics.describe import group
+from randwire.statistics.distribution import distribution
+from randwire.statistics.intervals import LEVEL, Interval
+from randwire.statistics.pairs import ALPHA
 from randwire.study.design import FIRST_RUNG, KEPT
 from randwire.study.results import Group, mean
 

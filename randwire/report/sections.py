@@ -11,7 +11,7 @@ from randwire.report.figures import many
 from randwire.report.provenance import mixed
 from randwire.report.rates import Check
 from randwire.report.tables import dot, link
-from randwire.statistics.estimates import describe
+from randwire.statistics.describe import describe
 from randwire.study.design import Design
 from randwire.study.results import STATUSES, Broken, Group, Trial, number
 

@@ -13,7 +13,7 @@ from randwire.report import figures as figures_of
 from randwire.report.figures import Figure, many
 from randwire.report.page import write_page
 from randwire.report.parallel import parallel
-from randwire.statistics.comparison import compare
+from randwire.statistics.pairs import compare
 from randwire.study.design import failures_of
 from randwire.study.results import Broken, Group, Trial, design_of, groups, load
 from randwire.tracking import runs

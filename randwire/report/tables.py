@@ -5,7 +5,8 @@ from html import escape
 from urllib.parse import quote
 
 from randwire.report.figures import interval_text, many, short, style
-from randwire.statistics.estimates import BOOTSTRAP_LEAST, LEVEL, bootstrap_interval, describe, t_interval
+from randwire.statistics.describe import describe
+from randwire.statistics.intervals import LEVEL, MIN_BOOTSTRAP_VALUES, bootstrap_interval, t_interval
 from randwire.study.results import Broken, Group, Trial, number
 
 Cell = str | tuple[str, float]
@@ -34,8 +35,8 @@ def statistics_tables(found: Group) -> str:
         table(["setting", "n", *["trainings"] * repeated, *heads[:2], *intervals, *heads[2:]], second, kind="sortable"),
         "n is the number of graphs, or of trainings where a setting has one graph; training seeds of a graph are "
         "averaged first. The interval is Student's t of the mean; the bootstrap's (studentised) is given from "
-        f"n = {BOOTSTRAP_LEAST} on, because with fewer graphs it does not cover at its stated rate. Each is for its "
-        "setting alone: the best of many settings has been lucky, too.",
+        f"n = {MIN_BOOTSTRAP_VALUES} on, because with fewer graphs it does not cover at its stated rate. Each is for "
+        "its setting alone: the best of many settings has been lucky, too.",
     )
 
 
@@ -141,7 +142,7 @@ def _described(trials: Sequence[Trial]) -> list[str]:
 def _cells(values: Sequence[float]) -> list[str]:
     found = describe(values)
     std = "-" if found.std is None else f"{found.std:.2f}"
-    spread = f"{found.least:.2f} to {found.most:.2f}" if found.n > 1 else "-"
+    spread = f"{found.minimum:.2f} to {found.maximum:.2f}" if found.n > 1 else "-"
     return [str(found.n), f"{found.mean:.2f}", std, spread]
 
 

@@ -24,8 +24,9 @@ from randwire.report.figures import (
     style,
 )
 from randwire.report.tables import panel, table
-from randwire.statistics.comparison import LEAST, Pair, compare_paired, differences
-from randwire.statistics.estimates import LEVEL, describe, group, t_interval
+from randwire.statistics.describe import describe, group
+from randwire.statistics.intervals import LEVEL, t_interval
+from randwire.statistics.pairs import MIN_REPLICATES, Pair, compare_paired, differences
 from randwire.study.results import Group, Trial, mean, number
 
 TITLE = "Variants, graph by graph"
@@ -126,7 +127,7 @@ class Paired:
         missing = [f"{one} and {two} (n={n})" for (one, two), n in self.shared.items() if {one, two} not in tested]
         found = [self.sentence(pair) for pair in self.pairs if self.best in pair.names]
         if missing:
-            found.append(f"Not tested, with fewer than {LEAST} graphs or no spread: {', '.join(missing)}.")
+            found.append(f"Not tested, with fewer than {MIN_REPLICATES} graphs or no spread: {', '.join(missing)}.")
         return found
 
 

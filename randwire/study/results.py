@@ -15,7 +15,7 @@ from randwire.config import RunConfig
 from randwire.dag import DAG
 from randwire.errors import RecordError, one_line
 from randwire.records import Record, Row
-from randwire.statistics.estimates import group
+from randwire.statistics.describe import group
 from randwire.study import space
 from randwire.study.design import settings_of_grid, variant_of
 

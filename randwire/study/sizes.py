@@ -11,7 +11,7 @@ from randwire import registry
 from randwire.config import RunConfig
 from randwire.graphs import parse
 from randwire.records import Row
-from randwire.statistics.estimates import describe
+from randwire.statistics.describe import describe
 from randwire.study import space
 from randwire.wiring import count, sample_graphs
 

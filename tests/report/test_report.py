@@ -18,7 +18,7 @@ from randwire.records import Record
 from randwire.report.relations import correlate
 from randwire.report.study_page import figures, write_report
 from randwire.report.table import write_table
-from randwire.statistics.estimates import spearman, spearman_interval
+from randwire.statistics.correlation import spearman, spearman_interval
 from randwire.tracking import runs
 
 

@@ -13,33 +13,13 @@ from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.stats.power import TTestIndPower
 
-from randwire.statistics.comparison import (
-    ALPHA,
-    LEAST,
-    MOST,
-    POWER,
-    Pair,
-    Spread,
-    compare,
-    compare_paired,
-    detectable,
-    needed,
-    pooled,
-    power,
-    split_variance,
-)
-from randwire.statistics.estimates import (
-    LEVEL,
-    Interval,
-    Numbers,
-    bootstrap_interval,
-    describe,
-    distribution,
-    group,
-    spearman,
-    spearman_interval,
-    t_interval,
-)
+from randwire.statistics.correlation import spearman, spearman_interval
+from randwire.statistics.describe import describe, group
+from randwire.statistics.distribution import distribution
+from randwire.statistics.intervals import LEVEL, Interval, Numbers, bootstrap_interval, t_interval
+from randwire.statistics.pairs import ALPHA, MIN_REPLICATES, Pair, compare, compare_paired
+from randwire.statistics.power import MAX_REPLICATES, POWER, detectable_difference, power, sample_size
+from randwire.statistics.variance import VarianceEstimate, pooled_variance, split_variance
 
 
 def error(rate: float, count: int) -> float:
@@ -55,7 +35,7 @@ def covered(intervals: Sequence[Interval | None], truth: float) -> float:
 
 def test_describe() -> None:
     found = describe([1.0, 2.0, 6.0])
-    assert (found.n, found.mean, found.least, found.most) == (3, 3.0, 1.0, 6.0)
+    assert (found.n, found.mean, found.minimum, found.maximum) == (3, 3.0, 1.0, 6.0)
     assert found.std == pytest.approx(7**0.5)
     assert describe([4.0]).std is None
     with pytest.raises(ValueError, match="no values"):
@@ -351,9 +331,9 @@ def test_one_run_of_each_graph_tells_no_split() -> None:
 
 
 def test_pooling_spreads() -> None:
-    assert pooled([[1.0, 2.0, 3.0], [10.0, 14.0], [7.0]]) == pytest.approx((10 / 3, 3))
-    assert pooled([[1.0], [2.0]]) is None
-    assert pooled([[1.0, 1.0]]) is None
+    assert pooled_variance([[1.0, 2.0, 3.0], [10.0, 14.0], [7.0]]) == pytest.approx((10 / 3, 3))
+    assert pooled_variance([[1.0], [2.0]]) is None
+    assert pooled_variance([[1.0, 1.0]]) is None
 
 
 CASES = [(1.0, 0.7, 0.7, ALPHA), (0.5, 0.3, 0.9, ALPHA), (0.4, 0.15, 0.1, ALPHA), (1.5, 0.6, 0.6, ALPHA / 100)]
@@ -363,8 +343,8 @@ CASES = [(1.0, 0.7, 0.7, ALPHA), (0.5, 0.3, 0.9, ALPHA), (0.4, 0.15, 0.1, ALPHA)
 def test_the_needed_number_separates_at_the_stated_power_and_one_fewer_does_not(
     difference: float, one: float, two: float, alpha: float
 ) -> None:
-    exact = Spread(one**2, 10**9), Spread(two**2, 10**9)
-    found = needed(difference, exact, alpha)
+    exact = VarianceEstimate(one**2, 10**9), VarianceEstimate(two**2, 10**9)
+    found = sample_size(difference, exact, alpha)
     assert found.n == found.low == found.high, "variances without an error"
     random, count = np.random.default_rng(0), 20_000
 
@@ -377,7 +357,7 @@ def test_the_needed_number_separates_at_the_stated_power_and_one_fewer_does_not(
     assert rate(found.n - 1) <= POWER + error(POWER, count)
     # The formula has the degrees of freedom of the true variances, the test those of its sample.
     assert rate(found.n) == pytest.approx(power(difference, found.n, (one**2, two**2), alpha), abs=0.03)
-    smallest = detectable(found.n, exact, alpha)
+    smallest = detectable_difference(found.n, exact, alpha)
     assert smallest <= difference
     assert power(smallest, found.n, (one**2, two**2), alpha) == pytest.approx(POWER)
 
@@ -391,11 +371,14 @@ def test_power_for_equal_variances_is_that_of_statsmodels() -> None:
 @pytest.mark.parametrize("freedom", [(4, 4), (16, 76), (4, 76)])
 def test_the_interval_of_the_needed_number_holds_the_true_one(freedom: tuple[int, int]) -> None:
     random, count, variances = np.random.default_rng(0), 300, (0.5, 0.9)
-    truth = needed(1.0, (Spread(variances[0], 10**9), Spread(variances[1], 10**9))).n
+    truth = sample_size(1.0, (VarianceEstimate(variances[0], 10**9), VarianceEstimate(variances[1], 10**9))).n
     inside = 0
     for _ in range(count):
-        one, two = (Spread(v * random.chisquare(free) / free, free) for v, free in zip(variances, freedom, strict=True))
-        found = needed(1.0, (one, two))
+        one, two = (
+            VarianceEstimate(v * random.chisquare(free) / free, free)
+            for v, free in zip(variances, freedom, strict=True)
+        )
+        found = sample_size(1.0, (one, two))
         assert found.low <= found.n <= found.high
         inside += found.low <= truth <= found.high
     # A whole number of replicates is covered a little more often.
@@ -403,6 +386,6 @@ def test_the_interval_of_the_needed_number_holds_the_true_one(freedom: tuple[int
 
 
 def test_the_needed_number_has_bounds() -> None:
-    spreads = Spread(1.0, 4), Spread(1.0, 4)
-    assert needed(100.0, spreads).n == LEAST
-    assert needed(1e-6, spreads).n == MOST
+    spreads = VarianceEstimate(1.0, 4), VarianceEstimate(1.0, 4)
+    assert sample_size(100.0, spreads).n == MIN_REPLICATES
+    assert sample_size(1e-6, spreads).n == MAX_REPLICATES

@@ -1,0 +1,133 @@
+"""Tests of pairs: which settings or variants differ in their means.
+
+As in `intervals`, the unit of replication is the graph. Variants, which are trained on the same graphs, are compared
+graph by graph. Settings are compared by Welch's test and not by one with a common variance, because the paper's own
+settings have standard deviations from 0.10 to 0.83 points: with such, tests with a common variance found a false
+difference in 16 to 37 % of simulated grids of 29 settings, Welch's in 2 to 4 %.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from randwire.statistics.intervals import LEVEL, Interval, Numbers
+
+ALPHA = 1 - LEVEL
+"""Error rate of the tests: the chance of at least one false difference among all pairs."""
+MIN_REPLICATES = 3
+"""The fewest replicates of a setting that is tested. With two the error rate is not held if settings vary unequally."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two settings, the one with the higher mean first."""
+
+    names: tuple[str, str]
+    n: tuple[int, int]
+    difference: float
+    interval: Interval
+    """Of the difference, simultaneous over all pairs (Bonferroni)."""
+    p: float
+    adjusted: float
+    """p after Holm's correction for all pairs."""
+
+    @property
+    def separated(self) -> bool:
+        return self.adjusted <= ALPHA
+
+    def __str__(self) -> str:
+        first, second = self.n
+        n = f"n={first}" if first == second else f"n={first} and {second}"
+        return f"{self.names[0]} and {self.names[1]} are {'' if self.separated else 'not '}separated at {n}"
+
+
+def testable(values: Sequence[float]) -> bool:
+    """Whether a setting's replicates can be tested: at least MIN_REPLICATES, and not all equal."""
+    return len(values) >= MIN_REPLICATES and len(set(values)) > 1
+
+
+def compare(settings: Mapping[str, Sequence[float]]) -> list[Pair]:
+    """Welch's test of the means of all pairs of testable settings, with Holm's correction over all pairs.
+
+    Because the correction is over all pairs, it also holds for pairs that were chosen by their means. Measured rate of
+    any false difference at ALPHA = 0.05 for 29 equal settings: 0.013, 0.022, 0.029 at n = 3, 5, 10; 0.017 to 0.037 if
+    their standard deviations lie between 0.1 and 0.8; at worst 0.07, if n is from 3 to 5 and the smallest samples vary
+    most. Settings are taken as independent, though they share seeds: what seeds do to all settings alike would make the
+    test find less, not more.
+    """
+    names = [name for name, values in settings.items() if testable(values)]
+    if len(names) < 2:
+        return []
+    names.sort(key=lambda name: -float(np.mean(settings[name])))
+    n = np.array([len(settings[name]) for name in names])
+    mean = np.array([np.mean(settings[name]) for name in names])
+    std = np.array([np.std(settings[name], ddof=1) for name in names])
+    one, two = np.array(list(combinations(range(len(names)), 2))).T
+    p = stats.ttest_ind_from_stats(mean[one], std[one], n[one], mean[two], std[two], n[two], equal_var=False).pvalue
+    adjusted = multipletests(p, method="holm")[1]
+    difference = mean[one] - mean[two]
+    error, freedom = welch(std[one] ** 2 / n[one], std[two] ** 2 / n[two], n[one] - 1, n[two] - 1)
+    half = error * stats.t.isf(ALPHA / len(p) / 2, freedom)
+    return [
+        Pair(
+            (names[i], names[j]),
+            (int(n[i]), int(n[j])),
+            float(difference[k]),
+            Interval(float(difference[k] - half[k]), float(difference[k] + half[k])),
+            float(p[k]),
+            float(adjusted[k]),
+        )
+        for k, (i, j) in enumerate(zip(one, two, strict=True))
+    ]
+
+
+def differences(one: Mapping[str, float], two: Mapping[str, float]) -> list[float]:
+    """First minus second, of each replicate that both have.
+
+    Rounded, or equal differences would vary by their rounding errors, and be tested.
+    """
+    return [round(value - two[name], 9) for name, value in one.items() if name in two]
+
+
+def compare_paired(variants: Mapping[str, Mapping[str, float]]) -> list[Pair]:
+    """Student's paired t-test of all testable pairs of variants, with Holm's correction over all of these.
+
+    Values are by replicate, which is a graph that all variants are trained on: what it does to both variants of a pair
+    cancels. A replicate that lacks one of the two has no part in the pair, so that n may differ between pairs. Where
+    replicates come from several settings, the difference is their mean over these replicates, and what the settings
+    themselves differ in only widens the interval. Measured rate of any false difference at ALPHA = 0.05 among four
+    equal variants with unequal noise: 0.03 to 0.04 at n = 6, 9 and 15.
+    """
+    means = {name: float(np.mean(list(values.values()))) for name, values in variants.items()}
+    paired: dict[tuple[str, str], list[float]] = {}
+    for one, two in combinations(sorted(means, key=lambda name: -means[name]), 2):
+        deltas = differences(variants[one], variants[two])
+        if testable(deltas):
+            better = math.fsum(deltas) >= 0  # not that of the higher mean, where replicates lack
+            paired[(one, two) if better else (two, one)] = deltas if better else [-value for value in deltas]
+    tests = [stats.ttest_1samp(deltas, 0.0) for deltas in paired.values()]
+    adjusted = multipletests([test.pvalue for test in tests], method="holm")[1] if tests else []
+    return [
+        Pair(
+            names,
+            (len(deltas), len(deltas)),
+            math.fsum(deltas) / len(deltas),
+            Interval(*map(float, test.confidence_interval(1 - ALPHA / len(tests)))),
+            float(test.pvalue),
+            float(corrected),
+        )
+        for (names, deltas), test, corrected in zip(paired.items(), tests, adjusted, strict=True)
+    ]
+
+
+def welch(
+    one: Numbers | float, two: Numbers | float, free_one: Numbers | int, free_two: Numbers | int
+) -> tuple[Any, Any]:
+    """Standard error and degrees of freedom of a difference of means, from the squares of their standard errors."""
+    return np.sqrt(one + two), (one + two) ** 2 / (one**2 / free_one + two**2 / free_two)
