@@ -5,7 +5,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from randwire.dag import DAG
 
@@ -20,6 +20,17 @@ class Domain:
     high: float
     step: float
 
+    def values(self) -> tuple[float, ...]:
+        """All of them, ascending."""
+        steps = round((self.high - self.low) / self.step)
+        return tuple(round(self.low + index * self.step, 10) for index in range(steps + 1))
+
+    @property
+    def middle(self) -> float:
+        """The value in the middle; the lower one of two."""
+        values = self.values()
+        return values[(len(values) - 1) // 2]
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -33,10 +44,12 @@ class Sample:
 class Generator(ABC):
     """Contract of a generator. A subclass is a frozen dataclass whose fields are its parameters."""
 
-    domains: ClassVar[Mapping[str, Domain]]
+    domains: ClassVar[Mapping[str, Domain]] = {}
     """Search domain of every parameter, in the order of the fields."""
-    paper: ClassVar[tuple[tuple[float, ...], ...]]
-    """The parameter values of the paper's Figure 4, in its order; the first is the paper's best."""
+    paper: ClassVar[tuple[tuple[float, ...], ...]] = ()
+    """The parameter values of the paper's Figure 4, in its order, the paper's best first; () if it has none."""
+    default: ClassVar[bool] = True
+    """Whether studies have this generator unless they name others."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -77,17 +90,24 @@ class Generator(ABC):
         """The name of the generator: the name of its file."""
         return cls.__module__.rpartition(".")[2]
 
+    @classmethod
+    def settings(cls) -> tuple[Self, ...]:
+        """The settings of the paper, its best first; without any, one: the middle of each domain."""
+        return tuple(cls(*values) for values in cls.paper or [[domain.middle for domain in cls.domains.values()]])
+
     def params(self) -> dict[str, float]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __str__(self) -> str:
-        """The spec, such as `ws:k=4,p=0.75`; `parse` reads it back."""
-        return f"{self.name()}:" + ",".join(f"{key}={_exact(value)}" for key, value in self.params().items())
+        """The spec, such as `ws:k=4,p=0.75`, or `chain` without parameters; `parse` reads it back."""
+        values = ",".join(f"{key}={_exact(value)}" for key, value in self.params().items())
+        return f"{self.name()}:{values}" if values else self.name()
 
     @property
     def label(self) -> str:
-        """The paper's notation, such as `WS(4,0.75)`."""
-        return f"{self.name().upper()}({','.join(f'{value:g}' for value in self.params().values())})"
+        """The paper's notation, such as `WS(4,0.75)`, or `CHAIN` without parameters."""
+        values = ",".join(f"{value:g}" for value in self.params().values())
+        return f"{self.name().upper()}({values})" if values else self.name().upper()
 
 
 def _exact(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The text form of a generator: `ws:k=4,p=0.75`."""
+"""The text form of a generator: `ws:k=4,p=0.75`, or `chain` for one without parameters."""
 
 from dataclasses import fields
 from functools import lru_cache
@@ -18,7 +18,7 @@ def parse(spec: str) -> Generator:
         raise ValueError(f"unknown generator {name!r} in {spec!r}; known: {', '.join(known)}")
     kind = registry.load(PACKAGE, name, Generator)  # type: ignore[type-abstract]
     expected = [field.name for field in fields(kind)]
-    form = f"{name}:" + ",".join(f"{key}=..." for key in expected)
+    form = f"{name}:" + ",".join(f"{key}=..." for key in expected) if expected else name
     values: dict[str, float] = {}
     for item in filter(None, (item.strip() for item in rest.split(","))):
         key, _, text = item.partition("=")

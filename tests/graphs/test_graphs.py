@@ -15,13 +15,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import FrozenInstanceError, fields
 from functools import cache
+from pathlib import Path
 from statistics import NormalDist, fmean, pstdev
 
+import new_files
 import pytest
 
-from randwire import graphs, registry
+from randwire import graphs, registry, wiring
+from randwire.config import load
 from randwire.dag import DAG
-from randwire.graphs import Domain, Generator, Sample
+from randwire.graphs import Generator, Sample
+from randwire.study import space
 
 N = 32
 SAMPLES = 2_000
@@ -37,15 +41,15 @@ def _kind(name: str) -> type[Generator]:
 
 
 KINDS = [_kind(name) for name in registry.names(graphs.__name__)]
-PAPER = [kind(*values) for kind in KINDS for values in kind.paper]
+SETTINGS = [generator for kind in KINDS for generator in kind.settings()]
 
 
-def _grid(domain: Domain) -> list[float]:
-    steps = round((domain.high - domain.low) / domain.step)
-    return [round(domain.low + index * domain.step, 10) for index in range(steps + 1)]
+def _search(kind: type[Generator]) -> list[Generator]:
+    """All settings of the search domain."""
+    return [kind(*values) for values in itertools.product(*(domain.values() for domain in kind.domains.values()))]
 
 
-SEARCH = [kind(*values) for kind in KINDS for values in itertools.product(*map(_grid, kind.domains.values()))]
+SEARCH = [generator for kind in KINDS for generator in _search(kind)]
 
 
 def _sample(spec: str, seed: int, nodes: int = N) -> Sample:
@@ -97,7 +101,7 @@ def _assert_alike(ours: Sequence[float], theirs: Sequence[float]) -> None:
 # Contract: new generators are picked up by themselves.
 
 
-@pytest.mark.parametrize("generator", PAPER + SEARCH, ids=str)
+@pytest.mark.parametrize("generator", SETTINGS + SEARCH, ids=str)
 def test_spec_round_trip(generator: Generator) -> None:
     again = graphs.parse(str(generator))
     assert again == generator
@@ -110,8 +114,8 @@ def test_every_setting_of_the_search_domain_is_possible(generator: Generator) ->
     generator.check(N)
 
 
-@pytest.mark.parametrize("generator", PAPER, ids=str)
-def test_paper_settings_give_connected_dags(generator: Generator) -> None:
+@pytest.mark.parametrize("generator", SETTINGS, ids=str)
+def test_settings_give_connected_dags(generator: Generator) -> None:
     for seed in range(3):
         sample = generator.sample(N, random.Random(seed))
         dag = sample.dag
@@ -126,34 +130,126 @@ def test_paper_settings_give_connected_dags(generator: Generator) -> None:
 def test_declarations_of_a_generator(kind: type[Generator]) -> None:
     names = [field.name for field in fields(kind)]
     assert list(kind.domains) == names
-    assert kind.paper
     assert all(len(values) == len(names) for values in kind.paper)
-    for values in kind.paper:
-        generator = kind(*values)
-        assert generator.params() == dict(zip(names, values, strict=True))
-        assert generator.label == f"{kind.name().upper()}({','.join(f'{value:g}' for value in values)})"
+    assert kind.settings()
+    assert not kind.paper or kind.settings() == tuple(kind(*values) for values in kind.paper)
+    for generator in kind.settings():
+        assert list(generator.params()) == names
+        assert generator == kind(*generator.params().values())
+        label = f"{kind.name().upper()}({','.join(f'{value:g}' for value in generator.params().values())})"
+        assert generator.label == label.removesuffix("()")
         with pytest.raises(FrozenInstanceError):
-            setattr(generator, names[0], values[0])
+            setattr(generator, [*names, "anything"][0], 1)
     for domain in kind.domains.values():
         assert domain.low < domain.high
         assert domain.step > 0
-        assert (domain.high - domain.low) / domain.step == pytest.approx(len(_grid(domain)) - 1)
+        values = domain.values()
+        assert (domain.high - domain.low) / domain.step == pytest.approx(len(values) - 1)
+        assert (values[0], values[-1]) == (domain.low, domain.high)
+        assert sorted(values).index(domain.middle) in (len(values) // 2, len(values) // 2 - 1)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name())
 def test_seeds_matter_and_the_global_stream_does_not(kind: type[Generator]) -> None:
-    generator = kind(*kind.paper[0])
+    generator = kind.settings()[0]
     random.seed(1)
     first = [generator.sample(N, random.Random(seed)).dag for seed in range(10)]
     random.seed(2)
     state = random.getstate()
     assert [generator.sample(N, random.Random(seed)).dag for seed in range(10)] == first
     assert random.getstate() == state
-    assert len(set(first)) > 1
+    assert len(set(first)) == 1 if generator.deterministic else len(set(first)) > 1
+
+
+@pytest.mark.parametrize("generator", SETTINGS, ids=str)
+def test_deterministic_generators_say_so(generator: Generator) -> None:
+    drawn = {generator.sample(N, random.Random(seed)).dag for seed in range(10)}
+    assert (len(drawn) == 1) == generator.deterministic
+
+
+HEAD = """
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from randwire.graphs import Domain, Generator
+
+@dataclass(frozen=True)
+"""
+NEW = {
+    # No parameter, no setting of the paper, nothing random.
+    "chain": HEAD
+    + """class Chain(Generator):
+    @property
+    def deterministic(self) -> bool:
+        return True
+
+    def check(self, nodes: int) -> None: ...
+
+    def draw(self, nodes: int, stream: random.Random) -> Iterable[tuple[int, int]]:
+        return [(i, i + 1) for i in range(nodes - 1)]
+""",
+    # No parameter, but random: each node has one earlier one as input.
+    "tree": HEAD
+    + """class Tree(Generator):
+    def check(self, nodes: int) -> None: ...
+
+    def draw(self, nodes: int, stream: random.Random) -> Iterable[tuple[int, int]]:
+        return [(stream.randrange(node), node) for node in range(1, nodes)]
+""",
+    # Parameters without a setting of the paper.
+    "near": HEAD
+    + """class Near(Generator):
+    reach: int
+    p: float
+    domains: ClassVar = {"reach": Domain(2, 5, 1), "p": Domain(0.5, 1, 0.1)}
+
+    def check(self, nodes: int) -> None: ...
+
+    def draw(self, nodes: int, stream: random.Random) -> Iterable[tuple[int, int]]:
+        pairs = [(i, j) for i in range(nodes) for j in range(i + 1, min(nodes, i + 1 + self.reach))]
+        return [pair for pair in pairs if pair[1] == pair[0] + 1 or stream.random() < self.p]
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("chain", ["chain"]), ("tree", ["tree"]), ("near", ["near:reach=3,p=0.7"])]
+)
+def test_a_generator_without_parameters_or_settings_of_the_paper_joins(
+    name: str, settings: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    new_files.add(monkeypatch, tmp_path, graphs.__name__, NEW)
+    kind = _kind(name)
+    assert kind.default
+    assert list(map(str, kind.settings())) == settings
+    test_declarations_of_a_generator(kind)
+    test_seeds_matter_and_the_global_stream_does_not(kind)
+    for generator in kind.settings():
+        test_settings_give_connected_dags(generator)
+        test_deterministic_generators_say_so(generator)
+    for generator in _search(kind):
+        test_spec_round_trip(generator)
+        test_every_setting_of_the_search_domain_is_possible(generator)
+    config = load("digits", {"graph.generator": settings[0], "graph.nodes": 12})
+    samples = wiring.sample_graphs(config)
+    assert all(sample.dag.connected for sample in samples.values())
+    assert wiring.count(config, samples).params > 0
+    assert name in space.names()
+
+
+def test_the_spec_of_a_generator_without_parameters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    new_files.add(monkeypatch, tmp_path, graphs.__name__, NEW)
+    chain = graphs.parse("chain")
+    assert (str(chain), chain.label) == ("chain", "CHAIN")
+    assert graphs.parse("chain:") == graphs.parse(" chain: ") == chain
+    with pytest.raises(ValueError, match=r"no parameter of chain; write chain$"):
+        graphs.parse("chain:k=2")
 
 
 def test_paper_settings_are_the_29_of_figure_4() -> None:
-    labels = {generator.label for generator in PAPER if generator.name() in ("er", "ba", "ws")}
+    labels = {generator.label for generator in SETTINGS if generator.name() in ("er", "ba", "ws")}
     expected = {f"ER({p})" for p in ("0.2", "0.4", "0.6", "0.8")} | {f"BA({m})" for m in (1, 2, 3, 5, 7)}
     expected |= {f"WS({k},{p})" for k in (2, 4, 6, 8) for p in ("0", "0.25", "0.5", "0.75", "1")}
     assert labels == expected

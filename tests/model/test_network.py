@@ -412,7 +412,7 @@ def _assert_all_learn(network: RandWire) -> None:
 @pytest.mark.parametrize("name", registry.names("randwire.graphs"))
 def test_every_parameter_receives_a_gradient(name: str, regime: str) -> None:
     kind = registry.load("randwire.graphs", name, graphs.Generator)  # type: ignore[type-abstract]
-    generator = kind(*kind.paper[0])
+    generator = kind.settings()[0]
     dags = {stage: generator.sample(16, random.Random(stage)).dag for stage in _random_stages(regime)}
     _assert_all_learn(_network(regime, dags, channels=8))
 

@@ -22,7 +22,7 @@ KINDS = [
     registry.load("randwire.graphs", name, Generator)  # type: ignore[type-abstract]
     for name in registry.names("randwire.graphs")
 ]
-BEST = [str(kind(*kind.paper[0])) for kind in KINDS]
+BEST = [str(kind.settings()[0]) for kind in KINDS]
 
 
 def _top1(record: Path) -> float:
