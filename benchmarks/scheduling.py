@@ -42,7 +42,7 @@ class SleepingDriver(SettingDriver):
     """Holds its workers' GPUs for a while instead of training, and leaves finished trials."""
 
     def trained(self, setting: str) -> Iterator[Row]:
-        design: Design = self.job["design"]
+        design = self.job.design
         began, seconds = time.time(), float(os.environ["RANDWIRE_BENCHMARK_SECONDS"])
         trials = design.trials(setting)
         for number, trial in enumerate(trials, 1):

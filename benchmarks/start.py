@@ -36,6 +36,7 @@ from randwire.study.search import Search
 from randwire.sweep import launch
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.driver import HEAD, Group, SettingDriver
+from randwire.sweep.job import Job
 from randwire.tracking import open_tracker
 from randwire.training.worker import ProcessWorker
 
@@ -75,19 +76,19 @@ class Marks:
 
 
 @contextmanager
-def in_worker(job: Mapping[str, Any]) -> Iterator[None]:
+def in_worker(job: Job) -> Iterator[None]:
     """Marks of what a train worker does with each setting; the first of a stage counts."""
     import ray.train
 
     from randwire import data, run
     from randwire.sweep import worker
 
-    marks, train = Marks(job["design"].folder), worker._train_setting
+    marks, train = Marks(job.design.folder), worker.train_setting
 
-    def marked(setting: str, job: Mapping[str, Any]) -> None:
+    def marked(setting: str, *arguments: Any) -> None:
         marks.setting = setting
         marks.add("workers")
-        train(setting, job)
+        train(setting, *arguments)
         marks.add("trained")
 
     with ExitStack() as patches:
@@ -96,33 +97,33 @@ def in_worker(job: Mapping[str, Any]) -> Iterator[None]:
                 (data, "prepare", "data"), (run, "RandWire", "network"), (worker.RayWorker, "step", "step")
             ):  # fmt: skip
                 patches.enter_context(mock.patch.object(place, name, marks.after(getattr(place, name), stage)))
-            patches.enter_context(mock.patch.object(worker, "_train_setting", marked))
+            patches.enter_context(mock.patch.object(worker, "train_setting", marked))
         yield
 
 
-def train_plain(job: Mapping[str, Any]) -> None:
+def train_plain(config: Mapping[str, Any]) -> None:
     """One setting in a worker group of its own."""
     from randwire.sweep import worker
 
-    with in_worker(job):
-        worker._train_setting(job["setting"], job)
+    with in_worker(config["job"]):
+        worker.train_setting(config["setting"], config["job"], desk=None)
 
 
-def drive_plain(params: Mapping[str, Any], job: Mapping[str, Any]) -> None:
+def drive_plain(params: Mapping[str, Any], job: Job) -> None:
     """The function that Tune calls for each setting, as Ray's guide has it."""
     import ray.train
     from ray import tune
     from ray.train.torch import TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
 
-    Marks(job["design"].folder).add("driver", params["setting"])
+    Marks(job.design.folder).add("driver", params["setting"])
     trainer = TorchTrainer(
         train_plain,
-        train_loop_config={**job, **params},
-        scaling_config=ray.train.ScalingConfig(num_workers=job["workers"]),
+        train_loop_config={"job": job, **params},
+        scaling_config=ray.train.ScalingConfig(num_workers=job.workers),
         run_config=ray.train.RunConfig(
             name=f"train-{tune.get_context().get_trial_id()}",
-            storage_path=job["scratch"],
+            storage_path=job.scratch,
             callbacks=[TuneReportCallback()],  # type: ignore[list-item, no-untyped-call] # typed as of the old Train
         ),
     )
@@ -135,7 +136,7 @@ def sweep_plain(design: Design, workers: int) -> None:
 
     marks = Marks(design.folder)
     with tempfile.TemporaryDirectory() as scratch:
-        job = {"design": design, "workers": workers, "scratch": scratch, "stall_s": 600.0, "command": ""}
+        job = Job(design, workers, scratch)
         ray.init(address="local", num_cpus=max(workers, os.cpu_count() or 1), log_to_driver=False)
         marks.add("cluster")
         try:
@@ -149,19 +150,19 @@ def sweep_plain(design: Design, workers: int) -> None:
             ray.shutdown()
 
 
-def train_ours(job: Mapping[str, Any]) -> None:
+def train_ours(config: Mapping[str, Any]) -> None:
     """`train_settings`, with marks."""
     from randwire.sweep import worker
 
-    with in_worker(job):
-        worker.train_settings(job)
+    with in_worker(config["job"]):
+        worker.train_settings(config)
 
 
 class MarkedDriver(SettingDriver):
     """The driver of a sweep, with marks."""
 
     def trained(self, setting: str) -> Iterator[Row]:
-        Marks(self.job["design"].folder).add("driver", setting)
+        Marks(self.job.design.folder).add("driver", setting)
         yield from super().trained(setting)
 
     def start(self) -> Group:

@@ -24,6 +24,7 @@ from randwire.errors import UserError
 from randwire.records import Row
 from randwire.study.design import Design
 from randwire.sweep.actors import ENDED, MISTAKE, Desk
+from randwire.sweep.job import Job
 from randwire.sweep.release import Release
 from randwire.sweep.watchdog import stalls
 
@@ -62,7 +63,7 @@ class Group:
     The desk is on this machine, the head: no loss of a machine that trains takes it away.
     """
 
-    def __init__(self, function: Callable[[Mapping[str, Any]], None], job: Mapping[str, Any]) -> None:
+    def __init__(self, function: Callable[[Mapping[str, Any]], None], job: Job) -> None:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self.desk: Any = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=here).remote()
         self.given = 0
@@ -70,14 +71,14 @@ class Group:
         self.ended: Future[object] = Future()
         trainer = TorchTrainer(
             function,
-            train_loop_config={**job, "desk": self.desk},
+            train_loop_config={"job": job, "desk": self.desk},
             torch_config=TorchConfig(backend=None),
             scaling_config=ray.train.ScalingConfig(
-                num_workers=job["workers"], use_gpu=job["gpu"], resources_per_worker=job["resources"]
+                num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=job.resources
             ),
             run_config=ray.train.RunConfig(  # type: ignore[call-arg] # typed as of the old Train
                 name=f"train-{uuid4().hex}",
-                storage_path=job["scratch"],
+                storage_path=job.scratch,
                 callbacks=[Rows(self.desk), Release()],  # type: ignore[list-item] # typed as of the old Train
                 # Lost workers are the driver's matter. The wait for machines goes on: spot ones may be long in coming.
                 failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=20),  # type: ignore[call-arg]
@@ -137,7 +138,7 @@ class SettingDriver(tune.Trainable):
         """Of the head, and of no CPU: a driver only waits, and must never take the CPU that its own workers need."""
         return tune.PlacementGroupFactory([HEAD])
 
-    def setup(self, config: dict[str, Any], job: Mapping[str, Any]) -> None:  # type: ignore[override] # with_parameters
+    def setup(self, config: dict[str, Any], job: Job) -> None:  # type: ignore[override] # with_parameters
         self.job = job
         self.group: Group | None = None
         self.reset_config(config)
@@ -150,12 +151,12 @@ class SettingDriver(tune.Trainable):
         return {METRIC: math.nan, **next(self.results)}
 
     def cleanup(self) -> None:
-        if self.group is not None and not self.job["local"]:
+        if self.group is not None and not self.job.local:
             self.group.close()
 
     def trained(self, setting: str) -> Iterator[Row]:
         """What Tune is told, until a result is `done`."""
-        design: Design = self.job["design"]
+        design = self.job.design
         losses, known = 0, set()
         while True:
             started = time.time()
@@ -177,7 +178,7 @@ class SettingDriver(tune.Trainable):
                 self.group = None
                 cause = cause_of(error, self.job, setting, started)
                 losses += 1
-                if losses == self.job["losses"]:
+                if losses == self.job.losses:
                     yield {"setting": setting, "error": cause, "done": True}
                     return
                 yield {"setting": setting, "lost": cause}
@@ -215,17 +216,16 @@ def patient(design: Design, work: Callable[[], T]) -> T:
             time.sleep(2)
 
 
-def cause_of(error: Exception, job: Mapping[str, Any], setting: str, started: float) -> str:
+def cause_of(error: Exception, job: Job, setting: str, started: float) -> str:
     """What has ended a training, in one line. The loss of a process explains the errors of the ones beside it."""
     if isinstance(error, ray.train.WorkerGroupError):
         failures = [str(failure) for failure in error.worker_failures.values()]
     else:
         failures = [str(error)]
-    design: Design = job["design"]
     text = "\n".join(failures)
-    for trial in design.trials(setting):
-        if found := stalls(design.record(trial).folder, started):
-            return f"no step for {job['stall_s'] / 60:g} minutes; where its threads were: {found[-1]}"
+    for trial in job.design.trials(setting):
+        if found := stalls(job.design.record(trial).folder, started):
+            return f"no step for {job.stall_s / 60:g} minutes; where its threads were: {found[-1]}"
     for pattern, cause in _CAUSES:
         if re.search(pattern, text):
             return cause

@@ -31,6 +31,7 @@ from randwire.sweep.callback import Watch
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.connection import capacity, connected
 from randwire.sweep.driver import HEAD, SettingDriver
+from randwire.sweep.job import Job
 from randwire.sweep.progress import Progress, note
 from randwire.sweep.searcher import StudySearch
 from randwire.tracking import Tracker
@@ -94,7 +95,6 @@ def check(design: Design, cluster: Cluster) -> None:
 
 
 def _fit(design: Design, cluster: Cluster, remaining: int, watch: Watch) -> None:
-    resources = {"CPU": cluster.cpus_per_worker}
     gpu, concurrent = capacity(design, cluster)
     # Of this machine: what Ray keeps of a sweep is worth nothing to the next, and shared storage may be away.
     scratch = Path(tempfile.gettempdir(), f"randwire-{os.getuid()}-{_short(str(design.folder.absolute()))}")
@@ -106,17 +106,17 @@ def _fit(design: Design, cluster: Cluster, remaining: int, watch: Watch) -> None
         first = [design.record(design.trials(spec)[0]) for spec in StudyFolder(design).suggestions()]
         history = {record.folder.name: record.metrics() for record in first if record.summary()}
         pruner = ray.remote(Pruner).options(name=PRUNER, num_cpus=0, resources=HEAD).remote(history)
-    job = {
-        "design": replace(design, base=design.base.model_copy(update={"runtime": absolute})),
-        "workers": cluster.workers,
-        "gpu": gpu,
-        "resources": {**resources, **({"GPU": 1} if gpu else {})},
-        "scratch": str(scratch),
-        "stall_s": 60 * cluster.stall_minutes,
-        "losses": cluster.losses,
-        "local": cluster.address is None,  # such a cluster ends as a whole, and its workers with it
-        "command": " ".join(sys.argv),
-    }
+    job = Job(
+        design=replace(design, base=design.base.model_copy(update={"runtime": absolute})),
+        workers=cluster.workers,
+        scratch=str(scratch),
+        command=" ".join(sys.argv),
+        gpu=gpu,
+        cpus_per_worker=cluster.cpus_per_worker,
+        stall_s=60 * cluster.stall_minutes,
+        losses=cluster.losses,
+        local=cluster.address is None,
+    )
     driver = tune.with_parameters(SettingDriver, job=job)
     driver.__qualname__ = SettingDriver.__qualname__  # the name of its processes
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what it would tell is told in lines of our own

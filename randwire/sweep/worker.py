@@ -15,8 +15,8 @@ from torch import distributed
 
 from randwire.errors import HeldError, UserError, one_line
 from randwire.run import run
-from randwire.study.design import Design
 from randwire.sweep.actors import ENDED, MISTAKE, PRUNER
+from randwire.sweep.job import Job
 from randwire.sweep.watchdog import Watchdog, stall_file
 
 
@@ -53,35 +53,38 @@ class RayWorker:
         return bool(stop.item())
 
 
-def train_settings(job: Mapping[str, Any]) -> None:
-    """Train the settings that the driver gives, one after the other, in one worker group; called by every rank."""
-    desk = job["desk"]
+def train_settings(config: Mapping[str, Any]) -> None:
+    """Train the settings that the driver gives, one after the other, in one worker group; called by every rank.
+
+    `config`, Ray Train's word for it, holds a `job` and the `desk` that hands out the settings.
+    """
+    job, desk = config["job"], config["desk"]
     for number in itertools.count():
         setting = ray.get(desk.setting.remote(number))
         if setting is None:
             return
-        _train_setting(setting, job)
+        train_setting(setting, job, desk)
         ray.train.report({ENDED: number})  # by every rank: when rank 0 has told it, all have ended
         gc.collect()  # what the wrapper of the last network holds in a circle, on the GPU too
 
 
-def _train_setting(setting: str, job: Mapping[str, Any]) -> None:
-    """Train the trials of a setting, one after the other."""
-    design: Design = job["design"]
+def train_setting(setting: str, job: Job, desk: Any) -> None:
+    """Train the trials of a setting, one after the other. The desk gets a mistake of the user, which ends the group."""
+    design = job.design
     rank = ray.train.get_context().get_world_rank()
     try:
         for number, trial in enumerate(design.trials(setting)):
             # The first one speaks for its setting: trials of one setting that compete with each other would end most.
             stopping = design.early_stopping and number == 0
-            watchdog = Watchdog(stall_file(design.record(trial).folder, rank), job["stall_s"])
+            watchdog = Watchdog(stall_file(design.record(trial).folder, rank), job.stall_s)
             with watchdog.watching():
                 worker = RayWorker(trial.digest, stopping, watchdog)
-                summary = run(trial, worker, command=job["command"])
+                summary = run(trial, worker, command=job.command)
                 ray.train.report({"digest": trial.digest, "summary": summary})
             if summary["status"] == "pruned":
                 break  # the setting has lost: its other trials would change nothing
     except HeldError:
         raise  # by a process that was lost, and is about to end
     except UserError as error:
-        ray.get(job["desk"].add.remote({MISTAKE: one_line(error)}))
+        ray.get(desk.add.remote({MISTAKE: one_line(error)}))
         raise

@@ -5,6 +5,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from randwire.study.design import Design, StudyFolder
 from randwire.sweep import driver
 from randwire.sweep.actors import ENDED, MISTAKE, Desk
 from randwire.sweep.driver import Group, SettingDriver
+from randwire.sweep.job import Job
 
 LOSSES = 4
 SETTINGS = ("ws:k=4,p=0.75", "er:p=0.2", "ba:m=5")
@@ -111,7 +113,7 @@ class _Driver(SettingDriver):
 
     def __init__(self, study: Design, groups: Iterable[list[Any]], setting: str = SETTINGS[0]) -> None:
         self.groups, self.started = iter(groups), list[Group]()
-        self.setup({"setting": setting}, {"design": study, "stall_s": 600.0, "losses": LOSSES, "local": False})
+        self.setup({"setting": setting}, Job(study, workers=1, scratch="", losses=LOSSES))
 
     def start(self) -> Group:
         self.started.append(_group(next(self.groups)))
@@ -156,7 +158,7 @@ def test_one_group_trains_the_settings_of_a_driver(study: Design) -> None:
 def test_a_cluster_that_ends_with_its_sweep_ends_its_workers(study: Design, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "wait", None)
     one = _Driver(study, [[_row(1), {ENDED: 0}]])
-    one.job = {**one.job, "local": True}
+    one.job = replace(one.job, local=True)
     one.told()
     one.cleanup()
     assert one.started[0].desk.given == [SETTINGS[0]]

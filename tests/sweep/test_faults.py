@@ -22,6 +22,7 @@ from randwire.config import load
 from randwire.records import find
 from randwire.study.design import Design
 from randwire.sweep.driver import cause_of
+from randwire.sweep.job import Job
 from randwire.sweep.watchdog import Watchdog, stalls
 
 pytestmark = pytest.mark.timeout(900 + 120 * int(os.environ.get("RANDWIRE_FAULTS", "0")))
@@ -168,7 +169,7 @@ with connected(Cluster(workers=1), ()):
 def test_what_ended_a_training_is_told_in_one_line(failures: list[str], cause: str, tmp_path: Path) -> None:
     design = Design(load("digits", {"runtime.output": str(tmp_path)}))
     error = WorkerGroupError("", {rank: Exception(text) for rank, text in enumerate(failures)})
-    assert cause_of(error, {"design": design, "stall_s": 60.0}, "er:p=0.2", 0.0).startswith(cause)
+    assert cause_of(error, Job(design, workers=1, scratch=""), "er:p=0.2", 0.0).startswith(cause)
 
 
 def test_a_process_that_makes_no_step_is_ended_with_its_stacks(tmp_path: Path) -> None:
