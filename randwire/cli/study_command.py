@@ -155,7 +155,7 @@ def _design(options: argparse.Namespace, keys: Mapping[str, object], variants: V
 
 def _sweep(design: Design, options: argparse.Namespace) -> int:
     from randwire.records import find
-    from randwire.report.study_page import write_report
+    from randwire.report.page.study_page import write_report
     from randwire.run import tracker_of
     from randwire.sweep.cluster import Cluster
     from randwire.sweep.launch import check, sweep
@@ -203,7 +203,7 @@ def _trial(design: Design, options: argparse.Namespace) -> int:
 
 
 def _report(design: Design, options: argparse.Namespace) -> int:
-    from randwire.report.study_page import write_report
+    from randwire.report.page.study_page import write_report
 
     print(write_report(design.folder), flush=True)
     if options.table:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from html import escape
 
 from randwire.records import Row
-from randwire.report.figures import INK, Figure, layout_of, many, style
+from randwire.report.style import INK, Figure, layout_of, style
+from randwire.report.text import many
 from randwire.statistics.correlation import spearman
 from randwire.statistics.describe import describe
 

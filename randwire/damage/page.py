@@ -8,9 +8,9 @@ from randwire.damage.figure import AXES, Drop, drops_of, figure, removed, select
 from randwire.damage.measure import read
 from randwire.errors import RecordError
 from randwire.records import Row
-from randwire.report.figures import Figure
-from randwire.report.page import write_page
-from randwire.report.tables import dot
+from randwire.report.page.html import dot
+from randwire.report.page.writer import write_page
+from randwire.report.style import Figure
 from randwire.statistics.describe import describe, group
 
 HEAD = """<header><h1>Graph damage</h1>

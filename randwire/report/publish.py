@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from randwire.errors import RecordError, TrackingError, brief
 from randwire.records import NEWEST, Record, Row
-from randwire.report import provenance, rates, sections, variants
+from randwire.report.facts import provenance, rates
+from randwire.report.facts.paired import paired as paired_variants
+from randwire.report.page import sections
 from randwire.statistics.describe import describe
 from randwire.study.design import failures_of
 from randwire.study.results import Broken, Group, Trial, groups, load
@@ -233,7 +235,7 @@ def _curves(title: str, metric: str, runs: int, layout: "wr.Layout", **spread: A
 
 def _tables(budget: Group) -> str:
     """Top-1 by generator and by setting, in Markdown, from the records; of a study of variants first what it tells."""
-    paired = variants.paired(budget)
+    paired = paired_variants(budget)
     parts = ["\n".join(f"- {sentence}" for sentence in paired.sentences)] if paired is not None else []
     for name, cells in (("generator", budget.by_generator), ("setting", budget.by_setting)):
         rows = [f"| {name} | n | mean top-1 (%) | std | range |", "| --- | ---: | ---: | ---: | --- |"]

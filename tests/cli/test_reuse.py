@@ -28,7 +28,7 @@ from randwire.data.images import batches
 from randwire.data.sources.digits import Digits
 from randwire.errors import CheckpointError, ConfigError, DataError, ExportError
 from randwire.records import Record, checkpoint_file, find
-from randwire.report.study_page import write_report
+from randwire.report.page.study_page import write_report
 from randwire.study.results import Trial, groups, read
 from randwire.training import checkpoint
 from randwire.training.worker import ProcessWorker

@@ -7,12 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from randwire.records import Row
-from randwire.report import comparison as comparisons
-from randwire.report import curves, provenance, rates, relations, sections, tables, variants
-from randwire.report import figures as figures_of
-from randwire.report.figures import Figure, many
-from randwire.report.page import write_page
-from randwire.report.parallel import parallel
+from randwire.report.facts import provenance, rates
+from randwire.report.facts.epochs import Course
+from randwire.report.facts.paired import paired as paired_variants
+from randwire.report.page import comparison, correlations, sections, tables
+from randwire.report.page.rates import check_text
+from randwire.report.page.writer import write_page
+from randwire.report.plots import (
+    early_epochs,
+    error_distributions,
+    learning_curves,
+    learning_rates,
+    measures,
+    pairs,
+    parallel_coordinates,
+    scores,
+    variants,
+)
+from randwire.report.style import Figure
+from randwire.report.text import many
 from randwire.statistics.pairs import compare
 from randwire.study.design import failures_of
 from randwire.study.results import Broken, Group, Trial, design_of, groups, load
@@ -121,26 +134,26 @@ class _Page:
     def group(self, budget: Group, check: rates.Check) -> None:
         """The results of trials that may be compared."""
         self.parts.append(sections.group_cards(budget))
-        paired = variants.paired(budget)
+        paired = paired_variants(budget)
         if paired is not None:
             self.figure(variants.figure(paired) if paired.shared else None)
-            self.parts.append(variants.comparison(paired))
+            self.parts.append(comparison.paired_comparison(paired))
         if budget.counted:
-            self.figure(figures_of.scores(budget))
+            self.figure(scores.scores(budget))
             self.parts.append(tables.statistics_tables(budget))
-            pairs = compare(budget.values) if budget.tested else []
-            self.parts.append(comparisons.comparison(budget, pairs))
-            self.figure(comparisons.matrix(budget, pairs), comparisons.MATRIX)
-            self.figure(relations.distributions(budget), relations.distributions_note(budget))
-            self.parts += [comparisons.variance(budget), comparisons.power(budget, pairs)]
+            tested = compare(budget.values) if budget.tested else []
+            self.parts.append(comparison.comparison(budget, tested))
+            self.figure(pairs.matrix(budget, tested), pairs.MATRIX)
+            self.figure(error_distributions.distributions(budget), error_distributions.distributions_note(budget))
+            self.parts += [comparison.variance(budget), comparison.power(budget, tested)]
         if any(trial.rows for trial in budget.trials):
-            self.figure(curves.learning_curves(budget))
-            self.figure(rates.learning_rates(budget, check), after=rates.check_text(budget, check))
+            self.figure(learning_curves.learning_curves(budget))
+            self.figure(learning_rates.learning_rates(budget, check), after=check_text(budget, check))
         if budget.counted:
-            course = relations.Course(budget)
-            self.figure(relations.early(course), relations.early_note(budget), relations.early_table(course))
-        self.figure(figures_of.measures(budget), after=relations.measure_table(budget))
-        self.figure(parallel(budget))
+            course = Course(budget)
+            self.figure(early_epochs.early(course), early_epochs.early_note(budget), correlations.early_table(course))
+        self.figure(measures.measures(budget), after=correlations.measure_table(budget))
+        self.figure(parallel_coordinates.parallel(budget))
         if budget.counted:
             self.parts.append(sections.gallery(budget))
 

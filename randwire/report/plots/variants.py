@@ -1,38 +1,20 @@
-"""What a study of variants shows: all of them on the same graphs, so that what a graph does to all alike cancels."""
+"""The top-1 of each graph under all variants of a study, and the mean differences of pairs of variants."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from html import escape
-from itertools import combinations, pairwise
 from typing import NamedTuple
 
-from randwire.report.comparison import outcome
-from randwire.report.figures import (
-    INK,
-    MOST_SETTINGS,
-    Figure,
-    evenly,
-    faint,
-    interval_text,
-    layout_of,
-    many,
-    mean_text,
-    p_text,
-    short,
-    style,
-)
-from randwire.report.tables import panel, table
+from randwire.report.facts.paired import Paired
+from randwire.report.style import INK, MOST_SETTINGS, Figure, evenly, faint, layout_of, style
+from randwire.report.text import many, mean_text, short
 from randwire.statistics.describe import describe, group
 from randwire.statistics.intervals import LEVEL, t_interval
-from randwire.statistics.pairs import MIN_REPLICATES, Pair, compare_paired, differences
-from randwire.study.results import Group, Trial, mean, number
+from randwire.statistics.pairs import Pair
+from randwire.study.results import Trial, mean, number
 
 TITLE = "Variants, graph by graph"
 COSTS = {"mult_adds": "multiply-adds", "params": "parameters"}
-APART = 1.2
-"""Least ratio of the costs of two variants that an axis of cost tells apart."""
 MOST_LINES = 40
 """Graphs that are drawn."""
 MOST_PAIRS = 15
@@ -41,115 +23,12 @@ MEAN, OFFSET, SPLIT = 0.24, 0.07, (0.6, 0.65)
 """How far the mean and each generator lie off, as a share of the distance of two names; where the panels end, begin."""
 
 
-@dataclass(frozen=True)
-class Paired:
-    """The trials that enter statistics by variant and graph; variants in the order in which they are shown."""
-
-    cells: Mapping[str, Mapping[str, Sequence[Trial]]]
-
-    @cached_property
-    def values(self) -> dict[str, dict[str, float]]:
-        """Top-1 by variant and graph: the mean over its training seeds."""
-        return {
-            name: {graph: mean([trial.score for trial in same]) for graph, same in cells.items()}
-            for name, cells in self.cells.items()
-        }
-
-    @cached_property
-    def graphs(self) -> dict[str, dict[str, Sequence[Trial]]]:
-        """The same trials by graph and variant."""
-        names = dict.fromkeys(graph for cells in self.cells.values() for graph in cells)
-        return {graph: {name: cells[graph] for name, cells in self.cells.items() if graph in cells} for graph in names}
-
-    @cached_property
-    def shared(self) -> dict[tuple[str, str], int]:
-        """How many graphs two variants have in common; pairs without any are left out."""
-        found = {pair: len(differences(*(self.values[name] for name in pair))) for pair in combinations(self.cells, 2)}
-        return {pair: n for pair, n in found.items() if n}
-
-    @cached_property
-    def pairs(self) -> list[Pair]:
-        return compare_paired(self.values)
-
-    @cached_property
-    def same_graphs(self) -> bool:
-        """Whether the records hold one and the same graph for all variants, and not only one seed."""
-        for cells in self.graphs.values():
-            dags = [trial.dags for same in cells.values() for trial in same]
-            if not dags[0] or any(other != dags[0] for other in dags):
-                return False
-        return True
-
-    @property
-    def best(self) -> str:
-        return max(self.values, key=self.mean)
-
-    def mean(self, name: str) -> float:
-        """Mean top-1 of a variant over its graphs."""
-        return mean(list(self.values[name].values()))
-
-    def described(self, name: str) -> str:
-        """Mean, standard deviation and number of graphs of a variant, as two lines of a figure."""
-        sample = describe(list(self.values[name].values()))
-        std = "" if sample.std is None else f" ± {sample.std:.2f}"
-        return f"{sample.mean:.2f}{std}<br>(n={sample.n})"
-
-    def costs(self, key: str) -> dict[str, float]:
-        """The mean cost of each variant, from the least on; empty if it is not known, or does not set them apart."""
-        found = {}
-        for name, cells in self.cells.items():
-            known = [number(same[0].complexity, key) for same in cells.values()]
-            positive = [cost for cost in known if cost]
-            if len(positive) < len(known):
-                return {}
-            found[name] = mean(positive)
-        found = dict(sorted(found.items(), key=lambda item: item[1]))
-        rising = list(found.values())
-        apart = all(high > APART * low for low, high in pairwise(rising))
-        return found if apart else {}
-
-    def sentence(self, pair: Pair) -> str:
-        """What a pair tells, in words."""
-        best, other = pair.names
-        where = "on the same graphs" if self.same_graphs else "on graphs of the same seeds"
-        n = many(pair.n[0], "graph") if self.same_graphs else f"{many(pair.n[0], 'pair')} of graphs"
-        known = f"(n = {n}, {LEVEL:.0%} interval {interval_text(pair.interval)}, corrected p {p_text(pair.adjusted)})"
-        if pair.separated:
-            return f"{other} is {pair.difference:.2f} points below {best} {where} {known}."
-        return f"{other} and {best} are not separated {where}: {pair.difference:.2f} points apart {known}."
-
-    @property
-    def sentences(self) -> list[str]:
-        """The best variant against all others that can be tested, or why there is none."""
-        if not self.shared:
-            return ["No graph has been trained with two variants yet, so there is nothing to pair."]
-        tested = {frozenset(pair.names) for pair in self.pairs}
-        missing = [f"{one} and {two} (n={n})" for (one, two), n in self.shared.items() if {one, two} not in tested]
-        found = [self.sentence(pair) for pair in self.pairs if self.best in pair.names]
-        if missing:
-            found.append(f"Not tested, with fewer than {MIN_REPLICATES} graphs or no spread: {', '.join(missing)}.")
-        return found
-
-
 class Axis(NamedTuple):
     """What the horizontal axis can show: its name, where the points of each trace lie, and plotly's own settings."""
 
     label: str
     xs: Sequence[Sequence[float | None]]
     layout: Figure
-
-
-def paired(found: Group) -> Paired | None:
-    """The variants of a study from the cheapest on, or the best where costs do not tell; None where none is tested."""
-    cells: dict[str, dict[str, Sequence[Trial]]] = {}
-    for same in (same for graphs in found.graphs.values() for same in graphs):
-        if same[0].variant:
-            cells.setdefault(same[0].variant, {})[_graph(same[0])] = same
-    if not cells or not found.tested:
-        return None
-    known = Paired(cells)
-    order = list(known.costs("mult_adds")) or sorted(cells, key=known.mean, reverse=True)
-    return Paired({name: cells[name] for name in order})
 
 
 def figure(found: Paired) -> Figure:
@@ -190,22 +69,6 @@ def figure(found: Paired) -> Figure:
     }
 
 
-def comparison(found: Paired) -> str:
-    """The best variant against the others in sentences, and a table of all pairs."""
-    title = "Which variants are separated"
-    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in found.sentences)
-    if not found.pairs:
-        return panel(title, f"<ul>{sentences}</ul>")
-    rows = [[escape(" over ".join(pair.names)), str(pair.n[0]), *outcome(pair)] for pair in found.pairs]
-    heads = ["variants", "n", "mean difference (points)", f"{LEVEL:.0%} interval", "p", "corrected p", ""]
-    note = "Paired t-tests over the graphs of all settings. Not separated does not mean equal."
-    if len(rows) > 1:
-        note += f" Holm's correction is for all {len(rows)} pairs, and the intervals hold for all of them at once."
-    if any(pair.separated and pair.interval.low <= 0 for pair in found.pairs):
-        note += " Holm's tests are sharper than such intervals: one may reach beyond 0 though its pair is separated."
-    return panel(title, f"<ul>{sentences}</ul>{table(heads, rows)}", note)
-
-
 def _note(found: Paired, drawn: int, pairs: int) -> str:
     graphs = "one graph" if found.same_graphs else "the graphs of one seed"
     note = f"Each line is {graphs}, trained with every variant; diamonds are means with their standard deviation."
@@ -222,10 +85,6 @@ def _note(found: Paired, drawn: int, pairs: int) -> str:
     if pairs < len(found.pairs):
         note += " Only the pairs of the best variant are drawn."
     return note
-
-
-def _graph(trial: Trial) -> str:
-    return trial.config.label if trial.one_graph else f"{trial.config.label} g{trial.config.graph.seed}"
 
 
 def _first(cells: Mapping[str, Sequence[Trial]]) -> Trial:

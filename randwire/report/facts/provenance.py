@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from randwire.records import Row
-from randwire.report.figures import many
+from randwire.report.text import many
 from randwire.study.results import Trial, number
 
 MOST_VALUES = 6

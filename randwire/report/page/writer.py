@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from randwire.records import atomic
-from randwire.report.figures import Figure
+from randwire.report.style import Figure
 
 TEMPLATE = Path(__file__).with_name("page.html")
 

@@ -5,10 +5,9 @@ from html import escape
 from itertools import combinations
 from statistics import mode
 
-import numpy as np
-
-from randwire.report.figures import Figure, interval_text, layout_of, many, p_text
-from randwire.report.tables import dot, panel, table
+from randwire.report.facts.paired import Paired
+from randwire.report.page.html import dot, panel, table
+from randwire.report.text import interval_text, many, p_text
 from randwire.statistics.describe import describe, group
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import ALPHA, MIN_REPLICATES, Pair, testable
@@ -18,7 +17,6 @@ from randwire.study.results import Group
 
 POINTS = (0.25, 0.5, 1.0, 2.0)
 """True differences of top-1, in points, that the table of power is for."""
-MATRIX = "Mean of the row's setting minus the column's, both from the highest mean down. ●: separated."
 UNTESTED = {
     "search": "A search chooses what it looks at, and the best of many looks better than it is: a p value would not "
     "mean what it says. Read it as a search: it finds settings worth a fixed grid (--search grid), which is tested.",
@@ -88,46 +86,20 @@ def outcome(pair: Pair) -> list[str]:
     ]
 
 
-def matrix(found: Group, pairs: Sequence[Pair]) -> Figure | None:
-    """The differences of all tested pairs, marked where they are separated; None for fewer than three settings."""
-    names = list(dict.fromkeys(name for pair in pairs for name in pair.names))
-    if len(names) < 3:
-        return None
-    size = len(names)
-    values: list[list[float | None]] = [[None] * size for _ in names]
-    marks = [[""] * size for _ in names]
-    texts = [[""] * size for _ in names]
-    for pair in pairs:
-        i, j = (names.index(name) for name in pair.names)
-        values[i][j], values[j][i] = pair.difference, -pair.difference
-        marks[i][j] = marks[j][i] = "●" if pair.separated else ""
-        texts[i][j] = texts[j][i] = (
-            f"{pair}<br>{pair.difference:.2f} points, corrected p {escape(p_text(pair.adjusted))}"
-        )
-    # One setting that hardly trains would take all the colour.
-    most = float(np.quantile([pair.difference for pair in pairs], 0.9)) or 1.0
-    data: Figure = {
-        "type": "heatmap",
-        "x": names,
-        "y": names,
-        "z": values,
-        "text": marks,
-        "texttemplate": "%{text}",
-        "textfont": {"size": 9, "color": "#111827"},
-        "customdata": texts,
-        "hovertemplate": "%{customdata}<extra></extra>",
-        "hoverongaps": False,
-        "colorscale": [[0, "#d9a066"], [0.5, "#f7f7f5"], [1, "#6f9fc8"]],
-        "zmin": -most,
-        "zmax": most,
-        "xgap": 1,
-        "ygap": 1,
-        "colorbar": {"title": {"text": "points", "side": "top"}, "thickness": 12},
-    }
-    layout = layout_of("", "", 170 + 19 * size)
-    layout["xaxis"] |= {"tickangle": -60, "showgrid": False, "type": "category", "dtick": 1}
-    layout["yaxis"] |= {"autorange": "reversed", "showgrid": False, "type": "category", "dtick": 1}
-    return {"data": [data], "layout": layout, "label": "All pairs of settings"}
+def paired_comparison(found: Paired) -> str:
+    """The best variant against the others in sentences, and a table of all pairs."""
+    title = "Which variants are separated"
+    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in found.sentences)
+    if not found.pairs:
+        return panel(title, f"<ul>{sentences}</ul>")
+    rows = [[escape(" over ".join(pair.names)), str(pair.n[0]), *outcome(pair)] for pair in found.pairs]
+    heads = ["variants", "n", "mean difference (points)", f"{LEVEL:.0%} interval", "p", "corrected p", ""]
+    note = "Paired t-tests over the graphs of all settings. Not separated does not mean equal."
+    if len(rows) > 1:
+        note += f" Holm's correction is for all {len(rows)} pairs, and the intervals hold for all of them at once."
+    if any(pair.separated and pair.interval.low <= 0 for pair in found.pairs):
+        note += " Holm's tests are sharper than such intervals: one may reach beyond 0 though its pair is separated."
+    return panel(title, f"<ul>{sentences}</ul>{table(heads, rows)}", note)
 
 
 def variance(found: Group) -> str:

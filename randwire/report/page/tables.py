@@ -1,16 +1,15 @@
-"""The tables of a report, as HTML. Everything that comes from a record is escaped."""
+"""The tables of a report: top-1 by setting, all trials, and those that are excluded."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import quote
 
-from randwire.report.figures import interval_text, many, short, style
+from randwire.report.page.html import Cell, dot, panel, record_link, table
+from randwire.report.text import interval_text, many, short
 from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL, MIN_BOOTSTRAP_VALUES, bootstrap_interval, t_interval
 from randwire.study.results import Broken, Group, Trial, number
 
-Cell = str | tuple[str, float]
-"""HTML, and what a column is sorted by where the text does not tell it."""
 MOST_CAUSE = 400
 """Characters of a cause; all of it is in summary.json."""
 
@@ -90,51 +89,6 @@ def exclusions(trials: Sequence[Trial], broken: Sequence[Broken]) -> str:
     )
 
 
-def dot(generator: str) -> str:
-    """The colour of a generator, as a mark in text."""
-    return f'<span class="dot" style="background:{style(generator)[0]}"></span>'
-
-
-def link(trial: Trial | Broken) -> str:
-    """Where the record of a trial is, from the report."""
-    return f"./{quote(trial.folder)}/"
-
-
-def record_link(trial: Trial | Broken) -> str:
-    """A link to the record of a trial, named by its folder."""
-    return f'<a href="{link(trial)}"><code>{escape(trial.folder)}</code></a>'
-
-
-def table(
-    heads: Sequence[str],
-    rows: Sequence[Sequence[Cell]],
-    total: bool = False,
-    text: Collection[str] = (),
-    kind: str = "",
-) -> str:
-    """A table of cells that are HTML, headings that are text; `total`: the last row sums up the others.
-
-    All columns but the first are numbers, unless `text` names them. The page's script shows a long table page by page,
-    and lets one of the kind `sortable` be sorted.
-    """
-    classes = ["" if not k or name in text else ' class="n"' for k, name in enumerate(heads)]
-    head = "".join(f"<th{own}>{escape(name)}</th>" for own, name in zip(classes, heads, strict=True))
-    body = "".join(
-        ('<tr class="total">' if total and row is rows[-1] else "<tr>")
-        + "".join(_cell(own, cell) for own, cell in zip(classes, row, strict=True))
-        + "</tr>"
-        for row in rows
-    )
-    named = f' class="{kind}"' if kind else ""
-    return f"<table{named}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def panel(title: str, content: str, note: str = "") -> str:
-    """A part of the page with a heading; `note` is text."""
-    shown = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f'<div class="panel scroll"><h3>{escape(title)}</h3>{shown}{content}</div>'
-
-
 def _described(trials: Sequence[Trial]) -> list[str]:
     return _cells([trial.score for trial in trials])
 
@@ -144,11 +98,6 @@ def _cells(values: Sequence[float]) -> list[str]:
     std = "-" if found.std is None else f"{found.std:.2f}"
     spread = f"{found.minimum:.2f} to {found.maximum:.2f}" if found.n > 1 else "-"
     return [str(found.n), f"{found.mean:.2f}", std, spread]
-
-
-def _cell(own: str, cell: Cell) -> str:
-    shown, key = (cell, None) if isinstance(cell, str) else cell
-    return f"<td{own}>{shown}</td>" if key is None else f'<td{own} data-value="{key!r}">{shown}</td>'
 
 
 def _short(value: float | None) -> Cell:

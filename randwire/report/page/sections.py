@@ -7,10 +7,10 @@ from html import escape
 from randwire import drawing
 from randwire.dag import DAG
 from randwire.records import Row
-from randwire.report.figures import many
-from randwire.report.provenance import mixed
-from randwire.report.rates import Check
-from randwire.report.tables import dot, link
+from randwire.report.facts.provenance import mixed
+from randwire.report.facts.rates import Check
+from randwire.report.page.html import dot, link
+from randwire.report.text import many
 from randwire.statistics.describe import describe
 from randwire.study.design import Design
 from randwire.study.results import STATUSES, Broken, Group, Trial, number

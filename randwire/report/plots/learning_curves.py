@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from randwire.report.figures import Figure, evenly, layout_of, many, style
-from randwire.study.results import Group, Trial, mean, number
+from randwire.report.facts.epochs import course
+from randwire.report.style import Figure, evenly, layout_of, style, whole
+from randwire.report.text import many
+from randwire.study.results import Group, Trial, mean
 
 MOST = 24
 """Lines of trials that count, and lines of those that do not."""
@@ -55,22 +56,6 @@ def learning_curves(budget: Group) -> Figure:
     layout = layout_of("epoch", next(iter(CURVES.values()))[0], 420)
     layout["xaxis"] |= whole(max((epoch for trace in data for epoch in trace["x"]), default=1))
     return {"data": data, "layout": layout, "choices": choices, "label": "Learning curves", "note": note}
-
-
-def course(trials: Sequence[Trial], key: str) -> tuple[list[int], npt.NDArray[np.float64]]:
-    """The epochs that any of the trials has, and a number of each trial (row) after each epoch (column), or nan."""
-    epochs = sorted({row["epoch"] for trial in trials for row in trial.rows})
-    column = {epoch: k for k, epoch in enumerate(epochs)}
-    found = np.full((len(trials), len(epochs)), np.nan)
-    for k, trial in enumerate(trials):
-        if trial.rows:
-            found[k, [column[row["epoch"]] for row in trial.rows]] = [number(row, key) for row in trial.rows]
-    return epochs, found
-
-
-def whole(most: int) -> Figure:
-    """Ticks at whole epochs."""
-    return {"dtick": 1} if most <= 20 else {"tickformat": "d"}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from randwire.report.figures import MOST_POINTS, MOST_SETTINGS, Figure, evenly, layout_of, style
+from randwire.report.style import MOST_POINTS, MOST_SETTINGS, Figure, evenly, layout_of, style
 from randwire.study.results import Group, Trial, number
 
 AXES = {"depth": "depth", "clustering": "clustering", "path_length": "mean path", "edges": "edges"}

@@ -1,0 +1,71 @@
+"""Rank correlations of networks with their measures, over all of them and within settings."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from randwire.report.text import interval_text
+from randwire.statistics.correlation import spearman, spearman_interval
+from randwire.statistics.intervals import LEVEL, Interval
+from randwire.study.results import Trial, number
+
+MIN_NETWORKS = 5
+"""The fewest networks that a correlation is shown for."""
+MEASURES = {
+    "depth": "depth (nodes on the longest path)",
+    "clustering": "clustering coefficient",
+    "path_length": "mean shortest path",
+    "mean_degree": "mean degree",
+    "max_in_degree": "largest in-degree",
+    "edges": "edges",
+    "sources": "source nodes",
+    "sinks": "sink nodes",
+}
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """A rank correlation of n pairs, if it exists."""
+
+    rho: float | None
+    interval: Interval | None
+    n: int
+
+    def __str__(self) -> str:
+        return "-" if self.rho is None else f"{self.rho:+.2f} ({interval_text(self.interval, '+.2f')})"
+
+
+def correlate(
+    settings: Sequence[str], xs: Sequence[float], ys: Sequence[float], within: bool, level: float = LEVEL
+) -> Correlation:
+    """The rank correlation of pairs, one a network; `within`: after the mean of each setting is taken from both sides.
+
+    Settings with one pair have no part in the latter. The interval is for as many pairs as the means leave free.
+    """
+    used = 0
+    if within:
+        counts = Counter(settings)
+        xs, ys = (_residuals(settings, values, counts) for values in (xs, ys))
+        used = sum(n > 1 for n in counts.values()) - 1
+    rho = spearman(xs, ys)
+    return Correlation(rho, None if rho is None else spearman_interval(rho, len(xs) - used, level), len(xs))
+
+
+def columns(trials: Sequence[Trial]) -> dict[str, list[float]]:
+    """The graph measures and the number of parameters of trials by label; without those that not all trials have."""
+    found = {label: [trial.measures.get(key) for trial in trials] for key, label in MEASURES.items()}
+    found["parameters"] = [number(trial.complexity, "params") for trial in trials]
+    known = {label: [value for value in column if value is not None] for label, column in found.items()}
+    return {label: column for label, column in known.items() if len(column) == len(trials) > 0}
+
+
+def _residuals(settings: Sequence[str], values: Sequence[float], counts: Counter[str]) -> list[float]:
+    names = {name: place for place, name in enumerate(counts)}
+    places = np.array([names[name] for name in settings])
+    own, known = np.array([counts[name] for name in settings]), np.asarray(values, dtype=np.float64)
+    away = known - (np.bincount(places, known) / list(counts.values()))[places]
+    # Rounded, or what is equal within a setting would get a rank from its rounding errors.
+    found: list[float] = away[own > 1].round(9).tolist()
+    return found

@@ -1,0 +1,55 @@
+"""The differences of all tested pairs of settings, as a matrix."""
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from randwire.report.style import Figure, layout_of
+from randwire.report.text import p_text
+from randwire.statistics.pairs import Pair
+from randwire.study.results import Group
+
+MATRIX = "Mean of the row's setting minus the column's, both from the highest mean down. ●: separated."
+
+
+def matrix(found: Group, pairs: Sequence[Pair]) -> Figure | None:
+    """The differences of all tested pairs, marked where they are separated; None for fewer than three settings."""
+    names = list(dict.fromkeys(name for pair in pairs for name in pair.names))
+    if len(names) < 3:
+        return None
+    size = len(names)
+    values: list[list[float | None]] = [[None] * size for _ in names]
+    marks = [[""] * size for _ in names]
+    texts = [[""] * size for _ in names]
+    for pair in pairs:
+        i, j = (names.index(name) for name in pair.names)
+        values[i][j], values[j][i] = pair.difference, -pair.difference
+        marks[i][j] = marks[j][i] = "●" if pair.separated else ""
+        texts[i][j] = texts[j][i] = (
+            f"{pair}<br>{pair.difference:.2f} points, corrected p {escape(p_text(pair.adjusted))}"
+        )
+    # One setting that hardly trains would take all the colour.
+    most = float(np.quantile([pair.difference for pair in pairs], 0.9)) or 1.0
+    data: Figure = {
+        "type": "heatmap",
+        "x": names,
+        "y": names,
+        "z": values,
+        "text": marks,
+        "texttemplate": "%{text}",
+        "textfont": {"size": 9, "color": "#111827"},
+        "customdata": texts,
+        "hovertemplate": "%{customdata}<extra></extra>",
+        "hoverongaps": False,
+        "colorscale": [[0, "#d9a066"], [0.5, "#f7f7f5"], [1, "#6f9fc8"]],
+        "zmin": -most,
+        "zmax": most,
+        "xgap": 1,
+        "ygap": 1,
+        "colorbar": {"title": {"text": "points", "side": "top"}, "thickness": 12},
+    }
+    layout = layout_of("", "", 170 + 19 * size)
+    layout["xaxis"] |= {"tickangle": -60, "showgrid": False, "type": "category", "dtick": 1}
+    layout["yaxis"] |= {"autorange": "reversed", "showgrid": False, "type": "category", "dtick": 1}
+    return {"data": [data], "layout": layout, "label": "All pairs of settings"}

@@ -1,0 +1,87 @@
+"""What the figures of a report have in common: colours, marks, axes, and how much is drawn.
+
+A figure is a plain plotly description that the page's script draws: {"data", "layout", "label", "note"?, "choices"?};
+a choice is {"label", "data", "layout"}: what to restyle when it is selected. All of them name the trial under the
+pointer. However many trials there are, a figure draws so few marks that it can be read, and its note says which.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from randwire import registry
+
+Figure = dict[str, Any]
+T = TypeVar("T")
+
+MOST_SETTINGS = 40
+"""Settings that one figure has rows or lines for."""
+MOST_POINTS = 1_500
+"""Points of a scatter plot."""
+
+COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#b0508f", "#8a6d00", "#3d8fc4")
+"""Told apart with the common colour deficiencies, and by symbol as well."""
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+INK, GRID = "#1f2937", "#e3e7ed"
+
+
+@lru_cache
+def style(generator: str) -> tuple[str, str]:
+    """Colour and symbol of a generator, the same in every figure and every report."""
+    known = registry.names("randwire.graphs")
+    if generator not in known:  # saved graphs
+        return INK, "x"
+    place = known.index(generator)
+    return COLOURS[place % len(COLOURS)], SYMBOLS[place % len(SYMBOLS)]
+
+
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """At most so many items, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]
+
+
+def faint(colour: str, opacity: float) -> str:
+    """A colour such as #0072b2 with an opacity, as plotly writes it."""
+    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+def shade(shape: Figure, edges: Iterable[Sequence[float]], colour: str) -> list[Figure]:
+    """The area between a lower and an upper line."""
+    return [
+        {
+            **shape,
+            "mode": "lines",
+            "y": edge,
+            "line": {**shape.get("line", {}), "width": 0, "color": colour},
+            "fill": fill,
+            "fillcolor": faint(colour, 0.13),
+            "hoverinfo": "skip",
+            "showlegend": False,
+        }
+        for edge, fill in zip(edges, ("none", "tonexty"), strict=True)
+    ]
+
+
+def layout_of(x: str, y: str, height: int) -> Figure:
+    """What all figures have in common, with the titles of the axes."""
+    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "ticks": "outside", "tickcolor": GRID}
+    return {
+        "height": height,
+        "margin": {"l": 60, "r": 16, "t": 34, "b": 54},
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 12, "color": INK},
+        "hoverlabel": {"bgcolor": "#ffffff", "font": {"color": INK}},
+        "hovermode": "closest",
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+        "xaxis": {"title": {"text": x, "standoff": 12}, **axis},
+        "yaxis": {"title": {"text": y, "standoff": 14}, **axis},
+    }
+
+
+def whole(most: int) -> Figure:
+    """Ticks at whole epochs."""
+    return {"dtick": 1} if most <= 20 else {"tickformat": "d"}

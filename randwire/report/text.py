@@ -1,0 +1,33 @@
+"""Numbers, intervals and means as the words of a report."""
+
+from randwire.statistics.describe import Description
+from randwire.statistics.intervals import Interval
+
+
+def many(count: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def short(value: float) -> str:
+    """A number in few characters: 0.125, 12.5, 43.2 k, 5.61 M."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
+        if abs(value) >= size:
+            return f"{value / min(size, 1e3 if unit == ' k' else size):.4g}{unit}"
+    return f"{value:.4g}"
+
+
+def interval_text(interval: Interval | None, form: str = ".2f") -> str:
+    """An interval in words; a dash if there is none."""
+    return "-" if interval is None else f"{interval.low:{form}} to {interval.high:{form}}"
+
+
+def p_text(value: float) -> str:
+    """A p value in words."""
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+
+
+def mean_text(name: str, found: Description, interval: Interval | None) -> str:
+    """What is known of a mean, for the text beside the pointer."""
+    std = f"std {found.std:.2f}" if found.std is not None else "no std"
+    return f"{name}: mean {found.mean:.2f}%, {std}, n = {found.n}<br>interval {interval_text(interval)}"
