@@ -15,6 +15,7 @@ less on the load of the machine than wall time does. A folder for temporary file
 """
 
 import argparse
+import ctypes
 import io
 import json
 import math
@@ -45,6 +46,7 @@ from tqdm import tqdm
 
 from benchmarks.table import print_table
 from randwire.config import DataConfig
+from randwire.data import beton, inspect
 
 SIDE = 224
 BATCH = 64
@@ -191,16 +193,15 @@ class Stored:
     """The training images as they are stored in a converted set."""
 
     def __init__(self, folder: Path) -> None:
-        from ffcv.reader import Reader
-
-        path = folder / "train.beton"
-        reader = Reader(str(path))
+        path, sizes = folder / "train.beton", inspect(DataConfig(source="imagenet", path=str(folder))).sizes
+        with open(path, "rb") as file:
+            tables = beton.read_tables(file, sizes["train"])
         self.data = np.memmap(path, np.uint8, "r")
-        self.labels: list[int] = reader.metadata["f1"].tolist()
-        image = reader.metadata["f0"]
-        self.starts: list[int] = image["data_ptr"].tolist()
-        self.sizes: list[int] = reader.alloc_table["size"][np.argsort(reader.alloc_table["sample_id"])].tolist()
-        self.raw: list[bool] = (image["mode"] == 1).tolist()
+        self.labels: list[int] = tables.labels.tolist()
+        image = tables.images
+        self.starts: list[int] = image["offset"].tolist()
+        self.sizes: list[int] = tables.sizes.tolist()
+        self.raw: list[bool] = (image["mode"] == beton.RAW).tolist()
         self.shapes: list[tuple[int, int]] = list(zip(image["height"].tolist(), image["width"].tolist(), strict=True))
 
     def read(self, index: int) -> IO[bytes]:
@@ -212,10 +213,13 @@ class Limit:
     """FFCV's C functions on stored images in one thread for each CPU: whole images decoded, crops resized."""
 
     def __init__(self, stored: Stored) -> None:
-        import ffcv.libffcv as library
+        from randwire.data.decoder import ffcv_library
 
         random.seed(0)
-        self._stored, self._library = stored, library
+        self._stored, self._library = stored, ffcv_library()
+        self._library.imdecode.argtypes = [ctypes.c_void_p, ctypes.c_uint64, *[ctypes.c_uint32] * 2, ctypes.c_void_p]
+        self._library.imdecode.argtypes += [*[ctypes.c_uint32] * 6, *[ctypes.c_bool] * 2]
+        self._library.resize.argtypes = [ctypes.c_int64] * 11
         self._crops = [draw_crop(width, height) for height, width in stored.shapes]
         self._pool = ThreadPoolExecutor(CPUS)
 
@@ -223,7 +227,7 @@ class Limit:
         return sum(self._pool.map(self._share, range(CPUS)))
 
     def _share(self, first: int) -> int:
-        stored, decode, resize = self._stored, self._library.ctypes_imdecode, self._library.ctypes_resize
+        stored, decode, resize = self._stored, self._library.imdecode, self._library.resize
         scratch = np.empty(3 * max(height * width for height, width in stored.shapes), np.uint8)
         out = np.empty((SIDE, SIDE, 3), np.uint8)
         base, decoded, target = stored.data.ctypes.data, scratch.ctypes.data, out.ctypes.data
@@ -252,7 +256,6 @@ def ours(folder: Path, **keys: object) -> Callable[[int], int]:
 
 def methods(files: Sequence[Path], sets: dict[str, Path]) -> list[Method]:
     """What is measured, in the order of a round."""
-    from randwire.data import Loader  # noqa: F401  imports FFCV's library without compiling
 
     def opened(index: int) -> IO[bytes]:
         return open(files[index], "rb")

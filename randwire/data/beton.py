@@ -1,20 +1,22 @@
-"""FFCV's `.beton` file, version 2, with the fields `image` (RGB), `label` and `checksum` (int): writing and checking.
+"""FFCV's `.beton` file, version 2, with the fields `image` (RGB), `label` and `checksum` (int): write, check, read.
 
     header, three field descriptors, metadata (one row an image)
     pages of a fixed size, on whose borders the first one starts: the images; none crosses a border
-    allocation table (one row an image: its number, place and size)
+    allocation table (one row an image: its number, offset in the file and size)
 
-FFCV's own writer waits for ever when a worker fails, and FFCV's reader trusts every number of a file, up to a crash.
-Hence both live here, in numpy alone; the tests read what this writes with FFCV. Damage is found wherever it is: that of
-the tables by their SHA-256 when a file is opened, that of an image by its checksum whenever it is read.
+FFCV's own writer waits for ever when one of its processes fails, and FFCV's reader trusts every number of a file, up to
+a crash. Hence both live here, in numpy alone; the tests read what this writes with FFCV. Damage is found wherever it
+is: that of the tables by their SHA-256 when a file is opened, that of an image by its checksum whenever it is read.
 """
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from randwire.errors import DataError
 
@@ -26,7 +28,7 @@ ALIGNMENT = 8
 
 HEADER = np.dtype([("version", "<u2"), ("fields", "<u2"), ("page", "<u4"), ("samples", "<u8"), ("table", "<u8")])
 FIELD = np.dtype([("type", "u1"), ("name", "S16"), ("arguments", "V1024")])
-IMAGE = np.dtype([("mode", "u1"), ("width", "<u2"), ("height", "<u2"), ("place", "<u8")])
+IMAGE = np.dtype([("mode", "u1"), ("width", "<u2"), ("height", "<u2"), ("offset", "<u8")])
 SAMPLE = np.dtype(
     {
         "names": ["image", "label", "checksum"],
@@ -35,7 +37,7 @@ SAMPLE = np.dtype(
         "itemsize": 32,
     }
 )
-ALLOCATION = np.dtype([("sample", "<u8"), ("place", "<u8"), ("size", "<u8")])
+ALLOCATION = np.dtype([("sample", "<u8"), ("offset", "<u8"), ("size", "<u8")])
 
 FIELDS = np.array([(2, b"image", b""), (1, b"label", b""), (1, b"checksum", b"")], FIELD)
 START = HEADER.itemsize + FIELDS.nbytes
@@ -56,6 +58,18 @@ class Sample(NamedTuple):
     name: str
 
 
+class Tables(NamedTuple):
+    """What a file says of its images, each column (n,) in the order of their numbers."""
+
+    page_bytes: int
+    images: np.ndarray
+    """IMAGE: how each is stored, its pixels and its offset in the file."""
+    labels: NDArray[np.int64]
+    checksums: NDArray[np.int64]
+    sizes: NDArray[np.uint64]
+    """Bytes of each image in the file."""
+
+
 def checksum(payload: bytes) -> int:
     """A sum over words of 64 bits, each mixed with its position by SplitMix64's finalizer; the end counts as zeros."""
     words = np.frombuffer(payload + bytes(-len(payload) % 8), "<u8")
@@ -71,7 +85,7 @@ def write(file: IO[bytes], samples: Iterable[Sample], most: int) -> str:
     Raises DataError if an image does not fit into a page.
     """
     metadata, table = np.zeros(most, SAMPLE), np.zeros(most, ALLOCATION)
-    place = _round_up(START + metadata.nbytes)
+    offset = _round_up(START + metadata.nbytes)
     written = 0
     for sample in samples:
         size = len(sample.payload)
@@ -80,17 +94,17 @@ def write(file: IO[bytes], samples: Iterable[Sample], most: int) -> str:
                 f"{sample.name}: {sample.width}x{sample.height} pixels take {size} bytes, and at most {PAGE} can be "
                 f"stored: make it smaller (--max-side) or choose jpg (--mode)"
             )
-        place = _round_up(place, ALIGNMENT)
-        if place // PAGE != (place + size - 1) // PAGE:
-            place = _round_up(place)
-        file.seek(place)
+        offset = _round_up(offset, ALIGNMENT)
+        if offset // PAGE != (offset + size - 1) // PAGE:
+            offset = _round_up(offset)
+        file.seek(offset)
         file.write(sample.payload)
-        image = JPG if sample.jpg else RAW, sample.width, sample.height, place
+        image = JPG if sample.jpg else RAW, sample.width, sample.height, offset
         metadata[written] = image, sample.label, sample.checksum
-        table[written] = written, place, size
-        place += size
+        table[written] = written, offset, size
+        offset += size
         written += 1
-    end = _round_up(place)
+    end = _round_up(offset)
     file.seek(end)
     file.write(table[:written].tobytes())
     file.seek(0)
@@ -112,6 +126,30 @@ def check(path: Path, samples: int, classes: int, side: int, tables_sha256: str)
         reason = error.strerror or "cannot be read"
     if reason:
         raise DataError(f"{path}: {reason}; convert the data again")
+
+
+def read_tables(file: IO[bytes], samples: int) -> Tables:
+    """The tables of an open file of `samples` images that `check` has passed, read only so far as it may be another.
+
+    Raises ValueError or OSError if it does not hold so many images, or one lies outside of it.
+    """
+    size = os.fstat(file.fileno()).st_size
+    header = np.fromfile(file, HEADER, 1)
+    if not len(header):
+        raise ValueError("it is empty")
+    if header[0]["samples"] != samples:
+        raise ValueError(f"{header[0]['samples']} images, not {samples}")
+    if not START + samples * SAMPLE.itemsize <= header[0]["table"] <= size - samples * ALLOCATION.itemsize:
+        raise ValueError("its tables lie outside of it")
+    file.seek(START)
+    metadata = np.fromfile(file, SAMPLE, samples)
+    file.seek(int(header[0]["table"]))
+    table = np.fromfile(file, ALLOCATION, samples)
+    images, sizes = np.ascontiguousarray(metadata["image"]), table["size"][np.argsort(table["sample"])]
+    if (sizes > size).any() or (images["offset"] > size - sizes).any():
+        raise ValueError("an image lies outside of it")
+    labels, checksums = (np.ascontiguousarray(metadata[column]) for column in ("label", "checksum"))
+    return Tables(int(header[0]["page"]), images, labels, checksums, sizes)
 
 
 def _damage(path: Path, samples: int, classes: int, side: int, tables_sha256: str) -> str | None:
@@ -150,15 +188,15 @@ def _damage(path: Path, samples: int, classes: int, side: int, tables_sha256: st
 def _damaged_tables(metadata: np.ndarray, table: np.ndarray, page: int, end: int) -> str | None:
     image = metadata["image"]
     start = START + metadata.nbytes
-    place, size = table["place"], table["size"]
+    offset, size = table["offset"], table["size"]
     if (np.sort(table["sample"]) != np.arange(len(table))).any():
         return "damaged: its allocation table does not list every image once"
-    if (size == 0).any() or (size > page).any() or (place < start).any() or (place >= end).any():
+    if (size == 0).any() or (size > page).any() or (offset < start).any() or (offset >= end).any():
         return "damaged: an image lies outside the pages"
-    if (place // page != (place + size - 1) // page).any() or (place % ALIGNMENT).any():
+    if (offset // page != (offset + size - 1) // page).any() or (offset % ALIGNMENT).any():
         return "damaged: an image crosses the border of a page or of a word"
     order = np.argsort(table["sample"])
-    if (image["place"] != place[order]).any():
+    if (image["offset"] != offset[order]).any():
         return "damaged: metadata and allocation table disagree"
     height, width = image["height"].astype(np.uint64), image["width"].astype(np.uint64)
     if ((image["mode"] == RAW) & (height * width * 3 != size[order])).any():
@@ -177,5 +215,5 @@ def _damaged_values(metadata: np.ndarray, classes: int, side: int) -> str | None
     return None
 
 
-def _round_up(place: int, unit: int = PAGE) -> int:
-    return -(-place // unit) * unit
+def _round_up(offset: int, unit: int = PAGE) -> int:
+    return -(-offset // unit) * unit

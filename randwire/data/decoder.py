@@ -8,15 +8,15 @@ numba does not notice changes of other files: all that is compiled must stay in 
 """
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from typing import Any, TypeVar, cast
-from unittest import mock
 
 import numba
 import numba.core.config
-import numba.typed
 import numpy as np
-import torch
 from llvmlite import binding
 from numba import types
 
@@ -26,15 +26,13 @@ from randwire.data.dataset import cache_folder
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _import_ffcv() -> Any:
-    """FFCV's library, imported without the side effects: 4 s of compiling, and torch set to one thread."""
-    threads = torch.get_num_threads()
-    try:
-        with mock.patch.object(numba.typed, "Dict", dict):  # FFCV compiles a typed dictionary of two constants
-            import ffcv.libffcv
-        return ffcv.libffcv
-    finally:
-        torch.set_num_threads(threads)
+def ffcv_library() -> ctypes.CDLL:
+    """FFCV's C functions, without its Python package: to import that takes 4 s and sets torch to one thread."""
+    package = find_spec("ffcv")
+    library = package and PathFinder.find_spec("_libffcv", package.submodule_search_locations)
+    if not library or not library.origin:
+        raise ImportError("FFCV's C library is missing: install ffcv (requirements.txt)", name="ffcv")
+    return ctypes.CDLL(library.origin)
 
 
 def _external(name: str, function: Any, signature: Any) -> Any:
@@ -44,24 +42,35 @@ def _external(name: str, function: Any, signature: Any) -> Any:
     return types.ExternalFunction(name, signature)
 
 
-def _compiled(function: F) -> F:
-    """Compile at the first call, or load what an earlier process compiled: below NUMBA_CACHE_DIR or our own cache."""
+@contextmanager
+def _numba_cache() -> Iterator[None]:
+    """What is compiled in the block is cached below NUMBA_CACHE_DIR or in our own cache; nothing else is."""
     config: Any = numba.core.config
-    with mock.patch.object(config, "CACHE_DIR", config.CACHE_DIR or str(cache_folder() / "numba")):
+    before = config.CACHE_DIR
+    config.CACHE_DIR = before or str(cache_folder() / "numba")
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
+
+
+def _compiled(function: F) -> F:
+    """Compile at the first call, or load what an earlier process compiled."""
+    with _numba_cache():
         try:
             compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-        except RuntimeError:  # no place for a cache can be written: compile in every process
+        except RuntimeError:  # no folder for a cache can be written: compile in every process
             compiled = numba.njit(nogil=True, error_model="numpy")(function)
     return cast(F, compiled)
 
 
-_library = _import_ffcv()
+_library = ffcv_library()
 _imdecode = _external(
     "randwire_ffcv_imdecode",
-    _library.ctypes_imdecode,
+    _library.imdecode,
     types.int32(types.uintp, types.uint64, types.uint32, types.uint32, types.uintp, *[types.uint32] * 8),
 )
-_resize = _external("randwire_ffcv_resize", _library.ctypes_resize, types.void(*[types.int64] * 11))
+_resize = _external("randwire_ffcv_resize", _library.resize, types.void(*[types.int64] * 11))
 
 JPG = beton.JPG
 GOLDEN = np.uint64(beton.GOLDEN)
@@ -142,9 +151,10 @@ def decode(
 ) -> int:
     """Fill `images`, uint8 (n, side, side, 3), with the images `ids` (n,); returns the first damaged one, or -1.
 
-    `data` is the mapped file, uint8, `rows` its column of images, `sizes` their bytes, `checksums` their checksums or
-    nothing. Where `train` is not 0, the crop is drawn (`area`, `aspect`: least and most), and so is the flip
-    (probability `flip`); else it is the center with `share` of the shorter side. All extents must have been checked.
+    `data` is the mapped file, uint8 and read-only; `rows` (beton.IMAGE), `sizes` and `checksums`, which may be empty,
+    are columns of `beton.Tables`. Where `train` is not 0, the crop is drawn (`area`, `aspect`: least and most), and so
+    is the flip (probability `flip`); else it is the center with `share` of the shorter side. All extents must have been
+    checked.
     """
     side = images.shape[1]
     scratch = np.empty(0, np.uint8)
@@ -152,7 +162,7 @@ def decode(
         sample = ids[index]
         row = rows[sample]
         height, width = np.int64(row["height"]), np.int64(row["width"])
-        place = np.int64(row["data_ptr"])
+        place = np.int64(row["offset"])
         if len(checksums) > 0 and _checksum(data, place, np.int64(sizes[sample])) != checksums[sample]:
             return int(sample)
         pixels = np.int64(data.ctypes.data) + place

@@ -13,9 +13,6 @@ from randwire.data import beton, codec
 from randwire.data.decoder import decode
 from randwire.errors import DataError
 
-ROW = np.dtype([("mode", "u1"), ("width", "<u2"), ("height", "<u2"), ("data_ptr", "<u8")])
-"""The columns that `decode` reads, under FFCV's names."""
-
 
 def batches(paths: Sequence[Path], config: DataConfig, size: int) -> Iterator[Tensor]:
     """The images of files, uint8 (B, 3, R, R) of at most `size` each, in order. Raises DataError for a bad file."""
@@ -38,14 +35,15 @@ def center(image: NDArray[np.uint8], config: DataConfig) -> NDArray[np.uint8]:
     height, width, _ = image.shape
     if max(height, width) >= 1 << 16:
         raise DataError(f"an image of {width}x{height} pixels is too large")
-    pixels = np.ascontiguousarray(image)
-    rows = np.zeros(1, ROW)
+    pixels = np.ascontiguousarray(image).reshape(-1)
+    pixels.flags.writeable = False  # as a mapped file: what is compiled for the loader serves here
+    rows = np.zeros(1, beton.IMAGE)
     rows[0] = beton.RAW, width, height, 0
     out = np.empty((1, config.resolution, config.resolution, 3), np.uint8)
     unused = np.ones(2)
     sizes = np.array([pixels.nbytes], np.uint64)
     decode(
-        pixels.reshape(-1), rows, sizes, np.empty(0, np.int64), np.zeros(1, np.int64), out, 0, np.uint64(0), unused,
+        pixels, rows, sizes, np.empty(0, np.int64), np.zeros(1, np.int64), out, 0, np.uint64(0), unused,
         unused, 0.0, config.eval_crop,
     )  # fmt: skip
     found: NDArray[np.uint8] = out[0]

@@ -1,6 +1,6 @@
 """Batches of a converted data set.
 
-FFCV's file, its reader and its C decoder, but not its `Loader`: that one waits for ever when an operation fails, leaks
+FFCV's file format and its C decoder, but not its `Loader`: that one waits for ever when an operation fails, leaks
 a thread at every `break`, hands out buffers that it overwrites, sets torch's threads, and draws augmentations that
 depend on the number of workers. Here each batch is new memory, cut into pieces that a pool of threads fills with one
 compiled function; whatever fails in a piece is raised where the batch is taken. The pool belongs to the loader, not to
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from randwire.config import DataConfig
+from randwire.data import beton
 from randwire.data.dataset import Dataset
 from randwire.data.decoder import decode
 from randwire.errors import DataError
@@ -121,23 +122,13 @@ class Loader:
         self._pool.shutdown(cancel_futures=True)
 
     def _open(self) -> None:
-        from ffcv.reader import Reader
-
         try:
-            reader = Reader(str(self._path))
             with open(self._path, "rb") as file:
+                self._tables = beton.read_tables(file, self._count)
                 self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-            self._data = np.frombuffer(self._map, np.uint8)
-            self._page = int(reader.page_size)
-            self._rows, self._labels = reader.metadata["f0"], reader.metadata["f1"]
-            self._checksums = np.ascontiguousarray(reader.metadata["f2"])
-            self._sizes = reader.alloc_table["size"][np.argsort(reader.alloc_table["sample_id"])]
-            if not len(self._rows) == len(self._sizes) == self._count:
-                raise ValueError(f"{len(self._rows)} images, not {self._count}")
-            if (self._rows["data_ptr"] + self._sizes).max() > len(self._data):
-                raise ValueError("an image lies outside of it")
-        except (OSError, ValueError, KeyError, IndexError, AssertionError) as error:
+        except (OSError, ValueError) as error:
             raise DataError(f"{self._path}: cannot be opened ({error}); convert the data again") from None
+        self._data = np.frombuffer(self._map, np.uint8)
 
     def _batches(self, order: np.random.SeedSequence) -> Iterator[Ids]:
         size = self._batch_size
@@ -145,14 +136,14 @@ class Loader:
             shard = np.arange(self._rank, self._count, self._world_size)
             yield from (shard[start : start + size] for start in range(0, len(shard), size))
             return
-        parts = self._parts(np.random.default_rng(order))
+        parts, page_bytes = self._parts(np.random.default_rng(order)), self._tables.page_bytes
         permutation, ends = np.concatenate([ids for _, ids in parts]), np.cumsum([len(ids) for _, ids in parts])
         asked = 0
         for step in range(len(self)):
             start = (step * self._world_size + self._rank) * size
             while asked < len(parts) and asked <= np.searchsorted(ends, start, "right") + 1:
                 for page in parts[asked][0]:  # of the part in use and the next one
-                    self._map.madvise(mmap.MADV_WILLNEED, page * self._page, self._page)
+                    self._map.madvise(mmap.MADV_WILLNEED, page * page_bytes, page_bytes)
                 asked += 1
             yield permutation[start : start + size]
 
@@ -160,10 +151,10 @@ class Loader:
         """The images of an epoch in order, cut into parts, each with the pages of the file to be read before it."""
         if self._config.order == "random":
             return [((), stream.permutation(self._count))]
-        page_of = (self._rows["data_ptr"] // self._page).astype(np.int64)
+        page_of = (self._tables.images["offset"] // self._tables.page_bytes).astype(np.int64)
         pages = stream.permutation(np.unique(page_of))
         turn = np.empty(page_of.max() + 1, np.int64)
-        turn[pages] = np.arange(len(pages)) // max(1, PART // self._page)
+        turn[pages] = np.arange(len(pages)) // max(1, PART // self._tables.page_bytes)
         order = stream.permutation(self._count)
         order = order[np.argsort(turn[page_of[order]], kind="stable")]
         cuts = np.flatnonzero(np.diff(turn[page_of[order]])) + 1
@@ -176,7 +167,7 @@ class Loader:
         array = images.numpy()
         cuts = np.linspace(0, len(ids), min(self._workers, len(ids)) + 1).astype(int)
         pieces = [self._pool.submit(self._decode, ids[a:b], array[a:b], key) for a, b in pairwise(cuts)]
-        return _Pending(images.permute(0, 3, 1, 2), torch.from_numpy(self._labels[ids]), pieces)
+        return _Pending(images.permute(0, 3, 1, 2), torch.from_numpy(self._tables.labels[ids]), pieces)
 
     def _take(self, batch: _Pending) -> tuple[Tensor, Tensor]:
         try:
@@ -187,11 +178,11 @@ class Loader:
         return batch.images, batch.labels
 
     def _decode(self, ids: Ids, images: NDArray[np.uint8], key: np.uint64) -> None:
-        config = self._config
+        config, tables = self._config, self._tables
         area, aspect = np.array(config.crop_area, np.float64), np.array(config.crop_aspect, np.float64)
         damaged = decode(
-            self._data, self._rows, self._sizes, self._checksums, ids, images, int(self._train), key, area, aspect,
-            config.flip, config.eval_crop,
+            self._data, tables.images, tables.sizes, tables.checksums, ids, images, int(self._train), key, area,
+            aspect, config.flip, config.eval_crop,
         )  # fmt: skip
         if damaged >= 0:
             raise DataError(f"{self._path}: image {damaged} is damaged; convert the data again")

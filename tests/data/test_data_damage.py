@@ -74,8 +74,8 @@ def test_every_change_is_told_or_harmless(dataset: Dataset) -> None:
     whole, expected = path.read_bytes(), _read(dataset)
     stream = np.random.default_rng(1)
     table = np.fromfile(path, beton.ALLOCATION, COUNT, offset=len(whole) - COUNT * beton.ALLOCATION.itemsize)
-    end = int((table["place"] + table["size"]).max())
-    first = int(table["place"].min())
+    end = int((table["offset"] + table["size"]).max())
+    first = int(table["offset"].min())
     regions = [(0, beton.START), (beton.START, beton.START + 32 * COUNT), (first, end), (first, end),
                (len(whole) - 24 * COUNT, len(whole))]  # fmt: skip
     messages = []
@@ -105,7 +105,7 @@ def test_one_bit_of_any_image_is_enough(dataset: Dataset, workers: int) -> None:
     table = np.fromfile(path, beton.ALLOCATION, 5, offset=len(whole) - 5 * beton.ALLOCATION.itemsize)
     config = plain(dataset.folder, resolution=24)
     for row in table:
-        for place in (row["place"], row["place"] + row["size"] // 2, row["place"] + row["size"] - 1):
+        for place in (row["offset"], row["offset"] + row["size"] // 2, row["offset"] + row["size"] - 1):
             content = bytearray(whole)
             content[int(place)] ^= 4
             path.write_bytes(content)

@@ -6,12 +6,15 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from unittest import mock
 
+import numba.typed
 import numpy as np
 import pytest
+import torch
 from data_helpers import augmented, build, epoch, identity, noise, plain
 
 from randwire.config import DataConfig
@@ -26,6 +29,16 @@ TABLE = COUNT * beton.ALLOCATION.itemsize
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RANDWIRE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def ffcv() -> Iterator[None]:
+    """FFCV may be imported, without 4 s of compiling a typed dictionary, and leaves torch's threads as they are."""
+    threads = torch.get_num_threads()
+    with mock.patch.object(numba.typed, "Dict", dict):
+        import ffcv.reader  # noqa: F401
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -45,11 +58,10 @@ def _fails(config: DataConfig, *words: str) -> None:
 # The format
 
 
+@pytest.mark.usefixtures("ffcv")
 def test_the_types_are_those_of_ffcv() -> None:
     from ffcv import types
     from ffcv.fields import IntField, RGBImageField
-
-    import randwire.data.decoder  # noqa: F401  (imports FFCV without its side effects)
 
     rows = types.get_metadata_type([RGBImageField(), IntField(), IntField()])
     for ours, theirs in (
@@ -70,11 +82,10 @@ def _offsets(record: np.dtype) -> list[int]:
     return [record.fields[name][1] for name in record.names]
 
 
+@pytest.mark.usefixtures("ffcv")
 def test_ffcv_reads_what_is_written(dataset: Dataset) -> None:
     from ffcv.memory_managers import OSCacheManager
     from ffcv.reader import Reader
-
-    import randwire.data.decoder  # noqa: F401
 
     reader = Reader(str(dataset.file("train")))
     assert reader.field_names == ["image", "label", "checksum"]
@@ -83,8 +94,15 @@ def test_ffcv_reads_what_is_written(dataset: Dataset) -> None:
     content = np.fromfile(dataset.file("train"), np.uint8)
     sizes = OSCacheManager(reader).ptr_to_size
     for row, image in zip(reader.metadata["f0"], noise(COUNT), strict=True):
-        place = row["data_ptr"]
-        assert np.array_equal(content[place : place + sizes[place]].reshape(16, 16, 3), image)
+        start = row["data_ptr"]
+        assert np.array_equal(content[start : start + sizes[start]].reshape(16, 16, 3), image)
+    with open(dataset.file("train"), "rb") as file:
+        tables = beton.read_tables(file, COUNT)
+    assert tables.page_bytes == reader.page_size
+    assert tables.labels.tolist() == reader.metadata["f1"].tolist()
+    assert tables.checksums.tolist() == reader.metadata["f2"].tolist()
+    assert tables.images.tolist() == reader.metadata["f0"].tolist()
+    assert tables.sizes.tolist() == [sizes[start] for start in reader.metadata["f0"]["data_ptr"]]
 
 
 def test_the_checksum_of_the_writer_is_that_of_the_decoder() -> None:
@@ -101,11 +119,10 @@ def test_the_checksum_of_the_writer_is_that_of_the_decoder() -> None:
     assert beton.checksum(bytes(7)) == beton.checksum(bytes(8)) != beton.checksum(bytes(16))  # sizes are in the tables
 
 
+@pytest.mark.usefixtures("ffcv")
 def test_what_ffcv_writes_is_foreign(tmp_path: Path, dataset: Dataset) -> None:
     from ffcv.fields import IntField, RGBImageField
     from ffcv.writer import DatasetWriter
-
-    import randwire.data.decoder  # noqa: F401
 
     samples = [(image, i % 10) for i, image in enumerate(noise(COUNT))]
     fields = {"image": RGBImageField(write_mode="raw"), "label": IntField()}

@@ -348,7 +348,7 @@ def test_quasi_random_order_asks_for_the_next_part_ahead(tmp_path: Path) -> None
         counts = []
         for ids in steps:
             counts.append(len(asked))
-            assert set(loader._rows["data_ptr"][ids] // beton.PAGE) <= set(asked)
+            assert set(loader._tables.images["offset"][ids] // beton.PAGE) <= set(asked)
     assert counts == [8, 8, 12, 12, 16, 16, 16, 16]
     assert len(set(asked)) == 16
 

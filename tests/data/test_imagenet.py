@@ -73,8 +73,8 @@ def _stored(folder: Path, split: Split) -> list[tuple[Image, int]]:
     rows = np.frombuffer(content, beton.SAMPLE, header["samples"], beton.START)
     table = np.frombuffer(content, beton.ALLOCATION, header["samples"], int(header["table"]))
     found = []
-    for row, place in zip(rows, table, strict=True):
-        payload = content[place["place"] : place["place"] + place["size"]]
+    for row, extent in zip(rows, table, strict=True):
+        payload = content[extent["offset"] : extent["offset"] + extent["size"]]
         shape = int(row["image"]["height"]), int(row["image"]["width"]), 3
         raw = row["image"]["mode"] == beton.RAW
         image = np.frombuffer(payload, np.uint8).reshape(shape) if raw else codec.pixels(payload, "stored")
