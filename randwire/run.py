@@ -20,6 +20,7 @@ from randwire.data.dataset import cache_folder
 from randwire.environment import environment
 from randwire.errors import ConfigError, DataError, NonFiniteLossError, one_line
 from randwire.graphs import Sample
+from randwire.metrics import BEST_TOP1, VAL_TOP1, VAL_TOP5
 from randwire.model import aggregation
 from randwire.model.network import RandWire
 from randwire.records import Record, Row
@@ -172,7 +173,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
                 wrapped, optimizer, batches, len(train), epoch, augment, normalise, config.train, worker
             )
             scores = evaluate(network, val.epoch(0), normalise, config.train.precision)
-            row = {"epoch": epoch, "resolution": resolution, **vars(result), **scores.to_row()}
+            row = {"epoch": epoch, "resolution": resolution, **result.to_row(), **scores.to_row()}
             if lead:
                 record.append_metrics(row)
                 checkpoint.save(
@@ -237,9 +238,9 @@ def summarise(record: Record, status: str, cause: str | None, seconds: float) ->
         "status": status,
         "cause": cause,
         "epochs": len(rows),
-        "val_top1": last.get("val_top1"),
-        "val_top5": last.get("val_top5"),
-        "best_top1": max((row["val_top1"] for row in rows), default=None),
+        VAL_TOP1.key: last.get(VAL_TOP1.key),
+        VAL_TOP5.key: last.get(VAL_TOP5.key),
+        BEST_TOP1.key: max((row[VAL_TOP1.key] for row in rows), default=None),
         "seconds": round(seconds, 3),
     }
 

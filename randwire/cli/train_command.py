@@ -10,6 +10,7 @@ from randwire import config as configuration
 from randwire.arguments import Parser, guarded, positive_float, positive_int, split
 from randwire.cli.text import key_help
 from randwire.config import RunConfig
+from randwire.metrics import METRICS
 
 
 def train(arguments: Sequence[str] | None = None) -> int:
@@ -106,10 +107,8 @@ class _Progress:
             self.bar.refresh()
 
     def row(self, row: Mapping[str, Any]) -> None:
-        line = (
-            f"epoch {row['epoch']}/{self.epochs}  lr {row['lr']:.4f}  train loss {row['train_loss']:.4f}  "
-            f"val loss {row['val_loss']:.4f}  top-1 {row['val_top1']:.2f}%  {row['images_per_s']:.0f} images/s"
-        )
+        shown = (metric.text(row[metric.key]) for metric in METRICS if metric.brief)
+        line = "  ".join([f"epoch {row['epoch']}/{self.epochs}", *shown])
         if self.bar is not None:
             self.bar.write(line, file=sys.stderr)
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from randwire import config as configuration
 from randwire.errors import ConfigError
+from randwire.metrics import EVALUATION
 
 
 def evaluate(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
@@ -21,8 +22,7 @@ def evaluate(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
         if rank == 0:
             print(
                 f"{options.config} after epoch {row['epoch']}: {row['images']} images of {row['source']} at "
-                f"{row['resolution']} pixels: top-1 {row['val_top1']:.2f}%, top-5 {row['val_top5']:.2f}%, "
-                f"loss {row['val_loss']:.4f}",
+                f"{row['resolution']} pixels: {', '.join(metric.text(row[metric.key]) for metric in EVALUATION)}",
                 file=sys.stderr,
             )
             print(json.dumps(row))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from randwire.errors import TrackingError, brief
+from randwire.metrics import BEST_TOP1, METRICS, VAL_TOP1
 from randwire.tracking import runs
 from randwire.tracking.base import Trial
 from randwire.tracking.connection import check_server, end_service, environment, sync_hint
@@ -27,18 +28,6 @@ FINISH_SECONDS = 20.0
 CLOSE_SECONDS = 9.0
 # wandb writes its log to disk every 15 s by default: a trial killed before the first write leaves an empty file.
 FLUSH_SECONDS = 1.0
-
-COLUMNS = {
-    "lr": "lr",
-    "train_loss": "train/loss",
-    "val_loss": "val/loss",
-    "val_top1": "val/top1",
-    "val_top5": "val/top5",
-    "images_per_s": "speed/images_per_s",
-    "seconds_loader": "speed/seconds_loader",
-    "seconds_step": "speed/seconds_step",
-    "steps": "speed/steps",
-}
 
 
 @dataclass
@@ -108,8 +97,8 @@ class WandbTracker:
             )
             self._open[trial.id] = _Open(run, self.mode, trial.resumed_epochs)
             run.define_metric("epoch", hidden=True)
-            for metric in ("lr", "train/*", "val/*", "speed/*"):
-                run.define_metric(metric, step_metric="epoch")
+            for name in dict.fromkeys(_with_siblings(metric.wandb) for metric in METRICS if metric.wandb):
+                run.define_metric(name, step_metric="epoch")
             run.summary.update(_scalars(trial))
             if trial.resumed_epochs == 0:
                 self._log_dags(run, trial)
@@ -128,14 +117,14 @@ class WandbTracker:
             raise TrackingError(f"trial {trial_id} is not open")
         state = self._open[trial_id]
         epoch = int(row["epoch"])
-        if "val_top1" in row:
-            state.top1.setdefault(epoch, float(row["val_top1"]))
+        if VAL_TOP1.key in row:
+            state.top1.setdefault(epoch, float(row[VAL_TOP1.key]))
         if epoch <= state.logged:
             return
         state.logged = epoch
-        values: dict[str, Any] = {name: row[key] for key, name in COLUMNS.items() if key in row}
+        values: dict[str, Any] = {each.wandb: row[each.key] for each in METRICS if each.wandb and each.key in row}
         if all(known in state.top1 for known in range(1, epoch + 1)):
-            values["val/top1_best"] = max(state.top1.values())
+            values[BEST_TOP1.wandb] = max(state.top1.values())
         state.run.log({"epoch": epoch, **values})
 
     def finish(self, trial_id: str, status: str, summary: Mapping[str, Any]) -> None:
@@ -238,6 +227,12 @@ class WandbTracker:
             # wandb notes where the file is staged; from the folder on, so that a copy of the folder can be uploaded.
             entry.local_path = os.path.relpath(str(entry.local_path), self.folder)
         run.log_artifact(artifact)
+
+
+def _with_siblings(name: str) -> str:
+    """The pattern of all metrics in the group of one: `val/*` for `val/top1`; a metric without a group itself."""
+    group, slash, _ = name.rpartition("/")
+    return f"{group}/*" if slash else name
 
 
 def _scalars(trial: Trial) -> dict[str, float]:

@@ -1,12 +1,12 @@
-"""Exact evaluation: top-1, top-5 and loss as counts summed over all ranks."""
+"""Exact evaluation: the metrics of `metrics.EVALUATION` as counts summed over all ranks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn import functional
 
+from randwire.metrics import EVALUATION, Outputs
 from randwire.model.network import RandWire, folded
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -29,20 +29,15 @@ class Normalise(nn.Module):
 
 @dataclass(frozen=True)
 class Scores:
-    """What an evaluation counts. Top-5 of fewer than five classes counts all of them."""
+    """What an evaluation counts."""
 
     images: int
-    top1: int
-    top5: int
-    loss: float  # sum of the cross-entropies, without label smoothing
+    totals: Mapping[str, float]
+    """Sums over the images, by the key of the metric."""
 
     def to_row(self) -> dict[str, float]:
-        """Percent of images, and mean loss."""
-        return {
-            "val_loss": self.loss / self.images,
-            "val_top1": 100 * self.top1 / self.images,
-            "val_top5": 100 * self.top5 / self.images,
-        }
+        """Means over the images by the key of the metric, shares of them in percent."""
+        return {metric.key: metric.mean(self.totals[metric.key], self.images) for metric in EVALUATION}
 
 
 @torch.no_grad()
@@ -54,16 +49,15 @@ def evaluate(network: RandWire, batches: Batches, normalise: Normalise, precisio
     device = normalise.mean.device
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     copy = folded(network).to(kind)
-    counts = torch.zeros(4, dtype=torch.float64, device=device)
+    counts = torch.zeros(1 + len(EVALUATION), dtype=torch.float64, device=device)
     for images, labels in batches:
         logits = copy(normalise(images.to(device, non_blocking=True)).to(kind)).float()
-        labels = labels.to(device, non_blocking=True)
-        hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
-        loss = functional.cross_entropy(logits, labels, reduction="sum")
-        counts += torch.stack([hits.new_tensor(len(labels), dtype=torch.float64), hits[:, 0].sum(), hits.sum(), loss])
+        outputs = Outputs(logits, labels.to(device, non_blocking=True))
+        counts[0] += len(labels)
+        counts[1:] += torch.stack([metric.count(outputs).to(torch.float64) for metric in EVALUATION])
     if distributed.is_initialized():
         distributed.all_reduce(counts)
-    seen, top1, top5, loss_sum = counts.tolist()
-    if not seen:
+    images_seen, *totals = counts.tolist()
+    if not images_seen:
         raise ValueError("the validation split holds no image")
-    return Scores(round(seen), round(top1), round(top5), loss_sum)
+    return Scores(round(images_seen), {metric.key: total for metric, total in zip(EVALUATION, totals, strict=True)})

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from randwire.config import TrainConfig
 from randwire.errors import NonFiniteLossError
+from randwire.metrics import IMAGES_PER_S, LR, SECONDS_LOADER, SECONDS_STEP, STEPS, TRAIN_LOSS
 from randwire.model.drop_edge import DropEdge
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Batches, Normalise
@@ -27,6 +28,17 @@ class EpochResult:
     images_per_s: float
     seconds_loader: float
     seconds_step: float
+
+    def to_row(self) -> dict[str, float]:
+        """The numbers by the key of their metric."""
+        return {
+            LR.key: self.lr,
+            TRAIN_LOSS.key: self.train_loss,
+            STEPS.key: self.steps,
+            IMAGES_PER_S.key: self.images_per_s,
+            SECONDS_LOADER.key: self.seconds_loader,
+            SECONDS_STEP.key: self.seconds_step,
+        }
 
 
 def seed_epoch(network: nn.Module, seed: int, epoch: int, rank: int) -> None:

@@ -29,4 +29,4 @@ if __name__ == "__main__":
         scores = evaluate(network, loader.epoch(0), Normalise(dataset.mean, dataset.std).to(device))
         loader.close()
         if rank == 0:
-            print(json.dumps(vars(scores)))
+            print(json.dumps({"images": scores.images, **scores.totals}))

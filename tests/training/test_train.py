@@ -311,8 +311,8 @@ def test_validation_counts_every_image_once_over_any_number_of_ranks(tmp_path: P
         assert done.returncode == 0, done.stderr
         answers[ranks] = json.loads(done.stdout)
         assert answers[ranks]["images"] == 101
-    assert answers[1]["top1"] == answers[2]["top1"] == answers[3]["top1"]
-    assert answers[1]["top5"] == answers[2]["top5"] == answers[3]["top5"]
-    assert answers[1]["loss"] == pytest.approx(answers[2]["loss"], rel=1e-6)
-    assert answers[1]["loss"] == pytest.approx(answers[3]["loss"], rel=1e-6)
-    assert 0 < answers[1]["top1"] < answers[1]["top5"] < 101
+    assert answers[1]["val_top1"] == answers[2]["val_top1"] == answers[3]["val_top1"]
+    assert answers[1]["val_top5"] == answers[2]["val_top5"] == answers[3]["val_top5"]
+    assert answers[1]["val_loss"] == pytest.approx(answers[2]["val_loss"], rel=1e-6)
+    assert answers[1]["val_loss"] == pytest.approx(answers[3]["val_loss"], rel=1e-6)
+    assert 0 < answers[1]["val_top1"] < answers[1]["val_top5"] < 101

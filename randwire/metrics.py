@@ -1,0 +1,122 @@
+"""The table of metrics: what is measured in every epoch of a training, and how it is named, counted and shown.
+
+Rows of records, W&B, curves, tables and the terminal take keys and labels from here. To add a metric of the evaluation,
+add an entry to EVALUATION, with the function that counts it; it then is in all of these. Needs no torch to be imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of a training."""
+
+    key: str
+    """In rows of metrics.jsonl, summaries and tables."""
+    label: str
+    """In words, for people."""
+    unit: str = ""
+    wandb: str = ""
+    """The key in W&B."""
+    digits: str = ".4f"
+    """The format of its values in text."""
+    curve: bool = False
+    """Whether the report draws it against the epoch."""
+    brief: bool = False
+    """Whether the line of an epoch on the terminal shows it."""
+
+    @property
+    def title(self) -> str:
+        """The label with the unit: `val top-1 (%)`."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    def text(self, value: float) -> str:
+        """A value with label and unit: `val top-1 77.50%`."""
+        return f"{self.label} {value:{self.digits}}{'' if self.unit in ('', '%') else ' '}{self.unit}"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What an evaluation counts in: logits (B, classes), float32, and labels (B,) of one batch, on one device."""
+
+    logits: Tensor
+    labels: Tensor
+
+    @cached_property
+    def hits(self) -> Tensor:
+        """Bool (B, min(5, classes)): whether the class of each rank, the most probable first, is the label."""
+        return self.logits.topk(min(5, self.logits.shape[1])).indices == self.labels[:, None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationMetric(Metric):
+    """A metric of the validation split: a mean over its images, of those with the unit % a share of them."""
+
+    count: Callable[[Outputs], Tensor]
+    """The sum over a batch, a tensor without dimensions on the batch's device; never waits for the device."""
+
+    def mean(self, total: float, images: int) -> float:
+        """The value for a total over `images` images."""
+        return (100 * total if self.unit == "%" else total) / images
+
+
+def _cross_entropy(outputs: Outputs) -> Tensor:
+    """Without label smoothing."""
+    from torch.nn import functional
+
+    return functional.cross_entropy(outputs.logits, outputs.labels, reduction="sum")
+
+
+def _top1(outputs: Outputs) -> Tensor:
+    return outputs.hits[:, 0].sum()
+
+
+def _top5(outputs: Outputs) -> Tensor:
+    """Of fewer than five classes, all count."""
+    return outputs.hits.sum()
+
+
+EVALUATION = (
+    EvaluationMetric(key="val_loss", label="val loss", wandb="val/loss", curve=True, brief=True, count=_cross_entropy),
+    EvaluationMetric(
+        key="val_top1", label="val top-1", unit="%", wandb="val/top1", digits=".2f", curve=True, brief=True, count=_top1
+    ),
+    EvaluationMetric(
+        key="val_top5", label="val top-5", unit="%", wandb="val/top5", digits=".2f", curve=True, count=_top5
+    ),
+)
+"""The metrics of the validation split, in the order of a row."""
+VAL_LOSS, VAL_TOP1, VAL_TOP5 = EVALUATION[:3]
+
+LR = Metric("lr", "lr", wandb="lr", brief=True)
+"""The learning rate of an epoch's first step."""
+TRAIN_LOSS = Metric("train_loss", "train loss", wandb="train/loss", curve=True, brief=True)
+"""Mean over the steps of an epoch, with label smoothing."""
+IMAGES_PER_S = Metric("images_per_s", "speed", "images/s", "speed/images_per_s", ".0f", brief=True)
+"""Trained images a second, of all ranks together."""
+SECONDS_LOADER = Metric("seconds_loader", "waiting for images", "s", "speed/seconds_loader", ".1f")
+SECONDS_STEP = Metric("seconds_step", "training", "s", "speed/seconds_step", ".1f")
+"""Seconds of an epoch's training without those in which it waits for images."""
+STEPS = Metric("steps", "steps", wandb="speed/steps", digits="d")
+
+METRICS: tuple[Metric, ...] = (
+    LR,
+    TRAIN_LOSS,
+    *EVALUATION,
+    IMAGES_PER_S,
+    SECONDS_LOADER,
+    SECONDS_STEP,
+    STEPS,
+)
+"""All numbers of an epoch's row, in the order in which they are shown."""
+
+BEST_TOP1 = Metric("best_top1", "best val top-1", "%", "val/top1_best", ".2f")
+"""The highest top-1 of any epoch so far; in summaries, and in W&B after every epoch."""

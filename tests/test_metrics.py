@@ -1,0 +1,53 @@
+"""The table of metrics: one entry is all that a new one needs."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from randwire import config as configuration
+from randwire import metrics, run
+from randwire.cli import train_command
+from randwire.metrics import EvaluationMetric, Outputs
+from randwire.training import evaluate
+
+
+def test_the_evaluation_counts_as_the_definitions_say() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(50, 7), torch.randint(0, 7, (50,))
+    outputs = Outputs(logits, labels)
+    ranks = (logits > logits.gather(1, labels[:, None])).sum(1)
+    assert metrics.VAL_TOP1.count(outputs) == (ranks < 1).sum()
+    assert metrics.VAL_TOP5.count(outputs) == (ranks < 5).sum()
+    assert metrics.VAL_LOSS.count(outputs) == functional.cross_entropy(logits, labels, reduction="sum")
+    few = Outputs(logits[:, :3], labels % 3)
+    assert metrics.VAL_TOP5.count(few) == 50, "of three classes all count"
+
+
+def test_texts_and_names() -> None:
+    assert metrics.VAL_TOP1.title == "val top-1 (%)"
+    assert metrics.VAL_TOP1.text(77.5) == "val top-1 77.50%"
+    assert metrics.IMAGES_PER_S.text(1234.5) == "speed 1234 images/s"
+    assert metrics.LR.text(0.1) == "lr 0.1000"
+    keys = [metric.key for metric in (*metrics.METRICS, metrics.BEST_TOP1)]
+    names = [metric.wandb for metric in (*metrics.METRICS, metrics.BEST_TOP1)]
+    assert len(set(keys)) == len(set(names)) == len(keys)
+
+
+def test_a_new_metric_is_one_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is in the rows and on the terminal by the table alone."""
+    new = EvaluationMetric(
+        "val_sure", "val sure", "%", "val/sure", ".1f", brief=True,
+        count=lambda outputs: (outputs.logits.softmax(1).amax(1) > 0.5).sum(),
+    )  # fmt: skip
+    monkeypatch.setattr(evaluate, "EVALUATION", (*metrics.EVALUATION, new))
+    monkeypatch.setattr(train_command, "METRICS", (*metrics.METRICS, new))
+    tiny = {"graph.nodes": 6, "network.channels": 4, "network.head": 16, "train.epochs": 1}
+    config = configuration.load("digits", {**tiny, "runtime.output": str(tmp_path), "runtime.wandb": "disabled"})
+    assert train_command.train_one(config) == 0
+    (row,) = run.record_of(config).metrics()
+    assert 0 <= row["val_sure"] <= 100
+    assert f"  val sure {row['val_sure']:.1f}%" in capfd.readouterr().err
