@@ -9,7 +9,6 @@ default is known.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from randwire import graphs, registry, storage
+from randwire.config.identity import Difference, Identity, digest_of, first_difference, identity_of
 from randwire.errors import ConfigError, one_line
 from randwire.records import checkpoint_file
 
@@ -322,25 +322,14 @@ class RunConfig(Section):
         """The label, with the seed of random graphs."""
         return self.label if self.graph.path else f"{self.label}, graph seed {self.graph.seed}"
 
-    def identity(self) -> dict[str, dict[str, Any]]:
-        """What decides the numbers of the run, by section and key. Saved graphs have neither generator nor seed."""
-        found = self.model_dump(
-            mode="json",
-            exclude={
-                "runtime": True,
-                "graph": {"path"},
-                "data": {"path", "stage", "stage_budget_gb"},
-                "train": {"pretrained"},
-            },
-        )
-        if self.graph.path_sha256 is not None:
-            found["graph"] = {"path_sha256": self.graph.path_sha256}
-        return found
+    def identity(self) -> Identity:
+        """What decides the numbers of the run, by section and key."""
+        return identity_of(self)
 
     @property
     def digest(self) -> str:
         """12 hexadecimal digits that name the run: SHA-256 of its identity."""
-        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()[:12]
+        return digest_of(self.identity())
 
     def override(self, values: Mapping[str, object]) -> "RunConfig":
         """The configuration with dotted keys replaced, such as `{"train.epochs": 5}`, validated as a whole."""
@@ -402,6 +391,14 @@ def keys() -> dict[str, str]:
         for name, field in outer.default.__class__.model_fields.items():
             found[f"{section}.{name}"] = f"{field.description} [{getattr(outer.default, name)}]"
     return found
+
+
+def difference(stored: object, current: Identity) -> Difference | None:
+    """The first dotted key in which a stored identity (of a file, or a part of one) and the current one differ.
+
+    A key that was added after version 0.1 and is missing in one of them is at its default there.
+    """
+    return first_difference(stored, current, RunConfig)
 
 
 def build(content: Mapping[str, Any], values: Mapping[str, object] | None = None) -> RunConfig:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from randwire import config as configuration
 from randwire import graphs
 from randwire.config import RunConfig
 from randwire.errors import ConfigError, RecordError
@@ -196,8 +197,14 @@ class StudyFolder:
         if known is not None:
             known = {"require": [], "variants": {}, **known}  # earlier studies have none
             for key, value in self.design.identity().items():
-                if known.get(key) != value:
-                    change = _difference(known.get(key), value, key)
+                change = (
+                    configuration.difference(known.get(key), value)
+                    if key == "base"
+                    else None
+                    if known.get(key) == value
+                    else _difference(known.get(key), value, key)
+                )
+                if change is not None:
                     raise ConfigError(
                         f"{self.folder}: holds a study with another {change}; name this one with --name NAME"
                     )
@@ -252,5 +259,5 @@ def _difference(old: Any, new: Any, key: str) -> str:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in new:
             if old.get(name) != new[name]:
-                return _difference(old.get(name), new[name], f"{key}.{name}" if key != "base" else name)
+                return _difference(old.get(name), new[name], f"{key}.{name}")
     return f"{key} ({old!r}, not {new!r})"
