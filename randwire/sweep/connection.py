@@ -12,28 +12,24 @@ from typing import Any
 
 import psutil
 import ray
-from ray._private.state import state as cluster_state
 from ray.exceptions import RayError
 
 from randwire.errors import ConfigError
 from randwire.study.design import Design
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.headwatch import watching
+from randwire.sweep.ray_internals import (
+    ADDRESS,
+    ALWAYS,
+    AUTH_MODE,
+    AUTH_TOKEN,
+    AUTH_TOKEN_PATH,
+    LOCAL,
+    SHARED,
+    max_resources,
+    values,
+)
 from randwire.tracking import without_secrets
-
-# Environment of Ray's processes, chosen from measurements: `report` waits for the next poll; the trial's folder must
-# not become the working directory, or relative paths of a configuration break; the records replace Tune's own loggers.
-ENVIRONMENT = {
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_MAX_PENDING_TRIALS_PG": "1",
-    "RAY_AIR_NEW_OUTPUT": "0",
-}
-# Of a cluster that grows: a machine may be booting, and install what it needs, when its workers are asked for.
-START_SECONDS = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "900"}
-
-RAY_TOKEN = "RAY_AUTH_TOKEN"
 
 
 @contextmanager
@@ -44,17 +40,16 @@ def connected(cluster: Cluster, kept_secrets: tuple[str, ...]) -> Iterator[None]
     names): W&B is served by the driver alone.
     """
     kept = dict(os.environ)
-    if cluster.address and "RAY_AUTH_MODE" not in kept and _token_file().exists():
-        kept["RAY_AUTH_MODE"] = "token"
-    local = {} if cluster.address else {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+    if cluster.address and AUTH_MODE.name not in kept and _token_file().exists():
+        kept.update(values((AUTH_MODE,)))
+    steering = values(ALWAYS if cluster.address else (*ALWAYS, *LOCAL))
     os.environ.clear()
-    # A Ray token names the cluster to its own processes: without it they could not join.
-    os.environ.update({**without_secrets(kept, (*kept_secrets, RAY_TOKEN)), **ENVIRONMENT, **local})
+    os.environ.update({**without_secrets(kept, (*kept_secrets, AUTH_TOKEN.name)), **steering})
     needed = cluster.workers * cluster.cpus_per_worker
     # Of several clusters on one machine, Ray's own cleaners would not know which is theirs.
-    own = {"RAY_ADDRESS": cluster.address} if cluster.address not in (None, "auto") else {}
+    own = {ADDRESS.name: cluster.address} if cluster.address not in (None, "auto") else {}
     options: dict[str, Any] = (
-        {"address": cluster.address, "runtime_env": {"env_vars": {**ENVIRONMENT, **START_SECONDS, **own}}}
+        {"address": cluster.address, "runtime_env": {"env_vars": {**steering, **values(SHARED), **own}}}
         if cluster.address
         else {"address": "local", "num_cpus": max(needed, os.cpu_count() or 1), "dashboard_host": "127.0.0.1"}
     )
@@ -65,14 +60,14 @@ def connected(cluster: Cluster, kept_secrets: tuple[str, ...]) -> Iterator[None]
             if cluster.address:
                 raise ConfigError(
                     f"--address: {cluster.address} cannot be used: {str(error).splitlines()[0]} (does it run, and is "
-                    "its token here, in ~/.ray/auth_token or where RAY_AUTH_TOKEN_PATH says?)"
+                    f"its token here, in ~/.ray/auth_token or where {AUTH_TOKEN_PATH.name} says?)"
                 ) from None
             raise
         _protect_token()
         # Tune would hand AWS's keys to its trials, and Ray write them into logs: processes that read the data have them
         # from their start, and of all secrets this process needs W&B's alone.
         os.environ.clear()
-        os.environ.update({**without_secrets(kept, ("WANDB_*", RAY_TOKEN)), **ENVIRONMENT, **local})
+        os.environ.update({**without_secrets(kept, ("WANDB_*", AUTH_TOKEN.name)), **steering})
         head: str = ray.get_runtime_context().gcs_address
         with watching(head) if cluster.address else contextlib.nullcontext():
             yield
@@ -85,7 +80,7 @@ def connected(cluster: Cluster, kept_secrets: tuple[str, ...]) -> Iterator[None]
 
 
 def _token_file() -> Path:
-    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+    return Path(os.environ.get(AUTH_TOKEN_PATH.name, Path.home() / ".ray" / "auth_token"))
 
 
 def _protect_token() -> None:
@@ -118,7 +113,7 @@ def capacity(design: Design, cluster: Cluster) -> tuple[bool, int]:
     A cluster that grows counts as if it had grown. Raises ConfigError if not one trial fits.
     """
     total: dict[str, float] = dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
-    for name, most in (cluster_state.get_max_resources_from_cluster_config() or {}).items():
+    for name, most in max_resources().items():
         total[name] = max(most, total.get(name, 0))
     device = design.base.runtime.device
     gpu = device == "cuda" or (device == "auto" and total.get("GPU", 0) > 0)

@@ -7,10 +7,9 @@ memory, or that dies while the group starts, it keeps the place until the sweep 
 from typing import Any
 
 import ray
-from ray._private.state import state as cluster_state
-from ray.core.generated import gcs_pb2
-from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerGroupCallback
 from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+from randwire.sweep.ray_internals import ControllerCallback, WorkerGroupCallback, placement_groups_of
 
 
 class Release(ControllerCallback, WorkerGroupCallback):
@@ -25,9 +24,5 @@ class Release(ControllerCallback, WorkerGroupCallback):
 
 def _release() -> None:
     """Remove every placement group that this actor has made."""
-    table: Any = gcs_pb2.PlacementGroupTableData  # type: ignore[attr-defined] # made when it is imported
-    maker = ray.get_runtime_context().get_actor_id()
-    for data in cluster_state._connect_and_get_accessor().get_placement_group_table():
-        group = table.FromString(data)
-        if group.creator_actor_id.hex() == maker and group.state != table.REMOVED:
-            remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
+    for group in placement_groups_of(ray.get_runtime_context().get_actor_id()):
+        remove_placement_group(PlacementGroup(ray.PlacementGroupID(group)))
