@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from randwire import config as configuration
 from randwire import data, drawing
 from randwire.config import RunConfig
-from randwire.data.dataset import cache_folder
+from randwire.data.cache import cache_folder
 from randwire.environment import environment
 from randwire.errors import ConfigError, DataError, NonFiniteLossError, one_line
 from randwire.graphs import Sample

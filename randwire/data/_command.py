@@ -11,8 +11,7 @@ from typing import NoReturn
 from randwire import registry
 from randwire.data.codec import Encoding
 from randwire.data.convert import convert, default_encoding, show_estimate
-from randwire.data.dataset import load_source
-from randwire.data.sources import SPLITS, Source
+from randwire.data.sources import SPLITS, Source, load_source
 from randwire.errors import DataError
 
 

@@ -28,8 +28,8 @@ from tqdm import tqdm
 
 from randwire.data import beton, codec
 from randwire.data.codec import Encoding
-from randwire.data.dataset import SIDECAR, Channels, FileRecord, Sidecar
 from randwire.data.output import refuse, replacing
+from randwire.data.sidecar import SIDECAR, Channels, FileRecord, Sidecar
 from randwire.data.sources import SPLITS, Source, Split
 from randwire.errors import DataError
 

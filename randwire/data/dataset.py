@@ -2,65 +2,19 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from randwire import registry, storage
+from randwire import storage
+from randwire.config import DataConfig
 from randwire.data import staging
-from randwire.data.locks import alone
-from randwire.data.sources import SPLITS, Mode, Source, Split
+from randwire.data.cache import cache_folder, locked
+from randwire.data.sidecar import FORMAT, SIDECAR, Channels, Sidecar, parse
+from randwire.data.sources import SPLITS, Source, Split, load_source
 from randwire.errors import DataError
-
-if TYPE_CHECKING:  # at run time config asks this package for its sources while it is itself being imported
-    from randwire.config import DataConfig
-
-SIDECAR = "dataset.json"
-FORMAT: Literal[2] = 2
-
-Channels = tuple[float, float, float]
-
-
-class FileRecord(BaseModel):
-    """Size in bytes and SHA-256 of one file, and that of its tables: all of it but the images."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    bytes: int
-    sha256: str
-    tables_sha256: str
-
-
-class Sidecar(BaseModel):
-    """The content of dataset.json.
-
-    mode, quality, compress_probability and reduced_to are how the images are stored (`codec.Encoding`), max_side is the
-    largest side that there is. source_sha256 is over the SHA-256 of each image as it was found, in order: the same
-    whether they came from an archive or from files. skipped names the images that were left out.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    format: Literal[2] = 2
-    source: str
-    classes: Annotated[tuple[str, ...], Field(min_length=1)]
-    sizes: dict[Split, Annotated[int, Field(ge=1)]]
-    mean: Channels
-    std: Channels
-    mode: Mode
-    quality: int | None
-    compress_probability: float | None
-    reduced_to: int | None
-    max_side: int
-    source_sha256: dict[Split, str]
-    skipped: dict[Split, tuple[str, ...]]
-    files: dict[str, FileRecord]
 
 
 @dataclass(frozen=True)
@@ -82,15 +36,7 @@ class Dataset:
         return self.folder / f"{split}.beton"
 
 
-def load_source(name: str) -> type[Source]:
-    """The class of a data source. Raises DataError for an unknown name."""
-    try:
-        return registry.load("randwire.data.sources", name, Source)  # type: ignore[type-abstract]
-    except ValueError as error:
-        raise DataError(str(error)) from None
-
-
-def class_count(config: "DataConfig") -> int:
+def class_count(config: DataConfig) -> int:
     """The number of classes; reads no data where the source knows it, and imports neither torch nor FFCV.
 
     Raises DataError if the source does not know it and there is no converted set.
@@ -99,29 +45,23 @@ def class_count(config: "DataConfig") -> int:
     return len(_known(config).classes) if known is None else known
 
 
-def train_images(config: "DataConfig") -> int:
+def train_images(config: DataConfig) -> int:
     """The number of training images of the whole set; reads no data where the source knows it. Raises as above."""
     known = load_source(config.source).train_images
     return _known(config).sizes["train"] if known is None else known
 
 
-def _known(config: "DataConfig") -> Sidecar:
+def _known(config: DataConfig) -> Sidecar:
     """As `inspect`, but read once where the configuration says which content it means: a plan asks for each trial."""
     return inspect(config) if config.path_sha256 is None else _read_once(config)
 
 
 @lru_cache
-def _read_once(config: "DataConfig") -> Sidecar:
+def _read_once(config: DataConfig) -> Sidecar:
     return inspect(config)
 
 
-def cache_folder() -> Path:
-    """Where embedded sets and compiled code are kept: $RANDWIRE_CACHE or ~/.cache/randwire."""
-    chosen = os.environ.get("RANDWIRE_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "randwire"
-
-
-def inspect(config: "DataConfig") -> Sidecar:
+def inspect(config: DataConfig) -> Sidecar:
     """What dataset.json says of the set of a configuration; the images stay where they are.
 
     `data.path` names the folder; without it, it is looked for in the cache, and an embedded source is converted there
@@ -130,7 +70,7 @@ def inspect(config: "DataConfig") -> Sidecar:
     return _inspect(config)[0]
 
 
-def _inspect(config: "DataConfig") -> tuple[Sidecar, bytes]:
+def _inspect(config: DataConfig) -> tuple[Sidecar, bytes]:
     """As `inspect`, with the content of dataset.json."""
     source = load_source(config.source)
     place = _place(config)
@@ -142,7 +82,7 @@ def _inspect(config: "DataConfig") -> tuple[Sidecar, bytes]:
         needed = "" if source.embedded else " INPUT"
         command = f"python -m randwire.data.convert {config.source}{needed} {place}"
         raise DataError(f"{place}: no converted {config.source} there; make it with `{command}`") from None
-    sidecar = _parse(content, f"{place}/{SIDECAR}")
+    sidecar = parse(content, f"{place}/{SIDECAR}")
     if config.path_sha256 not in (None, hashlib.sha256(content).hexdigest()):
         raise DataError(f"{place}: has changed since data.path_sha256 was taken; name data.path again")
     if sidecar.source != config.source:
@@ -152,7 +92,7 @@ def _inspect(config: "DataConfig") -> tuple[Sidecar, bytes]:
     return sidecar, content
 
 
-def prepare(config: "DataConfig", workers: int = 1) -> Dataset:
+def prepare(config: DataConfig, workers: int = 1) -> Dataset:
     """The data set of a configuration, on a disk of this machine and checked; with 2 workers both files at once.
 
     Found as by `inspect`. A set that is not on a disk of this machine is copied to one (see `staging`), by the first
@@ -176,14 +116,14 @@ def prepare(config: "DataConfig", workers: int = 1) -> Dataset:
     )
 
 
-def check(config: "DataConfig") -> None:
+def check(config: DataConfig) -> None:
     """As `prepare`, but nothing is copied: of a set that would be, only its dataset.json is looked at."""
     sidecar = inspect(config)
     if not staging.needed(_place(config), config.stage):
         _check_files(Path(_place(config)), sidecar)
 
 
-def _place(config: "DataConfig") -> str:
+def _place(config: DataConfig) -> str:
     return config.path or str(cache_folder() / config.source)
 
 
@@ -205,25 +145,12 @@ def _check(folder: Path, sidecar: Sidecar, split: Split) -> None:
         raise DataError(f"{path}: {found} bytes, {SIDECAR} says {record.bytes}; convert the data again")
 
 
-def _parse(content: bytes, name: str) -> Sidecar:
-    try:
-        sidecar = Sidecar.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        reason = f"{where}: {first['msg']}" if where else first["msg"]
-        raise DataError(f"{name}: damaged or of another version ({reason}); convert the data again") from None
-    if missing := [split for split in SPLITS if split not in sidecar.sizes or f"{split}.beton" not in sidecar.files]:
-        raise DataError(f"{name}: damaged: it does not describe {missing[0]}; convert the data again")
-    return sidecar
-
-
 def _convert_once(source: type[Source], name: str, folder: Path) -> None:
     if _current(folder):
         return
     from randwire.data.convert import convert
 
-    with alone(folder.parent / f".{name}.lock"):
+    with locked(folder.parent / f".{name}.lock"):
         if not _current(folder):
             convert(source(), name, folder, force=folder.exists())
 

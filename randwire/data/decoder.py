@@ -21,7 +21,7 @@ from llvmlite import binding
 from numba import types
 
 from randwire.data import beton
-from randwire.data.dataset import cache_folder
+from randwire.data.cache import cache_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
 

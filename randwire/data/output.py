@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from randwire.data.dataset import SIDECAR
+from randwire.data.sidecar import SIDECAR
 from randwire.data.sources import SPLITS
 from randwire.errors import DataError
 

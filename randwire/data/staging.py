@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from randwire import storage
 from randwire.config import Stage
-from randwire.data.locks import alone, opened
+from randwire.data.cache import locked, open_lock
 from randwire.errors import DataError
 
 Files = Mapping[str, tuple[int, str]]
@@ -58,7 +58,7 @@ def stage(place: str, index: str, content: bytes, files: Files, budget_gb: float
     descriptor = _in_use.get(folder) or _opened(folder)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-        with alone(root / f"{key}.lock"):
+        with locked(root / f"{key}.lock"):
             if not (folder / index).is_file():
                 _copy(place, index, content, files, budget_gb, folder)
         os.utime(folder / index)
@@ -72,7 +72,7 @@ def stage(place: str, index: str, content: bytes, files: Files, budget_gb: float
 
 def _opened(folder: Path) -> int:
     """The lock of those who use a copy."""
-    return opened(folder.parent / f"{folder.name}.use")
+    return open_lock(folder.parent / f"{folder.name}.use")
 
 
 def _copy(place: str, index: str, content: bytes, files: Files, budget_gb: float | None, folder: Path) -> None:

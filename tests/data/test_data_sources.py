@@ -17,8 +17,7 @@ from sklearn.datasets import load_digits
 from randwire import registry
 from randwire.data import Loader, prepare
 from randwire.data.convert import convert, main
-from randwire.data.dataset import load_source
-from randwire.data.sources import SPLITS, Split
+from randwire.data.sources import SPLITS, Split, load_source
 from randwire.data.sources.digits import Digits
 from randwire.data.sources.mnist import MNIST
 from randwire.errors import DataError

@@ -29,7 +29,7 @@ from randwire import config as configuration
 from randwire.config import DataConfig
 from randwire.data import Loader, beton, codec, prepare
 from randwire.data.convert import convert, main
-from randwire.data.dataset import Sidecar
+from randwire.data.sidecar import Sidecar
 from randwire.data.sources import SPLITS, Split
 from randwire.data.sources.digits import Digits
 from randwire.data.sources.imagenet import ImageNet

@@ -1,5 +1,15 @@
 """Data sources: one file each, named as in `data.source`."""
 
+from randwire import registry
 from randwire.data.sources._base import SPLITS, Mode, Source, Split
+from randwire.errors import DataError
 
-__all__ = ["SPLITS", "Mode", "Source", "Split"]
+__all__ = ["SPLITS", "Mode", "Source", "Split", "load_source"]
+
+
+def load_source(name: str) -> type[Source]:
+    """The class of a data source. Raises DataError for an unknown name."""
+    try:
+        return registry.load("randwire.data.sources", name, Source)  # type: ignore[type-abstract]
+    except ValueError as error:
+        raise DataError(str(error)) from None

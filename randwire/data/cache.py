@@ -1,4 +1,4 @@
-"""Files that processes of one machine lock, below the cache. The system frees a lock with its process."""
+"""The cache: a folder of this machine, with files that processes lock. The system frees a lock with its process."""
 
 import fcntl
 import os
@@ -9,7 +9,13 @@ from pathlib import Path
 from randwire.errors import DataError
 
 
-def opened(path: Path) -> int:
+def cache_folder() -> Path:
+    """Where embedded sets and compiled code are kept: $RANDWIRE_CACHE or ~/.cache/randwire."""
+    folder = os.environ.get("RANDWIRE_CACHE")
+    return Path(folder) if folder else Path.home() / ".cache" / "randwire"
+
+
+def open_lock(path: Path) -> int:
     """The descriptor of a file to be locked, in a folder that is made if need be. Raises DataError if it cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,9 +27,9 @@ def opened(path: Path) -> int:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold a file against other processes, however this one ends. Waits for them; raises DataError as `opened`."""
-    descriptor = opened(path)
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file against other processes, however this one ends. Waits for them; raises DataError as `open_lock`."""
+    descriptor = open_lock(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -1,0 +1,63 @@
+"""The file dataset.json beside the images of a converted set: what the set is, and how it was made."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from randwire.data.sources import SPLITS, Mode, Split
+from randwire.errors import DataError
+
+SIDECAR = "dataset.json"
+FORMAT: Literal[2] = 2
+
+Channels = tuple[float, float, float]
+
+
+class FileRecord(BaseModel):
+    """Size in bytes and SHA-256 of one file, and that of its tables: all of it but the images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bytes: int
+    sha256: str
+    tables_sha256: str
+
+
+class Sidecar(BaseModel):
+    """The content of dataset.json.
+
+    mode, quality, compress_probability and reduced_to are how the images are stored (`codec.Encoding`), max_side is the
+    largest side that there is. source_sha256 is over the SHA-256 of each image as it was found, in order: the same
+    whether they came from an archive or from files. skipped names the images that were left out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    format: Literal[2] = 2
+    source: str
+    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    sizes: dict[Split, Annotated[int, Field(ge=1)]]
+    mean: Channels
+    std: Channels
+    mode: Mode
+    quality: int | None
+    compress_probability: float | None
+    reduced_to: int | None
+    max_side: int
+    source_sha256: dict[Split, str]
+    skipped: dict[Split, tuple[str, ...]]
+    files: dict[str, FileRecord]
+
+
+def parse(content: bytes, name: str) -> Sidecar:
+    """The content of the file `name`. Raises DataError if it is damaged, incomplete or of another version."""
+    try:
+        sidecar = Sidecar.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        reason = f"{where}: {first['msg']}" if where else first["msg"]
+        raise DataError(f"{name}: damaged or of another version ({reason}); convert the data again") from None
+    if missing := [split for split in SPLITS if split not in sidecar.sizes or f"{split}.beton" not in sidecar.files]:
+        raise DataError(f"{name}: damaged: it does not describe {missing[0]}; convert the data again")
+    return sidecar
