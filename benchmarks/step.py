@@ -40,8 +40,11 @@ from benchmarks.table import print_table
 from randwire.config import NetworkConfig, RunConfig, TrainConfig, load
 from randwire.dag import DAG
 from randwire.environment import environment
-from randwire.model.network import REGIMES, Node, RandWire, folded
+from randwire.model.folding import folded
+from randwire.model.network import RandWire
+from randwire.model.node import Node
 from randwire.model.ops._depthwise import Depthwise
+from randwire.model.regimes import REGIMES
 from randwire.training.loop import train_step
 from randwire.training.optim import optimizer
 from randwire.training.worker import ProcessWorker, pick_device

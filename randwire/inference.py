@@ -15,7 +15,8 @@ from randwire import data
 from randwire.config import Device, RunConfig
 from randwire.dag import DAG
 from randwire.errors import CheckpointError, ConfigError, one_line
-from randwire.model.network import RandWire, folded
+from randwire.model.folding import folded
+from randwire.model.network import RandWire
 from randwire.records import Record, Row
 from randwire.training import checkpoint
 from randwire.training.evaluate import Normalise

@@ -10,7 +10,7 @@ from randwire.dag import DAG
 from randwire.errors import ConfigError
 from randwire.graphs import Sample
 from randwire.model.complexity import Complexity, channels_for, complexity
-from randwire.model.network import random_stages
+from randwire.model.regimes import random_stages
 
 
 def sample_graphs(config: RunConfig) -> dict[str, Sample]:

@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from randwire.dag import DAG
-from randwire.model.network import RandWire, Stage
+from randwire.model.network import RandWire
+from randwire.model.stage import Stage
 
 Kind = Literal["node", "edge"]
 

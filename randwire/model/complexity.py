@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from randwire.config import CHANNELS, NetworkConfig
 from randwire.dag import DAG
 from randwire.model import ops
-from randwire.model.network import REGIMES, Classifier
+from randwire.model.network import Classifier
+from randwire.model.regimes import REGIMES
 
 
 @dataclass(frozen=True)

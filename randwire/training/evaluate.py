@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, distributed, nn
 
 from randwire.metrics import EVALUATION, Outputs
-from randwire.model.network import RandWire, folded
+from randwire.model.folding import folded
+from randwire.model.network import RandWire
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 

@@ -19,8 +19,11 @@ from randwire.config import NetworkConfig, load
 from randwire.dag import DAG
 from randwire.errors import NonFiniteLossError
 from randwire.model import aggregation
-from randwire.model.network import RandWire, Stage, folded, random_stages
+from randwire.model.folding import folded
+from randwire.model.network import RandWire
 from randwire.model.ops._depthwise import Depthwise
+from randwire.model.regimes import random_stages
+from randwire.model.stage import Stage
 from randwire.training.worker import ProcessWorker
 
 CLASSES = 5

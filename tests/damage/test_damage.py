@@ -29,7 +29,9 @@ from randwire.damage.page import write_report
 from randwire.damage.removal import Damage, damaged, damages, recalibrated, sample, stage_dags
 from randwire.errors import RecordError
 from randwire.inference import evaluation_config, evaluation_data, open_trained
-from randwire.model.network import Node, RandWire, Stage
+from randwire.model.network import RandWire
+from randwire.model.node import Node
+from randwire.model.stage import Stage
 from randwire.records import Record, Row
 from randwire.training import evaluate as scoring
 

@@ -19,7 +19,8 @@ from randwire import graphs, registry
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
 from randwire.model.complexity import Complexity, channels_for, complexity, measure
-from randwire.model.network import RandWire, random_stages
+from randwire.model.network import RandWire
+from randwire.model.regimes import random_stages
 
 IMAGENET = 1000
 
@@ -128,7 +129,7 @@ def test_separable_stem_would_give_other_numbers() -> None:
 
 def _one_node(c_in: int, c_out: int) -> tuple[int, int]:
     """Parameters of the operation, and of the BN, of a node between stages of c_in and c_out channels."""
-    from randwire.model.network import Node
+    from randwire.model.node import Node
 
     with torch.device("meta"):
         node = Node("sepconv", 1, c_in, c_out, 1, 0.0)

@@ -20,7 +20,10 @@ from torch.nn import functional
 from randwire import graphs, registry
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
-from randwire.model.network import Node, RandWire, Stage, random_stages
+from randwire.model.network import RandWire
+from randwire.model.node import Node
+from randwire.model.regimes import random_stages
+from randwire.model.stage import Stage
 
 CLASSES = 5
 PHASES = (Phase.explicit, Phase.generate)  # to shrink a failing network takes minutes

@@ -22,7 +22,10 @@ from randwire.config import PRESETS, DataConfig, NetworkConfig, RunConfig, Train
 from randwire.dag import DAG
 from randwire.model import ops
 from randwire.model.complexity import complexity
-from randwire.model.network import Node, RandWire, Stage, random_stages
+from randwire.model.network import RandWire
+from randwire.model.node import Node
+from randwire.model.regimes import random_stages
+from randwire.model.stage import Stage
 from randwire.study import space
 from randwire.study.design import Design
 from randwire.training.augment import Augment

@@ -11,7 +11,8 @@ from torch import nn
 
 from randwire import graphs
 from randwire.config import NetworkConfig, TrainConfig
-from randwire.model.network import RandWire, random_stages
+from randwire.model.network import RandWire
+from randwire.model.regimes import random_stages
 from randwire.training.loop import train_step
 from randwire.training.optim import learning_rate, optimizer
 
