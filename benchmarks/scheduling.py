@@ -30,6 +30,7 @@ import psutil
 from randwire.config import load
 from randwire.records import Row
 from randwire.study.design import Design, StudyFolder
+from randwire.study.setting import Setting
 from randwire.sweep import launch
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.driver import METRIC, SettingDriver
@@ -44,7 +45,7 @@ class SleepingDriver(SettingDriver):
     def trained(self, setting: str) -> Iterator[Row]:
         design = self.job.design
         began, seconds = time.time(), float(os.environ["RANDWIRE_BENCHMARK_SECONDS"])
-        trials = design.trials(setting)
+        trials = design.trials(Setting.parse(setting))
         for number, trial in enumerate(trials, 1):
             record = design.record(trial)
             row = {"epoch": 1, "lr": 0.1, "train_loss": 1.0, "val_top1": 50.0, "val_top5": 90.0, "images_per_s": 1.0}

@@ -200,7 +200,8 @@ def simulate(case: Case, repetition: int, trials: int) -> list[Tried]:
         design = Design(base, search=case.search, settings=trials, seeds=case.seeds, seed=repetition)
         with mock.patch.object(space, "best", return_value=[]) if case.start == "blind" else nullcontext():
             search = Search(design)
-        while cost < trials - ROUNDING and (spec := search.next()) is not None:
+        while cost < trials - ROUNDING and (setting := search.next()) is not None:
+            spec = setting.generator
             finals = [case.top1(spec, number, repetition) for number in range(case.seeds)]
             mean, stopped = sum(finals) / len(finals), False
             for number, final in enumerate(finals):
@@ -211,7 +212,7 @@ def simulate(case: Case, repetition: int, trials: int) -> list[Tried]:
                 cost += epochs / EPOCHS
                 if stopped := epochs < EPOCHS:
                     break
-            search.tell(spec, "pruned" if stopped else "finished", None if stopped else mean)
+            search.tell(setting, "pruned" if stopped else "finished", None if stopped else mean)
             found.append(Tried(cost, case.regret(spec), mean, stopped))
     return found
 

@@ -33,6 +33,7 @@ from randwire.environment import environment
 from randwire.records import Row
 from randwire.study.design import Design, StudyFolder
 from randwire.study.search import Search
+from randwire.study.setting import Setting
 from randwire.sweep import launch
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.driver import HEAD, Group, SettingDriver
@@ -85,8 +86,8 @@ def in_worker(job: Job) -> Iterator[None]:
 
     marks, train = Marks(job.design.folder), worker.train_setting
 
-    def marked(setting: str, *arguments: Any) -> None:
-        marks.setting = setting
+    def marked(setting: Setting, *arguments: Any) -> None:
+        marks.setting = str(setting)
         marks.add("workers")
         train(setting, *arguments)
         marks.add("trained")
@@ -106,7 +107,7 @@ def train_plain(config: Mapping[str, Any]) -> None:
     from randwire.sweep import worker
 
     with in_worker(config["job"]):
-        worker.train_setting(config["setting"], config["job"], desk=None)
+        worker.train_setting(Setting.parse(config["setting"]), config["job"], desk=None)
 
 
 def drive_plain(params: Mapping[str, Any], job: Job) -> None:
@@ -142,7 +143,7 @@ def sweep_plain(design: Design, workers: int) -> None:
         try:
             tune.Tuner(
                 tune.with_resources(tune.with_parameters(drive_plain, job=job), HEAD),
-                param_space={"setting": tune.grid_search(list(iter(Search(design).next, None)))},
+                param_space={"setting": tune.grid_search(list(map(str, iter(Search(design).next, None))))},
                 tune_config=tune.TuneConfig(max_concurrent_trials=1),
                 run_config=tune.RunConfig(storage_path=scratch, verbose=0),
             ).fit()

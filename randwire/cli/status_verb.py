@@ -75,11 +75,13 @@ def _lines(found: Status, design: Design, every: bool, most: int = LISTED) -> It
     begun = [pair for pair in found.trials if every or pair[1].name not in ("pending", "skipped")]
     for trial, state in begun:
         if every or len(begun) <= most or state.name in NOTABLE:
-            yield _line(trial, state, design)
+            yield _line(trial, state)
     yield _total(found, design)
 
 
-def _line(trial: RunConfig, state: State, design: Design) -> str:
+def _line(trial: RunConfig, state: State) -> str:
+    from randwire.study.setting import Setting
+
     top1 = "-" if state.top1 is None else f"{state.top1:.2f}%"
     note = state.cause or ""
     if state.sign is not None and state.name == "running":
@@ -87,7 +89,7 @@ def _line(trial: RunConfig, state: State, design: Design) -> str:
         note = f"last sign {span(time.time() - state.sign)} ago{unseen}"
     elif state.sign is not None and state.name == "stalled":
         note = f"since {time.strftime('%F %T', time.localtime(state.sign))}"
-    label = design.label(design.spec_of(trial))
+    label = Setting.of(trial).label
     return (
         f"{state.digest}  {label:<16} g{trial.graph.seed} t{trial.train.seed}  {state.name:<10} "
         f"{state.epochs:>3}/{trial.train.epochs} epochs  top-1 {top1:>7}  {note}".rstrip()

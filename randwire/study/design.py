@@ -15,15 +15,15 @@ from typing import Any, Literal
 
 from randwire import config as configuration
 from randwire import graphs
-from randwire.config import RunConfig
+from randwire.config import ANY_SET, RunConfig
 from randwire.errors import ConfigError, RecordError
 from randwire.records import Record, Row, atomic
 from randwire.study import space
 from randwire.study.requirements import Requirement, quantities
+from randwire.study.setting import Setting
+from randwire.study.variants import Variants, check_variants
 
 Search = Literal["tpe", "random", "grid"]
-Variants = Mapping[str, Mapping[str, Any]]
-"""Dotted keys by the name of a variant."""
 Outcome = Literal["finished", "pruned", "failed", "unfinished"]
 FIRST_RUNG, KEPT = 2, 3
 """Successive halving: after epoch FIRST_RUNG, and each time after KEPT times as many, the best 1/KEPT may go on."""
@@ -49,60 +49,54 @@ class Design:
     variants: Variants = field(default_factory=dict)
     """Of a grid: each of them is crossed with the best setting of each generator."""
 
-    def grid(self) -> list[str]:
+    def __post_init__(self) -> None:
+        """Raises ConfigError for variants that cannot be told apart."""
+        check_variants(self.base, self.variants)
+
+    def grid(self) -> list[Setting]:
         """The settings of the fixed grid: the paper's Figure 4, or the variants of each generator's best setting."""
         return settings_of_grid(self.generators, self.variants)
-
-    @staticmethod
-    def label(spec: str) -> str:
-        """A setting in the paper's notation, such as WS(4,0.75), with its variant."""
-        generator, _, variant = spec.partition(" ")
-        return f"{graphs.parse(generator).label} {variant}".strip()
-
-    def spec_of(self, trial: RunConfig) -> str:
-        """The setting of a trial."""
-        return f"{trial.graph.generator} {variant_of(trial.model_dump(mode='json'), self.variants)}".strip()
 
     @property
     def folder(self) -> Path:
         return self.base.runtime.output / self.base.runtime.study
 
-    def trials(self, spec: str) -> list[RunConfig]:
+    def trials(self, setting: Setting) -> list[RunConfig]:
         """The trials of a setting, none of which breaks a requirement; none at all if the setting is rejected.
 
         Raises ConfigError if the setting is impossible for the network.
         """
-        found, broken = self._crossed(spec), self.violations(spec)
+        found, broken = self._crossed(setting), self.violations(setting)
         if broken and self.search != "grid":
             return []
         return [trial for trial in found if trial.graph.seed not in broken]
 
-    def violations(self, spec: str) -> dict[int, list[str]]:
+    def violations(self, setting: Setting) -> dict[int, list[str]]:
         """The cells of a setting that break requirements: which, by graph seed.
 
         Raises ConfigError if the setting is impossible for the network.
         """
         found = {}
-        for trial in self._crossed(spec)[:: self.train_seeds]:
+        for trial in self._crossed(setting)[:: self.train_seeds]:
             values = quantities(trial) if self.require else {}
             if broken := [str(requirement) for requirement in self.require if not requirement.met(values)]:
                 found[trial.graph.seed] = broken
         return found
 
-    def _crossed(self, spec: str) -> list[RunConfig]:
+    def _crossed(self, setting: Setting) -> list[RunConfig]:
         """Graph seeds crossed with training seeds.
 
         Where all graph seeds give one graph, such as WS(4,0), each has training seeds of its own: the trials would be
         one trial repeated, and their spread zero.
         """
-        generator, _, variant = spec.partition(" ")
-        step = self.train_seeds if graphs.parse(generator).deterministic else 0
+        step = self.train_seeds if graphs.parse(setting.generator).deterministic else 0
         first, train = self.base.graph.seed, self.base.train.seed
         # Only the last trial is validated: it has the largest seeds, and to validate each would take minutes in all.
         last = self.base.override(
             {
-                **self.variants.get(variant, {}),
-                "graph.generator": generator,
+                **self.variants.get(setting.variant, {}),
+                "graph.generator": setting.generator,
+                "runtime.variant": setting.variant,
                 "graph.seed": first + self.seeds - 1,
                 "train.seed": train + (self.seeds - 1) * step + self.train_seeds - 1,
             }
@@ -118,13 +112,13 @@ class Design:
     def record(self, trial: RunConfig) -> Record:
         return Record(self.folder / trial.digest)
 
-    def outcome(self, spec: str) -> tuple[Outcome, float | None]:
+    def outcome(self, setting: Setting) -> tuple[Outcome, float | None]:
         """How a setting has ended, and the mean final top-1 of its trials, from the records alone.
 
         A setting with a trial that was stopped early is pruned, as is one without any trial, which is rejected; one
         with a failed trial is failed. Neither has a mean.
         """
-        summaries = [self.record(trial).summary() for trial in self.trials(spec)]
+        summaries = [self.record(trial).summary() for trial in self.trials(setting)]
         statuses = [summary["status"] for summary in summaries if summary]
         if "pruned" in statuses or not summaries:
             return "pruned", None
@@ -157,23 +151,32 @@ class Design:
         }
 
 
-def settings_of_grid(generators: Sequence[str], variants: Variants) -> list[str]:
+def settings_of_grid(generators: Sequence[str], variants: Variants) -> list[Setting]:
     """See `Design.grid`."""
     if not variants:
-        return space.paper(generators)
-    return [f"{spec} {variant}" for spec in space.best(generators) for variant in variants]
+        return [Setting(spec) for spec in space.paper(generators)]
+    return [Setting(spec, variant) for spec in space.best(generators) for variant in variants]
 
 
-def variant_of(config: Mapping[str, Any], variants: Variants) -> str:
-    """The name of the variant whose keys a configuration, by section and key, has; empty if there is none."""
-    for name, keys in variants.items():
-        if all(config[section][key] == value for (section, key), value in _split(keys)):
-            return name
-    return ""
+def base_of(study: Row, path: str | None = None) -> RunConfig:
+    """The configuration that all trials of a recorded design (study.json) share, with its default generator and places.
+
+    `path` stands for that of the data where the source needs one: the design knows its SHA-256 alone. Raises ValueError
+    or KeyError if it is damaged.
+    """
+    base = study["base"]
+    possible = (spec for spec in space.best(study.get("generators") or space.names()) if _possible(spec, base))
+    graph = {**base["graph"], "generator": next(possible, RunConfig().graph.generator)}
+    data = {**base["data"], "path": path if base["data"]["source"] == ANY_SET else None}
+    return RunConfig.model_validate({**base, "graph": graph, "data": data})
 
 
-def _split(keys: Mapping[str, Any]) -> list[tuple[tuple[str, str], Any]]:
-    return [((key.partition(".")[0], key.partition(".")[2]), value) for key, value in keys.items()]
+def _possible(spec: str, base: Row) -> bool:
+    try:
+        graphs.parse(spec).check(base["graph"]["nodes"])
+    except ValueError:
+        return False
+    return True
 
 
 class StudyFolder:
@@ -215,43 +218,45 @@ class StudyFolder:
                 f"{self.folder}: cannot be written ({error.strerror}); choose a folder with --runtime.output"
             ) from None
 
-    def entries(self) -> dict[str, list[str]]:
-        """The specs seen so far, in order, with the requirements for which a search rejected them (else empty)."""
+    def entries(self) -> dict[Setting, list[str]]:
+        """The settings seen so far, in order, with the requirements for which a search rejected them (else empty)."""
         try:
             lines = (self.folder / "suggestions.jsonl").read_text().splitlines()
         except FileNotFoundError:
             return {}
         rows = map(json.loads, lines)
-        return {row["setting"]: row.get("rejected", []) for row in rows}
+        return {Setting.parse(row["setting"]): row.get("rejected", []) for row in rows}
 
-    def add_failure(self, spec: str, cause: str | None) -> None:
+    def add_failure(self, setting: Setting, cause: str | None) -> None:
         """Note why a setting could not be run, or, with None, that it has been run after all."""
-        if cause is not None or spec in failures_of(self.folder):
-            Record(self.folder).append("failures.jsonl", {"setting": spec, "time": time.time(), "cause": cause})
+        if cause is not None or setting in failures_of(self.folder):
+            row = {"setting": str(setting), "time": time.time(), "cause": cause}
+            Record(self.folder).append("failures.jsonl", row)
 
-    def suggestions(self) -> list[str]:
-        """The specs suggested so far, in order."""
-        return [spec for spec, broken in self.entries().items() if not broken]
+    def suggestions(self) -> list[Setting]:
+        """The settings suggested so far, in order."""
+        return [setting for setting, broken in self.entries().items() if not broken]
 
-    def add_suggestion(self, spec: str | None, rejected: Mapping[str, Sequence[str]] | None = None) -> None:
-        """Add a spec, and before it what was rejected on the way to it; the file is whole at every moment."""
+    def add_suggestion(self, setting: Setting | None, rejected: Mapping[Setting, Sequence[str]] | None = None) -> None:
+        """Add a setting, and before it what was rejected on the way to it; the file is whole at every moment."""
         known = self.entries()
         found = {**known}
-        for other, broken in [*(rejected or {}).items(), *([(spec, ())] if spec else [])]:
+        for other, broken in [*(rejected or {}).items(), *([(setting, ())] if setting else [])]:
             found.setdefault(other, list(broken))
         if found == known:
             return
         rows = [
-            {"setting": other, "rejected": broken} if broken else {"setting": other} for other, broken in found.items()
+            {"setting": str(other), "rejected": broken} if broken else {"setting": str(other)}
+            for other, broken in found.items()
         ]
         with atomic(self.folder / "suggestions.jsonl") as file:
             file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
-def failures_of(folder: Path) -> dict[str, tuple[float, str]]:
+def failures_of(folder: Path) -> dict[Setting, tuple[float, str]]:
     """When (Unix seconds) and why settings of the study in a folder could not be run, as it stands now."""
     last = {row["setting"]: (row["time"], row["cause"]) for row in Record(folder).rows("failures.jsonl")}
-    return {spec: (at, cause) for spec, (at, cause) in last.items() if cause is not None}
+    return {Setting.parse(text): (at, cause) for text, (at, cause) in last.items() if cause is not None}
 
 
 def _difference(old: Any, new: Any, key: str) -> str:

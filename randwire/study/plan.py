@@ -11,6 +11,7 @@ from randwire.records import Record, Row
 from randwire.study.design import Design, StudyFolder
 from randwire.study.requirements import Requirement, quantities
 from randwire.study.search import Search
+from randwire.study.setting import Setting
 from randwire.study.state import states
 
 
@@ -35,7 +36,7 @@ class Listing:
     `later` is how many further settings will depend on results, at most.
     """
 
-    settings: Mapping[str, list[RunConfig]]
+    settings: Mapping[Setting, list[RunConfig]]
     later: int
     rejected: Rejected
     exhausted: bool
@@ -51,18 +52,21 @@ class Planned:
     """One trial: its number in the plan, configuration, QUANTITIES and state."""
 
     number: int
-    setting: str
-    label: str
+    setting: Setting
     config: RunConfig
     digest: str
     quantities: Mapping[str, float]
     state: str
 
+    @property
+    def label(self) -> str:
+        return self.setting.label
+
     def to_row(self) -> Row:
         return {
             "number": self.number,
             "digest": self.digest,
-            "setting": self.setting,
+            "setting": str(self.setting),
             "graph_seed": self.config.graph.seed,
             "train_seed": self.config.train.seed,
             **self.quantities,
@@ -77,8 +81,8 @@ def listing(design: Design) -> Listing:
     """
     search = Search(design)
     known = StudyFolder(design).suggestions()
-    specs = known + [spec for spec in search.foreseeable() if spec not in known]
-    found = {spec: trials for spec in specs if (trials := design.trials(spec))}
+    settings = known + [setting for setting in search.foreseeable() if setting not in known]
+    found = {setting: trials for setting in settings if (trials := design.trials(setting))}
     later = search.later
     exhausted = design.search != "grid" and len(found) + later < design.settings
     return Listing(found, later, rejected(design, search), exhausted)
@@ -87,7 +91,7 @@ def listing(design: Design) -> Listing:
 def rejected(design: Design, search: Search) -> Rejected:
     """What requirements keep out of a grid, or have kept out of a search so far."""
     grid = design.search == "grid"
-    cells = (names for spec in design.grid() for names in design.violations(spec).values())
+    cells = (names for setting in design.grid() for names in design.violations(setting).values())
     broken = list(cells if grid else search.rejected.values())
     return Rejected("cells" if grid else "settings", len(broken), Counter(name for names in broken for name in names))
 
@@ -95,10 +99,9 @@ def rejected(design: Design, search: Search) -> Rejected:
 def plan(design: Design, listed: Listing) -> list[Planned]:
     """Every trial of a listing with what is known of it before it runs."""
     found: list[Planned] = []
-    for spec, trials in listed.settings.items():
-        label = design.label(spec)
+    for setting, trials in listed.settings.items():
         for trial, state in zip(trials, states(design, trials), strict=True):
-            found.append(Planned(len(found) + 1, spec, label, trial, state.digest, quantities(trial), state.name))
+            found.append(Planned(len(found) + 1, setting, trial, state.digest, quantities(trial), state.name))
     return found
 
 

@@ -17,7 +17,9 @@ from randwire.errors import RecordError, one_line
 from randwire.records import Record, Row
 from randwire.statistics.describe import group
 from randwire.study import space
-from randwire.study.design import settings_of_grid, variant_of
+from randwire.study.design import base_of, settings_of_grid
+from randwire.study.setting import Setting
+from randwire.study.variants import Variants, resolved, values_of, varied_keys
 
 Origin = Literal["grid", "search", "unknown", "outside"]
 """How the settings of a group were chosen; outside: they are none of the fixed grid that the study is."""
@@ -51,7 +53,7 @@ class Trial:
     environment: Row
     summary: Row = field(default_factory=dict)
     variant: str = ""
-    """The name of the variant, in a study that compares some."""
+    """The name of the variant, in a study that compares some; empty if the trial is none of them."""
     varied: tuple[str, ...] = ()
     """The dotted keys in which variants differ."""
 
@@ -168,15 +170,30 @@ def load(folder: Path) -> tuple[list[Trial], list[Broken]]:
             gc.enable()
     if not found:
         raise RecordError(f"{folder}: holds no record of a trial to report on")
-    variants = (design_of(folder) or {}).get("variants") or {}
-    varied = tuple(sorted({key for keys in variants.values() for key in keys}))
     trials = [trial for trial in found if isinstance(trial, Trial)]
-    if variants:
-        trials = [
-            replace(trial, variant=variant_of(trial.config.model_dump(mode="json"), variants), varied=varied)
-            for trial in trials
-        ]
+    if (study := design_of(folder)) and study.get("variants"):
+        trials = _with_variants(trials, study)
     return in_order(trials), [trial for trial in found if isinstance(trial, Broken)]
+
+
+def _with_variants(trials: Sequence[Trial], study: Row) -> list[Trial]:
+    """Trials with their variants, as far as they have the values of all keys that variants of the study set.
+
+    Records tell the variant; those that were written before they did are those of the variant with these values.
+    """
+    variants: Variants = study["variants"]
+    keys = varied_keys(variants)
+    try:
+        values = resolved(base_of(study, path="unknown"), variants)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        values = {}  # a design that cannot be read: then no trial is known to be of its grid
+
+    def variant_of(config: RunConfig) -> str:
+        recorded = config.runtime.variant
+        own = values_of(config, keys)
+        return next((name for name in values if values[name] == own and recorded in ("", name)), "")
+
+    return [replace(trial, variant=variant_of(trial.config), varied=keys) for trial in trials]
 
 
 def design_of(folder: Path) -> Row | None:
@@ -214,7 +231,7 @@ def groups(trials: Sequence[Trial], study: Row | None = None) -> list[Group]:
     found: dict[tuple[bool, str], list[Trial]] = {}
     for trial in trials:
         outside = grid is not None and (
-            trial.config.graph.path is not None or f"{trial.config.generator} {trial.variant}".strip() not in grid
+            trial.config.graph.path is not None or Setting(trial.config.graph.generator, trial.variant) not in grid
         )
         found.setdefault((outside, json.dumps(trial.budget, sort_keys=True)), []).append(trial)
     origin: Origin = "grid" if search == "grid" else "unknown" if search is None else "search"

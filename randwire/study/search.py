@@ -17,6 +17,7 @@ from optuna.trial import Trial, TrialState
 from randwire import graphs
 from randwire.study import space
 from randwire.study.design import Design, Outcome, StudyFolder
+from randwire.study.setting import Setting
 
 STARTUP = 10
 """Suggestions before TPE takes over from random ones."""
@@ -41,27 +42,27 @@ class Search:
     def __init__(self, design: Design, study: optuna.Study | None = None) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.design = design
-        self.suggested: list[str] = []
-        self.rejected: dict[str, list[str]] = {}
+        self.suggested: list[Setting] = []
+        self.rejected: dict[Setting, list[str]] = {}
         """The settings of a search that were suggested and break requirements: which."""
         self.exhausted = False
         """Whether the space was found to hold no further setting."""
         self.study = study or optuna.create_study(direction="maximize")
-        self._open: dict[str, Trial] = {}
-        self._queue: list[str] = []
+        self._open: dict[Setting, Trial] = {}
+        self._queue: list[Setting] = []
         entries = StudyFolder(design).entries()
-        for spec, broken in entries.items():
+        for setting, broken in entries.items():
             if broken:
-                self._reject(spec, broken, self._ask(spec))
+                self._reject(setting, broken, self._ask(setting))
                 continue
-            outcome, value = design.outcome(spec)
+            outcome, value = design.outcome(setting)
             if outcome == "unfinished":
-                self._queue.append(spec)
+                self._queue.append(setting)
             else:
-                self._start(spec)
-                self.tell(spec, outcome, value)
-        first = design.grid() if self._grid else space.best(design.generators)
-        self._queue += [spec for spec in first if spec not in entries]
+                self._start(setting)
+                self.tell(setting, outcome, value)
+        first = design.grid() if self._grid else [Setting(spec) for spec in space.best(design.generators)]
+        self._queue += [setting for setting in first if setting not in entries]
 
     @property
     def later(self) -> int:
@@ -70,7 +71,7 @@ class Search:
             return len(self._queue)
         return max(0, min(self.design.settings - len(self.suggested), len(self._untried())))
 
-    def next(self) -> str | None:
+    def next(self) -> Setting | None:
         """The next setting, or None if the study's number is reached or the space holds no further one.
 
         Raises ConfigError for a setting of the paper that is impossible.
@@ -78,91 +79,92 @@ class Search:
         if not self._grid and len(self.suggested) >= self.design.settings:
             return None
         while self._queue:
-            spec = self._queue.pop(0)
-            if self.design.trials(spec):
-                self._start(spec)
-                return spec
+            setting = self._queue.pop(0)
+            if self.design.trials(setting):
+                self._start(setting)
+                return setting
             if not self._grid:
-                self._reject(spec, self._broken(spec), self._ask(spec))
+                self._reject(setting, self._broken(setting), self._ask(setting))
         return None if self._grid else self._suggest()
 
-    def tell(self, spec: str, outcome: Outcome, value: float | None) -> None:
+    def tell(self, setting: Setting, outcome: Outcome, value: float | None) -> None:
         """The outcome of a setting: only a finished one has a value, so an early stop never passes for a result."""
         if outcome != "unfinished" and not self._grid:
-            self.study.tell(self._open.pop(spec), value if outcome == "finished" else None, state=_STATES[outcome])
+            self.study.tell(self._open.pop(setting), value if outcome == "finished" else None, state=_STATES[outcome])
 
-    def foreseeable(self) -> Iterator[str]:
+    def foreseeable(self) -> Iterator[Setting]:
         """The settings that will come whatever the results: the queue, then random ones (with TPE up to STARTUP)."""
         while self._queue or self.design.search == "random" or len(self.suggested) < STARTUP:
-            spec = self.next()
-            if spec is None:
+            setting = self.next()
+            if setting is None:
                 return
-            yield spec
+            yield setting
 
     @property
     def _grid(self) -> bool:
         return self.design.search == "grid"
 
-    def _suggest(self) -> str | None:
+    def _suggest(self) -> Setting | None:
         for attempt in range(ATTEMPTS):
             self.study.sampler = self._sampler(len(self.suggested), attempt)
             trial = self.study.ask()
-            spec = space.suggest(trial, self.design.generators)
-            if self._take(spec, trial):
-                return spec
+            setting = Setting(space.suggest(trial, self.design.generators))
+            if self._take(setting, trial):
+                return setting
         left = self._untried()
         random.Random(f"{self.design.seed}/{len(self.suggested)}").shuffle(left)
-        for spec in left:
-            if self._take(spec, self._ask(spec)):
-                return spec
+        for setting in left:
+            if self._take(setting, self._ask(setting)):
+                return setting
         self.exhausted = True
         return None
 
-    def _take(self, spec: str, trial: Trial) -> bool:
+    def _take(self, setting: Setting, trial: Trial) -> bool:
         """Whether the setting of an Optuna trial is new, possible and meets the requirements: then it is suggested."""
         try:
-            broken = None if self._seen(spec) else self._broken(spec)
+            broken = None if self._seen(setting) else self._broken(setting)
         except ValueError:
             broken = None
         if broken is None:
             # Not told as a result: a repeat would count twice, and an impossible setting is none.
             self.study.tell(trial, state=TrialState.FAIL)
         elif broken:
-            self._reject(spec, broken, trial)
+            self._reject(setting, broken, trial)
         else:
-            self.suggested.append(spec)
-            self._open[spec] = trial
+            self.suggested.append(setting)
+            self._open[setting] = trial
         return broken == []
 
-    def _broken(self, spec: str) -> list[str]:
+    def _broken(self, setting: Setting) -> list[str]:
         """The requirements that cells of a setting break. Raises ConfigError if the setting is impossible."""
-        return sorted({name for broken in self.design.violations(spec).values() for name in broken})
+        return sorted({name for broken in self.design.violations(setting).values() for name in broken})
 
-    def _reject(self, spec: str, broken: list[str], trial: Trial) -> None:
-        self.rejected[spec] = broken
+    def _reject(self, setting: Setting, broken: list[str], trial: Trial) -> None:
+        self.rejected[setting] = broken
         self.study.tell(trial, state=TrialState.PRUNED)  # so TPE learns where not to look
 
-    def _start(self, spec: str) -> None:
-        self.suggested.append(spec)
+    def _start(self, setting: Setting) -> None:
+        self.suggested.append(setting)
         if not self._grid:
-            self._open[spec] = self._ask(spec)
+            self._open[setting] = self._ask(setting)
 
-    def _ask(self, spec: str) -> Trial:
+    def _ask(self, setting: Setting) -> Trial:
         """The Optuna trial of a given setting."""
         self.study.sampler = optuna.samplers.RandomSampler(seed=0)  # has nothing to choose, and TPE would model for it
-        self.study.enqueue_trial(space.parameters(spec))
+        self.study.enqueue_trial(space.parameters(setting.generator))
         trial = self.study.ask()
         reached = space.suggest(trial, self.design.generators)
-        assert reached == spec, f"{spec} is outside the search space: came out as {reached}"
+        assert reached == setting.generator, f"{setting} is outside the search space: came out as {reached}"
         return trial
 
-    def _untried(self) -> list[str]:
+    def _untried(self) -> list[Setting]:
         """What is left of the space."""
         nodes = self.design.base.graph.nodes
-        return [spec for spec in space.every(self.design.generators) if not self._seen(spec) and _possible(spec, nodes)]
+        every = (Setting(spec) for spec in space.every(self.design.generators))
+        return [setting for setting in every if not self._seen(setting) and _possible(setting.generator, nodes)]
 
-    def _seen(self, spec: str) -> bool:
-        return spec in self.suggested or spec in self.rejected
+    def _seen(self, setting: Setting) -> bool:
+        return setting in self.suggested or setting in self.rejected
 
     def _sampler(self, number: int, attempt: int) -> optuna.samplers.BaseSampler:
         seed = random.Random(f"{self.design.seed}/{number}/{attempt}").getrandbits(32)

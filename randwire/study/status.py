@@ -15,6 +15,7 @@ from randwire.records import Row
 from randwire.study.cost import makespan
 from randwire.study.design import Design, failures_of
 from randwire.study.plan import listing
+from randwire.study.setting import Setting
 from randwire.study.state import ENDED, State, StateName, states
 
 
@@ -43,7 +44,7 @@ class Status:
         return [
             {
                 "digest": state.digest,
-                "setting": trial.graph.generator,
+                "setting": str(Setting.of(trial)),
                 "graph_seed": trial.graph.seed,
                 "train_seed": trial.train.seed,
                 "state": state.name,
@@ -67,8 +68,8 @@ def status(design: Design) -> Status:
     listed = listing(design)
     failures = failures_of(design.folder)
     settings = [
-        list(zip(trials, states(design, trials, failures.get(spec)), strict=True))
-        for spec, trials in listed.settings.items()
+        list(zip(trials, states(design, trials, failures.get(setting)), strict=True))
+        for setting, trials in listed.settings.items()
     ]
     each = design.seeds * design.train_seeds
     found = [pair for setting in settings for pair in setting]

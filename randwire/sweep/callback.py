@@ -12,6 +12,7 @@ from randwire.config import RunConfig
 from randwire.records import Row
 from randwire.run import describe
 from randwire.study.design import Design, StudyFolder
+from randwire.study.setting import Setting
 from randwire.sweep.driver import patient
 from randwire.sweep.progress import Progress
 from randwire.tracking import Tracker
@@ -25,25 +26,26 @@ class Watch(tune.Callback):
         self.trials: dict[str, RunConfig] = {}
         self.started: set[str] = set()
         self.ended: set[str] = set()
-        self.errors: dict[str, str] = {}
+        self.errors: dict[Setting, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks; a tracker holds live runs
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        setting = trial.config["setting"]
+        setting = Setting.parse(trial.config["setting"])
         self.trials.update((config.digest, config) for config in self.design.trials(setting))
-        self.progress.setting(self.design.label(setting))
+        self.progress.setting(setting.label)
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: Row, **info: Any
     ) -> None:
         if "error" in result:
-            self._failed(result["setting"], result["error"])
+            self._failed(Setting.parse(result["setting"]), result["error"])
         if "outcome" in result:
-            patient(self.design, lambda: StudyFolder(self.design).add_failure(result["setting"], None))
+            setting = Setting.parse(result["setting"])
+            patient(self.design, lambda: StudyFolder(self.design).add_failure(setting, None))
         if "lost" in result:
-            self.progress.lost(self.design.label(result["setting"]), result["lost"])
+            self.progress.lost(Setting.parse(result["setting"]).label, result["lost"])
         digest = result.get("digest")
         if digest is None:
             return
@@ -57,7 +59,7 @@ class Watch(tune.Callback):
         else:
             if digest not in self.started:
                 self.started.add(digest)
-                group = self.design.label(self.design.spec_of(config))
+                group = Setting.of(config).label
                 self.tracker.start(replace(describe(config, resumed_epochs=result["epoch"] - 1), group=group))
                 for row in patient(self.design, self.design.record(config).metrics):
                     self.tracker.log(digest, row)
@@ -67,9 +69,9 @@ class Watch(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         lines = (trial.get_error() and str(trial.get_error()).strip().splitlines()) or ["unknown cause"]
         cause = next((line for line in reversed(lines) if line.strip()), "unknown cause").strip()
-        self._failed(trial.config["setting"], cause)
+        self._failed(Setting.parse(trial.config["setting"]), cause)
 
-    def _failed(self, setting: str, cause: str) -> None:
+    def _failed(self, setting: Setting, cause: str) -> None:
         self.errors[setting] = cause
-        self.progress.error(self.design.label(setting), cause)
+        self.progress.error(setting.label, cause)
         patient(self.design, lambda: StudyFolder(self.design).add_failure(setting, cause))

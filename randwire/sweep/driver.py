@@ -23,6 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from randwire.errors import UserError
 from randwire.records import Row
 from randwire.study.design import Design
+from randwire.study.setting import Setting
 from randwire.sweep.actors import ENDED, MISTAKE, Desk
 from randwire.sweep.job import Job
 from randwire.sweep.release import Release
@@ -183,7 +184,7 @@ class SettingDriver(tune.Trainable):
                     return
                 yield {"setting": setting, "lost": cause}
                 time.sleep(WAITS[min(losses, len(WAITS)) - 1])
-        outcome, value = patient(design, lambda: design.outcome(setting))
+        outcome, value = patient(design, lambda: design.outcome(Setting.parse(setting)))
         idle = threading.Timer(IDLE, self.group.close)
         idle.daemon = True
         idle.start()
@@ -223,7 +224,7 @@ def cause_of(error: Exception, job: Job, setting: str, started: float) -> str:
     else:
         failures = [str(error)]
     text = "\n".join(failures)
-    for trial in job.design.trials(setting):
+    for trial in job.design.trials(Setting.parse(setting)):
         if found := stalls(job.design.record(trial).folder, started):
             return f"no step for {job.stall_s / 60:g} minutes; where its threads were: {found[-1]}"
     for pattern, cause in _CAUSES:

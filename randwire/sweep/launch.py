@@ -26,6 +26,7 @@ from randwire.records import find
 from randwire.study.design import Design, StudyFolder
 from randwire.study.plan import rejected
 from randwire.study.search import Search
+from randwire.study.setting import Setting
 from randwire.sweep.actors import PRUNER, Pruner
 from randwire.sweep.callback import Watch
 from randwire.sweep.cluster import Cluster
@@ -55,7 +56,7 @@ def sweep(design: Design, cluster: Cluster, tracker: Tracker) -> int:
         print(f"{design.folder}: all settings have ended, nothing to run", file=sys.stderr)
         return _failures(design)
     trials = sum(len(design.trials(spec)) for spec in remaining)
-    with Progress(trials * design.base.train.epochs, lambda trial: design.label(design.spec_of(trial))) as progress:
+    with Progress(trials * design.base.train.epochs, lambda trial: Setting.of(trial).label) as progress:
         watch = Watch(design, tracker, progress)
         try:
             with connected(cluster, storage.credentials(design.base.data.path)):

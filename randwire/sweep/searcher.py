@@ -11,6 +11,7 @@ from randwire.records import Row
 from randwire.study import space
 from randwire.study.design import Design, StudyFolder
 from randwire.study.search import Search
+from randwire.study.setting import Setting
 from randwire.sweep.driver import METRIC, patient
 from randwire.sweep.progress import note
 
@@ -28,28 +29,28 @@ class StudySearch(OptunaSearch):
         )
         self._design = design
         self._search = Search(design, self._ot_study)
-        self._settings: dict[str, str] = {}
+        self._settings: dict[str, Setting] = {}
         self._rejected = len(self._search.rejected)
 
     def suggest(self, trial_id: str) -> Any:
-        spec = self._search.next()
+        setting = self._search.next()
         out = self._search.rejected
-        patient(self._design, lambda: StudyFolder(self._design).add_suggestion(spec, out))
+        patient(self._design, lambda: StudyFolder(self._design).add_suggestion(setting, out))
         for other, broken in list(out.items())[self._rejected :]:
-            note(f"{self._design.label(other)}: rejected by {', '.join(broken)}")
+            note(f"{other.label}: rejected by {', '.join(broken)}")
         self._rejected = len(out)
-        if spec is None:
+        if setting is None:
             return Searcher.FINISHED
-        self._settings[trial_id] = spec
-        return {"setting": spec}
+        self._settings[trial_id] = setting
+        return {"setting": str(setting)}
 
     def on_trial_result(self, trial_id: str, result: Row) -> None:
         pass  # the pruner sees the epochs
 
     def on_trial_complete(self, trial_id: str, result: Row | None = None, error: bool = False) -> None:
-        spec = self._settings.pop(trial_id)
-        outcome, value = patient(self._design, lambda: self._design.outcome(spec))
-        self._search.tell(spec, "failed" if outcome == "unfinished" else outcome, value)
+        setting = self._settings.pop(trial_id)
+        outcome, value = patient(self._design, lambda: self._design.outcome(setting))
+        self._search.tell(setting, "failed" if outcome == "unfinished" else outcome, value)
 
     def save(self, checkpoint_path: str) -> None:
         pass  # the records are the state

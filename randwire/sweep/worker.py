@@ -15,6 +15,7 @@ from torch import distributed
 
 from randwire.errors import HeldError, UserError, one_line
 from randwire.run import run
+from randwire.study.setting import Setting
 from randwire.sweep.actors import ENDED, MISTAKE, PRUNER
 from randwire.sweep.job import Job
 from randwire.sweep.watchdog import Watchdog, stall_file
@@ -63,12 +64,12 @@ def train_settings(config: Mapping[str, Any]) -> None:
         setting = ray.get(desk.setting.remote(number))
         if setting is None:
             return
-        train_setting(setting, job, desk)
+        train_setting(Setting.parse(setting), job, desk)
         ray.train.report({ENDED: number})  # by every rank: when rank 0 has told it, all have ended
         gc.collect()  # what the wrapper of the last network holds in a circle, on the GPU too
 
 
-def train_setting(setting: str, job: Job, desk: Any) -> None:
+def train_setting(setting: Setting, job: Job, desk: Any) -> None:
     """Train the trials of a setting, one after the other. The desk gets a mistake of the user, which ends the group."""
     design = job.design
     rank = ray.train.get_context().get_world_rank()

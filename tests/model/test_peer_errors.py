@@ -28,6 +28,7 @@ from randwire.model.regimes import random_stages
 from randwire.model.stage import Stage
 from randwire.study import space
 from randwire.study.design import Design
+from randwire.study.setting import Setting
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise
 from randwire.training.loop import EpochResult, train_epoch
@@ -298,7 +299,7 @@ def test_k_and_m_are_passed_on(spec: str, edges: int) -> None:
     config = load("digits", {"graph.generator": spec, "graph.nodes": "12"})
     assert _edges(config) == [edges] * 3
     design = Design(load("digits", {"graph.nodes": 12}), seeds=1)
-    assert [_edges(trial) for trial in design.trials(spec)] == [[edges] * 3]
+    assert [_edges(trial) for trial in design.trials(Setting(spec))] == [[edges] * 3]
 
 
 def test_k_and_m_are_passed_on_from_a_file_and_from_the_search(tmp_path: Path) -> None:
@@ -363,7 +364,7 @@ def test_strings_are_compared_by_value() -> None:
 
 def test_a_study_has_the_seeds_that_were_asked_for() -> None:
     design = Design(load("digits", {"graph.seed": 4, "train.seed": 7}), seeds=3, train_seeds=2)
-    trials = design.trials("er:p=0.4")
+    trials = design.trials(Setting("er:p=0.4"))
     assert [(trial.graph.seed, trial.train.seed) for trial in trials] == [
         (graph, train) for graph in (4, 5, 6) for train in (7, 8)
     ]

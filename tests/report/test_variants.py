@@ -23,6 +23,7 @@ from randwire.study import results as trials_of
 from randwire.study.design import Design, StudyFolder
 from randwire.study.plan import listing, plan, stored
 from randwire.study.search import Search
+from randwire.study.setting import Setting
 from randwire.wiring import sample_graphs
 from studies import node_ops, regimes
 
@@ -37,16 +38,15 @@ def _design(folder: Path, **changes: object) -> Design:
 
 def test_variants_are_crossed_with_the_best_settings_on_the_same_graphs(tmp_path: Path) -> None:
     design = _design(tmp_path, seeds=3)
-    specs = list(Search(design).foreseeable())
-    assert specs == [f"{spec} {name}" for spec in ("er:p=0.2", "ba:m=5", "ws:k=4,p=0.75") for name in VARIANTS]
-    one, two = design.trials("ba:m=5 one"), design.trials("ba:m=5 two")
+    settings = list(Search(design).foreseeable())
+    assert settings == [Setting(spec, name) for spec in ("er:p=0.2", "ba:m=5", "ws:k=4,p=0.75") for name in VARIANTS]
+    one, two = design.trials(Setting("ba:m=5", "one")), design.trials(Setting("ba:m=5", "two"))
     assert [trial.graph.seed for trial in one] == [trial.graph.seed for trial in two] == [0, 1, 2]
     assert [sample_graphs(trial) for trial in one] == [sample_graphs(trial) for trial in two]
     assert {(trial.network.op, trial.network.channels) for trial in one} == {("conv", 7)}
     assert {(trial.network.op, trial.network.channels) for trial in two} == {("avgpool", 16)}
-    assert [design.spec_of(trial) for trial in one + two] == ["ba:m=5 one"] * 3 + ["ba:m=5 two"] * 3
-    assert design.label("ba:m=5 one") == "BA(5) one"
-    assert len({trial.digest for spec in specs for trial in design.trials(spec)}) == 18
+    assert [str(Setting.of(trial)) for trial in one + two] == ["ba:m=5 one"] * 3 + ["ba:m=5 two"] * 3
+    assert len({trial.digest for setting in settings for trial in design.trials(setting)}) == 18
 
 
 def test_variants_belong_to_the_identity_of_a_study(tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ def test_variants_belong_to_the_identity_of_a_study(tmp_path: Path) -> None:
 def test_the_report_compares_variants_in_one_group(tmp_path: Path) -> None:
     design = _design(tmp_path)
     StudyFolder(design).open()
-    for number, spec in enumerate(Search(design).foreseeable()):
-        end(design, spec, top1=50.0 + number)
-    for trial in (trial for spec in design.grid() for trial in design.trials(spec)):
+    for number, setting in enumerate(Search(design).foreseeable()):
+        end(design, setting, top1=50.0 + number)
+    for trial in (trial for setting in design.grid() for trial in design.trials(setting)):
         record = design.record(trial)
         record.write_json("summary.json", {**(record.summary() or {}), "epochs": 4})
     found, broken = trials_of.load(design.folder)
@@ -76,10 +76,10 @@ def test_the_report_compares_variants_in_one_group(tmp_path: Path) -> None:
     [group] = trials_of.groups(found, trials_of.design_of(design.folder))
     assert group.origin == "grid"
     means = {name: sum(values) / len(values) for name, values in group.values.items()}
-    assert sorted(means) == sorted(map(design.label, design.grid()))
+    assert sorted(means) == sorted(setting.label for setting in design.grid())
     assert (means["ER(0.2) one"], means["WS(4,0.75) two"]) == (50.0, 55.0)
     page = write_report(design.folder).read_text()
-    assert all(design.label(spec) in page for spec in design.grid())
+    assert all(setting.label in page for setting in design.grid())
 
 
 @pytest.mark.parametrize("preset", ["small", "regular-109"])

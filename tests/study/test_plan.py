@@ -14,6 +14,7 @@ from randwire.model import complexity
 from randwire.study import plan, requirements
 from randwire.study.cost import Cost, cost, makespan, measured
 from randwire.study.requirements import QUANTITIES
+from randwire.study.setting import Setting
 from randwire.wiring import count, sample_graphs
 
 IMAGES = 1_437
@@ -57,18 +58,18 @@ def test_epochs_of_lower_resolution_cost_less(tmp_path: Path) -> None:
     assert found.images == 4 * IMAGES
     assert found.gpu_hours == pytest.approx((0.25 + 0.25 + 1 + 1) * IMAGES / 100 / 3600)
     train(study, "er:p=0.2", [400.0, 100.0], 1)
-    for trial in study.trials("er:p=0.2"):
+    for trial in study.trials(Setting("er:p=0.2")):
         rows = [{**row, "resolution": side} for row, side in zip(study.record(trial).metrics(), (16, 32), strict=True)]
         study.record(trial).keep_metrics(0)
         for row in rows:
             study.record(trial).append_metrics(row)
-    assert measured(study, [trial.digest for trial in study.trials("er:p=0.2")]) == (100.0, 2)
+    assert measured(study, [trial.digest for trial in study.trials(Setting("er:p=0.2"))]) == (100.0, 2)
 
 
 def train(study: Any, spec: str, rates: list[float], ranks: int) -> None:
     """Records with rows of these images/s over all ranks."""
     end(study, spec)
-    for trial in study.trials(spec):
+    for trial in study.trials(Setting(spec)):
         record = study.record(trial)
         record.write_json("environment.json", {"world_size": ranks})
         for epoch, rate in enumerate(rates, 1):
@@ -77,7 +78,7 @@ def train(study: Any, spec: str, rates: list[float], ranks: int) -> None:
 
 def test_the_rate_is_that_of_one_gpu_in_the_records(tmp_path: Path) -> None:
     study = design(tmp_path, seeds=2)
-    digests = [trial.digest for spec in ("er:p=0.2", "ba:m=5") for trial in study.trials(spec)]
+    digests = [trial.digest for spec in ("er:p=0.2", "ba:m=5") for trial in study.trials(Setting(spec))]
     assert measured(study, digests) is None
     train(study, "er:p=0.2", [10.0, 800.0, 900.0], 2)  # the first epoch compiles: a median passes over it
     assert measured(study, digests) == (400.0, 2)

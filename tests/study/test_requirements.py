@@ -17,6 +17,7 @@ from randwire.study import plan, space
 from randwire.study.design import StudyFolder
 from randwire.study.requirements import MEASURES, QUANTITIES, Requirement, quantities
 from randwire.study.search import Search
+from randwire.study.setting import Setting
 from randwire.tracking import NullTracker
 from randwire.wiring import sample_graphs
 
@@ -92,7 +93,7 @@ def test_a_grid_drops_the_cells_that_break_a_bound_and_counts_them(tmp_path: Pat
     bound = design(tmp_path, search="grid", seeds=3, train_seeds=2, require=SMALL_AND_DEEP)
     cells, kept, by = 0, [], Counter[str]()
     for spec in space.paper(NAMES):
-        for trial in free.trials(spec):
+        for trial in free.trials(Setting(spec)):
             (depth,) = depths(trial)
             broken = [
                 *(["depth>=8"] if depth < 8 else []),
@@ -128,19 +129,19 @@ def test_a_search_passes_over_settings_that_break_a_bound(tmp_path: Path, kind: 
     found = drain(search, 99)
     assert len(found) == len(set(found)) == 16
     free = design(tmp_path, seeds=3)
-    assert all(depths(trial).pop() >= 8 for spec in found for trial in free.trials(spec))
+    assert all(depths(trial).pop() >= 8 for setting in found for trial in free.trials(setting))
     assert search.rejected
-    for spec, broken in search.rejected.items():
+    for setting, broken in search.rejected.items():
         assert broken == ["depth>=8"]
-        assert min(depths(trial).pop() for trial in free.trials(spec)) < 8
-        assert study.trials(spec) == []
+        assert min(depths(trial).pop() for trial in free.trials(setting)) < 8
+        assert study.trials(setting) == []
     states = Counter(trial.state for trial in search.study.trials)
     assert states[optuna.trial.TrialState.PRUNED] == len(search.rejected)
     assert states[optuna.trial.TrialState.COMPLETE] == 16
     assert StudyFolder(study).suggestions() == found
     assert StudyFolder(study).entries().keys() == {*found, *search.rejected}
     trained = {path.parent.name for path in study.folder.glob("*/config.yaml")}
-    assert trained == {trial.digest for spec in found for trial in study.trials(spec)}
+    assert trained == {trial.digest for setting in found for trial in study.trials(setting)}
 
 
 @pytest.mark.parametrize("kind", ["tpe", "random"])
@@ -162,16 +163,16 @@ def test_the_plan_of_a_search_with_bounds_is_what_comes(tmp_path: Path) -> None:
 
 
 def test_the_space_is_gone_through_to_its_end(tmp_path: Path) -> None:
-    every = space.every(NAMES)
+    every = [Setting(spec) for spec in space.every(NAMES)]
     assert len(every) == len(set(every)) == 109
     study = design(tmp_path, search="random", settings=109, seeds=1)
-    assert sorted(drain(Search(study), 200)) == sorted(every)
+    assert sorted(drain(Search(study), 200), key=str) == sorted(every, key=str)
     free = design(tmp_path / "free", seeds=2)
-    deep = [spec for spec in every if all(depths(trial).pop() >= 8 for trial in free.trials(spec))]
+    deep = [setting for setting in every if all(depths(trial).pop() >= 8 for trial in free.trials(setting))]
     assert 10 < len(deep) < 100
     bound = design(tmp_path / "bound", settings=109, require=DEEP)
     search = Search(bound)
-    assert sorted(drain(search, 200)) == sorted(deep)
+    assert sorted(drain(search, 200), key=str) == sorted(deep, key=str)
     assert search.exhausted
     listed = plan.listing(bound)
     assert (listed.later, listed.exhausted) == (0, True)
@@ -184,17 +185,18 @@ def test_a_sweep_notes_that_nothing_more_will_come(tmp_path: Path) -> None:
 
     study = design(tmp_path, settings=109, require=DEEP)
     free = design(tmp_path / "free")
-    for spec in space.every(NAMES):
-        if all(depths(trial).pop() >= 8 for trial in free.trials(spec)):
-            StudyFolder(study).add_suggestion(spec)
-            end(study, spec)
-        elif spec in space.best(NAMES):
-            StudyFolder(study).add_suggestion(None, {spec: ["depth>=8"]})
+    every = [Setting(spec) for spec in space.every(NAMES)]
+    for setting in every:
+        if all(depths(trial).pop() >= 8 for trial in free.trials(setting)):
+            StudyFolder(study).add_suggestion(setting)
+            end(study, setting)
+        elif setting.generator in space.best(NAMES):
+            StudyFolder(study).add_suggestion(None, {setting: ["depth>=8"]})
     assert plan.listing(study).later > 0  # which no one has looked at yet
     before = StudyFolder(study).suggestions()
     assert sweep(study, Cluster(), NullTracker()) == 0
     assert StudyFolder(study).suggestions() == before
-    assert StudyFolder(study).entries().keys() == {*space.every(NAMES)}
+    assert StudyFolder(study).entries().keys() == {*every}
     assert plan.listing(study).later == 0
 
 
@@ -202,10 +204,10 @@ def test_a_setting_that_more_seeds_spoil_is_not_trained_on(tmp_path: Path) -> No
     few = design(tmp_path, settings=6, seeds=1, require=DEEP)
     found = drain(Search(few), 6)
     more = design(tmp_path, settings=6, seeds=20, require=DEEP)
-    spec = next(spec for spec in found if not more.trials(spec))
-    assert more.outcome(spec) == ("pruned", None)
-    assert spec not in plan.listing(more).settings
-    assert spec not in list(Search(more).foreseeable())
+    setting = next(setting for setting in found if not more.trials(setting))
+    assert more.outcome(setting) == ("pruned", None)
+    assert setting not in plan.listing(more).settings
+    assert setting not in list(Search(more).foreseeable())
 
 
 def test_requirements_are_part_of_the_study(tmp_path: Path) -> None:
@@ -272,11 +274,11 @@ def test_a_trial_of_the_plan_counts_no_rejected_ones(tmp_path: Path) -> None:
 def test_trials_are_those_that_a_whole_validation_gives(tmp_path: Path) -> None:
     study = design(tmp_path, seeds=3, train_seeds=2)
     for spec in ("er:p=0.3", "ws:k=4,p=0"):
-        for trial in study.trials(spec):
+        for trial in study.trials(Setting(spec)):
             keys = {"graph.generator": spec, "graph.seed": trial.graph.seed, "train.seed": trial.train.seed}
             assert study.base.override(keys) == trial
             assert study.base.override(keys).digest == trial.digest
     largest = design(tmp_path, seeds=3)
     largest = type(largest)(largest.base.override({"graph.seed": 2**63 - 2}), seeds=3)
     with pytest.raises(ConfigError, match=r"graph\.seed"):
-        largest.trials("er:p=0.3")
+        largest.trials(Setting("er:p=0.3"))

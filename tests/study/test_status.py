@@ -21,6 +21,7 @@ from randwire.errors import RecordError
 from randwire.records import Record, Row
 from randwire.study import state
 from randwire.study.design import Design, StudyFolder
+from randwire.study.setting import Setting
 from randwire.study.status import status
 
 KEYS = ("--name", "study", "--settings", "3", "--graph.nodes", "12", "--train.epochs", "4")
@@ -58,7 +59,7 @@ def names(study: Design) -> list[str]:
 
 
 def trials(study: Design) -> list[RunConfig]:
-    return [trial for spec in ("er:p=0.2", "ba:m=5", "ws:k=4,p=0.75") for trial in study.trials(spec)]
+    return [trial for spec in ("er:p=0.2", "ba:m=5", "ws:k=4,p=0.75") for trial in study.trials(Setting(spec))]
 
 
 def test_what_has_no_record_is_pending(study: Design) -> None:
@@ -86,7 +87,7 @@ def test_a_setting_that_could_not_be_run_is_failed_until_it_is_begun_again(study
     age(begin(study, first, 2), 4_000)
     study_folder = StudyFolder(study)
     study_folder.open()
-    study_folder.add_failure("er:p=0.2", "a machine was lost")
+    study_folder.add_failure(Setting("er:p=0.2"), "a machine was lost")
     found = status(study)
     assert [(state.name, state.cause) for _, state in found.trials[:2]] == [("failed", "a machine was lost")] * 2
     assert names(study)[2:] == ["pending"] * 4
@@ -119,10 +120,10 @@ def test_a_trial_on_a_machine_whose_locks_do_not_show_is_judged_by_its_files(
 def test_ended_trials(study: Design) -> None:
     er, ba, ws = ("er:p=0.2", "ba:m=5", "ws:k=4,p=0.75")
     end(study, er, "failed")
-    record = study.record(study.trials(er)[0])
+    record = study.record(study.trials(Setting(er))[0])
     record.write_json("summary.json", {"status": "failed", "cause": "loss is nan", "epochs": 1, "val_top1": None})
     end(study, ba)
-    first, second = study.trials(ws)
+    first, second = study.trials(Setting(ws))
     study.record(first).write_json("summary.json", {"status": "pruned", "cause": "early", "epochs": 2, "val_top1": 9.0})
     assert names(study) == ["failed"] * 2 + ["finished"] * 2 + ["pruned", "skipped"]
     assert status(study).ended
@@ -164,7 +165,7 @@ def test_the_expected_finish_schedules_what_is_left_on_what_runs(
         assert left(study, now) == pytest.approx(20 * (5 + 7))  # what runs keeps its place, the first setting waits
     end(study, ws.graph.generator)
     summary = {"status": "finished", "val_top1": 1.0, "cause": None, "epochs": 4, "seconds": 400.0}
-    for trial in study.trials(ws.graph.generator):
+    for trial in study.trials(Setting.of(ws)):
         study.record(trial).write_json("summary.json", summary)
     with study.record(ba).lock():
         # Known: 10 s and 30 s, and 100 s twice of what has ended, with its evaluation: the median is 65 s.
@@ -175,7 +176,7 @@ def test_settings_to_come_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
     study = design(tmp_path, settings=14, seeds=1)
-    trial = study.trials("er:p=0.2")[0]
+    trial = study.trials(Setting("er:p=0.2"))[0]
     begin(study, trial, 2)
     with study.record(trial).lock():
         found = status(study)
@@ -268,7 +269,7 @@ def test_of_many_trials_the_notable_ones_are_shown(tmp_path: Path, capsys: pytes
     StudyFolder(study).open()
     for spec in ("ba:m=5", "ba:m=3"):
         end(study, spec)
-    trial = study.trials("ba:m=3")[7]
+    trial = study.trials(Setting("ba:m=3"))[7]
     study.record(trial).write_json("summary.json", {"status": "failed", "cause": "loss is nan", "val_top1": None})
     assert command("status", "--name", "study", "--runtime.output", str(tmp_path)) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -14,6 +14,10 @@ from randwire.training.optim import learning_rate
 HOSTILE = "</script><script>alert('x')</script> {{plotly}} & \"quotes\""
 
 
+BASE = {"graph.nodes": 16, "train.epochs": 8, "train.warmup_epochs": 1}
+"""Keys of all made-up trials, laid over the preset `digits`."""
+
+
 def add_trial(
     study: Path,
     generator: str = "ws:k=4,p=0.75",
@@ -25,8 +29,7 @@ def add_trial(
     **keys: Any,
 ) -> RunConfig:
     """A record as a run leaves it, with made-up numbers that end in `top1`; no summary.json if `status` is None."""
-    values = {"graph.generator": generator, "graph.seed": graph_seed, "graph.nodes": 16}
-    values |= {"train.epochs": 8, "train.warmup_epochs": 1}
+    values = {**BASE, "graph.generator": generator, "graph.seed": graph_seed}
     config = configs.load("digits", {**values, **{key.replace("__", "."): value for key, value in keys.items()}})
     sample = config.generator.sample(config.graph.nodes, random.Random(f"{graph_seed}"))
     record = Record(study / config.digest)
@@ -80,7 +83,9 @@ def add_trial(
 
 def write_design(folder: Path, search: str, **more: Any) -> None:
     design = {"search": search, "settings": 4, "seeds": [0, 1, 2], "train_seeds": [0], "seed": 7}
-    Record(folder).write_json("study.json", {**design, "early_stopping": False, **more})
+    base = configs.load("digits", BASE).identity()
+    del base["graph"]["generator"]
+    Record(folder).write_json("study.json", {**design, "early_stopping": False, "base": base, **more})
 
 
 class Page(HTMLParser):

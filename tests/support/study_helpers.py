@@ -8,6 +8,7 @@ from randwire.cli import study
 from randwire.records import Record
 from randwire.study.design import Design, StudyFolder
 from randwire.study.search import Search
+from randwire.study.setting import Setting
 
 NAMES = ("er", "ba", "ws")
 
@@ -17,29 +18,29 @@ def design(folder: Path, **changes: object) -> Design:
     return Design(configuration.load("digits", keys), **changes)  # type: ignore[arg-type]
 
 
-def end(design: Design, spec: str, status: str = "finished", top1: float = 50.0) -> None:
+def end(design: Design, setting: Setting | str, status: str = "finished", top1: float = 50.0) -> None:
     """Write the summaries that a sweep would leave for a setting."""
-    for trial in design.trials(spec):
+    for trial in design.trials(setting if isinstance(setting, Setting) else Setting.parse(setting)):
         record = Record(design.folder / trial.digest)
         record.write_text("config.yaml", trial.to_yaml())
         record.write_json("summary.json", {"status": status, "val_top1": top1, "cause": None})
 
 
-def score(spec: str) -> float:
-    return 40.0 + sum(ord(letter) for letter in spec) % 50
+def score(setting: Setting) -> float:
+    return 40.0 + sum(ord(letter) for letter in str(setting)) % 50
 
 
-def drain(search: Search, count: int) -> list[str]:
+def drain(search: Search, count: int) -> list[Setting]:
     """Settings of a sweep of one setting at a time, each of which ends well."""
     found = []
     for _ in range(count):
-        spec = search.next()
-        if spec is None:
+        setting = search.next()
+        if setting is None:
             break
-        StudyFolder(search.design).add_suggestion(spec, search.rejected)
-        end(search.design, spec, top1=score(spec))
-        search.tell(spec, "finished", score(spec))
-        found.append(spec)
+        StudyFolder(search.design).add_suggestion(setting, search.rejected)
+        end(search.design, setting, top1=score(setting))
+        search.tell(setting, "finished", score(setting))
+        found.append(setting)
     return found
 
 

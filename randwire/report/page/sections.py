@@ -12,8 +12,8 @@ from randwire.report.facts.rates import Check
 from randwire.report.page.html import dot, link
 from randwire.report.text import many
 from randwire.statistics.describe import describe
-from randwire.study.design import Design
 from randwire.study.results import STATUSES, Broken, Group, Trial, number
+from randwire.study.setting import Setting
 
 BEST, WORST = 4, 4
 """Trials in the gallery."""
@@ -38,7 +38,7 @@ def warnings(
     checks: Sequence[Check],
     trials: Sequence[Trial],
     broken: Sequence[Broken],
-    failures: Mapping[str, tuple[float, str]],
+    failures: Mapping[Setting, tuple[float, str]],
 ) -> str:
     """What a reader must know before believing a mean. `failures`: when and why settings could not be run."""
     search = (study or {}).get("search")
@@ -46,8 +46,8 @@ def warnings(
     excluded = sum(trial.top1 is None for trial in trials) + len(broken)
     if excluded:
         lines.append(f"{many(excluded, 'trial')} excluded from all statistics (listed at the end with the cause).")
-    for spec, (_, cause) in list(failures.items())[:MOST_FAILURES]:
-        lines.append(f"{escape(Design.label(spec))} could not be run: {escape(cause)}.")
+    for setting, (_, cause) in list(failures.items())[:MOST_FAILURES]:
+        lines.append(f"{escape(setting.label)} could not be run: {escape(cause)}.")
     if len(failures) > MOST_FAILURES:
         lines.append(f"{len(failures) - MOST_FAILURES} more settings could not be run (failures.jsonl).")
     budgets = len({str(found.budget) for found in groups})

@@ -29,6 +29,7 @@ from randwire.report.text import many
 from randwire.statistics.pairs import compare
 from randwire.study.design import failures_of
 from randwire.study.results import Broken, Group, Trial, design_of, groups, load
+from randwire.study.setting import Setting
 from randwire.tracking import runs
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class _Page:
         trials: Sequence[Trial],
         broken: Sequence[Broken],
         tracked: Mapping[str, str],
-        failures: Mapping[str, tuple[float, str]],
+        failures: Mapping[Setting, tuple[float, str]],
     ) -> None:
         budgets = groups(trials, study)
         checks = [rates.check(budget) for budget in budgets]
