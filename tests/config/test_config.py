@@ -49,7 +49,7 @@ def _other(key: str) -> Any:
             return value + 1
         case str():
             return value + "-other"
-        case None if str not in get_args(field.annotation) and int in get_args(field.annotation):
+        case None if {int, float} & set(get_args(field.annotation)):
             return 97
         case None if str in get_args(field.annotation):
             return "0" * 64

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from randwire import config as configuration
-from randwire.config import PRESETS, RunConfig, TrainConfig, keys, load
+from randwire.config import PRESETS, RunConfig, TrainConfig, keys, load, run_config
 from randwire.config.identity import EXCLUDED, KEYS_OF_0_1, defaults_of
 from randwire.errors import ConfigError
 from randwire.run import record_of
@@ -27,7 +26,7 @@ class WiderRunConfig(RunConfig):
 
 def _widen(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on, the configuration is that of a later version, which has `train.alpha`."""
-    monkeypatch.setattr(configuration, "RunConfig", WiderRunConfig)
+    monkeypatch.setattr(run_config, "RunConfig", WiderRunConfig)
     assert "train.alpha" in list(keys())
 
 

@@ -1,0 +1,42 @@
+"""The section `network`: the network around the graphs."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from randwire import registry
+from randwire.config.section import Section
+
+CHANNELS = 2, 4096
+"""Least and most base channels."""
+
+
+class NetworkConfig(Section):
+    """The network around the graphs (paper, Table 1 and section 3.1)."""
+
+    regime: Literal["small", "regular", "tiny"] = Field("small", description="Table 1; tiny: small, stem at stride 1")
+    channels: int = Field(78, ge=CHANNELS[0], le=CHANNELS[1], description="C: 78 small, 109 and 154 regular (B)")
+    op: str = Field("sepconv", description="node operation, a file of randwire/ops")
+    head: int = Field(1280, ge=1, description="channels of the 1x1 convolution of the classifier (A)")
+    head_relu: bool = Field(True, description="ReLU between the last BN and the pooling of the classifier (-)")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="before the fully connected layer; 0.2 in the regular regime (B)"
+    )
+    drop_edge: float = Field(
+        0.0, ge=0, le=1, description="probability to do a step without one edge; 0.1 in the regular regime (C)"
+    )
+    drop_edge_scope: Literal["stage", "network"] = Field(
+        "stage", description="one draw for each random stage, or one for the whole network (-)"
+    )
+    drop_edge_ranks: Literal["shared", "independent"] = Field(
+        "shared", description="the same edge on all ranks of a step, or one for each (-)"
+    )
+    aggregation_init: float = Field(0.0, description="initial aggregation parameter; its sigmoid is the weight (-)")
+
+    @field_validator("op")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        known = registry.names("randwire.model.ops")
+        if value not in known:
+            raise ValueError(f"unknown node operation {value!r}; known: {', '.join(known)}")
+        return value

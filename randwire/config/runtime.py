@@ -1,0 +1,30 @@
+"""The section `runtime`: where and how a run happens."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from randwire.config.section import Section
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class RuntimeConfig(Section):
+    """Where and how a run happens. Changes no number beyond floating-point order; not part of the digest."""
+
+    output: Path = Field(Path("runs"), description="folder of all records")
+    study: str = Field("local", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder below output, W&B group")
+    variant: str = Field("", description="variant of a study that this run belongs to; set by the study")
+    device: Device = Field("auto", description="auto: cuda where there is one")
+    loader_workers: int = Field(0, ge=0, description="threads of the loader in each rank; 0: from the CPUs it may use")
+    recompute: bool = Field(
+        False, description="hold less memory in training by computing nodes again in the backward pass"
+    )
+    compile: bool = Field(
+        False, description="compile the aggregation of nodes, once for each number of inputs; needs g++, or a GPU"
+    )
+    wandb: Literal["auto", "online", "offline", "disabled"] = Field(
+        "auto", description="auto: online if a key is found and the server answers, else offline"
+    )
+    project: str = Field("randwire", description="W&B project")
