@@ -216,7 +216,7 @@ def _report(design: Design, options: argparse.Namespace) -> int:
             )
         print(options.table)
     if options.publish:
-        from randwire.report.publish import publish
+        from randwire.report.publishing.publisher import publish
 
         print(publish(design.folder))
     return 0

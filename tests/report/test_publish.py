@@ -18,7 +18,7 @@ from report_helpers import HOSTILE, add_trial, write_design
 from randwire.cli.study_command import study as study_command
 from randwire.config import RunConfig
 from randwire.records import NEWEST, Record
-from randwire.report.publish import LINK, publish
+from randwire.report.publishing.publisher import LINK, publish
 from randwire.run import describe
 from randwire.tracking import WandbTracker
 from randwire.training import checkpoint
@@ -213,6 +213,19 @@ def test_words_and_tables_are_those_of_the_records(folder: Path, server: FakeSer
     assert "n is equal in all cells: n = 2, 3" in checks(view)
     assert "All trials that count read the same data files: unknown for lack of a checkpoint" in checks(view)
     assert "W&B has the last epoch of every trial: of 0 of 8" in checks(view)
+
+
+def test_a_command_of_several_lines_is_told_in_one(folder: Path, server: FakeServer) -> None:
+    trials = grid_study(folder, seeds=1)
+    for trial in trials:
+        record = Record(folder / trial.digest)
+        record.write_json("environment.json", {**record.read_json("environment.json"), "command": "train 'a\n<b>'"})
+    uploaded(server, *trials)
+    publish(folder)
+    (view,) = server.views
+    opening = text(blocks(view, "markdown-block")[0]).splitlines()
+    assert "- **command**: train 'a <b>'" in opening
+    assert all(line.startswith("- **") for line in opening)
 
 
 def test_variants_are_told_in_the_sentences_of_the_report(folder: Path, server: FakeServer) -> None:

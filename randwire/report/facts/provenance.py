@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from randwire.records import Row
+from randwire.report.facts.study import StudyFacts
 from randwire.report.text import many
 from randwire.study.results import Trial, number
 
@@ -13,24 +13,22 @@ MOST_VALUES = 6
 """Commits, versions, kinds of hardware and commands that are named."""
 
 
-def provenance(study: Row | None, trials: Sequence[Trial], status: str, generated: str) -> str:
-    """Where the numbers come from."""
-    environments = [trial.environment for trial in trials if trial.environment]
-    facts = {"design": _design(study), "trials": status}
-    budgets = {f"{t.config.train.epochs} epochs on {t.config.data.source}" for t in trials}
+def provenance(study: StudyFacts) -> dict[str, str]:
+    """Where the numbers come from, by what it is: design, budget, commits, versions; what is not known is left out."""
+    environments = [trial.environment for trial in study.trials if trial.environment]
+    facts = {"design": _design(study.design), "trials": study.statuses}
+    budgets = {f"{t.config.train.epochs} epochs on {t.config.data.source}" for t in study.trials}
     facts["budget"] = "; ".join(sorted(budgets))
     facts |= {name: _counted(values) for name, values in _provenance(environments).items()}
-    started = sorted({str(found["started"]) for found in environments if found.get("started")})
+    started = sorted({str(environment["started"]) for environment in environments if environment.get("started")})
     facts["started"] = " to ".join(dict.fromkeys([started[0], started[-1]])) if started else ""
-    seconds = sum(number(trial.summary, "seconds") or 0 for trial in trials)
+    seconds = sum(number(trial.summary, "seconds") or 0 for trial in study.trials)
     facts["training"] = f"{_duration(seconds)} over all trials" if seconds else ""
-    facts["report"] = f"generated {generated} from the records alone"
-    rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items() if value)
-    return f'<div class="panel"><dl>{rows}</dl></div>'
+    return {name: value for name, value in facts.items() if value}
 
 
 def mixed(trials: Sequence[Trial]) -> list[str]:
-    """In what the trials differ that should be one for all, as pieces of HTML."""
+    """In what the trials differ that should be one for all."""
     environments = [trial.environment for trial in trials if trial.environment]
     known = _provenance(environments)
     lines = []
@@ -39,7 +37,7 @@ def mixed(trials: Sequence[Trial]) -> list[str]:
     if any(found.get("dirty") for found in environments):
         lines.append("Some trials ran with uncommitted changes: the commit alone does not reproduce them.")
     if len(known["versions"]) > 1:
-        lines.append(f"The trials ran with different package versions: {escape(_differing(environments))}.")
+        lines.append(f"The trials ran with different package versions: {_differing(environments)}.")
     if len(known["hardware"]) > 1:
         lines.append(f"The trials ran on {len(known['hardware'])} kinds of hardware.")
     silent = len(trials) - len(environments)

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from html import escape
+from typing import Protocol
 from urllib.parse import quote
 
 from randwire.report.style import style
-from randwire.study.results import Broken, Trial
 
 Cell = str | tuple[str, float]
 """HTML, and what a column is sorted by where the text does not tell it."""
@@ -46,12 +46,19 @@ def dot(generator: str) -> str:
     return f'<span class="dot" style="background:{style(generator)[0]}"></span>'
 
 
-def link(trial: Trial | Broken) -> str:
+class Recorded(Protocol):
+    """What has a record in the study's folder."""
+
+    @property
+    def folder(self) -> str: ...
+
+
+def link(trial: Recorded) -> str:
     """Where the record of a trial is, from the report."""
     return f"./{quote(trial.folder)}/"
 
 
-def record_link(trial: Trial | Broken) -> str:
+def record_link(trial: Recorded) -> str:
     """A link to the record of a trial, named by its folder."""
     return f'<a href="{link(trial)}"><code>{escape(trial.folder)}</code></a>'
 

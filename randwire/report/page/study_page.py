@@ -1,15 +1,17 @@
 """The report of a study: one HTML page that needs nothing but itself, made from the records alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from randwire.records import Row
-from randwire.report.facts import provenance, rates
-from randwire.report.facts.epochs import Course
-from randwire.report.facts.paired import paired as paired_variants
+from randwire.report.facts.budgets import budget_text
+from randwire.report.facts.exclusions import exclusions
+from randwire.report.facts.paired import Paired
+from randwire.report.facts.provenance import provenance
+from randwire.report.facts.study import Section, StudyFacts
+from randwire.report.facts.warnings import warnings
 from randwire.report.page import comparison, correlations, sections, tables
 from randwire.report.page.rates import check_text
 from randwire.report.page.writer import write_page
@@ -25,15 +27,16 @@ from randwire.report.plots import (
     variants,
 )
 from randwire.report.style import Figure
-from randwire.report.text import many
-from randwire.statistics.pairs import compare
-from randwire.study.design import failures_of
-from randwire.study.results import Broken, Group, Trial, design_of, groups, load
-from randwire.study.setting import Setting
 from randwire.tracking import runs
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
+
+FOOTER = (
+    "<footer>Top-1 is the accuracy on the validation data after the last epoch, not the best of all epochs. "
+    "std is the sample standard deviation (n - 1). Graph measures are those of the undirected graph, "
+    "averaged over the random stages.</footer>"
+)
 
 
 def write_report(folder: Path, output: Path | None = None) -> Path:
@@ -70,9 +73,9 @@ def figures(folder: Path) -> "dict[str, PlotlyFigure]":
 
 
 def _page(folder: Path) -> "_Page":
-    trials, broken = load(folder)
-    page = _Page(folder.resolve().name)
-    page.write(design_of(folder), trials, broken, runs.of_study(folder), failures_of(folder))
+    facts = StudyFacts.load(folder)
+    page = _Page(facts.name)
+    page.write(facts, runs.of_study(folder))
     return page
 
 
@@ -93,70 +96,62 @@ class _Page:
         self.parts: list[str] = []
         self.figures: dict[str, Figure] = {}
 
-    def write(
-        self,
-        study: Row | None,
-        trials: Sequence[Trial],
-        broken: Sequence[Broken],
-        tracked: Mapping[str, str],
-        failures: Mapping[Setting, tuple[float, str]],
-    ) -> None:
-        budgets = groups(trials, study)
-        checks = [rates.check(budget) for budget in budgets]
+    def write(self, facts: StudyFacts, tracked: Mapping[str, str]) -> None:
+        """Write the whole page; `tracked` has the W&B run of each trial, by folder."""
         generated = datetime.now(UTC).isoformat(sep=" ", timespec="minutes")
-        status = sections.counts(trials, broken)
-        count = len(trials) + len(broken)
         self.parts += [
-            f"<header><h1>{escape(self.name)}</h1>",
-            f'<p class="lead">A study of randomly wired neural networks: {many(count, "trial")}, {status}.</p>',
-            "</header>",
-            "<noscript>The figures of this page need JavaScript; its tables do not.</noscript>",
-            sections.cards(trials, broken),
-            sections.warnings(study, budgets, checks, trials, broken, failures),
-            provenance.provenance(study, trials, status, generated),
+            sections.header(facts),
+            sections.cards(facts),
+            "".join(sections.warning(warned) for warned in warnings(facts)),
+            sections.facts_list(
+                {**provenance(facts), "report": f"generated {generated} from the records alone"},
+            ),
         ]
-        inside = sum(budget.origin != "outside" for budget in budgets)
-        for place, (budget, check) in enumerate(zip(budgets, checks, strict=True), 1):
-            heading = "Results" if inside == 1 else f"Budget {place} of {inside}"
-            if budget.origin == "outside":
-                heading = "Outside the fixed grid"
-            self.parts += [f"<section><h2>{heading}</h2>", sections.budget_text(budget, budgets)]
-            self.group(budget, check)
+        for section in facts.sections:
+            text = escape(budget_text(section.group, facts.groups))
+            self.parts += [f"<section><h2>{section.heading}</h2>", f'<p class="lead">{text}</p>']
+            self.results(section)
             self.parts.append("</section>")
-        if trials:
-            self.parts += ["<h2>All trials</h2>", tables.trial_table(budgets, tracked)]
-        self.parts += [
-            tables.exclusions(trials, broken),
-            "<footer>Top-1 is the accuracy on the validation data after the last epoch, not the best of all epochs. "
-            "std is the sample standard deviation (n - 1). Graph measures are those of the undirected graph, "
-            "averaged over the random stages.</footer>",
-        ]
+        if facts.trials:
+            self.parts += ["<h2>All trials</h2>", tables.trial_table(facts.groups, tracked)]
+        self.parts += [tables.exclusion_table(exclusions(facts)), FOOTER]
 
-    def group(self, budget: Group, check: rates.Check) -> None:
+    def results(self, section: Section) -> None:
         """The results of trials that may be compared."""
-        self.parts.append(sections.group_cards(budget))
-        paired = paired_variants(budget)
-        if paired is not None:
-            self.figure(variants.figure(paired) if paired.shared else None)
-            self.parts.append(comparison.paired_comparison(paired))
-        if budget.counted:
-            self.figure(scores.scores(budget))
-            self.parts.append(tables.statistics_tables(budget))
-            tested = compare(budget.values) if budget.tested else []
-            self.parts.append(comparison.comparison(budget, tested))
-            self.figure(pairs.matrix(budget, tested), pairs.MATRIX)
-            self.figure(error_distributions.distributions(budget), error_distributions.distributions_note(budget))
-            self.parts += [comparison.variance(budget), comparison.power(budget, tested)]
-        if any(trial.rows for trial in budget.trials):
-            self.figure(learning_curves.learning_curves(budget))
-            self.figure(learning_rates.learning_rates(budget, check), after=check_text(budget, check))
-        if budget.counted:
-            course = Course(budget)
-            self.figure(early_epochs.early(course), early_epochs.early_note(budget), correlations.early_table(course))
-        self.figure(measures.measures(budget), after=correlations.measure_table(budget))
-        self.figure(parallel_coordinates.parallel(budget))
-        if budget.counted:
-            self.parts.append(sections.gallery(budget))
+        self.parts.append(sections.group_cards(section.group))
+        if section.variants is not None:
+            self.variants(section.variants)
+        if section.group.counted:
+            self.settings(section)
+        if any(trial.rows for trial in section.group.trials):
+            self.training(section)
+        if section.group.counted:
+            note = early_epochs.early_note(section.group)
+            self.figure(early_epochs.early(section.epochs), note, correlations.early_table(section.epochs))
+        self.figure(measures.measures(section.group), after=correlations.measure_table(section.group))
+        self.figure(parallel_coordinates.parallel(section.group))
+        if section.group.counted:
+            self.parts.append(sections.gallery(section.group))
+
+    def variants(self, paired: Paired) -> None:
+        """Variants, graph by graph."""
+        self.figure(variants.figure(paired) if paired.shared else None)
+        self.parts.append(comparison.paired_comparison(paired))
+
+    def settings(self, section: Section) -> None:
+        """Settings and generators, and what sets them apart."""
+        group = section.group
+        self.figure(scores.scores(group))
+        self.parts += [tables.statistics_tables(group), comparison.comparison(group, section.pairs)]
+        self.figure(pairs.matrix(group, section.pairs), pairs.MATRIX)
+        self.figure(error_distributions.distributions(group), error_distributions.distributions_note(group))
+        self.parts += [comparison.variance(group), comparison.power(group, section.pairs)]
+
+    def training(self, section: Section) -> None:
+        """Epoch by epoch."""
+        self.figure(learning_curves.learning_curves(section.group))
+        result = check_text(section.group, section.rates)
+        self.figure(learning_rates.learning_rates(section.group, section.rates), after=result)
 
     def figure(self, figure: Figure | None, note: str = "", after: str = "") -> None:
         """Make room for a figure, if there is one, with a control where it offers choices."""

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import quote
 
+from randwire.report.facts.exclusions import Exclusion
 from randwire.report.page.html import Cell, dot, panel, record_link, table
 from randwire.report.text import interval_text, many, short
 from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL, MIN_BOOTSTRAP_VALUES, bootstrap_interval, t_interval
-from randwire.study.results import Broken, Group, Trial, number
+from randwire.study.results import Group, Trial, number
 
 MOST_CAUSE = 400
 """Characters of a cause; all of it is in summary.json."""
@@ -65,20 +66,12 @@ def trial_table(groups: Sequence[Group], runs: Mapping[str, str]) -> str:
     return f'<div class="panel scroll">{shown}</div>'
 
 
-def exclusions(trials: Sequence[Trial], broken: Sequence[Broken]) -> str:
+def exclusion_table(excluded: Sequence[Exclusion]) -> str:
     """The trials that do not count, and why; empty if all do."""
     rows: list[list[Cell]] = [
-        [
-            record_link(trial),
-            escape(trial.name),
-            _status(trial.status),
-            f"{len(trial.rows)}/{trial.config.train.epochs}",
-            _cause(trial.cause),
-        ]
-        for trial in trials
-        if trial.top1 is None
+        [record_link(trial), escape(trial.name), _status(trial.status), trial.epochs, _cause(trial.cause)]
+        for trial in excluded
     ]
-    rows += [[record_link(found), "", _status("unreadable"), "", _cause(found.cause)] for found in broken]
     if not rows:
         return ""
     heads = ["trial", "setting and seeds", "status", "epochs", "cause"]

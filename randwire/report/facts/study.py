@@ -1,0 +1,112 @@
+"""What a report of a study is made from: its records, by budget, with what is inferred from each budget."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from randwire.records import Row
+from randwire.report.facts import rates
+from randwire.report.facts.epochs import Course
+from randwire.report.facts.paired import Paired, paired
+from randwire.statistics.pairs import Pair, compare
+from randwire.study.design import failures_of
+from randwire.study.results import STATUSES, Broken, Group, Trial, design_of, groups, load
+from randwire.study.setting import Setting
+
+
+@dataclass(frozen=True)
+class Section:
+    """Trials that may be compared with each other, and what is inferred from them."""
+
+    group: Group
+    heading: str
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """All pairs of settings, if settings may be tested against each other."""
+        return compare(self.group.values) if self.group.tested else []
+
+    @cached_property
+    def variants(self) -> Paired | None:
+        return paired(self.group)
+
+    @cached_property
+    def rates(self) -> rates.Check:
+        return rates.check(self.group)
+
+    @cached_property
+    def epochs(self) -> Course:
+        """Top-1 by epoch of the trials that count; there must be some."""
+        return Course(self.group)
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """The records of a study."""
+
+    folder: Path
+    design: Row | None
+    """None if it was not recorded."""
+    trials: Sequence[Trial]
+    broken: Sequence[Broken]
+    failures: Mapping[Setting, tuple[float, str]]
+    """When (Unix seconds) and why settings could not be run."""
+
+    @classmethod
+    def load(cls, folder: Path) -> "StudyFacts":
+        """Read the records of a study. Raises RecordError if there is none."""
+        trials, broken = load(folder)
+        return cls(folder, design_of(folder), trials, broken, failures_of(folder))
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    @property
+    def records(self) -> int:
+        """Number of records, readable or not."""
+        return len(self.trials) + len(self.broken)
+
+    @cached_property
+    def counted(self) -> list[Trial]:
+        """The trials that enter statistics."""
+        return [trial for trial in self.trials if trial.top1 is not None]
+
+    @property
+    def excluded(self) -> int:
+        """Number of records without a part in any statistic."""
+        return self.records - len(self.counted)
+
+    @property
+    def search(self) -> str | None:
+        """How settings were chosen, if that was recorded."""
+        return (self.design or {}).get("search")
+
+    @cached_property
+    def statuses(self) -> str:
+        """How many trials have which status, such as `5 finished, 1 failed`; what does not occur is left out."""
+        counts = Counter([*(trial.status for trial in self.trials), *("unreadable" for _ in self.broken)])
+        return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        """The budgets, that of most trials first, and at the end what is outside of the study's fixed grid."""
+        budgets = groups(self.trials, self.design)
+        inside = sum(budget.origin != "outside" for budget in budgets)
+        return [
+            Section(
+                budget,
+                "Outside the fixed grid"
+                if budget.origin == "outside"
+                else f"Budget {number} of {inside}"
+                if inside > 1
+                else "Results",
+            )
+            for number, budget in enumerate(budgets, 1)
+        ]
+
+    @property
+    def groups(self) -> list[Group]:
+        return [section.group for section in self.sections]

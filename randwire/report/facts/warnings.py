@@ -1,0 +1,95 @@
+"""What a reader must know before believing a mean."""
+
+from dataclasses import dataclass
+
+from randwire.report.facts.provenance import mixed
+from randwire.report.facts.study import StudyFacts
+from randwire.report.text import many
+
+MAX_NAMED_FAILURES = 10
+"""Settings that could not be run, and are named."""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A warning."""
+
+    text: str
+    code: str = ""
+    """The part of the text that is to be typed as it stands, if any."""
+
+
+def warnings(facts: StudyFacts) -> list[Warned]:
+    """All warnings, those that matter most first."""
+    differing = [Warned(line) for line in mixed(facts.trials)]
+    return [*_exclusions(facts), *_budgets(facts), *_search(facts), *_schedules(facts), *differing]
+
+
+def _exclusions(facts: StudyFacts) -> list[Warned]:
+    """Trials without a part in statistics, and settings without trials."""
+    warned = []
+    if facts.excluded:
+        warned.append(
+            Warned(f"{many(facts.excluded, 'trial')} excluded from all statistics (listed at the end with the cause).")
+        )
+    for setting, (_, cause) in list(facts.failures.items())[:MAX_NAMED_FAILURES]:
+        warned.append(Warned(f"{setting.label} could not be run: {cause}."))
+    more = len(facts.failures) - MAX_NAMED_FAILURES
+    if more > 0:
+        warned.append(Warned(f"{more} more settings could not be run (failures.jsonl)."))
+    return warned
+
+
+def _budgets(facts: StudyFacts) -> list[Warned]:
+    """Trials that are not compared with each other."""
+    warned = []
+    budgets = len({str(group.budget) for group in facts.groups})
+    if budgets > 1:
+        warned.append(
+            Warned(
+                f"The trials have {budgets} different budgets. Each budget has its own section below; "
+                "results of unequal budgets are never pooled."
+            )
+        )
+    foreign = sum(len(group.trials) for group in facts.groups if group.origin == "outside")
+    if foreign:
+        warned.append(
+            Warned(
+                f"{many(foreign, 'trial')} of settings that are not of the study's fixed grid: they have a section of "
+                "their own at the end, and no part in any figure or test of the grid."
+            )
+        )
+    return warned
+
+
+def _search(facts: StudyFacts) -> list[Warned]:
+    """How the choice of settings and their numbers of trials bear on means."""
+    warned = []
+    if facts.search == "tpe":
+        unequal = any(len({len(same) for same in group.by_generator.values()}) > 1 for group in facts.groups)
+        text = (
+            "The search is adaptive (TPE): it tries more settings where earlier ones did well, so "
+            f"{'n is unequal and ' if unequal else ''}the means are biased by adaptivity. "
+            "A comparison of generators needs --search grid."
+        )
+        warned.append(Warned(text, code="--search grid"))
+    elif any(len({len(same) for same in group.by_setting.values()}) > 1 for group in facts.groups):
+        warned.append(Warned("n differs between settings: the means are not equally certain."))
+    if (facts.design or {}).get("early_stopping"):
+        warned.append(
+            Warned(
+                "Early stopping was on: trials that looked weak were pruned and are excluded, so the means are those "
+                "of the survivors."
+            )
+        )
+    if facts.design is None:
+        warned.append(Warned("There is no study.json: how the settings were chosen is not known."))
+    return warned
+
+
+def _schedules(facts: StudyFacts) -> list[Warned]:
+    wrong = sum(len(section.rates.wrong) for section in facts.sections)
+    if not wrong:
+        return []
+    text = f"The logged learning rates of {many(wrong, 'trial')} are not those of the schedule (see below)."
+    return [Warned(text)]

@@ -1,0 +1,133 @@
+"""The W&B report of a study from its first block to its last: words and tables from the records, panels between."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from randwire.errors import one_line
+from randwire.records import Row
+from randwire.report.facts.budgets import budget_text
+from randwire.report.facts.checklist import checklist
+from randwire.report.facts.exclusions import Exclusion, exclusions
+from randwire.report.facts.provenance import provenance
+from randwire.report.facts.study import Section, StudyFacts
+from randwire.report.facts.warnings import warnings
+from randwire.report.publishing import panels
+from randwire.statistics.describe import describe
+from randwire.study.results import Trial
+
+if TYPE_CHECKING:
+    import wandb_workspaces.reports.v2 as wr
+
+MAX_TITLE_LENGTH = 128
+"""Characters of a title that W&B takes."""
+FINAL = (("epoch", "epoch"), (panels.TOP1, "val_top1"))
+"""What a run on W&B and the last row of its record have in common, by W&B's key and ours."""
+
+
+def report(facts: StudyFacts, entity: str, uploaded: Mapping[str, Row]) -> "wr.Report":
+    """The report of a study whose runs are `entity`'s; `uploaded` has the summaries of those that W&B has."""
+    import wandb_workspaces.reports.v2 as wr
+
+    kind = "Fixed grid" if facts.search == "grid" else "Search"
+    return wr.Report(
+        project=next(iter(panels.ids_by_project(facts.trials))),
+        entity=entity,
+        title=f"{kind} {facts.name}"[:MAX_TITLE_LENGTH],
+        description=_description(facts),
+        blocks=[
+            *_opening(facts),
+            *(block for section in facts.sections for block in _results(section, facts, entity)),
+            *_trials(facts, entity),
+            *_exclusions(facts),
+            *_review(facts, uploaded),
+        ],
+        width="fluid",
+    )
+
+
+def _description(facts: StudyFacts) -> str:
+    """How to read the report, design, budget and number of trials, in one line."""
+    origin = provenance(facts)
+    reading = "Read it as a search, not as a comparison."
+    if facts.search == "grid":
+        reading = "Its settings were fixed before any result."
+    note = "; only finished trials enter a mean" if facts.excluded else ""
+    return (
+        f"{reading} Design: {origin['design']}. Budget: {origin['budget']}. Trials: n = {len(facts.counted)} of "
+        f"{facts.records} ({facts.statuses}{note})."
+    )
+
+
+def _opening(facts: StudyFacts) -> list[Any]:
+    """Where the numbers come from, and what a reader must know before believing them."""
+    import wandb_workspaces.reports.v2 as wr
+
+    origin = "\n".join(f"- **{name}**: {one_line(value)}" for name, value in provenance(facts).items())
+    return [wr.MarkdownBlock(origin), *(wr.CalloutBlock(warned.text) for warned in warnings(facts))]
+
+
+def _results(section: Section, facts: StudyFacts, entity: str) -> list[Any]:
+    """The results of one budget."""
+    import wandb_workspaces.reports.v2 as wr
+
+    blocks: list[Any] = [wr.H2(section.heading), wr.P(budget_text(section.group, facts.groups))]
+    if section.group.counted:
+        blocks += [wr.MarkdownBlock(_tables(section)), panels.results(section.group, entity)]
+    return blocks
+
+
+def _trials(facts: StudyFacts, entity: str) -> list[Any]:
+    """Panels over all trials, whether they count or not."""
+    import wandb_workspaces.reports.v2 as wr
+
+    return [
+        wr.H2("Training"),
+        panels.training(facts.trials, entity),
+        wr.H2("Graphs"),
+        panels.pictures(facts.trials, entity),
+        wr.H2("Runs side by side"),
+        panels.side_by_side(facts.trials, entity),
+    ]
+
+
+def _exclusions(facts: StudyFacts) -> list[Any]:
+    import wandb_workspaces.reports.v2 as wr
+
+    if not facts.excluded:
+        return []
+    return [wr.H2("Excluded trials"), wr.MarkdownBlock("\n".join(map(_exclusion, exclusions(facts))))]
+
+
+def _exclusion(excluded: Exclusion) -> str:
+    """A line of Markdown; the cause is code, so that nothing in it is taken for Markdown."""
+    cause = excluded.cause.replace("`", "'") or "no cause recorded"
+    return f"- `{excluded.folder}` {excluded.name} {excluded.status}: `{cause}`"
+
+
+def _review(facts: StudyFacts, uploaded: Mapping[str, Row]) -> list[Any]:
+    import wandb_workspaces.reports.v2 as wr
+
+    checks = checklist(facts, uploaded, FINAL)
+    return [wr.H2("Review"), wr.CheckedList([wr.CheckedListItem(check.text, check.holds) for check in checks])]
+
+
+def _tables(section: Section) -> str:
+    """Top-1 by generator and by setting, in Markdown, from the records; of a study of variants first what it tells."""
+    parts = []
+    if section.variants is not None:
+        parts.append("\n".join(f"- {sentence}" for sentence in section.variants.sentences))
+    parts += [_table("generator", section.group.by_generator), _table("setting", section.group.by_setting)]
+    note = (
+        "Top-1 after the last epoch, from the records; std is the sample standard deviation (n - 1). Panels are W&B's."
+    )
+    return "\n\n".join([*parts, note])
+
+
+def _table(head: str, cells: Mapping[str, Sequence[Trial]]) -> str:
+    """Top-1 of the trials of each cell, as a table in Markdown."""
+    rows = [f"| {head} | n | mean top-1 (%) | std | range |", "| --- | ---: | ---: | ---: | --- |"]
+    for name, trials in cells.items():
+        top1 = describe([trial.score for trial in trials])
+        std = "-" if top1.std is None else f"{top1.std:.2f}"
+        rows.append(f"| {name} | {top1.n} | {top1.mean:.2f} | {std} | {top1.minimum:.2f} to {top1.maximum:.2f} |")
+    return "\n".join(rows)
