@@ -67,19 +67,19 @@ def damage(description: str | None, arguments: Sequence[str] | None = None) -> i
 
 
 def _run(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
-    from randwire.damage.measure import Protocol, run
+    from randwire.damage.measure import Options, run
 
-    protocol = Protocol(options.nodes, options.edges, options.images, options.recalibrate, options.seed)
+    chosen = Options(options.nodes, options.edges, options.images, options.recalibrate, options.seed)
     if options.records:
         for record in options.records:
             if not Path(record).exists():
                 raise ConfigError(f"{record}: no such record; name folders of records, or checkpoint files")
-        run(options.records, protocol, options.output, keys)
+        run(options.records, chosen, options.output, keys)
         return 0
     trained = _train(options.output, keys)
     if trained:
         place = {key: value for key, value in keys.items() if key.startswith("runtime.")}
-        run(trained, protocol, options.output, place)
+        run(trained, chosen, options.output, place)
     return 0 if trained else 1
 
 

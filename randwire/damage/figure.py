@@ -1,71 +1,25 @@
 """The figure of graph damage, as the paper's Figure 5: drop in top-1 against degree, a column for each generator."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 
-from randwire.records import Row
+from randwire.damage.removal import Kind
+from randwire.damage.results import KINDS, Drop, count_parts, select
 from randwire.report.style import INK, Figure, layout_of, style
 from randwire.report.text import many
 from randwire.statistics.correlation import spearman
 from randwire.statistics.describe import describe
 
-AXES = {"node": "out-degree of the removed node", "edge": "in-degree of the removed edge's target"}
+AXES: dict[Kind, str] = {"node": "out-degree of the removed node", "edge": "in-degree of the removed edge's target"}
 GRAY = "#6b7280"
 GAP_X, GAP_Y, TITLE = 0.025, 0.13, 0.05
 """Space between panels and above each, as a share of the figure."""
 
 
-@dataclass(frozen=True)
-class Drop:
-    """A damaged network: how far its top-1 is below that of the whole one, in points, with BN statistics made alike."""
-
-    row: Row
-    points: float
-
-    @property
-    def degree(self) -> int:
-        return int(self.row["degree"])
-
-    @property
-    def place(self) -> tuple[object, ...]:
-        """What was removed of which network."""
-        return self.row["network"], self.row["stage"], *self.row["part"]
-
-    @property
-    def name(self) -> str:
-        part = " to ".join(map(str, self.row["part"]))
-        where = f"{escape(self.row['setting'])}<br>{self.row['stage']}, {self.row['kind']} {part}"
-        return f"{where}<br>{self.points:+.2f} points lost, top-1 {self.row['val_top1']:.2f}%"
-
-
-def drops_of(rows: Sequence[Row]) -> list[Drop]:
-    """The drop of every damaged network whose whole one was evaluated in the same way."""
-    whole = {(row["network"], row["recalibrate"]): row["val_top1"] for row in rows if row["kind"] == "none"}
-    pairs = [(row, whole.get((row["network"], row["recalibrate"]))) for row in rows if row["kind"] != "none"]
-    return [Drop(row, top1 - row["val_top1"]) for row, top1 in pairs if top1 is not None]
-
-
-def select(drops: Sequence[Drop], **wanted: object) -> list[Drop]:
-    """The drops of a `kind`, `generator`, `network` or `degree`; `recalibrated` is true or false."""
-    again = wanted.pop("recalibrated", None)
-    return [
-        drop
-        for drop in drops
-        if all(drop.row[key] == value for key, value in wanted.items())
-        and again in (None, bool(drop.row["recalibrate"]))
-    ]
-
-
-def removed(drops: Sequence[Drop]) -> int:
-    """How many nodes or edges: each counts once, with and without recalibration."""
-    return len({drop.place for drop in drops})
-
-
 def figure(drops: Sequence[Drop]) -> Figure:
     """A row of panels for nodes and one for edges, a column for each generator."""
-    generators = sorted({drop.row["generator"] for drop in drops})
-    kinds = [kind for kind in AXES if select(drops, kind=kind)]
+    generators = sorted({drop.result.subject.generator for drop in drops})
+    kinds = [kind for kind in KINDS if select(drops, kind=kind)]
     layout = layout_of("", "", 130 + 330 * len(kinds))
     x, y = layout.pop("xaxis"), layout.pop("yaxis")
     layout |= {"annotations": [], "boxmode": "overlay"}
@@ -82,7 +36,7 @@ def figure(drops: Sequence[Drop]) -> Figure:
                 "domain": [column / len(generators) + (GAP_X if column else 0), (column + 1) / len(generators)],
                 "title": {"text": f"{AXES[kind]}<br><i>below it: how many</i>", "font": {"size": 11.5}},
                 "tickvals": degrees,
-                "ticktext": [f"{degree}<br><i>{removed(select(found, degree=degree))}</i>" for degree in degrees],
+                "ticktext": [f"{degree}<br><i>{count_parts(select(found, degree=degree))}</i>" for degree in degrees],
                 "range": [min(degrees, default=0) - 0.7, max(degrees, default=0) + 0.7],
                 "showgrid": False,
             }
@@ -111,7 +65,7 @@ def _axis(place: int) -> str:
 
 
 def _traces(drops: Sequence[Drop], generator: str, axis: str) -> list[Figure]:
-    both = len({bool(drop.row["recalibrate"]) for drop in drops}) > 1
+    both = len({drop.recalibrated for drop in drops}) > 1
     traces: list[Figure] = []
     for again, name in ((False, "BN statistics as trained"), (True, "recalibrated")):
         found = select(drops, recalibrated=again)
@@ -128,7 +82,7 @@ def _traces(drops: Sequence[Drop], generator: str, axis: str) -> list[Figure]:
                 "name": name,
                 "x": [drop.degree + shift for drop in found],
                 "y": [drop.points for drop in found],
-                "text": [drop.name for drop in found],
+                "text": [_hover_text(drop) for drop in found],
                 "hoverinfo": "text",
                 "hoveron": "points",
                 "boxpoints": "all",
@@ -158,6 +112,14 @@ def _traces(drops: Sequence[Drop], generator: str, axis: str) -> list[Figure]:
     return traces
 
 
+def _hover_text(drop: Drop) -> str:
+    damage = drop.damage
+    part = (
+        f"{escape(drop.result.subject.setting)}<br>{damage.stage}, {damage.kind} {' to '.join(map(str, damage.part))}"
+    )
+    return f"{part}<br>{drop.points:+.2f} points lost, top-1 {drop.result.top1:.2f}%"
+
+
 def _title(axis: str, text: str) -> Figure:
     place = {"xref": f"x{axis} domain", "x": 0, "xanchor": "left", "yref": f"y{axis} domain", "y": 1.01}
     return place | {"yanchor": "bottom", "showarrow": False, "text": text, "font": {"size": 12, "color": INK}}
@@ -167,5 +129,5 @@ def _summary(drops: Sequence[Drop]) -> str:
     """How many were removed of how many networks, and whether the drop goes with the degree."""
     plain = select(drops, recalibrated=False)
     rho = spearman([drop.degree for drop in plain], [drop.points for drop in plain])
-    networks = many(len({drop.row["network"] for drop in drops}), "network")
-    return f"n = {removed(drops)} of {networks}" + ("" if rho is None else f", rank correlation {rho:+.2f}")
+    networks = many(len({drop.result.subject.network for drop in drops}), "network")
+    return f"n = {count_parts(drops)} of {networks}" + ("" if rho is None else f", rank correlation {rho:+.2f}")

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from randwire.damage.figure import AXES, Drop, drops_of, figure, removed, select
-from randwire.damage.measure import read
+from randwire.damage.figure import figure
+from randwire.damage.removal import Kind
+from randwire.damage.results import KINDS, Drop, Protocol, Result, count_parts, drops_of, read, select
 from randwire.errors import RecordError
-from randwire.records import Row
 from randwire.report.page.html import dot
 from randwire.report.page.writer import write_page
 from randwire.report.style import Figure
@@ -33,24 +33,24 @@ def write_report(folder: Path) -> Path:
     """
     figures: dict[str, Figure] = {}
     body = [HEAD]
-    for about, rows in group(read(folder), lambda row: str(row["about"])).items():
-        if drops := drops_of(rows):
+    for protocol, results in group(read(folder), lambda result: result.subject.protocol).items():
+        if drops := drops_of(results):
             name = f"figure-{len(figures) + 1}"
             figures[name] = figure(drops)
-            body.append(_section(about, rows, drops, name))
+            body.append(_section(protocol, results, drops, name))
     if not figures:
         raise RecordError(f"{folder}: holds no results of damaged networks to report on; `run` measures them")
     return write_page(folder / "report.html", "randwire: graph damage", [*body, FOOT], figures)
 
 
-def _section(about: str, rows: Sequence[Row], drops: Sequence[Drop], name: str) -> str:
+def _section(protocol: Protocol, results: Sequence[Result], drops: Sequence[Drop], name: str) -> str:
     return (
-        f'<section><p class="lead">{escape(about)}.</p><div class="panel scroll chart">'
+        f'<section><p class="lead">{escape(str(protocol))}.</p><div class="panel scroll chart">'
         '<p class="note">Points: single damaged networks; boxes: quartiles and median; whiskers: at most 1.5 quartile '
-        f"ranges; diamonds: means. One image is {100 / rows[0]['images']:.2g} points.</p>"
+        f"ranges; diamonds: means. One image is {100 / protocol.images:.2g} points.</p>"
         f'<div class="figure wide" id="{name}" role="img" aria-label="Drop in top-1 against degree"></div></div>'
         f'<h3 class="above">By generator, over networks</h3>{_generators(drops)}'
-        f'<h3 class="above">By degree</h3>{_degrees(drops)}<h3 class="above">By network</h3>{_networks(rows, drops)}'
+        f'<h3 class="above">By degree</h3>{_degrees(drops)}<h3 class="above">By network</h3>{_networks(results, drops)}'
         "</section>"
     )
 
@@ -59,8 +59,8 @@ def _generators(drops: Sequence[Drop]) -> str:
     """The mean drop of each network, described over networks: the damages of one are no independent sample."""
     lines = []
     for kind, generator, found in _cases(drops):
-        networks = group(found, lambda drop: str(drop.row["network"]))
-        cells = [kind, _marked(generator), str(len(networks)), str(removed(found))]
+        networks = group(found, lambda drop: drop.result.subject.network)
+        cells = [kind, _marked(generator), str(len(networks)), str(count_parts(found))]
         for again in (False, True):
             each = [[drop.points for drop in select(same, recalibrated=again)] for same in networks.values()]
             cells += _spread([describe(points).mean for points in each if points])
@@ -77,29 +77,27 @@ def _degrees(drops: Sequence[Drop]) -> str:
     return _table(("removed", "generator", "degree", *HEADS), lines)
 
 
-def _networks(rows: Sequence[Row], drops: Sequence[Drop]) -> str:
+def _networks(results: Sequence[Result], drops: Sequence[Drop]) -> str:
     lines: list[list[str]] = []
-    for network, found in group(sorted(rows, key=_setting), lambda row: str(row["network"])).items():
-        whole = {bool(row["recalibrate"]): row["val_top1"] for row in found if row["kind"] == "none"}
+    by_setting = sorted(results, key=lambda result: result.subject.setting)
+    for network, mine in group(by_setting, lambda result: result.subject.network).items():
+        subject = mine[0].subject
+        whole = {bool(result.recalibrate): result.top1 for result in mine if not result.damage}
         tops = [f"{whole[again]:.2f}" if again in whole else "-" for again in (False, True)]
-        name = f"{dot(found[0]['generator'])}{escape(found[0]['setting'])}"
-        record = f"<code>{escape(Path(found[0]['record']).name)}</code>"
-        mine = [(kind, select(drops, network=network, kind=kind)) for kind in AXES]
-        lines += [[name, record, " / ".join(tops), kind, *_cells(some)] for kind, some in mine if some]
+        name = f"{dot(subject.generator)}{escape(subject.setting)}"
+        record = f"<code>{escape(Path(subject.record).name)}</code>"
+        by_kind = [(kind, select(drops, network=network, kind=kind)) for kind in KINDS]
+        lines += [[name, record, " / ".join(tops), kind, *_cells(some)] for kind, some in by_kind if some]
     return _table(("network", "record", "whole (%) / recalibrated", "removed", *HEADS), lines)
 
 
 HEADS = ("n", "mean drop ± std", "largest", "recalibrated ± std", "largest")
 
 
-def _setting(row: Row) -> str:
-    return str(row["setting"])
-
-
-def _cases(drops: Sequence[Drop]) -> list[tuple[str, str, list[Drop]]]:
+def _cases(drops: Sequence[Drop]) -> list[tuple[Kind, str, list[Drop]]]:
     """The drops by what was removed and by generator, where there are any."""
-    generators = sorted({drop.row["generator"] for drop in drops})
-    cases = [(kind, name, select(drops, kind=kind, generator=name)) for kind in AXES for name in generators]
+    generators = sorted({drop.result.subject.generator for drop in drops})
+    cases = [(kind, name, select(drops, kind=kind, generator=name)) for kind in KINDS for name in generators]
     return [case for case in cases if case[2]]
 
 
@@ -109,7 +107,7 @@ def _marked(generator: str) -> str:
 
 def _cells(drops: Sequence[Drop]) -> list[str]:
     both = ([drop.points for drop in select(drops, recalibrated=again)] for again in (False, True))
-    return [str(removed(drops)), *(cell for points in both for cell in _spread(points))]
+    return [str(count_parts(drops)), *(cell for points in both for cell in _spread(points))]
 
 
 def _spread(points: Sequence[float]) -> list[str]:

@@ -2,11 +2,12 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ def describe(values: Sequence[float]) -> Description:
     return Description(len(values), math.fsum(values) / len(values), std, min(values), max(values))
 
 
-def group(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+def group(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     """Items by key, in the order in which the keys appear."""
-    groups: dict[str, list[T]] = {}
+    groups: dict[K, list[T]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)
     return groups

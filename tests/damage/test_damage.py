@@ -7,7 +7,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -23,16 +23,18 @@ from randwire.cli import damage as command
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
 from randwire.damage import measure as study
-from randwire.damage.figure import AXES, drops_of, figure
-from randwire.damage.measure import FILE, Protocol, read
+from randwire.damage.figure import figure
+from randwire.damage.measure import Options
 from randwire.damage.page import write_report
 from randwire.damage.removal import Damage, damaged, damages, recalibrated, sample, stage_dags
+from randwire.damage.results import FILE, KINDS, Protocol, Result, drops_of, read, to_lines
 from randwire.errors import RecordError
 from randwire.inference import evaluation_config, evaluation_data, open_trained
+from randwire.metrics import VAL_LOSS, VAL_TOP1
 from randwire.model.network import RandWire
 from randwire.model.node import Node
 from randwire.model.stage import Stage
-from randwire.records import Record, Row
+from randwire.records import Record
 from randwire.training import evaluate as scoring
 
 SIGMAS = 5.5
@@ -245,7 +247,7 @@ def test_a_sample_is_uniform_without_replacement() -> None:
 
 KEYS: dict[str, object] = {"graph.generator": "er:p=0.5", "graph.nodes": 5, "network.channels": 4, "network.head": 16,
                            "train.epochs": 1, "train.batch_size": 16, "runtime.wandb": "disabled"}  # fmt: skip
-QUICK = Protocol(images=40, recalibrate=2)
+QUICK = Options(images=40, recalibrate=2)
 
 
 @pytest.fixture(scope="module")
@@ -261,37 +263,38 @@ def done(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_damage_is_measured_once_with_and_without_recalibration(trained: Path, done: Path) -> None:
-    rows = read(done)
+    results = read(done)
     dags = stage_dags(randwire.load(trained))
-    places = [(row["kind"], row["stage"], *row["part"], row["recalibrate"]) for row in rows]
-    expected: list[tuple[object, ...]] = [("none", "")]
-    expected += [("node", stage, node) for stage, dag in dags.items() for node in range(dag.nodes)]
-    expected += [("edge", stage, *edge) for stage, dag in dags.items() for edge in dag.edges]
-    assert places == [(*place, batches) for place in expected for batches in (0, 2)]
-    for row in rows:
-        assert row["setting"] == "ER(0.5), graph seed 0"
-        assert (row["images"], row["generator"], row["record"]) == (40, "er", str(trained))
-        if row["kind"] != "none":
-            assert row["degree"] == Damage(row["stage"], tuple(row["part"])).degree(dags[row["stage"]])
+    expected: list[Damage | None] = [None]
+    expected += [Damage(stage, (node,)) for stage, dag in dags.items() for node in range(dag.nodes)]
+    expected += [Damage(stage, edge) for stage, dag in dags.items() for edge in dag.edges]
+    measured = [(result.damage, result.recalibrate) for result in results]
+    assert measured == [(damage, batches) for damage in expected for batches in (0, 2)]
+    for result in results:
+        subject = result.subject
+        assert (subject.generator, subject.setting, subject.record) == ("er", "ER(0.5), graph seed 0", str(trained))
+        assert (subject.protocol.images, subject.protocol.val_images, subject.protocol.image_seed) == (40, 360, 0)
+        assert result.degree == (result.damage and result.damage.degree(dags[result.damage.stage]))
 
 
 def test_the_whole_network_has_the_score_of_its_training(trained: Path, tmp_path: Path) -> None:
-    study.run([str(trained)], Protocol(nodes=0, edges=0, recalibrate=0), tmp_path)
-    (row,) = read(tmp_path)
+    study.run([str(trained)], Options(nodes=0, edges=0, recalibrate=0), tmp_path)
+    (result,) = read(tmp_path)
     last = Record(trained).metrics()[-1]
-    assert row["val_top1"] == last["val_top1"]
-    assert row["val_loss"] == pytest.approx(last["val_loss"], rel=1e-6)
-    assert row["images"] == 360
+    assert result.top1 == last[VAL_TOP1.key]
+    assert result.loss == pytest.approx(last[VAL_LOSS.key], rel=1e-6)
+    assert (result.subject.protocol.images, result.subject.protocol.image_seed) == (360, None)
 
 
 def test_the_network_is_the_same_after_the_study(trained: Path) -> None:
     found = open_trained(trained)
     before = {name: value.clone() for name, value in found.network.state_dict().items()}
     name = study.fingerprint(found.network)
-    tasks = study._left(found.network, name, QUICK, [])
-    rows = list(study._measure(found, evaluation_config(found, {}), QUICK, tasks))
-    assert len(rows) == len(tasks) > 40
-    assert len({row["val_loss"] for row in rows}) > 20
+    tasks = study.pending_tasks(found.network, name, QUICK, [])
+    config = evaluation_config(found, {})
+    results = list(study.measure(found, config, study.describe(found, config, QUICK), QUICK, tasks))
+    assert len(results) == len(tasks) > 40
+    assert len({result.loss for result in results}) > 20
     after = found.network.state_dict()
     assert list(before) == list(after)
     assert all(torch.equal(before[key], after[key]) for key in before)
@@ -310,14 +313,15 @@ def test_recalibration_sees_the_first_batches_of_the_training(trained: Path, don
     train = data.Loader(dataset, "train", config.data, batch_size=16)
     val = data.Loader(dataset, "val", config.data.evaluation, batch_size=16)
     batches = [found.normalise(images) for images, _ in train.epoch(0)][:2]
-    judged = study._keep(val, 360, 16, QUICK)
+    judged = study.judging_batches(val, 360, 16, QUICK)
     train.close()
     val.close()
-    for row in [row for row in read(done) if row["recalibrate"]][1:8:3]:
-        with damaged(found.network, Damage(row["stage"], tuple(row["part"]))), recalibrated(found.network, batches):
+    for result in [result for result in read(done) if result.damage and result.recalibrate][0:7:3]:
+        assert result.damage
+        with damaged(found.network, result.damage), recalibrated(found.network, batches):
             scores = scoring.evaluate(found.network, judged, found.normalise).to_row()
-        assert row["val_top1"] == scores["val_top1"]
-        assert row["val_loss"] == pytest.approx(scores["val_loss"], rel=1e-5)
+        assert result.top1 == scores[VAL_TOP1.key]
+        assert result.loss == pytest.approx(scores[VAL_LOSS.key], rel=1e-5)
 
 
 def _stopping(monkeypatch: pytest.MonkeyPatch, after: int) -> list[int]:
@@ -358,8 +362,7 @@ def test_a_sampled_study_can_be_extended(trained: Path, done: Path, tmp_path: Pa
     for nodes, edges, lines in ((2, 1, 8), (3, 1, 10), (None, None, len(read(done)))):
         study.run([str(trained)], replace(QUICK, nodes=nodes, edges=edges), tmp_path)
         assert len(read(tmp_path)) == lines
-    key = lambda row: json.dumps(row, sort_keys=True)  # noqa: E731
-    assert sorted(read(tmp_path), key=key) == sorted(read(done), key=key)
+    assert set(read(tmp_path)) == set(read(done))
 
 
 def test_judged_images_are_a_sample_of_the_validation_split(trained: Path) -> None:
@@ -372,7 +375,7 @@ def test_judged_images_are_a_sample_of_the_validation_split(trained: Path) -> No
     places = {image.numpy().tobytes(): place for place, image in enumerate(whole.contiguous())}
     hits: Counter[int] = Counter()
     for seed in range(60):
-        kept = study._keep(loader, 360, 16, replace(QUICK, seed=seed))
+        kept = study.judging_batches(loader, 360, 16, replace(QUICK, seed=seed))
         assert [len(images) for images, _ in kept] == [16, 16, 8]
         assert all(images.is_contiguous(memory_format=torch.channels_last) for images, _ in kept)
         drawn = [places[image.numpy().tobytes()] for images, _ in kept for image in images.contiguous()]
@@ -381,43 +384,111 @@ def test_judged_images_are_a_sample_of_the_validation_split(trained: Path) -> No
         hits.update(place // 36 for place in drawn)
     expected, deviation = 240, math.sqrt(2400 * 0.1 * 0.9)
     assert all(abs(hits[part] - expected) < SIGMAS * deviation for part in range(10))
-    assert sum(len(images) for images, _ in study._keep(loader, 360, 16, Protocol())) == 360
+    assert sum(len(images) for images, _ in study.judging_batches(loader, 360, 16, Options())) == 360
     loader.close()
 
 
 def test_the_figure_and_tables_show_every_drop(done: Path) -> None:
-    rows = read(done)
-    drops = drops_of(rows)
-    assert len(drops) == len(rows) - 2
-    whole = {row["recalibrate"]: row["val_top1"] for row in rows if row["kind"] == "none"}
-    assert all(drop.points == whole[drop.row["recalibrate"]] - drop.row["val_top1"] for drop in drops)
+    results = read(done)
+    drops = drops_of(results)
+    assert len(drops) == len(results) - 2
+    whole = {result.recalibrate: result.top1 for result in results if not result.damage}
+    assert all(drop.points == whole[drop.result.recalibrate] - drop.result.top1 for drop in drops)
     drawn = figure(drops)
     boxes = [trace for trace in drawn["data"] if trace["type"] == "box"]
     assert len(boxes) == 4
-    for trace, (kind, batches) in zip(boxes, [(kind, batches) for kind in AXES for batches in (0, 2)], strict=True):
-        mine = [drop for drop in drops if (drop.row["kind"], drop.row["recalibrate"]) == (kind, batches)]
+    for trace, (kind, batches) in zip(boxes, [(kind, batches) for kind in KINDS for batches in (0, 2)], strict=True):
+        mine = [drop for drop in drops if (drop.damage.kind, drop.result.recalibrate) == (kind, batches)]
         assert trace["y"] == [drop.points for drop in mine]
-        assert [round(x) for x in trace["x"]] == [drop.row["degree"] for drop in mine]
+        assert [round(x) for x in trace["x"]] == [drop.degree for drop in mine]
     page = write_report(done).read_text()
     assert "http:" not in page.replace(get_plotlyjs(), "").replace("https:", "http:"), "the page needs something else"
-    for kind in AXES:
-        n = sum(drop.row["kind"] == kind for drop in drops) // 2
+    for kind in KINDS:
+        n = sum(drop.damage.kind == kind for drop in drops) // 2
         assert f"n = {n} of 1 network" in page
-        points = [drop.points for drop in drops if drop.row["kind"] == kind and not drop.row["recalibrate"]]
+        points = [drop.points for drop in drops if drop.damage.kind == kind and not drop.recalibrated]
         assert f"{sum(points) / n:.2f} ± " in page
 
 
 def test_networks_that_are_not_alike_get_sections_of_their_own(done: Path, tmp_path: Path) -> None:
-    rows = read(done)
-    other: list[Row] = [{**row, "network": "0" * 12, "about": "another <size>"} for row in rows]
-    (tmp_path / FILE).write_text("".join(f"{json.dumps(row)}\n" for row in [*rows, *other]))
+    results = read(done)
+    protocol = replace(results[0].subject.protocol, source="another <source>")
+    other = [_of(result, network="0" * 12, protocol=protocol) for result in results]
+    (tmp_path / FILE).write_text(to_lines([*results, *other]))
     page = write_report(tmp_path).read_text()
     assert page.count("<section>") == 2
-    assert "another &lt;size&gt;" in page
-    assert "<size>" not in page
-    (tmp_path / FILE).write_text("".join(f"{json.dumps(row)}\n" for row in rows if row["kind"] == "none"))
+    assert "of another &lt;source&gt; at" in page
+    assert "<source>" not in page
+    (tmp_path / FILE).write_text(to_lines([result for result in results if not result.damage]))
     with pytest.raises(RecordError, match="no results of damaged networks"):
         write_report(tmp_path)
+
+
+def _of(result: Result, **values: object) -> Result:
+    return replace(result, subject=replace(result.subject, **values))  # type: ignore[arg-type]
+
+
+OLD = "tiny regime, C = 4, 5 nodes a stage, sepconv, after epoch 1; {} validation images of digits at 32 pixels, fp32"
+"""What version 0.1 wrote instead of a protocol."""
+
+
+def _as_old(folder: Path, target: Path, images: str) -> None:
+    """The results of a folder as version 0.1 wrote them."""
+    rows = [json.loads(line) for line in (folder / FILE).read_text().splitlines()]
+    old = [
+        {
+            **{key: value for key, value in row.items() if key != "protocol"},
+            "about": OLD.format(images),
+            "images": int(images.split()[0]),
+        }
+        for row in rows
+    ]
+    (target / FILE).write_text("".join(f"{json.dumps(row)}\n" for row in old))
+
+
+def test_results_of_before_go_on_and_are_compared(
+    trained: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _as_old(done, tmp_path, "40 (seed 0) of 360")
+    assert read(tmp_path) == read(done)
+    lines = (tmp_path / FILE).read_text().splitlines(keepends=True)
+    (tmp_path / FILE).write_text("".join(lines[:-2]))
+    calls = _stopping(monkeypatch, 10_000)
+    study.run([str(trained)], QUICK, tmp_path)
+    assert calls[0] == 2
+    assert read(tmp_path) == read(done)
+    assert write_report(tmp_path).read_text() == write_report(done).read_text()
+    _as_old(done, tmp_path, "360")
+    status, text = _call(["run", str(trained), "--images", "40", "--recalibrate", "2", "--output", str(tmp_path)])
+    assert status == 2
+    assert f"has results of {trained} with images 360, not 40, image seed None, not 0; choose another --output" in text
+
+
+@pytest.mark.parametrize("nodes", [(32,), (16, 32)])
+@pytest.mark.parametrize(("images", "seed"), [(50_000, None), (8, 3)])
+def test_a_protocol_is_its_fields_and_its_text_is_that_of_before(
+    nodes: tuple[int, ...], images: int, seed: int | None
+) -> None:
+    protocol = Protocol("regular-wide", 109, nodes, "sepconv", 100, "data/my, set", 224, "bf16", images, 50_000, seed)
+    row = json.loads(json.dumps({"protocol": asdict(protocol)}))
+    assert Protocol.from_row(row) == Protocol.from_row({"about": str(protocol)}) == protocol
+    text = {None: "50000", 3: "8 (seed 3) of 50000"}[seed]
+    assert str(protocol) == (
+        f"regular-wide regime, C = 109, {'/'.join(map(str, nodes))} nodes a stage, sepconv, after epoch 100; "
+        f"{text} validation images of data/my, set at 224 pixels, bf16"
+    )
+    with pytest.raises(ValueError, match="unknown protocol"):
+        Protocol.from_row({"about": "another sentence"})
+
+
+def test_the_wording_of_a_protocol_is_no_part_of_it(
+    trained: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / FILE).write_bytes((done / FILE).read_bytes())
+    monkeypatch.setattr(Protocol, "__str__", lambda protocol: "in other words")
+    study.run([str(trained)], QUICK, tmp_path)
+    assert (tmp_path / FILE).read_bytes() == (done / FILE).read_bytes()
+    assert "in other words." in write_report(tmp_path).read_text()
 
 
 # The command.
@@ -433,12 +504,12 @@ def test_without_records_three_networks_are_trained_on_the_digits(tmp_path: Path
     done = commands.run("studies/damage.py", "run", *SMALL, *output, *small)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str(tmp_path / "damage" / "report.html")]
-    rows = read(tmp_path / "damage")
-    assert Counter(row["setting"] for row in rows) == {
+    results = read(tmp_path / "damage")
+    assert Counter(result.subject.setting for result in results) == {
         f"{name}, graph seed 0": 8 for name in ("ER(0.2)", "BA(5)", "WS(4,0.75)")
     }
     assert _call(["run", *SMALL, *output, *small]) == (0, "")  # neither trained nor measured again
-    assert read(tmp_path / "damage") == rows
+    assert read(tmp_path / "damage") == results
     page = tmp_path / "damage" / "report.html"
     page.unlink()
     assert _call(["report", *output]) == (0, "")
@@ -465,8 +536,8 @@ def test_mistakes_are_a_line(trained: Path, done: Path, tmp_path: Path) -> None:
         (["run", record, "--output", str(tmp_path / "file")], "cannot be written"),
         (["run", record, "--output", str(tmp_path / "broken")], "line 1 is no result"),
         (["run", record, "--images", "30", "--output", str(done)], "choose another --output"),
-        (["run", record, "--images", "40", "--recalibrate", "3", "--output", str(done)], "--recalibrate 2"),
-        (["run", record, "--images", "40", "--seed", "1", "--output", str(done)], "40 (seed 0) of 360"),
+        (["run", record, "--images", "40", "--recalibrate", "3", "--output", str(done)], "recalibrate 2, not 3;"),
+        (["run", record, "--images", "40", "--seed", "1", "--output", str(done)], "image seed 0, not 1; choose"),
         (["report", "--output", str(tmp_path / "new")], "holds no results"),
         (["report", "--data.resolution", "8", "--output", str(done)], "is not for report"),
     ]  # fmt: skip
