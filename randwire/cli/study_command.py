@@ -157,7 +157,7 @@ def _sweep(design: Design, options: argparse.Namespace) -> int:
     from randwire.records import find
     from randwire.report.page.study_page import write_report
     from randwire.run import tracker_of
-    from randwire.sweep.cluster import Cluster
+    from randwire.sweep.cluster import Cluster, Timeouts
     from randwire.sweep.launch import check, sweep
 
     cluster = Cluster(
@@ -165,8 +165,8 @@ def _sweep(design: Design, options: argparse.Namespace) -> int:
         options.workers,
         options.cpus_per_worker,
         options.concurrent,
-        options.stall_minutes,
         options.losses,
+        Timeouts(stall_s=60 * options.stall_minutes),
     )
     check(design, cluster)
     tracker = tracker_of(design.base)

@@ -13,16 +13,17 @@ from randwire.records import Row
 from randwire.run import describe
 from randwire.study.design import Design, StudyFolder
 from randwire.study.setting import Setting
-from randwire.sweep.driver import patient
+from randwire.sweep.cluster import Timeouts
 from randwire.sweep.progress import Progress
+from randwire.sweep.retry import retried
 from randwire.tracking import Tracker
 
 
 class Watch(tune.Callback):
     """Passes what the workers report to the tracker and the progress display; lives in the driver alone."""
 
-    def __init__(self, design: Design, tracker: Tracker, progress: Progress) -> None:
-        self.design, self.tracker, self.progress = design, tracker, progress
+    def __init__(self, design: Design, tracker: Tracker, progress: Progress, timeouts: Timeouts) -> None:
+        self.design, self.tracker, self.progress, self.timeouts = design, tracker, progress, timeouts
         self.trials: dict[str, RunConfig] = {}
         self.started: set[str] = set()
         self.ended: set[str] = set()
@@ -43,7 +44,7 @@ class Watch(tune.Callback):
             self._failed(Setting.parse(result["setting"]), result["error"])
         if "outcome" in result:
             setting = Setting.parse(result["setting"])
-            patient(self.design, lambda: StudyFolder(self.design).add_failure(setting, None))
+            retried(self.design, self.timeouts, lambda: StudyFolder(self.design).add_failure(setting, None))
         if "lost" in result:
             self.progress.lost(Setting.parse(result["setting"]).label, result["lost"])
         digest = result.get("digest")
@@ -61,7 +62,7 @@ class Watch(tune.Callback):
                 self.started.add(digest)
                 group = Setting.of(config).label
                 self.tracker.start(replace(describe(config, resumed_epochs=result["epoch"] - 1), group=group))
-                for row in patient(self.design, self.design.record(config).metrics):
+                for row in retried(self.design, self.timeouts, self.design.record(config).metrics):
                     self.tracker.log(digest, row)
             self.tracker.log(digest, result)
             self.progress.epoch(config, result)
@@ -74,4 +75,4 @@ class Watch(tune.Callback):
     def _failed(self, setting: Setting, cause: str) -> None:
         self.errors[setting] = cause
         self.progress.error(setting.label, cause)
-        patient(self.design, lambda: StudyFolder(self.design).add_failure(setting, cause))
+        retried(self.design, self.timeouts, lambda: StudyFolder(self.design).add_failure(setting, cause))

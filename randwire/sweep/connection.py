@@ -25,7 +25,7 @@ from randwire.sweep.ray_internals import (
     AUTH_TOKEN,
     AUTH_TOKEN_PATH,
     LOCAL,
-    SHARED,
+    WORKER_START,
     max_resources,
     values,
 )
@@ -46,10 +46,11 @@ def connected(cluster: Cluster, kept_secrets: tuple[str, ...]) -> Iterator[None]
     os.environ.clear()
     os.environ.update({**without_secrets(kept, (*kept_secrets, AUTH_TOKEN.name)), **steering})
     needed = cluster.workers * cluster.cpus_per_worker
+    start = {WORKER_START.name: f"{cluster.timeouts.worker_start_s:g}"}
     # Of several clusters on one machine, Ray's own cleaners would not know which is theirs.
     own = {ADDRESS.name: cluster.address} if cluster.address not in (None, "auto") else {}
     options: dict[str, Any] = (
-        {"address": cluster.address, "runtime_env": {"env_vars": {**steering, **values(SHARED), **own}}}
+        {"address": cluster.address, "runtime_env": {"env_vars": {**steering, **start, **own}}}
         if cluster.address
         else {"address": "local", "num_cpus": max(needed, os.cpu_count() or 1), "dashboard_host": "127.0.0.1"}
     )
@@ -69,7 +70,7 @@ def connected(cluster: Cluster, kept_secrets: tuple[str, ...]) -> Iterator[None]
         os.environ.clear()
         os.environ.update({**without_secrets(kept, ("WANDB_*", AUTH_TOKEN.name)), **steering})
         head: str = ray.get_runtime_context().gcs_address
-        with watching(head) if cluster.address else contextlib.nullcontext():
+        with watching(head, cluster.timeouts) if cluster.address else contextlib.nullcontext():
             yield
     finally:
         started = psutil.Process().children(recursive=True) if not cluster.address else []

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import ray
@@ -22,30 +22,18 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from randwire.errors import UserError
 from randwire.records import Row
-from randwire.study.design import Design
 from randwire.study.setting import Setting
 from randwire.sweep.actors import ENDED, MISTAKE, Desk
 from randwire.sweep.job import Job
 from randwire.sweep.release import Release
+from randwire.sweep.retry import retried
 from randwire.sweep.watchdog import stalls
 
 METRIC = "setting_top1"
 """Mean final top-1 of a setting's trials."""
 
-POLL = 0.25
-"""Seconds between two looks at whether a training has ended."""
-IDLE = 60.0
-"""Seconds for which a worker group stays that has no setting to train."""
-CLOSING = 20.0
-"""Seconds for which the end of a worker group is awaited."""
-WAITS = (1.0, 15.0, 60.0)
-"""Seconds before a training that was lost is started again, after the first loss without progress and later ones."""
-PATIENCE = 180.0
-"""Seconds for which shared storage may be away while results are read."""
 HEAD = {"node:__internal_head__": 0.001}
 """What only the head has: it stays when machines that train come and go."""
-
-T = TypeVar("T")
 
 
 class Rows(UserCallback):
@@ -67,6 +55,7 @@ class Group:
     def __init__(self, function: Callable[[Mapping[str, Any]], None], job: Job) -> None:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self.desk: Any = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.timeouts = job.timeouts
         self.given = 0
         self.busy = self.closed = False
         self.ended: Future[object] = Future()
@@ -105,7 +94,7 @@ class Group:
         ray.get(self.desk.give.remote(setting))
         while True:
             ended = self.ended.done()
-            row = ray.get(self.desk.row.remote(POLL))
+            row = ray.get(self.desk.row.remote(self.timeouts.row_poll_s))
             if row is None:
                 if ended:  # and no row came after that
                     self.ended.result()
@@ -123,7 +112,7 @@ class Group:
         self.closed = True
         if not self.busy and not self.ended.done():
             self.desk.give.remote(None)
-            wait([self.ended], timeout=CLOSING)  # Ray ends whoever is late
+            wait([self.ended], timeout=self.timeouts.close_s)  # Ray ends whoever is late
 
 
 class SettingDriver(tune.Trainable):
@@ -131,7 +120,7 @@ class SettingDriver(tune.Trainable):
 
     A training that is lost, with its machine or for whatever reason, goes on from its records on what the cluster has
     left, as often as it makes progress between two losses. A mistake of the user ends the setting. The worker group
-    stays for the settings that Tune gives to this actor next, but for IDLE at most: another driver may want its place.
+    stays for the settings that Tune gives to this actor next, but for a while only: another driver may want its place.
     """
 
     @classmethod
@@ -157,11 +146,11 @@ class SettingDriver(tune.Trainable):
 
     def trained(self, setting: str) -> Iterator[Row]:
         """What Tune is told, until a result is `done`."""
-        design = self.job.design
+        design, timeouts = self.job.design, self.job.timeouts
         losses, known = 0, set()
         while True:
             started = time.time()
-            patient(design, lambda: None)
+            retried(design, timeouts, lambda: None)
             try:
                 if self.group is None or self.group.closed or self.group.ended.done():
                     self.group = self.start()
@@ -183,9 +172,9 @@ class SettingDriver(tune.Trainable):
                     yield {"setting": setting, "error": cause, "done": True}
                     return
                 yield {"setting": setting, "lost": cause}
-                time.sleep(WAITS[min(losses, len(WAITS)) - 1])
-        outcome, value = patient(design, lambda: design.outcome(Setting.parse(setting)))
-        idle = threading.Timer(IDLE, self.group.close)
+                time.sleep(timeouts.retry_delays_s[min(losses, len(timeouts.retry_delays_s)) - 1])
+        outcome, value = retried(design, timeouts, lambda: design.outcome(Setting.parse(setting)))
+        idle = threading.Timer(timeouts.idle_s, self.group.close)
         idle.daemon = True
         idle.start()
         try:
@@ -200,23 +189,6 @@ class SettingDriver(tune.Trainable):
         return Group(train_settings, self.job)
 
 
-def patient(design: Design, work: Callable[[], T]) -> T:
-    """The result of `work` on the records of a study, tried again for PATIENCE while their storage is away.
-
-    Raises the last OSError after that.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            # A folder whose storage is not mounted looks like an empty one.
-            (design.folder / "study.json").stat()
-            return work()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(2)
-
-
 def cause_of(error: Exception, job: Job, setting: str, started: float) -> str:
     """What has ended a training, in one line. The loss of a process explains the errors of the ones beside it."""
     if isinstance(error, ray.train.WorkerGroupError):
@@ -226,7 +198,7 @@ def cause_of(error: Exception, job: Job, setting: str, started: float) -> str:
     text = "\n".join(failures)
     for trial in job.design.trials(Setting.parse(setting)):
         if found := stalls(job.design.record(trial).folder, started):
-            return f"no step for {job.stall_s / 60:g} minutes; where its threads were: {found[-1]}"
+            return f"no step for {job.timeouts.stall_s / 60:g} minutes; where its threads were: {found[-1]}"
     for pattern, cause in _CAUSES:
         if re.search(pattern, text):
             return cause

@@ -8,21 +8,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-AWAY = 30.0
-"""Seconds for which the head may be away. Ray would end the process after 60, with lines of its own."""
-LOOK = 2.0
-"""Seconds between two looks, and for an answer."""
+from randwire.sweep.cluster import Timeouts
 
 
 @contextmanager
-def watching(address: str) -> Iterator[None]:
-    """End this process, with exit code 1, if nothing answers at `address` (host:port) for AWAY during the block.
+def watching(address: str, timeouts: Timeouts) -> Iterator[None]:
+    """End this process, with exit code 1, if nothing answers at `address` (host:port) for `head_s` during the block.
 
     The process ends as if killed: whatever would be waited for, or closed, is on the head. Records are whole at any
     time, and what W&B was told its own process sends.
     """
     over = threading.Event()
-    watch = threading.Thread(target=_watch, args=(address, over), daemon=True)
+    watch = threading.Thread(target=_watch, args=(address, timeouts, over), daemon=True)
     watch.start()
     try:
         yield
@@ -31,18 +28,18 @@ def watching(address: str) -> Iterator[None]:
         watch.join()
 
 
-def _watch(address: str, over: threading.Event) -> None:
+def _watch(address: str, timeouts: Timeouts, over: threading.Event) -> None:
     host, _, port = address.rpartition(":")
     seen = time.monotonic()
-    while not over.wait(LOOK):
+    while not over.wait(timeouts.head_poll_s):
         try:
-            socket.create_connection((host.strip("[]"), int(port)), LOOK).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeouts.head_poll_s).close()
             seen = time.monotonic()
         except OSError:
-            if time.monotonic() - seen > AWAY:
+            if time.monotonic() - seen > timeouts.head_s:
                 print(
-                    f"error: the head of the cluster, {address}, has been away for {AWAY:g} s; the same command goes "
-                    "on from the last checkpoints, here or with --address of another cluster",
+                    f"error: the head of the cluster, {address}, has been away for {timeouts.head_s:g} s; the same "
+                    "command goes on from the last checkpoints, here or with --address of another cluster",
                     file=sys.stderr,
                     flush=True,
                 )

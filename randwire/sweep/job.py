@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from randwire.study.design import Design
+from randwire.sweep.cluster import Timeouts
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,11 @@ class Job:
     gpu: bool = False
     """Whether a rank gets a GPU."""
     cpus_per_worker: int = 1
-    stall_s: float = 600.0
-    """A training that makes no step for so long is ended."""
     losses: int = 4
     """Times that a training may be lost without an epoch in between before it is given up."""
     local: bool = False
     """Whether the cluster ends with the sweep, and its workers with it."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
 
     @property
     def resources(self) -> dict[str, float]:

@@ -57,7 +57,7 @@ def sweep(design: Design, cluster: Cluster, tracker: Tracker) -> int:
         return _failures(design)
     trials = sum(len(design.trials(spec)) for spec in remaining)
     with Progress(trials * design.base.train.epochs, lambda trial: Setting.of(trial).label) as progress:
-        watch = Watch(design, tracker, progress)
+        watch = Watch(design, tracker, progress, cluster.timeouts)
         try:
             with connected(cluster, storage.credentials(design.base.data.path)):
                 _fit(design, cluster, len(remaining), watch)
@@ -114,9 +114,9 @@ def _fit(design: Design, cluster: Cluster, remaining: int, watch: Watch) -> None
         command=" ".join(sys.argv),
         gpu=gpu,
         cpus_per_worker=cluster.cpus_per_worker,
-        stall_s=60 * cluster.stall_minutes,
         losses=cluster.losses,
         local=cluster.address is None,
+        timeouts=cluster.timeouts,
     )
     driver = tune.with_parameters(SettingDriver, job=job)
     driver.__qualname__ = SettingDriver.__qualname__  # the name of its processes
@@ -126,7 +126,7 @@ def _fit(design: Design, cluster: Cluster, remaining: int, watch: Watch) -> None
         tune.Tuner(
             driver,
             tune_config=tune.TuneConfig(
-                search_alg=StudySearch(design),
+                search_alg=StudySearch(design, cluster.timeouts),
                 num_samples=remaining,
                 max_concurrent_trials=concurrent,
                 reuse_actors=True,

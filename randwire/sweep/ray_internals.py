@@ -49,7 +49,7 @@ class Variable:
     name: str
     read_in: str
     value: str = ""
-    """What the sweep sets; empty where it passes on what is set already."""
+    """What the sweep sets always; empty where that depends."""
 
 
 _TRAIN, _NATIVE = "train/v2/_internal/constants.py", "_raylet.so"
@@ -67,11 +67,8 @@ ALWAYS = (
 """Of every sweep; chosen from measurements."""
 LOCAL = (Variable("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", _TRAIN, "0"),)
 """Of a cluster that is started by the sweep: its machine is not taken away."""
-SHARED = (
-    # A machine may be booting, and install what it needs, when its workers are asked for.
-    Variable("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", _TRAIN, "900"),
-)
-"""Of a cluster that is there already, and may grow."""
+WORKER_START = Variable("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", _TRAIN)
+"""Of a cluster that is there already, and may grow: in seconds."""
 ADDRESS = Variable("RAY_ADDRESS", "_private/ray_constants.py")
 AUTH_MODE = Variable("RAY_AUTH_MODE", "_private/authentication/authentication_token_setup.py", "token")
 AUTH_TOKEN = Variable("RAY_AUTH_TOKEN", _NATIVE)
@@ -82,7 +79,7 @@ CLUSTER_FILES = (
     Variable("RAY_enable_autoscaler_v2", "scripts/scripts.py", "0"),
 )
 """Those in cluster.yaml and its like, beside the ones above."""
-VARIABLES = (*ALWAYS, *LOCAL, *SHARED, ADDRESS, AUTH_MODE, AUTH_TOKEN, AUTH_TOKEN_PATH, *CLUSTER_FILES)
+VARIABLES = (*ALWAYS, *LOCAL, WORKER_START, ADDRESS, AUTH_MODE, AUTH_TOKEN, AUTH_TOKEN_PATH, *CLUSTER_FILES)
 
 
 def values(variables: tuple[Variable, ...]) -> dict[str, str]:

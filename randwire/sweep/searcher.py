@@ -12,8 +12,10 @@ from randwire.study import space
 from randwire.study.design import Design, StudyFolder
 from randwire.study.search import Search
 from randwire.study.setting import Setting
-from randwire.sweep.driver import METRIC, patient
+from randwire.sweep.cluster import Timeouts
+from randwire.sweep.driver import METRIC
 from randwire.sweep.progress import note
+from randwire.sweep.retry import retried
 
 
 class StudySearch(OptunaSearch):
@@ -23,11 +25,11 @@ class StudySearch(OptunaSearch):
     define-by-run study.
     """
 
-    def __init__(self, design: Design) -> None:
+    def __init__(self, design: Design, timeouts: Timeouts) -> None:
         super().__init__(
             space=lambda trial: {"setting": space.suggest(trial, design.generators)}, metric=METRIC, mode="max"
         )
-        self._design = design
+        self._design, self._timeouts = design, timeouts
         self._search = Search(design, self._ot_study)
         self._settings: dict[str, Setting] = {}
         self._rejected = len(self._search.rejected)
@@ -35,7 +37,7 @@ class StudySearch(OptunaSearch):
     def suggest(self, trial_id: str) -> Any:
         setting = self._search.next()
         out = self._search.rejected
-        patient(self._design, lambda: StudyFolder(self._design).add_suggestion(setting, out))
+        retried(self._design, self._timeouts, lambda: StudyFolder(self._design).add_suggestion(setting, out))
         for other, broken in list(out.items())[self._rejected :]:
             note(f"{other.label}: rejected by {', '.join(broken)}")
         self._rejected = len(out)
@@ -49,7 +51,7 @@ class StudySearch(OptunaSearch):
 
     def on_trial_complete(self, trial_id: str, result: Row | None = None, error: bool = False) -> None:
         setting = self._settings.pop(trial_id)
-        outcome, value = patient(self._design, lambda: self._design.outcome(setting))
+        outcome, value = retried(self._design, self._timeouts, lambda: self._design.outcome(setting))
         self._search.tell(setting, "failed" if outcome == "unfinished" else outcome, value)
 
     def save(self, checkpoint_path: str) -> None:

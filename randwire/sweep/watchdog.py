@@ -10,21 +10,21 @@ from pathlib import Path
 
 from randwire.records import SKEW
 
-START_SECONDS = 3600.0
-"""What the start of a training may take at least: copying ImageNet to the machine is part of it."""
-REST = 1.0
-"""Seconds between two settings of the timer, at most: each starts a thread."""
+MAX_TIMER_INTERVAL_S = 1.0
+"""Between two settings of the timer, at most: each starts a thread."""
 
 
 class Watchdog:
     """Ends this process if `feed` is not called for `seconds`; `path` then holds the stacks of all threads.
 
+    The first call may take `first_s`, if that is longer.
+
     The timer is faulthandler's, a thread without Python: it fires though a lock of the interpreter is held for ever.
     Nothing is left at `path` if it has not fired.
     """
 
-    def __init__(self, path: Path, seconds: float) -> None:
-        self.path, self.seconds = path, seconds
+    def __init__(self, path: Path, seconds: float, first_s: float) -> None:
+        self.path, self.seconds, self.first_s = path, seconds, first_s
         self._fed = 0.0
 
     @contextmanager
@@ -32,7 +32,7 @@ class Watchdog:
         """Raises OSError if the file cannot be written."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "a") as self._file:
-            self._arm(max(START_SECONDS, self.seconds))
+            self._arm(max(self.first_s, self.seconds))
             try:
                 yield
             finally:
@@ -42,7 +42,7 @@ class Watchdog:
 
     def feed(self) -> None:
         """A sign of life; as cheap as a look at the clock."""
-        if time.monotonic() - self._fed > min(REST, self.seconds / 4):
+        if time.monotonic() - self._fed > min(MAX_TIMER_INTERVAL_S, self.seconds / 4):
             self._arm(self.seconds)
 
     def _arm(self, seconds: float) -> None:

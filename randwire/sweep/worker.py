@@ -77,7 +77,8 @@ def train_setting(setting: Setting, job: Job, desk: Any) -> None:
         for number, trial in enumerate(design.trials(setting)):
             # The first one speaks for its setting: trials of one setting that compete with each other would end most.
             stopping = design.early_stopping and number == 0
-            watchdog = Watchdog(stall_file(design.record(trial).folder, rank), job.stall_s)
+            stacks = stall_file(design.record(trial).folder, rank)
+            watchdog = Watchdog(stacks, job.timeouts.stall_s, job.timeouts.first_step_s)
             with watchdog.watching():
                 worker = RayWorker(trial.digest, stopping, watchdog)
                 summary = run(trial, worker, command=job.command)

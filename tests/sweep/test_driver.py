@@ -19,10 +19,12 @@ from randwire.records import Row
 from randwire.study.design import Design, StudyFolder
 from randwire.sweep import driver
 from randwire.sweep.actors import ENDED, MISTAKE, Desk
+from randwire.sweep.cluster import Timeouts
 from randwire.sweep.driver import Group, SettingDriver
 from randwire.sweep.job import Job
 
 LOSSES = 4
+SHORT = Timeouts(retry_delays_s=(0.0,) * 2, close_s=0.0)
 SETTINGS = ("ws:k=4,p=0.75", "er:p=0.2", "ba:m=5")
 
 
@@ -76,13 +78,12 @@ class _Desk:
 @pytest.fixture(autouse=True)
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "get", lambda value: value)
-    monkeypatch.setattr(driver, "WAITS", (0.0,) * 2)
-    monkeypatch.setattr(driver, "CLOSING", 0.0)
 
 
 def _group(rows: Iterable[Any]) -> Group:
     group = Group.__new__(Group)
     group.given, group.busy, group.closed, group.ended = 0, False, False, Future()
+    group.timeouts = SHORT
     group.desk = _Desk(rows, group)
     return group
 
@@ -113,7 +114,7 @@ class _Driver(SettingDriver):
 
     def __init__(self, study: Design, groups: Iterable[list[Any]], setting: str = SETTINGS[0]) -> None:
         self.groups, self.started = iter(groups), list[Group]()
-        self.setup({"setting": setting}, Job(study, workers=1, scratch="", losses=LOSSES))
+        self.setup({"setting": setting}, Job(study, workers=1, scratch="", losses=LOSSES, timeouts=SHORT))
 
     def start(self) -> Group:
         self.started.append(_group(next(self.groups)))
@@ -181,9 +182,9 @@ def test_a_group_that_is_lost_between_two_settings_is_no_loss(study: Design) -> 
     assert len(one.started) == 2
 
 
-def test_a_group_without_work_ends_after_a_while(study: Design, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "IDLE", 0.0)
+def test_a_group_without_work_ends_after_a_while(study: Design) -> None:
     one = _Driver(study, [[{ENDED: 0}], [{ENDED: 0}]])
+    one.job = replace(one.job, timeouts=replace(SHORT, idle_s=0.0))
     one.told()
     (group,) = one.started
     for _ in itertools.takewhile(lambda _: not group.closed, itertools.count()):

@@ -177,7 +177,7 @@ def test_a_process_that_makes_no_step_is_ended_with_its_stacks(tmp_path: Path) -
 import sys, threading, time
 from pathlib import Path
 from randwire.sweep.watchdog import Watchdog
-watchdog = Watchdog(Path(sys.argv[1]), 0.5)
+watchdog = Watchdog(Path(sys.argv[1]), 0.5, 60)
 def waits_for_ever(): threading.Event().wait()
 with watchdog.watching():
     for _ in range(20):
@@ -195,7 +195,7 @@ with watchdog.watching():
 
 
 def test_a_watchdog_that_is_fed_leaves_nothing(tmp_path: Path) -> None:
-    watchdog = Watchdog(tmp_path / "stall-rank0.txt", 30)
+    watchdog = Watchdog(tmp_path / "stall-rank0.txt", 30, 60)
     with watchdog.watching():
         watchdog.feed()
     assert not list(tmp_path.iterdir())
