@@ -1,38 +1,59 @@
 """Networks for evaluation, in which convolutions include the BN and the aggregation weights around them."""
 
 import copy
-from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from randwire.model.network import RandWire
+from randwire.model.network import Classifier, RandWire
 from randwire.model.node import Node
+from randwire.model.stage import Stage
 
 
 @torch.no_grad()
 def folded(network: RandWire) -> RandWire:
     """A copy for evaluation that computes less; equal up to rounding.
 
-    Convolutions include the BN that follows them: each BN is preceded by a convolution, or by an operation that ends
-    with one. The largest weight of an aggregation is part of them too, as c op(relu(x)) = op(relu(c x)) for c > 0 and
-    all operations; the sum has the ratios of the other weights to it. Hooks are copied.
+    Convolutions include the BN that follows them; in a node, if its operation names the convolution that computes its
+    output. That convolution includes the largest weight of the aggregation too, if the operation is positively
+    homogeneous: then c op(relu(x)) = op(relu(c x)) for c > 0, and the sum has the ratios of the other weights to it.
+    What cannot be folded stays as it is. Hooks are copied.
     """
     network = copy.deepcopy(network).eval()
-    for module in network.modules():
-        for (_, before), (name, norm) in pairwise(list(module.named_children())):
-            if isinstance(norm, nn.BatchNorm2d):
-                conv = [layer for layer in before.modules() if isinstance(layer, nn.Conv2d)][-1]
-                assert norm.running_mean is not None
-                assert norm.running_var is not None
-                conv.weight, conv.bias = fuse_conv_bn_weights(
-                    conv.weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-                )
-                module.register_module(name, nn.Identity())
-                if isinstance(module, Node) and module.aggregation is not None:
-                    weights = torch.sigmoid(module.aggregation.double())
-                    order = weights.argsort(descending=True).tolist()
-                    conv.weight.mul_(weights[order[0]])
-                    module.ratios = [(index, float(weights[index] / weights[order[0]])) for index in order]
+    for stage in network.stages.values():
+        if isinstance(stage, Stage):
+            for node in stage.nodes:
+                assert isinstance(node, Node)
+                _fold_node(node)
+        elif isinstance(stage, Classifier):
+            _fold_norm(stage.conv, stage, "bn")
+        else:  # of the stem: perhaps a ReLU, a convolution and its BN
+            *_, (_, conv), (name, _) = stage.named_children()
+            assert isinstance(conv, nn.Conv2d)
+            _fold_norm(conv, stage, name)
     return network
+
+
+def _fold_norm(conv: nn.Conv2d, module: nn.Module, name: str) -> None:
+    """Make the BN `name` of the module, which follows the convolution, a part of it."""
+    norm = module.get_submodule(name)
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+    module.register_module(name, nn.Identity())
+
+
+def _fold_node(node: Node) -> None:
+    conv = node.op.output_conv
+    if conv is None:
+        return
+    _fold_norm(conv, node, "bn")
+    if node.aggregation is not None and node.op.positively_homogeneous:
+        weights = torch.sigmoid(node.aggregation.double())
+        order = weights.argsort(descending=True).tolist()
+        conv.weight.mul_(weights[order[0]])
+        node.ratios = [(index, float(weights[index] / weights[order[0]])) for index in order]

@@ -43,6 +43,7 @@ class Stage(nn.Module):
             else Node(op, len(dag.predecessors[node]), c_out, c_out, 1, aggregation_init, compiled)
             for node in range(dag.nodes)
         )
+        self.deterministic = all(isinstance(node, Node) and node.op.deterministic for node in self.nodes)
 
     def forward(self, x: Tensor, dropped: Edge | None = None) -> Tensor:
         """(B, c_in, H, W) to (B, c_out, H / stride, W / stride), without the edge `dropped`."""
@@ -54,7 +55,7 @@ class Stage(nn.Module):
             predecessors = self.dag.predecessors[index]
             without = predecessors.index(dropped[0]) if dropped and dropped[1] == index else None
             given = [alive[i] for i in predecessors] or [x], without, not predecessors
-            out = _recomputed(node, *given) if self.recompute and torch.is_grad_enabled() else node(*given)
+            out = self._recomputed(node, *given) if self.recompute and torch.is_grad_enabled() else node(*given)
             del given  # or it would hold its tensors while the next node is computed
             for i in predecessors:
                 uses[i] -= 1
@@ -67,12 +68,11 @@ class Stage(nn.Module):
         assert total is not None, "a DAG has at least one sink"
         return total / len(self.dag.sinks)
 
-
-def _recomputed(node: nn.Module, *given: object) -> Tensor:
-    """The node's output, whose backward pass computes the node again. Nothing in a node is random."""
-    contexts = partial(_contexts, node)
-    out: Tensor = checkpoint(node, *given, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
-    return out
+    def _recomputed(self, node: nn.Module, *given: object) -> Tensor:
+        """The node's output, whose backward pass computes the node again, with the same random numbers."""
+        contexts, random = partial(_contexts, node), not self.deterministic
+        out: Tensor = checkpoint(node, *given, use_reentrant=False, preserve_rng_state=random, context_fn=contexts)
+        return out
 
 
 def _contexts(node: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

@@ -11,10 +11,17 @@ class AvgPool(NodeOp):
     At the border the mean is taken over the pixels that exist; how the paper treats the border is unknown.
     """
 
+    positively_homogeneous = True
+    deterministic = True
+
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__(c_in, c_out, stride)
         self.pool = nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
         self.conv = nn.Conv2d(c_in, c_out, 1, bias=False)
+
+    @property
+    def output_conv(self) -> nn.Conv2d:
+        return self.conv
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv(self.pool(x))

@@ -8,10 +8,17 @@ from randwire.model.ops._base import NodeOp
 class MaxPool(NodeOp):
     """3x3 max-pooling, which carries the stride, then a 1x1 convolution, which carries the change of channels."""
 
+    positively_homogeneous = True
+    deterministic = True
+
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__(c_in, c_out, stride)
         self.pool = nn.MaxPool2d(3, stride, padding=1)
         self.conv = nn.Conv2d(c_in, c_out, 1, bias=False)
+
+    @property
+    def output_conv(self) -> nn.Conv2d:
+        return self.conv
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv(self.pool(x))

@@ -1,0 +1,226 @@
+"""Node operations: every one has the properties that it states, and one that states none is computed exactly."""
+
+import random
+from pathlib import Path
+
+import new_files
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from randwire import graphs, registry
+from randwire.config import NetworkConfig
+from randwire.model import ops
+from randwire.model.folding import folded
+from randwire.model.network import RandWire
+from randwire.model.regimes import random_stages
+
+CLASSES = 5
+HEAD = "import torch\nfrom torch import Tensor, nn\nfrom randwire.model.ops import NodeOp\n"
+NEW = {
+    # Random, and with a BN of its own. It states nothing.
+    "noisy": HEAD
+    + """
+class Noisy(NodeOp):
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__(c_in, c_out, stride)
+        self.conv = nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(c_out)
+        self.dropout = nn.Dropout(0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.bn(self.conv(x)))
+""",
+    # Squeeze and excite: its last convolution does not compute its output, and it is not homogeneous.
+    "gated": HEAD
+    + """
+class Gated(NodeOp):
+    deterministic = True
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__(c_in, c_out, stride)
+        self.conv = nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=False)
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(c_out, c_out, 1), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return x * self.gate(x)
+""",
+    # Ends with a convolution that has a bias, so it is not homogeneous.
+    "biased": HEAD
+    + """
+class Biased(NodeOp):
+    deterministic = True
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__(c_in, c_out, stride)
+        self.conv = nn.Conv2d(c_in, c_out, 3, stride, padding=1)
+
+    @property
+    def output_conv(self) -> nn.Conv2d:
+        return self.conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+""",
+    # Homogeneous, but it does not end with a convolution.
+    "pooled": HEAD
+    + """
+class Pooled(NodeOp):
+    positively_homogeneous = deterministic = True
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__(c_in, c_out, stride)
+        self.conv = nn.Conv2d(c_in, c_out, 1, bias=False)
+        self.pool = nn.MaxPool2d(3, stride, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(self.conv(x))
+""",
+}
+
+
+@pytest.fixture
+def _new_ops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    new_files.add(monkeypatch, tmp_path, ops.__name__, NEW)
+
+
+def _network(op: str, recompute: bool = False) -> RandWire:
+    """The same weights for the same operation; statistics and aggregation away from their initial values."""
+    generator = graphs.parse("ws:k=4,p=0.75")
+    dags = {name: generator.sample(n, random.Random(name)).dag for name, n in random_stages("tiny", 8).items()}
+    torch.manual_seed(1)
+    config = NetworkConfig.model_validate({"regime": "tiny", "channels": 6, "head": 16, "op": op})
+    network = RandWire(config, dags, CLASSES, recompute).double()
+    for name, value in network.state_dict().items():
+        if name.endswith(("running_mean", "aggregation", "bias")):
+            nn.init.normal_(value)
+        elif name.endswith("running_var"):
+            nn.init.uniform_(value, 0.5, 2)
+    return network
+
+
+def _images() -> Tensor:
+    return torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
+# The contract of an operation.
+
+
+def _assert_contract(name: str) -> None:
+    for c_in, c_out, stride in ((4, 4, 1), (3, 6, 2)):
+        torch.manual_seed(0)
+        op = ops.build(name, c_in, c_out, stride).double()
+        x = torch.randn(2, c_in, 9, 8, dtype=torch.float64)
+        height, width = -(-9 // stride), -(-8 // stride)
+        assert op(x).shape == (2, c_out, height, width)
+
+        def again(seed: int, op: nn.Module = op, x: Tensor = x) -> Tensor:
+            torch.manual_seed(seed)
+            out: Tensor = op(x)
+            return out
+
+        op.train()
+        assert torch.equal(again(0), again(0))  # no other source of chance, nothing kept from pass to pass
+        if op.deterministic:
+            state = torch.get_rng_state()
+            assert torch.equal(op(x), op(x))
+            assert torch.equal(torch.get_rng_state(), state)
+        op.eval()
+        if op.positively_homogeneous:
+            for factor in (1e-3, 0.3, 7.0, 1e3):
+                torch.testing.assert_close(op(factor * x), factor * op(x), rtol=1e-10, atol=0)
+        if op.output_conv is not None:
+            seen: list[Tensor] = []
+            op.output_conv.register_forward_hook(lambda _, __, out, seen=seen: seen.append(out))
+            out = op(x)
+            assert len(seen) == 1
+            assert torch.equal(seen[0], out)
+            assert seen[0].shape == out.shape
+
+
+@pytest.mark.parametrize("name", registry.names(ops.__name__))
+def test_an_operation_has_the_properties_that_it_states(name: str) -> None:
+    _assert_contract(name)
+
+
+@pytest.mark.parametrize("name", NEW)
+@pytest.mark.usefixtures("_new_ops")
+def test_new_operations_keep_the_contract(name: str) -> None:
+    _assert_contract(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "statement"),
+    [
+        ("noisy", "deterministic = True"),
+        ("gated", "positively_homogeneous = True"),
+        ("biased", "positively_homogeneous = True"),
+        ("gated", "output_conv = property(lambda self: self.gate[1])"),
+        ("pooled", "output_conv = property(lambda self: self.conv)"),
+    ],
+)
+def test_a_false_statement_is_seen(name: str, statement: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    false = NEW[name].replace("    def __init__", f"    {statement}\n\n    def __init__", 1)
+    new_files.add(monkeypatch, tmp_path, ops.__name__, {name: false})
+    with pytest.raises(AssertionError):
+        _assert_contract(name)
+
+
+def test_an_operation_states_nothing_by_default() -> None:
+    class Plain(ops.NodeOp):
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    assert not Plain.positively_homogeneous
+    assert not Plain.deterministic
+    assert Plain(1, 1, 1).output_conv is None
+
+
+# Computing again.
+
+
+def _gradients(network: RandWire) -> dict[str, Tensor]:
+    torch.manual_seed(3)
+    loss = functional.cross_entropy(network.train()(_images()), torch.arange(6) % CLASSES)
+    loss.backward()  # type: ignore[no-untyped-call]
+    grads = {name: value.grad for name, value in network.named_parameters() if value.grad is not None}
+    return {**grads, **dict(network.named_buffers()), "next number": torch.rand(1)}
+
+
+@pytest.mark.parametrize("name", NEW)
+@pytest.mark.usefixtures("_new_ops")
+def test_gradients_are_exact_when_nodes_are_computed_again(name: str) -> None:
+    expected, found = _gradients(_network(name)), _gradients(_network(name, recompute=True))
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        assert torch.equal(found[key], value), key
+
+
+# Evaluation.
+
+
+def _norms(network: nn.Module) -> int:
+    return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+@pytest.mark.parametrize(
+    ("name", "norms", "ratios"),
+    [
+        # Each of the 3 x 8 nodes keeps its BN, and that of its operation.
+        ("noisy", 48, False),
+        ("gated", 24, False),
+        ("pooled", 24, False),
+        ("biased", 0, False),
+        ("sepconv", 0, True),
+    ],
+)
+@pytest.mark.usefixtures("_new_ops")
+def test_a_folded_network_is_exact_whatever_can_be_folded(name: str, norms: int, ratios: bool) -> None:
+    network = _network(name).eval()
+    copy = folded(network)
+    with torch.no_grad():
+        torch.testing.assert_close(copy(_images()), network(_images()), rtol=1e-10, atol=1e-10)
+    assert _norms(copy) == norms
+    assert any(getattr(module, "ratios", None) for module in copy.modules()) == ratios
