@@ -33,7 +33,7 @@ def damage(description: str | None, arguments: Sequence[str] | None = None) -> i
         "records",
         nargs="*",
         metavar="RECORD",
-        help="folders of trained networks, or checkpoint files; without: the paper's best ER, BA and WS, on the digits",
+        help="folders of trained networks, or checkpoint files; without: the best setting of each generator, on digits",
     )
     run.add_argument("--nodes", type=_count, metavar="all|N", help="nodes to remove of each network [all]")
     run.add_argument("--edges", type=_count, metavar="all|N", help="edges to remove of each network [all]")
@@ -84,17 +84,19 @@ def _run(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
 
 
 def _train(folder: Path, keys: Mapping[str, object]) -> list[str]:
-    """The records of three small networks on the digits, trained where they are not; empty if a training failed."""
+    """The records of small networks on the digits, one of each generator of the default study.
+
+    They are trained where they are not; the list is empty if a training failed.
+    """
     from randwire import run
     from randwire.cli.train_command import train_one
     from randwire.study import space
 
     if wrong := [key for key in keys if key in OURS]:
-        raise ConfigError(f"{wrong[0]}: without a RECORD, ER, BA and WS are trained in the folder of --output")
+        raise ConfigError(f"{wrong[0]}: without a RECORD, the networks are trained in the folder of --output")
     place = {"runtime.output": str(folder.parent), "runtime.study": folder.absolute().name}
     configs = [
-        configuration.load("digits", {**keys, **place, "graph.generator": spec})
-        for spec in space.best(("er", "ba", "ws"))
+        configuration.load("digits", {**keys, **place, "graph.generator": spec}) for spec in space.best(space.default())
     ]
     for config in configs:
         if run.record_of(config).summary() is None:

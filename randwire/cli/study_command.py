@@ -42,7 +42,7 @@ def study(
     common.add_argument("--seeds", type=positive_int, default=2, help="graph seeds of each setting [2]")
     common.add_argument("--train-seeds", type=positive_int, default=1, help="training seeds of each graph [1]")
     text = "generators to compare" if variants is None else "generators, each in its best setting"
-    common.add_argument("--generators", default="er,ba,ws", help=f"{text} [er,ba,ws]")
+    common.add_argument("--generators", metavar="NAMES", help=f"{text}, such as er,ws [all that studies compare]")
     common.add_argument("--seed", type=int, default=0, help="seed of the search [0]")
     common.add_argument(
         "--require",
@@ -123,17 +123,13 @@ def study(
 
 
 def _design(options: argparse.Namespace, keys: Mapping[str, object], variants: Variants | None) -> Design:
-    from randwire import registry
     from randwire.study.design import Design
     from randwire.study.requirements import Requirement
 
     for key in ("graph.generator", "graph.path"):
         if key in keys:
             raise ConfigError(f"{key}: graphs are what the study varies; choose with --generators")
-    generators = tuple(filter(None, options.generators.split(",")))
-    known = registry.names("randwire.graphs")
-    if not generators or any(generator not in known for generator in generators):
-        raise ConfigError(f"--generators: must name some of {','.join(known)}, is {options.generators!r}")
+    generators = _generators(options.generators)
     base = configuration.load(options.base, {**keys, "runtime.study": options.name})
     if base.train.pretrained is not None:
         raise ConfigError("train.pretrained: weights belong to one graph, and graphs are what the study varies")
@@ -151,6 +147,18 @@ def _design(options: argparse.Namespace, keys: Mapping[str, object], variants: V
         require=tuple(sorted({Requirement.parse(text) for text in options.require})),
         variants=variants(base) if variants else {},
     )
+
+
+def _generators(text: str | None) -> tuple[str, ...]:
+    """The generators that an option names; without it, those of the default study."""
+    from randwire.study import space
+
+    if text is None:
+        return space.default()
+    names = tuple(filter(None, text.split(",")))
+    if not names or any(name not in space.names() for name in names):
+        raise ConfigError(f"--generators: must name some of {','.join(space.names())}, is {text!r}")
+    return names
 
 
 def _sweep(design: Design, options: argparse.Namespace) -> int:

@@ -50,6 +50,8 @@ class Generator(ABC):
     """The parameter values of the paper's Figure 4, in its order, the paper's best first; () if it has none."""
     default: ClassVar[bool] = True
     """Whether studies have this generator unless they name others."""
+    order: ClassVar[int] = 100
+    """Place in the default study: ascending, and by name where it is the same; those of the paper come first."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -18,6 +18,7 @@ class BA(Generator):
     """
 
     m: int
+    order: ClassVar = 2
     domains: ClassVar = {"m": Domain(1, 8, 1)}
     paper: ClassVar = ((5,), (7,), (3,), (2,), (1,))
 

@@ -19,6 +19,7 @@ class ER(Generator):
     """
 
     p: float
+    order: ClassVar = 1
     domains: ClassVar = {"p": Domain(0.1, 0.9, 0.05)}
     paper: ClassVar = ((0.2,), (0.4,), (0.6,), (0.8,))
 

@@ -16,6 +16,7 @@ class WS(Generator):
 
     k: int
     p: float
+    order: ClassVar = 3
     domains: ClassVar = {"k": Domain(2, 8, 2), "p": Domain(0, 1, 0.05)}
     paper: ClassVar = (
         *((4, p) for p in (0.75, 0.5, 0.25, 1.0, 0.0)),

@@ -42,7 +42,7 @@ class Design:
     settings: int = 6
     seeds: int = 2
     train_seeds: int = 1
-    generators: tuple[str, ...] = ("er", "ba", "ws")
+    generators: tuple[str, ...] = field(default_factory=space.default)
     seed: int = 0
     early_stopping: bool = False
     require: tuple[Requirement, ...] = ()

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from randwire import config as configuration
-from randwire import registry
 from randwire.config import RunConfig
 from randwire.graphs import parse
 from randwire.records import Row
@@ -81,7 +80,7 @@ def compare(seeds: int, start: int = 0) -> Iterator[Compared]:
 def settings(seeds: int, start: int = 0) -> Iterator[Row]:
     """Graph measures and sizes of the settings of Figure 4, in the small regime: lists over the seeds, by name."""
     base = configuration.load("small-100")
-    for spec in space.paper(registry.names(space.GENERATORS)):
+    for spec in space.paper([name for name in space.names() if space.kind(name).paper]):
         row: Row = {"setting": parse(spec).label, "redraws": 0}
         for config in _seeded(base.override({"graph.generator": spec}), seeds, start):
             samples = sample_graphs(config)

@@ -1,6 +1,7 @@
 """The conditional search space over generators: which generator, and then its own parameters.
 
-Domains come from the generators, so a new file in `randwire/graphs` joins every search and grid by itself.
+Domains, settings and order come from the generators: a new file in `randwire/graphs` joins searches, grids and the
+default study by itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,14 @@ class Suggest(Protocol):
 
 
 def names() -> tuple[str, ...]:
+    """The names of all generators, sorted."""
     return registry.names(GENERATORS)
+
+
+def default() -> tuple[str, ...]:
+    """The generators of a study that names none: those that say so, the paper's first."""
+    kinds = [kind(name) for name in names()]
+    return tuple(cls.name() for cls in sorted(kinds, key=lambda cls: (cls.order, cls.name())) if cls.default)
 
 
 def kind(name: str) -> type[Generator]:
@@ -44,21 +52,16 @@ def _value(trial: Suggest, name: str, domain: Domain) -> float:
 
 def every(generators: Sequence[str]) -> list[str]:
     """All specs that `suggest` can give: 109 for ER, BA and WS."""
-    found = []
+    specs = []
     for name in generators:
         domains = kind(name).domains
-        values = [
-            [
-                round(domain.low + step * domain.step, 10)
-                for step in range(round((domain.high - domain.low) / domain.step) + 1)
-            ]
-            for domain in domains.values()
-        ]
-        found += [spec(name, dict(zip(domains, chosen, strict=True))) for chosen in product(*values)]
-    return found
+        chosen = product(*(domain.values() for domain in domains.values()))
+        specs += [spec(name, dict(zip(domains, values, strict=True))) for values in chosen]
+    return specs
 
 
 def spec(name: str, values: Mapping[str, float]) -> str:
+    """The canonical spec of a generator with values of its parameters."""
     return str(graphs.parse(f"{name}:" + ",".join(f"{key}={value!r}" for key, value in values.items())))
 
 
@@ -70,14 +73,13 @@ def parameters(spec: str) -> dict[str, Any]:
 
 
 def paper(generators: Sequence[str]) -> list[str]:
-    """The settings of the paper's Figure 4, each generator's best first: 29 for ER, BA and WS."""
-    return [
-        spec(name, dict(zip(kind(name).domains, values, strict=True)))
-        for name in generators
-        for values in kind(name).paper
-    ]
+    """The settings of the paper's Figure 4, each generator's best first: 29 for ER, BA and WS.
+
+    A generator that the paper does not have is there with its one setting.
+    """
+    return [str(generator) for name in generators for generator in kind(name).settings()]
 
 
 def best(generators: Sequence[str]) -> list[str]:
-    """The paper's best setting of each generator: where a search begins."""
-    return [spec(name, dict(zip(kind(name).domains, kind(name).paper[0], strict=True))) for name in generators]
+    """The paper's best setting of each generator, or its only one: where a search begins."""
+    return [str(kind(name).settings()[0]) for name in generators]

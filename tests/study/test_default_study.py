@@ -1,0 +1,121 @@
+"""The default study: all generators of the registry that say so, the paper's first; a new file joins by itself."""
+
+import json
+from pathlib import Path
+
+import new_files
+import pytest
+from study_helpers import command, design, drain
+
+from randwire import graphs
+from randwire.cli import damage
+from randwire.config import RunConfig
+from randwire.study import sizes, space
+from randwire.study.design import Design
+from randwire.study.search import Search
+
+HEAD = """
+from collections.abc import Iterable
+from dataclasses import dataclass
+import random
+from typing import ClassVar
+
+from randwire.graphs import Domain, Generator
+
+
+@dataclass(frozen=True)
+"""
+NEW = {
+    # Deterministic, without parameters, and without a setting of the paper.
+    "chain": HEAD
+    + """class Chain(Generator):
+    deterministic = True
+
+    def check(self, nodes: int) -> None: ...
+
+    def draw(self, nodes: int, stream: random.Random) -> Iterable[tuple[int, int]]:
+        return [(node, node + 1) for node in range(nodes - 1)]
+""",
+    "a_tree": HEAD
+    + """class Tree(Generator):
+    arity: int
+    domains: ClassVar = {"arity": Domain(2, 4, 1)}
+
+    def check(self, nodes: int) -> None: ...
+
+    def draw(self, nodes: int, stream: random.Random) -> Iterable[tuple[int, int]]:
+        return [((node - 1) // self.arity, node) for node in range(1, nodes)]
+""",
+    "apart": HEAD
+    + """class Apart(Generator):
+    default: ClassVar = False
+
+    def check(self, nodes: int) -> None: ...
+
+    def draw(self, nodes: int, stream: random.Random) -> Iterable[tuple[int, int]]:
+        return [(0, node) for node in range(1, nodes)]
+""",
+}
+PAPER = ("er", "ba", "ws")
+
+
+@pytest.fixture
+def _new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    new_files.add(monkeypatch, folder, graphs.__name__, NEW)
+
+
+def test_the_default_study_is_that_of_the_paper() -> None:
+    assert space.default() == PAPER
+
+
+@pytest.mark.usefixtures("_new")
+def test_a_new_generator_joins_the_default_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert space.default() == (*PAPER, "a_tree", "chain")
+    study: Design = design(tmp_path, search="grid", seeds=2)
+    assert [str(setting) for setting in study.grid()][29:] == ["a_tree:arity=3", "chain"]
+    variants = design(tmp_path, search="grid", variants={"one": {}, "two": {"network.op": "conv"}})
+    assert [str(setting) for setting in variants.grid()][-2:] == ["chain one", "chain two"]
+    assert [setting.label for setting in drain(Search(design(tmp_path / "search", settings=6)), 5)] == [
+        "ER(0.2)", "BA(5)", "WS(4,0.75)", "A_TREE(3)", "CHAIN"
+    ]  # fmt: skip
+    assert command("plan", "--settings", "5", "--json", "--runtime.output", str(tmp_path)) == 0
+    planned = json.loads(capsys.readouterr().out)["trials"]
+    assert [(row["setting"], row["graph_seed"], row["train_seed"]) for row in planned[-2:]] == [
+        ("chain", 0, 0), ("chain", 1, 1)
+    ]  # fmt: skip
+    assert command("status", "--settings", "5", "--json", "--runtime.output", str(tmp_path)) == 0
+    assert [row["setting"] for row in json.loads(capsys.readouterr().out)["trials"]][-1] == "chain"
+
+
+@pytest.mark.usefixtures("_new")
+def test_the_space_of_generators_without_parameters_is_searched_to_its_end(tmp_path: Path) -> None:
+    study = design(tmp_path, settings=9, generators=("chain", "a_tree", "apart"))
+    assert sorted(map(str, drain(Search(study), 9))) == [
+        "a_tree:arity=2",
+        "a_tree:arity=3",
+        "a_tree:arity=4",
+        "apart",
+        "chain",
+    ]
+    assert space.every(["chain", "a_tree"]) == ["chain", "a_tree:arity=2", "a_tree:arity=3", "a_tree:arity=4"]
+    assert space.parameters("chain") == {"generator": "chain"}
+
+
+@pytest.mark.usefixtures("_new")
+def test_a_new_generator_joins_graph_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[RunConfig] = []
+    monkeypatch.setattr("randwire.cli.train_command.train_one", lambda config: trained.append(config))
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # pytest's own stay
+    monkeypatch.setattr("randwire.damage.measure.run", lambda *_: None)
+    monkeypatch.setattr("randwire.damage.page.write_report", lambda folder: folder / "report.html")
+    assert damage(None, ["run", "--output", str(tmp_path)]) == 0
+    assert [config.graph.generator for config in trained] == [
+        "er:p=0.2", "ba:m=5", "ws:k=4,p=0.75", "a_tree:arity=3", "chain"
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("_new")
+def test_the_sizes_of_figure_4_are_those_of_the_paper() -> None:
+    assert len(list(sizes.settings(1))) == 29
