@@ -37,6 +37,10 @@ class ExportError(UserError):
     """An export that is not possible, told in one line."""
 
 
+class ProcessKilledError(Exception):
+    """A process that does a part of the work has ended that should not have."""
+
+
 class NonFiniteLossError(ArithmeticError):
     """The training loss became infinite or NaN."""
 

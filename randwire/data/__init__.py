@@ -1,7 +1,7 @@
 """Data: every source is converted to FFCV's `.beton` once, and read back by one loader.
 
     sources/    what exists: one file each yields RGB images and labels
-    convert.py  a source -> a folder with train.beton, val.beton, dataset.json
+    convert/    a source -> a folder with train.beton, val.beton, dataset.json
     codec.py    image files to pixels, and pixels to what is stored
     beton.py    the file format: writing it, and finding damage before it is opened
     dataset.py  a converted folder, checked

@@ -46,7 +46,7 @@ GOLDEN = 0x9E3779B97F4A7C15
 MIX = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
-class Sample(NamedTuple):
+class StoredImage(NamedTuple):
     """What is stored of one image: as a JPEG file or as pixels, of `width` and `height` pixels."""
 
     payload: bytes
@@ -79,28 +79,28 @@ def checksum(payload: bytes) -> int:
     return int((mixed ^ (mixed >> np.uint64(31))).sum().astype(np.int64))
 
 
-def write(file: IO[bytes], samples: Iterable[Sample], most: int) -> str:
-    """Write at most `most` samples to a new file; returns the SHA-256 of its tables.
+def write(file: IO[bytes], images: Iterable[StoredImage], capacity: int) -> str:
+    """Write at most `capacity` images to a new file; returns the SHA-256 of its tables.
 
     Raises DataError if an image does not fit into a page.
     """
-    metadata, table = np.zeros(most, SAMPLE), np.zeros(most, ALLOCATION)
+    metadata, table = np.zeros(capacity, SAMPLE), np.zeros(capacity, ALLOCATION)
     offset = _round_up(START + metadata.nbytes)
     written = 0
-    for sample in samples:
-        size = len(sample.payload)
+    for image in images:
+        size = len(image.payload)
         if size > PAGE:
             raise DataError(
-                f"{sample.name}: {sample.width}x{sample.height} pixels take {size} bytes, and at most {PAGE} can be "
+                f"{image.name}: {image.width}x{image.height} pixels take {size} bytes, and at most {PAGE} can be "
                 f"stored: make it smaller (--max-side) or choose jpg (--mode)"
             )
         offset = _round_up(offset, ALIGNMENT)
         if offset // PAGE != (offset + size - 1) // PAGE:
             offset = _round_up(offset)
         file.seek(offset)
-        file.write(sample.payload)
-        image = JPG if sample.jpg else RAW, sample.width, sample.height, offset
-        metadata[written] = image, sample.label, sample.checksum
+        file.write(image.payload)
+        row = JPG if image.jpg else RAW, image.width, image.height, offset
+        metadata[written] = row, image.label, image.checksum
         table[written] = written, offset, size
         offset += size
         written += 1

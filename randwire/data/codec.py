@@ -45,7 +45,7 @@ class Encoding:
     compress_probability: float = 0.5
 
 
-class Stored(NamedTuple):
+class EncodedImage(NamedTuple):
     """An image as it is stored, and how often each value occurs in its three channels (3, 256)."""
 
     payload: bytes
@@ -55,7 +55,7 @@ class Stored(NamedTuple):
     histogram: NDArray[np.int64]
 
 
-def encode(image: NDArray[np.uint8], encoding: Encoding, split: Split, index: int) -> Stored:
+def encode(image: NDArray[np.uint8], encoding: Encoding, split: Split, index: int) -> EncodedImage:
     """The image, uint8 (height, width, 3), as it is to be stored."""
     picture = Image.fromarray(image)
     longer = max(picture.size)
@@ -66,7 +66,7 @@ def encode(image: NDArray[np.uint8], encoding: Encoding, split: Split, index: in
         encoding.mode == "proportion" and random.Random(f"{split}/{index}").random() < encoding.compress_probability
     )
     histogram = np.array(picture.histogram(), np.int64).reshape(3, 256)
-    return Stored(_jpeg(picture, encoding.quality) if jpg else picture.tobytes(), jpg, *picture.size, histogram)
+    return EncodedImage(_jpeg(picture, encoding.quality) if jpg else picture.tobytes(), jpg, *picture.size, histogram)
 
 
 def _jpeg(picture: Image.Image, quality: int) -> bytes:

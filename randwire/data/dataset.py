@@ -148,7 +148,7 @@ def _check(folder: Path, sidecar: Sidecar, split: Split) -> None:
 def _convert_once(source: type[Source], name: str, folder: Path) -> None:
     if _current(folder):
         return
-    from randwire.data.convert import convert
+    from randwire.data.convert.conversion import convert
 
     with locked(folder.parent / f".{name}.lock"):
         if not _current(folder):

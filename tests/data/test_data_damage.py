@@ -122,8 +122,8 @@ def test_a_stored_file_that_is_no_jpeg_is_told(tmp_path: Path) -> None:
     dataset = build(tmp_path / "set", _images(), _images(), "jpg")
     content = b"\xff\xd8\xff" + bytes(200)
     with open(dataset.file("val"), "wb") as file:
-        sample = beton.Sample(content, True, 48, 48, 0, beton.checksum(content), "no picture")
-        beton.write(file, [sample] * COUNT, COUNT)
+        image = beton.StoredImage(content, True, 48, 48, 0, beton.checksum(content), "no picture")
+        beton.write(file, [image] * COUNT, COUNT)
     config = plain(dataset.folder, resolution=24)
     with (
         closing(Loader(dataset, "val", config, batch_size=2)) as loader,

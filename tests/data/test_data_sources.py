@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_helpers import Image, Known, epoch, idx, noise, plain, samples_of, write_mnist
+from data_helpers import Image, Known, convert_status, epoch, idx, noise, plain, samples_of, write_mnist
 from sklearn.datasets import load_digits
 
 from randwire import registry
@@ -150,7 +150,7 @@ def test_mnist_needs_its_folder(tmp_path: Path) -> None:
 
 
 def _fails(arguments: list[str], capsys: pytest.CaptureFixture[str], *words: str) -> None:
-    assert main(arguments) == 2
+    assert convert_status(arguments) == 2
     streams = capsys.readouterr()
     assert streams.out == ""
     assert streams.err.startswith("error: ")

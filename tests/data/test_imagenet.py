@@ -382,7 +382,7 @@ def test_a_worker_that_is_killed_in_the_midst_of_an_answer_ends_the_conversion(
     """The files are not written until the processes wait with answers that are too large for a pipe."""
     write, killed = beton.write, []
 
-    def late(file: BinaryIO, samples: Iterator[beton.Sample], count: int) -> str:
+    def late(file: BinaryIO, samples: Iterator[beton.StoredImage], count: int) -> str:
         started, first = iter(samples), next(iter(samples))
         workers = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
         spent = -1.0

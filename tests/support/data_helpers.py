@@ -92,10 +92,18 @@ def epoch(loader: Loader, number: int = 0) -> list[tuple[NDArray[np.uint8], list
     return [(images.numpy().copy(), labels.tolist()) for images, labels in loader.epoch(number)]
 
 
+def convert_status(arguments: list[str]) -> object:
+    """The exit status of the conversion."""
+    try:
+        return main(arguments)
+    except SystemExit as end:
+        return end.code
+
+
 def fails(arguments: list[object], capsys: pytest.CaptureFixture[str], *words: str) -> None:
     """The conversion ends with exit code 2 and one line of error that has all the words."""
     capsys.readouterr()
-    assert main([str(argument) for argument in arguments]) == 2
+    assert convert_status([str(argument) for argument in arguments]) == 2
     err = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(err) == 1
     for word in words:

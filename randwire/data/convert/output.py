@@ -14,7 +14,7 @@ from randwire.errors import DataError
 FILES = {SIDECAR, *(f"{split}.beton" for split in SPLITS)}
 
 
-def refuse(output: Path, force: bool) -> None:
+def check_output(output: Path, force: bool) -> None:
     """Raise DataError unless `output` may be written: absent, empty, or a converted set if `force` is given."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
@@ -38,7 +38,7 @@ def replacing(output: Path, force: bool) -> Iterator[Path]:
         try:
             if old.exists() and not output.exists():  # killed between the two steps of a replacement
                 old.rename(output)
-            refuse(output, force)
+            check_output(output, force)
             for left in (new, old):
                 shutil.rmtree(left, ignore_errors=True)
             new.mkdir()

@@ -1,0 +1,132 @@
+"""The command line of the conversion."""
+
+import argparse
+import inspect
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from randwire import registry
+from randwire.arguments import Parser, fraction, guarded, positive_int
+from randwire.data.codec import Encoding
+from randwire.data.convert.conversion import convert, default_encoding
+from randwire.data.convert.estimate import print_estimate
+from randwire.data.sources import SPLITS, Source, load_source
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0 done, 2 unusable data, 130 interrupted. Raises SystemExit(2) for wrong usage."""
+    words = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: _run(words), interrupted="error: interrupted; nothing was written")
+
+
+def _run(arguments: Sequence[str]) -> int:
+    names = registry.names("randwire.data.sources")
+    parser = Parser(
+        prog="python -m randwire.data.convert",
+        description="Convert a set of images to the form that training reads: OUTPUT/train.beton, val.beton, "
+        "dataset.json.",
+        epilog="SOURCE --help tells what each source needs.",
+    )
+    parser.add_argument("source", metavar="SOURCE", help=f"one of {', '.join(names)}")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="[INPUT] OUTPUT and options")
+    chosen = parser.parse_args(arguments)
+    return _convert(chosen.source, load_source(chosen.source), chosen.rest)
+
+
+def _convert(name: str, source: type[Source], arguments: Sequence[str]) -> int:
+    parser = _parser(name, source)
+    options = parser.parse_args(arguments)
+    files = {option: path for option in source.options if (path := getattr(options, option)) is not None}
+    input, output = _paths(parser, name, source, options.paths, options.estimate)
+    encoding = Encoding(options.mode, options.max_side, options.quality, options.compress_probability)
+    if options.estimate:
+        print_estimate(source(input, **files), encoding)
+        return 0
+    sidecar = convert(
+        source(input, **files),
+        name,
+        output,
+        options.force,
+        encoding,
+        options.corrupt,
+        options.workers,
+        progress=True,
+    )
+    sizes = ", ".join(f"{sidecar.sizes[split]} {split}" for split in SPLITS)
+    skipped = sum(len(sidecar.skipped[split]) for split in SPLITS)
+    left_out = f", {skipped} left out" if skipped else ""
+    print(f"{output}: {sizes} images, {len(sidecar.classes)} classes{left_out}")
+    return 0
+
+
+def _paths(
+    parser: Parser, name: str, source: type[Source], paths: Sequence[Path], estimate: bool
+) -> tuple[Path | None, Path]:
+    """INPUT, unless there is none, and OUTPUT, which an estimate does without."""
+    min_paths = (0 if source.embedded or source.options else 1) + (0 if estimate else 1)
+    max_paths = 1 if source.embedded else 2
+    if not min_paths <= len(paths) <= max_paths:
+        parser.error(f"{name}: takes {_usage(source)}, not {len(paths)} paths")
+    rest = list(paths)
+    output = Path() if estimate and len(rest) < max_paths else rest.pop()
+    return (rest[0] if rest else None), output
+
+
+def _usage(source: type[Source]) -> str:
+    return "OUTPUT" if source.embedded else "[INPUT] OUTPUT" if source.options else "INPUT OUTPUT"
+
+
+def _parser(name: str, source: type[Source]) -> Parser:
+    parser = Parser(
+        prog=f"python -m randwire.data.convert {name}",
+        description=inspect.getdoc(source),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("paths", metavar=_usage(source), type=Path, nargs="*", help="what to convert, folder to be written")
+    for option, description in source.options.items():
+        add(f"--{option.replace('_', '-')}", type=Path, metavar="PATH", help=description)
+    default = default_encoding(source)
+    add(
+        "--mode",
+        choices=["jpg", "raw", "proportion"],
+        default=default.mode,
+        help=f"how images are stored [{default.mode}]",
+    )
+    add(
+        "--max-side",
+        type=positive_int,
+        default=default.max_side,
+        metavar="PIXELS",
+        help=f"reduce larger images to it [{default.max_side or 'no limit'}]",
+    )
+    add("--quality", type=_quality, default=default.quality, help=f"of JPEG, 1 to 100 [{default.quality}]")
+    add(
+        "--compress-probability",
+        type=fraction,
+        default=default.compress_probability,
+        metavar="P",
+        help=f"share of JPEG in the mode proportion [{default.compress_probability:g}]",
+    )
+    add(
+        "--corrupt",
+        choices=["fail", "skip"],
+        default="fail",
+        help="images that cannot be read: end with the name, or leave out and list them in dataset.json [fail]",
+    )
+    add("--workers", type=positive_int, default=len(os.sched_getaffinity(0)), help="processes [all CPUs]")
+    add("--force", action="store_true", help="replace a converted set at OUTPUT")
+    add("--estimate", action="store_true", help="print the space that choices would take, and end")
+    return parser
+
+
+def _quality(text: str) -> int:
+    if not 1 <= (value := int(text)) <= 100:
+        raise ValueError
+    return value
+
+
+_quality.__name__ = "number from 1 to 100"  # argparse names the type in its message

@@ -1,0 +1,194 @@
+"""The conversion: the images of both splits, and dataset.json, into a folder that appears when it is whole."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from randwire.data import beton
+from randwire.data.codec import Encoding
+from randwire.data.convert.estimate import check_space
+from randwire.data.convert.image import ConvertedImage, UnusableImage, convert_image
+from randwire.data.convert.output import check_output, replacing
+from randwire.data.convert.processes import ProcessPool, process_pool
+from randwire.data.sidecar import SIDECAR, Channels, FileRecord, Sidecar
+from randwire.data.sources import SPLITS, Source, Split
+from randwire.errors import DataError, ProcessKilledError
+
+Corrupt = Literal["fail", "skip"]
+
+IMAGES_PER_PROCESS = 500
+"""Images that another process is worth its start for."""
+HASHED_BYTES = 1 << 24
+"""Bytes of a file that are read at a time."""
+
+
+@dataclass
+class _SplitSummary:
+    """What dataset.json says of a split: value counts (3, 256), largest side, digest, number, unusable images."""
+
+    histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 256), np.int64))
+    max_side: int = 0
+    source_sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    count: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+    def add(self, image: ConvertedImage) -> None:
+        self.histogram += image.histogram
+        self.max_side = max(self.max_side, image.stored.width, image.stored.height)
+        self.source_sha256.update(image.source_sha256)
+        self.count += 1
+
+    def mean_and_std(self) -> tuple[Channels, Channels]:
+        """Of each channel, in 0..255."""
+        values, weights = np.arange(256.0), self.histogram / self.histogram.sum(axis=1, keepdims=True)
+        mean = weights @ values
+        std = np.sqrt((weights * (values[None, :] - mean[:, None]) ** 2).sum(axis=1))
+        return _rounded(mean), _rounded(std)
+
+
+def convert(
+    source: Source,
+    name: str,
+    output: Path,
+    force: bool = False,
+    encoding: Encoding | None = None,
+    corrupt: Corrupt = "fail",
+    workers: int = 1,
+    progress: bool = False,
+) -> Sidecar:
+    """Write the folder `output` with `workers` processes; the result does not depend on their number.
+
+    `force` replaces a converted set that is there. `corrupt`: whether an image that cannot be used ends the conversion
+    or is left out and listed in dataset.json. Raises DataError for an unusable source or output, and then, as with any
+    other end but success, leaves `output` as it was.
+    """
+    check_output(output, force)
+    encoding = encoding or default_encoding(type(source))
+    classes = tuple(source.class_names())
+    labels = {split: source.labels(split) for split in SPLITS}
+    if progress:
+        for line in source.notes():
+            print(f"note: {line}", file=sys.stderr)
+    try:
+        with replacing(output, force) as folder:
+            check_space(source, labels, encoding, output, progress)
+            workers = min(workers, max(1, sum(map(len, labels.values())) // IMAGES_PER_PROCESS))
+            summaries, files = {}, {}
+            with process_pool(source, workers, folder.parent / "source.pickle") as pool:
+                for split in SPLITS:
+                    images = _converted(source, split, len(labels[split]), encoding, pool)
+                    path = folder / f"{split}.beton"
+                    summaries[split] = _SplitSummary()
+                    usable = _usable(images, summaries[split], split, labels[split], corrupt, progress)
+                    tables_sha256 = _write(path, usable, len(labels[split]))
+                    if not summaries[split].count:
+                        raise DataError(f"{name}: no image of {split} can be used")
+                    files[path.name] = path, tables_sha256
+            records = {file: _file_record(path, sha256, progress) for file, (path, sha256) in files.items()}
+            sidecar = _sidecar(name, classes, encoding, summaries, records)
+            (folder / SIDECAR).write_text(sidecar.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise DataError(f"{output}: cannot be written: {error.strerror}") from None
+    except ProcessKilledError:
+        raise DataError(
+            f"{output}: a process of the conversion was killed (out of memory?); try fewer --workers"
+        ) from None
+    return sidecar
+
+
+def default_encoding(source: type[Source]) -> Encoding:
+    """How images of a source are stored unless the user says otherwise."""
+    return Encoding(source.mode, source.max_side)
+
+
+def _converted(
+    source: Source, split: Split, count: int, encoding: Encoding, pool: ProcessPool | None
+) -> Iterator[ConvertedImage | UnusableImage]:
+    """The images of a split in order."""
+    if pool is None:
+        return (convert_image(source, split, index, encoding) for index in range(count))
+    return pool.convert(split, count, encoding)
+
+
+def _usable(
+    images: Iterable[ConvertedImage | UnusableImage],
+    summary: _SplitSummary,
+    split: Split,
+    labels: "NDArray[np.integer]",
+    corrupt: Corrupt,
+    progress: bool,
+) -> Iterator[beton.StoredImage]:
+    """The images that can be stored, with their labels; adds each to `summary`."""
+    # A bar for a terminal, a line now and then for a log.
+    interval = 0.2 if sys.stderr.isatty() else 30.0
+    bar = tqdm(images, desc=split, total=len(labels), unit=" images", disable=not progress, mininterval=interval)
+    for image, label in zip(bar, labels, strict=True):
+        if isinstance(image, UnusableImage):
+            if corrupt == "fail":
+                raise DataError(f"{image.reason} (--corrupt skip leaves such images out)")
+            summary.skipped.append(image.name)
+            bar.write(f"skipped: {image.reason}", file=sys.stderr)
+            continue
+        summary.add(image)
+        yield image.stored._replace(label=int(label))
+
+
+def _write(path: Path, images: Iterator[beton.StoredImage], capacity: int) -> str:
+    """Write at most `capacity` images, to the disk; returns the SHA-256 of the file's tables."""
+    with open(path, "wb") as file:
+        tables_sha256 = beton.write(file, images, capacity)
+        file.flush()
+        os.fsync(file.fileno())
+    return tables_sha256
+
+
+def _sidecar(
+    name: str,
+    classes: tuple[str, ...],
+    encoding: Encoding,
+    summaries: dict[Split, _SplitSummary],
+    files: dict[str, FileRecord],
+) -> Sidecar:
+    mean, std = summaries["train"].mean_and_std()
+    return Sidecar(
+        source=name,
+        classes=classes,
+        sizes={split: summary.count for split, summary in summaries.items()},
+        mean=mean,
+        std=std,
+        mode=encoding.mode,
+        quality=None if encoding.mode == "raw" else encoding.quality,
+        compress_probability=encoding.compress_probability if encoding.mode == "proportion" else None,
+        reduced_to=encoding.max_side,
+        max_side=max(summary.max_side for summary in summaries.values()),
+        source_sha256={split: summary.source_sha256.hexdigest() for split, summary in summaries.items()},
+        skipped={split: tuple(summary.skipped) for split, summary in summaries.items()},
+        files=files,
+    )
+
+
+def _rounded(values: NDArray[np.float64]) -> Channels:
+    red, green, blue = (round(float(value), 6) for value in values)
+    return red, green, blue
+
+
+def _file_record(path: Path, tables_sha256: str, progress: bool) -> FileRecord:
+    digest, size = hashlib.sha256(), path.stat().st_size
+    hidden = not progress or not sys.stderr.isatty()
+    description = f"{path.name} SHA-256"
+    with (
+        open(path, "rb") as file,
+        tqdm(desc=description, total=size, unit="B", unit_scale=True, leave=False, disable=hidden) as bar,
+    ):
+        while block := file.read(HASHED_BYTES):
+            digest.update(block)
+            bar.update(len(block))
+    return FileRecord(bytes=size, sha256=digest.hexdigest(), tables_sha256=tables_sha256)

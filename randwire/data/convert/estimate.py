@@ -1,0 +1,74 @@
+"""The space that a converted set will take, from some of its images."""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randwire.data import beton
+from randwire.data.codec import Encoding
+from randwire.data.convert.image import ConvertedImage, convert_image
+from randwire.data.sources import SPLITS, Source, Split
+from randwire.errors import DataError
+
+PROBED_IMAGES = 48
+"""Images of a split that are encoded to know how much space all will need."""
+SPACE_FACTOR = 1.05
+"""Of the estimate must be free."""
+USUAL_ENCODINGS = (
+    Encoding("jpg", 500),
+    Encoding("jpg", 400),
+    Encoding("jpg", 256),
+    Encoding("proportion", 400),
+    Encoding("raw", 400),
+    Encoding("raw", 256),
+)
+
+
+def estimated_bytes(source: Source, labels: "Mapping[Split, NDArray[np.integer]]", encoding: Encoding) -> float:
+    """Bytes that the files of all splits will take; `labels` are those of their images."""
+    return sum(_bytes_of_split(source, split, len(labels[split]), encoding) for split in SPLITS)
+
+
+def _bytes_of_split(source: Source, split: Split, count: int, encoding: Encoding) -> float:
+    """From images that are spread evenly."""
+    probed = np.unique(np.linspace(0, count - 1, min(PROBED_IMAGES, count)).astype(int))
+    sizes = [
+        len(image.stored.payload)
+        for index in probed
+        if isinstance(image := convert_image(source, split, int(index), encoding), ConvertedImage)
+    ]
+    rows = beton.SAMPLE.itemsize + beton.ALLOCATION.itemsize
+    return count * (float(np.mean(sizes or [0])) + rows) + 3 * beton.PAGE
+
+
+def check_space(
+    source: Source, labels: "Mapping[Split, NDArray[np.integer]]", encoding: Encoding, output: Path, progress: bool
+) -> None:
+    """Raise DataError unless there is room for the set on the disk of `output`."""
+    needed = estimated_bytes(source, labels, encoding)
+    free = shutil.disk_usage(output.absolute().parent).free
+    if progress:
+        counts = ", ".join(f"{len(labels[split]):,} {split}" for split in SPLITS)
+        print(f"{counts} images will take about {needed / 1e9:,.2f} GB; {free / 1e9:,.1f} GB are free", file=sys.stderr)
+    if needed * SPACE_FACTOR > free:
+        raise DataError(
+            f"{output}: needs about {needed * SPACE_FACTOR / 1e9:,.2f} GB and {free / 1e9:,.2f} GB are free there; "
+            "choose another disk or a smaller --max-side (--estimate shows what each would take)"
+        )
+
+
+def print_estimate(source: Source, chosen: Encoding) -> None:
+    """Print what the set would take on disk as chosen, and as some usual choices."""
+    labels = {split: source.labels(split) for split in SPLITS}
+    print(f"{'mode':<12}{'max side':>9}{'quality':>9}{'GB':>10}")
+    others = (replace(usual, quality=chosen.quality) for usual in USUAL_ENCODINGS)
+    for encoding in (chosen, *(other for other in others if other != chosen)):
+        size = estimated_bytes(source, labels, encoding)
+        quality = "-" if encoding.mode == "raw" else str(encoding.quality)
+        mark = "  as chosen" if encoding is chosen else ""
+        print(f"{encoding.mode:<12}{encoding.max_side or 'any':>9}{quality:>9}{size / 1e9:>10.2f}{mark}")
