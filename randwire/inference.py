@@ -146,7 +146,7 @@ def evaluation_config(trained: Trained, values: Mapping[str, object]) -> RunConf
             raise ConfigError(f"{key}: is what {trained.path} was trained with; an evaluation may choose {_free()}")
     if "data.resolution" in values and "data.eval_resolution" not in values:
         values = {**values, "data.eval_resolution": None}
-    return trained.config.override(values)
+    return configuration.resolve(trained.config.override(values))
 
 
 def evaluation_data(trained: Trained, config: RunConfig, workers: int) -> data.Dataset:

@@ -1,14 +1,19 @@
 """A folder is a registry: every module in it is an entry, and the file's name is the entry's name."""
 
 import importlib
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
+@cache
 def names(package: str) -> tuple[str, ...]:
-    """Names of the entries of `package`, sorted; files starting with `_` are not entries. Imports nothing."""
+    """Names of the entries of `package`, sorted; files starting with `_` are not entries. Imports nothing.
+
+    The folder is read once in a process: `names.cache_clear()` lets files that were added since count.
+    """
     folder = Path(__file__).parent.joinpath(*package.split(".")[1:])
     return tuple(sorted(path.stem for path in folder.glob("*.py") if not path.name.startswith("_")))
 

@@ -44,6 +44,16 @@ def test_names_are_the_public_files_sorted(package: tuple[str, Path]) -> None:
     assert registry.names(name) == ("alpha", "zeta")
 
 
+def test_the_folder_is_read_once(package: tuple[str, Path]) -> None:
+    name, folder = package
+    (folder / "early.py").touch()
+    assert registry.names(name) == ("early",)
+    (folder / "late.py").touch()
+    assert registry.names(name) == ("early",)
+    registry.names.cache_clear()
+    assert registry.names(name) == ("early", "late")
+
+
 def test_names_imports_nothing(package: tuple[str, Path]) -> None:
     name, folder = package
     (folder / "bomb.py").write_text("raise SystemExit('imported')\n")

@@ -11,7 +11,7 @@ default is known.
 from randwire.config.data import ANY_SET, DataConfig, Stage
 from randwire.config.graph import GraphConfig
 from randwire.config.identity import Difference, Identity
-from randwire.config.loading import PRESETS, load
+from randwire.config.loading import PRESETS, load, resolve
 from randwire.config.network import CHANNELS, NetworkConfig
 from randwire.config.run_config import RunConfig, build, difference, keys
 from randwire.config.runtime import Device, RuntimeConfig
@@ -37,4 +37,5 @@ __all__ = [
     "difference",
     "keys",
     "load",
+    "resolve",
 ]

@@ -1,19 +1,23 @@
 """Configurations from presets, YAML files and records, with the SHA-256 of the files that they name."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from randwire.config.run_config import RunConfig, build
+from randwire import graphs, storage
+from randwire.config.data import ANY_SET
+from randwire.config.run_config import HASHES, RunConfig, build
 from randwire.errors import ConfigError, one_line
+from randwire.records import checkpoint_file
 
 PRESETS = Path(__file__).parent / "presets"
 
 
 def load(name: str, values: Mapping[str, object] | None = None) -> RunConfig:
-    """The configuration of a preset's name, a YAML file or a record's folder, with dotted keys laid over it.
+    """The configuration of a preset's name, a YAML file or a record's folder, with dotted keys laid over it; resolved.
 
     Raises ConfigError, in one line, for anything unknown or impossible.
     """
@@ -39,10 +43,59 @@ def load(name: str, values: Mapping[str, object] | None = None) -> RunConfig:
         raise ConfigError(f"{path}: not valid YAML: {one_line(error)}") from None
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold sections such as `train:`, not {type(content).__name__}")
-    config = build(content or {}, values)
+    config = resolve(build(content or {}, values))
     if record and config.graph.path and "graph.path" not in values:  # a record has copies, which are checked
         config = config.model_copy(update={"graph": config.graph.model_copy(update={"path": record.absolute()})})
     return config
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """The configuration with the SHA-256 of the files that it names, where it is missing, and their absolute paths.
+
+    This is where files that belong to the identity of a run are read, each once: `build` and `override` read nothing.
+    Raises ConfigError, in one line, for a file that cannot be read.
+    """
+    for key in config.unhashed:
+        section, _, name = key.partition(".")
+        part = getattr(config, section)
+        path, sha256 = _HASHERS[key](getattr(part, name))
+        part = part.model_copy(update={name: path, HASHES[key].partition(".")[2]: sha256})
+        config = config.model_copy(update={section: part})
+    return config
+
+
+def _hash_graphs(path: Path) -> tuple[Path, str]:
+    path = path.absolute()
+    try:
+        return path, graphs.saved_sha256(graphs.read_saved(path))
+    except ValueError as error:
+        raise ConfigError(f"graph.path: {error}") from None
+
+
+def _hash_weights(path: Path) -> tuple[Path, str]:
+    path = path.absolute()
+    try:
+        with open(checkpoint_file(path), "rb") as file:
+            return path, hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"train.pretrained: {error.filename}: cannot be read: {error.strerror}") from None
+
+
+def _hash_data(folder: str) -> tuple[str, str]:
+    try:
+        return folder, hashlib.sha256(storage.read(folder, "dataset.json")).hexdigest()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"data.path: {folder}: no converted set there; make it with `python -m randwire.data.convert "
+            f"{ANY_SET} INPUT {folder}`"
+        ) from None
+
+
+_HASHERS: Mapping[str, Callable[[Any], tuple[Path | str, str]]] = {
+    "graph.path": _hash_graphs,
+    "data.path": _hash_data,
+    "train.pretrained": _hash_weights,
+}
 
 
 # The loader in C where PyYAML has it: a report reads thousands of records.

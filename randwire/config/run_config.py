@@ -1,13 +1,12 @@
 """The configuration of a run as one validated value, and how dotted keys are laid over it."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from randwire import graphs, storage
+from randwire import graphs
 from randwire.config.data import ANY_SET, DataConfig
 from randwire.config.graph import GraphConfig
 from randwire.config.identity import Difference, Identity, digest_of, first_difference, identity_of
@@ -16,15 +15,14 @@ from randwire.config.runtime import RuntimeConfig
 from randwire.config.section import Section
 from randwire.config.train import TrainConfig
 from randwire.errors import ConfigError
-from randwire.records import checkpoint_file
 
-SUMS = {
-    "graph.path": "path_sha256",
-    "data.path": "path_sha256",
-    "data.source": "path_sha256",
-    "train.pretrained": "pretrained_sha256",
+HASHES = {
+    "graph.path": "graph.path_sha256",
+    "data.path": "data.path_sha256",
+    "data.source": "data.path_sha256",
+    "train.pretrained": "train.pretrained_sha256",
 }
-"""Keys with the SHA-256 in their section that another value of theirs makes void."""
+"""Keys that name files, and the key of the SHA-256 that another value of theirs makes void."""
 
 
 class RunConfig(Section):
@@ -57,17 +55,35 @@ class RunConfig(Section):
         """The label, with the seed of random graphs."""
         return self.label if self.graph.path else f"{self.label}, graph seed {self.graph.seed}"
 
+    @property
+    def unhashed(self) -> tuple[str, ...]:
+        """The keys of files that decide numbers and whose SHA-256 is missing: `resolve` takes it."""
+        missing = {
+            "graph.path": self.graph.path is not None and self.graph.path_sha256 is None,
+            "data.path": self.data.source == ANY_SET and self.data.path_sha256 is None,
+            "train.pretrained": self.train.pretrained is not None and self.train.pretrained_sha256 is None,
+        }
+        return tuple(key for key, is_missing in missing.items() if is_missing)
+
     def identity(self) -> Identity:
-        """What decides the numbers of the run, by section and key."""
+        """What decides the numbers of the run, by section and key.
+
+        Raises ValueError if the SHA-256 of a file that the configuration names is missing.
+        """
+        if self.unhashed:
+            raise ValueError(f"{', '.join(self.unhashed)}: the SHA-256 is missing; resolve the configuration first")
         return identity_of(self)
 
     @property
     def digest(self) -> str:
-        """12 hexadecimal digits that name the run: SHA-256 of its identity."""
+        """12 hexadecimal digits that name the run: SHA-256 of its identity. Raises ValueError as `identity`."""
         return digest_of(self.identity())
 
     def override(self, values: Mapping[str, object]) -> "RunConfig":
-        """The configuration with dotted keys replaced, such as `{"train.epochs": 5}`, validated as a whole."""
+        """The configuration with dotted keys replaced, such as `{"train.epochs": 5}`, validated as a whole.
+
+        Reads no file: where a key names one, `resolve` takes its SHA-256. Raises ConfigError for anything wrong.
+        """
         return build(self.model_dump(mode="json"), values)
 
     def to_yaml(self) -> str:
@@ -92,7 +108,10 @@ def difference(stored: object, current: Identity) -> Difference | None:
 
 
 def build(content: Mapping[str, Any], values: Mapping[str, object] | None = None) -> RunConfig:
-    """The configuration of sections, with dotted keys laid over them. Raises ConfigError for anything wrong in it."""
+    """The configuration of sections, with dotted keys laid over them; reads no file.
+
+    The SHA-256 of files that `values` name is left to `resolve`. Raises ConfigError for anything wrong.
+    """
     values = values or {}
     merged: dict[str, Any] = {
         key: dict(section) if isinstance(section, Mapping) else section for key, section in content.items()
@@ -104,10 +123,10 @@ def build(content: Mapping[str, Any], values: Mapping[str, object] | None = None
         section, _, name = key.partition(".")
         if isinstance(merged.get(section) or {}, Mapping):  # what it is otherwise, validation tells
             merged[section] = {**(merged.get(section) or {}), name: value}
-            if key in SUMS and f"{section}.{SUMS[key]}" not in values:
-                merged[section].pop(SUMS[key], None)
+            if key in HASHES and HASHES[key] not in values:
+                merged[section].pop(HASHES[key].partition(".")[2], None)
     try:
-        return _with_sums(RunConfig.model_validate(merged))
+        return RunConfig.model_validate(merged)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][:2])
@@ -116,39 +135,6 @@ def build(content: Mapping[str, Any], values: Mapping[str, object] | None = None
         message = first["msg"].removeprefix("Value error, ")
         shown = "" if isinstance(first["input"], BaseModel | dict) else f", is {first['input']!r}"
         raise ConfigError(f"{key}: {message[0].lower()}{message[1:]}{shown}") from None
-
-
-def _with_sums(config: RunConfig) -> RunConfig:
-    """The configuration with the SHA-256 of the files it names, where they are not known yet, and absolute paths."""
-    if config.graph.path is not None and config.graph.path_sha256 is None:
-        path = config.graph.path.absolute()
-        try:
-            known = graphs.saved_sha256(graphs.read_saved(path))
-        except ValueError as error:
-            raise ConfigError(f"graph.path: {error}") from None
-        config = config.model_copy(
-            update={"graph": config.graph.model_copy(update={"path": path, "path_sha256": known})}
-        )
-    if config.train.pretrained is not None and config.train.pretrained_sha256 is None:
-        path = config.train.pretrained.absolute()
-        try:
-            with open(checkpoint_file(path), "rb") as file:
-                known = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise ConfigError(f"train.pretrained: {error.filename}: cannot be read: {error.strerror}") from None
-        config = config.model_copy(
-            update={"train": config.train.model_copy(update={"pretrained": path, "pretrained_sha256": known})}
-        )
-    if config.data.source == ANY_SET and config.data.path is not None and config.data.path_sha256 is None:
-        try:
-            known = hashlib.sha256(storage.read(config.data.path, "dataset.json")).hexdigest()
-        except FileNotFoundError:
-            raise ConfigError(
-                f"data.path: {config.data.path}: no converted set there; make it with `python -m randwire.data.convert "
-                f"{ANY_SET} INPUT {config.data.path}`"
-            ) from None
-        config = config.model_copy(update={"data": config.data.model_copy(update={"path_sha256": known})})
-    return config
 
 
 def _suggest(key: str) -> str:

@@ -92,14 +92,16 @@ class Design:
         step = self.train_seeds if graphs.parse(setting.generator).deterministic else 0
         first, train = self.base.graph.seed, self.base.train.seed
         # Only the last trial is validated: it has the largest seeds, and to validate each would take minutes in all.
-        last = self.base.override(
-            {
-                **self.variants.get(setting.variant, {}),
-                "graph.generator": setting.generator,
-                "runtime.variant": setting.variant,
-                "graph.seed": first + self.seeds - 1,
-                "train.seed": train + (self.seeds - 1) * step + self.train_seeds - 1,
-            }
+        last = configuration.resolve(
+            self.base.override(
+                {
+                    **self.variants.get(setting.variant, {}),
+                    "graph.generator": setting.generator,
+                    "runtime.variant": setting.variant,
+                    "graph.seed": first + self.seeds - 1,
+                    "train.seed": train + (self.seeds - 1) * step + self.train_seeds - 1,
+                }
+            )
         )
         found = []
         for seed in range(self.seeds):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from randwire.config import RunConfig
+from randwire.config import RunConfig, resolve
 from randwire.errors import ConfigError
 
 Variants = Mapping[str, Mapping[str, Any]]
@@ -29,7 +29,7 @@ def check_variants(base: RunConfig, variants: Variants) -> None:
             if key in CROSSED or key.startswith("runtime."):
                 raise ConfigError(f"variant {name}: {key} cannot differ between variants; the study sets it")
         try:
-            digest = base.override(keys).digest
+            digest = resolve(base.override(keys)).digest
         except ConfigError as error:
             raise ConfigError(f"variant {name}: {error}") from None
         if digest in by_digest:

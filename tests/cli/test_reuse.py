@@ -148,7 +148,7 @@ def test_saved_graphs_that_change_are_noticed(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("0 1 0\n0 0 1\n0 0 0\n")
     with pytest.raises(ConfigError, match=r"graph.path: .*mine.txt has changed since"):
         wiring.sample_graphs(config)
-    assert wiring.sample_graphs(config.override({"graph.path": str(tmp_path / "mine.txt")}))
+    assert wiring.sample_graphs(configuration.resolve(config.override({"graph.path": str(tmp_path / "mine.txt")})))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from randwire.config import PRESETS, RunConfig, keys, load
+from randwire.config import PRESETS, RunConfig, keys, load, resolve
+from randwire.config.run_config import HASHES
 from randwire.errors import ConfigError
 
 NAMES = sorted(path.stem for path in PRESETS.glob("*.yaml"))
@@ -60,10 +61,10 @@ def _other(key: str) -> Any:
     raise AssertionError(f"{key}: no other value known for {value!r}")
 
 
-def _with(key: str, value: object) -> RunConfig:
-    """The default configuration with one field replaced past validation: not every type has two valid values."""
+def _with(key: str, value: object, base: RunConfig | None = None) -> RunConfig:
+    """A configuration with one field replaced past validation: not every type has two valid values."""
+    config = base or RunConfig()
     section, name = key.split(".")
-    config = RunConfig()
     inner: BaseModel = getattr(config, section)
     return config.model_copy(update={section: inner.model_copy(update={name: value})})
 
@@ -190,9 +191,11 @@ def test_what_decides_the_numbers_changes_the_digest(key: str) -> None:
 
 @pytest.mark.parametrize("key", sorted(set(FIELDS) - set(IDENTITY)))
 def test_where_and_how_it_runs_does_not_change_the_digest(key: str) -> None:
-    changed = _with(key, _other(key))
-    assert changed != RunConfig()
-    assert changed.digest == RunConfig().digest
+    before, changed = RunConfig(), _with(key, _other(key))
+    if key in changed.unhashed:  # of a file that decides numbers, the content is the identity
+        before, changed = _with(HASHES[key], "0" * 64), _with(HASHES[key], "0" * 64, changed)
+    assert changed != before
+    assert changed.digest == before.digest
 
 
 def test_the_digest_does_not_know_the_order_of_keys(tmp_path: Path) -> None:
@@ -261,9 +264,7 @@ WRONG: list[tuple[str, object, str]] = [
     ("train.milestones", [0.75, 0.5], "ascending numbers between 0 and 1"),
     ("train.milestones", [0.5, 1.0], "ascending numbers between 0 and 1"),
     ("train.epoch_factor", 0, "greater than 0"),
-    ("graph.path", "/nonexistent/graphs", "graph.path: /nonexistent/graphs: cannot be read: No such file"),
     ("graph.path_sha256", "abc", "pattern"),
-    ("train.pretrained", "/nonexistent", "train.pretrained: /nonexistent: cannot be read: No such file"),
     ("graph.generator", "xx:p=1", "unknown generator 'xx'"),
     ("graph.generator", "ws:k=3,p=1.0", "even"),
     ("graph.generator", 7, "string"),
@@ -289,6 +290,41 @@ def test_a_wrong_value_of_one_field_names_key_and_value(key: str) -> None:
         RunConfig().override({key: "seven"})
     assert str(caught.value).startswith(f"{key}: ")
     assert "'seven'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [("graph.path", {}), ("train.pretrained", {}), ("data.path", {"data.source": "folder"})],
+)
+def test_a_file_is_read_when_the_configuration_is_resolved(
+    key: str, values: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        for name in ("builtins.open", "io.open", "os.open", "os.stat", "os.scandir", "os.listdir"):
+            patched.setattr(name, _forbidden)
+        config = RunConfig().override({key: "/nonexistent", **values})
+        again = config.override({"train.epochs": 3})
+    assert config.unhashed == again.unhashed == (key,)
+    with pytest.raises(ValueError, match=f"^{key}: the SHA-256 is missing"):
+        _ = config.digest
+    with pytest.raises(ConfigError, match=f"^{key}: /nonexistent: ") as caught:
+        resolve(config)
+    assert str(caught.value) == _error("digits", {key: "/nonexistent", **values})
+
+
+def _forbidden(*arguments: object, **keywords: object) -> None:
+    raise AssertionError(f"touches the file system: {arguments}")
+
+
+def test_a_file_is_hashed_once(tmp_path: Path) -> None:
+    (tmp_path / "graph.txt").write_text("0 1\n0 0\n")
+    config = load("digits", {"graph.path": str(tmp_path / "graph.txt")})
+    assert config.graph.path_sha256
+    (tmp_path / "graph.txt").unlink()
+    later = config.override({"train.epochs": 3, "runtime.device": "cpu"})
+    assert resolve(later) == later
+    assert later.graph == config.graph
+    assert later.override({"graph.path": "other.txt"}).graph.path_sha256 is None
 
 
 def test_rules_between_fields() -> None:
