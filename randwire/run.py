@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from randwire.metrics import BEST_TOP1, VAL_TOP1, VAL_TOP5
 from randwire.model import aggregation
 from randwire.model.network import RandWire
 from randwire.records import Record, Row
-from randwire.tracking import Tracker, Trial, open_tracker
+from randwire.tracking import Tracker, open_tracker
 from randwire.training import checkpoint
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise, evaluate
@@ -41,23 +40,6 @@ EXCHANGE: dict[str, Any] = {"forward_sync_buffers": False, "gradient_as_bucket_v
 def record_of(config: RunConfig) -> Record:
     """The record of a run: output / study / digest."""
     return Record(config.runtime.output / config.runtime.study / config.digest)
-
-
-def describe(config: RunConfig, resumed_epochs: int = 0) -> Trial:
-    """What a tracker is told of a run."""
-    samples = sample_graphs(config)
-    dags = dags_of(samples)
-    return Trial(
-        id=config.digest,
-        config=config.model_dump(mode="json", exclude={"runtime"}),
-        group=config.label,
-        tags=(config.family, config.network.regime, config.data.source),
-        dag_json=dag_json(samples),
-        dag_png=partial(drawing.png, dags, config.title),
-        dag_svg=drawing.svg(dags, config.title),
-        complexity=count(config, samples).to_dict(),
-        resumed_epochs=resumed_epochs,
-    )
 
 
 def train(name: str, values: Mapping[str, object] | None = None) -> Path:
@@ -140,9 +122,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
             record.write_json("pretrained.json", loaded.to_dict())
             print(f"train.pretrained: {loaded}", file=sys.stderr)
     if tracker is not None:
-        tracker.start(describe(config, done))
-        for row in record.metrics():
-            tracker.log(config.digest, row)  # not logged again, but known: the best top-1 so far is among them
+        tracker.start(record, config.label)
     network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(network, config.train)
     if state is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from ray import tune
@@ -10,7 +9,6 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from randwire.config import RunConfig
 from randwire.records import Row
-from randwire.run import describe
 from randwire.study.design import Design, StudyFolder
 from randwire.study.setting import Setting
 from randwire.sweep.cluster import Timeouts
@@ -61,9 +59,10 @@ class Watch(tune.Callback):
             if digest not in self.started:
                 self.started.add(digest)
                 group = Setting.of(config).label
-                self.tracker.start(replace(describe(config, resumed_epochs=result["epoch"] - 1), group=group))
-                for row in retried(self.design, self.timeouts, self.design.record(config).metrics):
-                    self.tracker.log(digest, row)
+                record = self.design.record(config)
+                # The tracker reads the record, but waits for nothing.
+                retried(self.design, self.timeouts, (record.folder / "config.yaml").stat)
+                self.tracker.start(record, group, resumed_epochs=result["epoch"] - 1)
             self.tracker.log(digest, result)
             self.progress.epoch(config, result)
 

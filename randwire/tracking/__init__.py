@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from randwire.errors import TrackingError
-from randwire.tracking.base import Notice, NullTracker, SafeTracker, Tracker, Trial, to_stderr
+from randwire.tracking.base import Notice, NullTracker, SafeTracker, Tracker, to_stderr
 from randwire.tracking.connection import preflight, sync_hint
 from randwire.tracking.secrets import without_secrets
 from randwire.tracking.wandb_tracker import Mode, WandbTracker
@@ -21,7 +21,6 @@ __all__ = [
     "SafeTracker",
     "Tracker",
     "TrackingError",
-    "Trial",
     "WandbTracker",
     "open_tracker",
     "without_secrets",

@@ -1,44 +1,25 @@
-"""What a tracker is, what it is told of a trial, and how its errors are kept from the trials."""
+"""What a tracker is, and how its errors are kept from the trials."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from randwire.errors import brief
+from randwire.records import Record
 
 Notice = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What a tracker is told when a trial starts."""
-
-    id: str  # digest of the config, and the W&B run id
-    config: Mapping[str, Any]  # nested and JSON-able, without secrets
-    group: str  # the setting, such as WS(4,0.75)
-    tags: tuple[str, ...]
-    dag_json: Mapping[str, Any]  # {"stages": {stage: {"nodes", "edges", "redraws", "measures": {...}}}}
-    dag_png: Callable[[], bytes]  # drawn if asked for, as that takes a second
-    dag_svg: str
-    complexity: Mapping[str, Any]  # {"params": int, "mult_adds": int, ...}
-    resumed_epochs: int = 0  # rows up to this epoch were logged by an earlier run of the trial
-
-    @property
-    def name(self) -> str:
-        """The setting with the seeds of graphs and training, such as `WS(4,0.75) g0 t0`."""
-        seeds = (
-            (letter, self.config.get(section, {}).get("seed")) for letter, section in (("g", "graph"), ("t", "train"))
-        )
-        return " ".join([self.group, *(f"{letter}{seed}" for letter, seed in seeds if seed is not None)])
 
 
 class Tracker(Protocol):
     """Watches trials, several at a time, called from one thread."""
 
-    def start(self, trial: Trial) -> None:
-        """Open the trial. Starting one that is open ends it as interrupted first."""
+    def start(self, record: Record, group: str, resumed_epochs: int | None = None) -> None:
+        """Open the trial of a record, whose folder is named by the trial's id; one that is open ends as interrupted.
+
+        `group` is the setting. An earlier run of the trial has logged the rows up to epoch `resumed_epochs`; None: all
+        that the record has.
+        """
 
     def log(self, trial_id: str, row: Mapping[str, Any]) -> None:
         """Take the row of one epoch; an epoch that this trial has logged is ignored."""
@@ -53,7 +34,7 @@ class Tracker(Protocol):
 class NullTracker:
     """Tracks nothing."""
 
-    def start(self, trial: Trial) -> None:
+    def start(self, record: Record, group: str, resumed_epochs: int | None = None) -> None:
         pass
 
     def log(self, trial_id: str, row: Mapping[str, Any]) -> None:
@@ -79,9 +60,9 @@ class SafeTracker:
         self.notice = notice
         self._told: set[str] = set()
 
-    def start(self, trial: Trial) -> None:
-        with self._guard(f"trial {trial.id}"):
-            self.inner.start(trial)
+    def start(self, record: Record, group: str, resumed_epochs: int | None = None) -> None:
+        with self._guard(f"trial {record.folder.name}"):
+            self.inner.start(record, group, resumed_epochs)
 
     def log(self, trial_id: str, row: Mapping[str, Any]) -> None:
         with self._guard(f"trial {trial_id}"):

@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from randwire import config as configuration
+from randwire import drawing
+from randwire.config import RunConfig
+from randwire.dag import DAG
 from randwire.errors import TrackingError, brief
 from randwire.metrics import BEST_TOP1, METRICS, VAL_TOP1
+from randwire.records import Record
 from randwire.tracking import runs
-from randwire.tracking.base import Trial
 from randwire.tracking.connection import check_server, end_service, environment, sync_hint
 
 if TYPE_CHECKING:
@@ -59,17 +63,23 @@ class WandbTracker:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": {}, "_ending": {}, "_errors": []}
 
-    def start(self, trial: Trial) -> None:
-        """Open the run of a trial, log its DAGs once, and its measures.
+    def start(self, record: Record, group: str, resumed_epochs: int | None = None) -> None:
+        """Open the run of a record's trial, log its DAGs once, and its measures.
 
-        Raises TrackingError if the folder cannot be written, and what wandb raises, within INIT_SECONDS. If the server
-        has gone, this and all later runs are offline, and the TrackingError that says so comes after the run is open.
+        Raises ConfigError or RecordError if the record cannot be read, TrackingError if the folder cannot be written,
+        and what wandb raises, within INIT_SECONDS. If the server has gone, this and all later runs are offline, and the
+        TrackingError that says so comes after the run is open.
         """
-        if trial.id in self._open:
-            self.finish(trial.id, "interrupted", {})
-        if ending := self._ending.pop(trial.id, None):
+        trial_id = record.folder.name
+        if trial_id in self._open:
+            self.finish(trial_id, "interrupted", {})
+        if ending := self._ending.pop(trial_id, None):
             ending.join(FINISH_SECONDS)
         self._check_folder()
+        config = configuration.load(str(record.folder / "config.yaml"))
+        rows = record.metrics()
+        if resumed_epochs is None:
+            resumed_epochs = rows[-1]["epoch"] if rows else 0
         gone: TrackingError | None = None
         with environment(self.folder):
             import wandb
@@ -84,26 +94,31 @@ class WandbTracker:
             run = wandb.init(
                 mode=self.mode,
                 project=self.project,
-                id=trial.id,
-                name=trial.name,
-                group=trial.group,
+                id=trial_id,
+                name=f"{group} g{config.graph.seed} t{config.train.seed}",
+                group=group,
                 job_type="trial",
-                tags=sorted({self.study, *trial.tags}),
-                config=dict(trial.config),
+                tags=sorted({self.study, config.family, config.network.regime, config.data.source}),
+                config=config.model_dump(mode="json", exclude={"runtime"}),
                 # Without resume the second fragment of a trial overwrites the first when both are synced.
                 resume="allow",
                 reinit="create_new",
                 settings=self._settings(),
             )
-            self._open[trial.id] = _Open(run, self.mode, trial.resumed_epochs)
+            logged = {
+                row["epoch"]: float(row[VAL_TOP1.key])
+                for row in rows
+                if row["epoch"] <= resumed_epochs and VAL_TOP1.key in row
+            }
+            self._open[trial_id] = _Open(run, self.mode, resumed_epochs, logged)
             run.define_metric("epoch", hidden=True)
             for name in dict.fromkeys(_with_siblings(metric.wandb) for metric in METRICS if metric.wandb):
                 run.define_metric(name, step_metric="epoch")
-            run.summary.update(_scalars(trial))
-            if trial.resumed_epochs == 0:
-                self._log_dags(run, trial)
+            run.summary.update(_scalars(record, config))
+            if resumed_epochs == 0:
+                self._log_dags(run, record, config)
             offline = os.path.relpath(Path(run.dir).parent, self.folder.parent)
-            runs.note(self.folder, trial.id, run.url or offline)
+            runs.note(self.folder, trial_id, run.url or offline)
         if gone:
             raise gone
 
@@ -195,33 +210,30 @@ class WandbTracker:
         except OSError as error:
             raise TrackingError(f"{self.folder}: cannot be written ({error.strerror})") from None
 
-    def _log_dags(self, run: "wandb.Run", trial: Trial) -> None:
+    def _log_dags(self, run: "wandb.Run", record: Record, config: RunConfig) -> None:
         import wandb
 
-        from randwire import graphs
-
-        content = json.dumps(trial.dag_json, sort_keys=True).encode()
-        graph = trial.config.get("graph", {})
-        generator = graphs.parse(graph["generator"]) if "generator" in graph else None
+        content = json.dumps(record.read_json("dag.json"), sort_keys=True).encode()
+        dags = {stage: DAG.from_text(text) for stage, text in record.graphs().items()}
         metadata = {
-            "generator": str(generator) if generator else None,
-            "params": generator.params() if generator else None,
-            "seed": graph.get("seed"),
+            "generator": str(config.generator),
+            "params": config.generator.params(),
+            "seed": config.graph.seed,
             "sha256": hashlib.sha256(content).hexdigest(),
         }
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             picture = Path(folder, "dag.png")
-            picture.write_bytes(trial.dag_png())
+            picture.write_bytes(drawing.png(dags, config.title))
             run.log(
                 {
                     "epoch": 0,
                     "dag/image": wandb.Image(str(picture)),
-                    "dag/html": wandb.Html(trial.dag_svg, inject=False),
+                    "dag/html": wandb.Html((record.folder / "dag.svg").read_text(), inject=False),
                 }
             )
             content_file = Path(folder, "dag.json")
             content_file.write_bytes(content)
-            artifact = wandb.Artifact(f"dag-{trial.id}", type="dag", metadata=metadata)
+            artifact = wandb.Artifact(f"dag-{record.folder.name}", type="dag", metadata=metadata)
             entry = artifact.add_file(str(content_file))
         if self.mode == "offline":
             # wandb notes where the file is staged; from the folder on, so that a copy of the folder can be uploaded.
@@ -235,18 +247,16 @@ def _with_siblings(name: str) -> str:
     return f"{group}/*" if slash else name
 
 
-def _scalars(trial: Trial) -> dict[str, float]:
+def _scalars(record: Record, config: RunConfig) -> dict[str, float]:
     """What is known of a trial before it trains: size of the network, and parameters and measures of its graphs.
 
     `graph/NAME` is the mean over the stages, left out where a stage does not have it.
     """
-    from randwire import graphs
-
-    found = {name: trial.complexity[name] for name in ("params", "mult_adds") if name in trial.complexity}
-    graph = trial.config.get("graph", {})
-    if "generator" in graph and not graph.get("path"):
-        found |= {f"generator/{name}": value for name, value in graphs.parse(graph["generator"]).params().items()}
-    stages = trial.dag_json.get("stages", {})
+    complexity = record.read_json("complexity.json")
+    found: dict[str, float] = {name: complexity[name] for name in ("params", "mult_adds")}
+    if config.graph.path is None:
+        found |= {f"generator/{name}": value for name, value in config.generator.params().items()}
+    stages = record.read_json("dag.json")["stages"]
     for stage, about in stages.items():
         measures = {**about.get("measures", {}), "redraws": about.get("redraws", 0)}
         found |= {f"graph/{stage}/{name}": value for name, value in measures.items() if math.isfinite(value)}

@@ -21,13 +21,15 @@ import psutil
 import pytest
 from fake_wandb_server import FakeServer, Trouble
 
-from randwire import storage
+from randwire import config as configuration
+from randwire import drawing, storage
+from randwire.dag import DAG
 from randwire.errors import TrackingError
+from randwire.records import Record
 from randwire.tracking import (
     Choice,
     NullTracker,
     SafeTracker,
-    Trial,
     WandbTracker,
     connection,
     open_tracker,
@@ -35,29 +37,32 @@ from randwire.tracking import (
 )
 
 KEY = "5ec2e7" * 7  # long enough to pass for an API key
-DAGS = {
+DAGS: dict[str, Any] = {
     "stages": {
         "conv3": {"nodes": 3, "edges": [[0, 1], [1, 2]], "redraws": 2, "measures": {"depth": 3, "clustering": 0.5}},
-        "conv4": {"nodes": 2, "edges": [[0, 1]], "redraws": 0, "measures": {"depth": 2, "path_length": float("inf")}},
+        "conv4": {"nodes": 2, "edges": [[0, 1]], "redraws": 0, "measures": {"depth": 2}},
     }
 }
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
+SVG = "<svg><title>a DAG</title></svg>"
+KEYS = {"graph.generator": "ws:k=4,p=0.75", "graph.seed": 3, "train.seed": 1}
+CONFIG = configuration.load("digits", KEYS)
+GROUP = "WS(4,0.75)"
 
-def trial(name: str, resumed_epochs: int = 0) -> Trial:
-    return Trial(
-        id=name,
-        config={"graph": {"generator": "ws:k=4,p=0.75", "seed": 3}, "train": {"seed": 1, "epochs": 100}},
-        group="WS(4,0.75)",
-        tags=("ws", "tiny"),
-        dag_json=DAGS,
-        dag_png=lambda: PNG,
-        dag_svg="<svg><title>a DAG</title></svg>",
-        complexity={"params": 1000, "mult_adds": 2000, "stages": {}},
-        resumed_epochs=resumed_epochs,
-    )
+
+def record(name: str) -> Record:
+    """A record without epochs, in the user's home."""
+    record = Record(Path(os.environ["HOME"], "records", name))
+    record.write_text("config.yaml", CONFIG.to_yaml())
+    record.write_json("dag.json", DAGS)
+    record.write_text("dag.svg", SVG)
+    for stage, about in DAGS["stages"].items():
+        record.write_text(f"graphs/{stage}.txt", DAG(about["nodes"], tuple(map(tuple, about["edges"]))).to_text())
+    record.write_json("complexity.json", {"params": 1000, "mult_adds": 2000, "stages": []})
+    return record
 
 
 def row(epoch: int, top1: float = 0.5) -> dict[str, Any]:
@@ -76,6 +81,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("NETRC", str(folder / ".netrc"))
+    monkeypatch.setattr(drawing, "png", lambda dags, title: PNG)  # matplotlib takes its time
     return folder
 
 
@@ -119,6 +125,7 @@ def script(body: str, *arguments: object) -> list[str]:
     root = Path(__file__).parents[2]
     paths = [str(Path(__file__).parent), str(root / "tests" / "support"), str(root)]
     prelude = f"import sys, time, os; sys.path[:0] = {paths}; from pathlib import Path; from test_tracking import *\n"
+    prelude += "drawing.png = lambda dags, title: PNG  # matplotlib takes its time\n"
     return [sys.executable, "-c", prelude + body, *map(str, arguments)]
 
 
@@ -128,7 +135,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def test_an_offline_run_holds_everything(offline: WandbTracker) -> None:
     before = dict(os.environ)
-    offline.start(trial("aaa"))
+    offline.start(record("aaa"), GROUP)
     for epoch, top1 in ((1, 0.25), (2, 0.75), (3, 0.5)):
         offline.log("aaa", row(epoch, top1))
     offline.finish("aaa", "pruned", {"status": "pruned", "top1": 0.5, "cause": None, "epochs": [1, 2]})
@@ -140,8 +147,10 @@ def test_an_offline_run_holds_everything(offline: WandbTracker) -> None:
     assert run["run_group"] == "WS(4,0.75)"
     assert run["job_type"] == "trial"
     assert run["display_name"] == "WS(4,0.75) g3 t1"
-    assert set(run["tags"]) == {"ws", "tiny", "study"}
-    assert {key: value for key, value in run["config"]["update"].items() if key != "_wandb"} == trial("aaa").config
+    assert set(run["tags"]) == {"ws", "tiny", "digits", "study"}
+    assert {key: value for key, value in run["config"]["update"].items() if key != "_wandb"} == CONFIG.model_dump(
+        mode="json", exclude={"runtime"}
+    )
 
     rows = history(offline.folder, "aaa")
     assert [(each["epoch"], each["val/top1"], each["val/top1_best"]) for each in rows] == [
@@ -174,7 +183,7 @@ def test_an_offline_run_holds_everything(offline: WandbTracker) -> None:
 
 
 def test_the_dags_are_logged_once(offline: WandbTracker) -> None:
-    offline.start(trial("aaa"))
+    offline.start(record("aaa"), GROUP)
     offline.log("aaa", row(1))
     offline.finish("aaa", "finished", {})
 
@@ -184,7 +193,7 @@ def test_the_dags_are_logged_once(offline: WandbTracker) -> None:
     assert pictures[0]["dag/html._type"] == "html-file"
     (files,) = offline.folder.glob("wandb/offline-run-*-aaa/files")
     assert (files / pictures[0]["dag/image.path"]).read_bytes() == PNG
-    assert (files / pictures[0]["dag/html.path"]).read_text() == trial("aaa").dag_svg
+    assert (files / pictures[0]["dag/html.path"]).read_text() == SVG
 
     noted = Path(json.loads((offline.folder / "runs.jsonl").read_text())["run"])
     assert offline.folder.parent / noted == files.parent
@@ -207,7 +216,7 @@ def test_the_dags_are_logged_once(offline: WandbTracker) -> None:
 def test_several_runs_are_open_at_once(offline: WandbTracker) -> None:
     names = [f"run{number}" for number in range(4)]
     for name in names:
-        offline.start(trial(name))
+        offline.start(record(name), GROUP)
     for epoch in (1, 2):
         for number, name in enumerate(names):
             offline.log(name, row(epoch, number / 8))
@@ -225,15 +234,15 @@ def test_several_runs_are_open_at_once(offline: WandbTracker) -> None:
 
 
 def test_a_resumed_trial_repeats_no_epoch(offline: WandbTracker) -> None:
-    offline.start(trial("aaa"))
+    offline.start(record("aaa"), GROUP)
     for epoch in (1, 2, 2, 1):
         offline.log("aaa", row(epoch, 0.75))
     offline.finish("aaa", "interrupted", {})
-    offline.start(trial("aaa", resumed_epochs=2))  # within the same second
+    offline.start(record("aaa"), GROUP, 2)  # within the same second
     for epoch in (2, 3):
         offline.log("aaa", row(epoch, 0.25))
     offline.finish("aaa", "finished", {})
-    offline.start(trial("aaa", resumed_epochs=3))
+    offline.start(record("aaa"), GROUP, 3)
     for epoch in (1, 2, 3, 4):
         offline.log("aaa", row(epoch, epoch / 8))
     offline.finish("aaa", "finished", {})
@@ -246,10 +255,26 @@ def test_a_resumed_trial_repeats_no_epoch(offline: WandbTracker) -> None:
     assert all(each["resume"] for each in records(offline.folder, "aaa", "run"))
 
 
+def test_what_an_earlier_run_has_logged_is_read_from_the_record(offline: WandbTracker) -> None:
+    resumed = record("aaa")
+    for epoch, top1 in ((1, 0.75), (2, 0.25), (3, 0.875)):
+        resumed.append_metrics(row(epoch, top1))
+    offline.start(resumed, GROUP, 2)  # the third has just been trained
+    for epoch in (3, 4):
+        offline.log("aaa", row(epoch, 0.5))
+    offline.finish("aaa", "interrupted", {})
+    offline.start(resumed, GROUP)
+    for epoch in (3, 4):
+        offline.log("aaa", row(epoch, 0.5))
+    offline.finish("aaa", "finished", {})
+    rows = history(offline.folder, "aaa")
+    assert [(each["epoch"], each["val/top1_best"]) for each in rows] == [(3, 0.75), (4, 0.75), (4, 0.875)]
+
+
 def test_starting_an_open_trial_ends_it_first(offline: WandbTracker) -> None:
-    offline.start(trial("aaa"))
+    offline.start(record("aaa"), GROUP)
     offline.log("aaa", row(1))
-    offline.start(trial("aaa", resumed_epochs=1))
+    offline.start(record("aaa"), GROUP, 1)
     offline.log("aaa", row(2))
     offline.finish("aaa", "finished", {})
     assert [each["epoch"] for each in history(offline.folder, "aaa")] == [1, 2]
@@ -259,7 +284,7 @@ def test_starting_an_open_trial_ends_it_first(offline: WandbTracker) -> None:
 def test_a_killed_process_loses_two_seconds_at_most(tmp_path: Path) -> None:
     body = """
 tracker = open_tracker("offline", "project", "study", Path(sys.argv[1]))
-tracker.start(trial("aaa"))
+tracker.start(record("aaa"), GROUP)
 for epoch in range(1, 1000):
     tracker.log("aaa", row(epoch))
     print(epoch, time.monotonic(), flush=True)
@@ -280,7 +305,10 @@ for epoch in range(1, 1000):
     rows = [each["epoch"] for each in history(tmp_path / "out", "aaa")]
     assert rows == list(range(1, len(rows) + 1))
     assert all(epoch in rows for epoch, moment in logged.items() if moment < killed - 2)
-    assert records(tmp_path / "out", "aaa", "run")[0]["config"]["update"]["train"] == {"seed": 1, "epochs": 100}
+    assert (
+        records(tmp_path / "out", "aaa", "run")[0]["config"]["update"]["train"]
+        == CONFIG.model_dump(mode="json")["train"]
+    )
 
 
 @pytest.mark.parametrize("choice", ["auto", "online"])
@@ -290,7 +318,7 @@ try:
     tracker = open_tracker(sys.argv[1], "project", "study", Path(sys.argv[2]))
 except TrackingError as error:
     sys.exit(f"refused: {error}")
-tracker.start(trial("aaa"))
+tracker.start(record("aaa"), GROUP)
 tracker.log("aaa", row(1))
 tracker.close()
 """
@@ -329,7 +357,7 @@ started = time.monotonic()
 tracker = open_tracker("auto", "project", "study", Path(sys.argv[1]))
 assert time.monotonic() - started < 25, time.monotonic() - started  # 5 s, and slow machines start wandb slowly
 assert dict(os.environ) == before
-tracker.start(trial("aaa"))
+tracker.start(record("aaa"), GROUP)
 tracker.log("aaa", row(1))
 tracker.close()
 """
@@ -381,15 +409,15 @@ def test_an_online_run_arrives_and_no_file_holds_the_key(tmp_path: Path, home: P
 import pickle
 before = dict(os.environ)
 tracker = open_tracker("auto", "project", "study", Path(sys.argv[1]))
-tracker.start(trial("aaa"))
-tracker.start(trial("bbb"))
+tracker.start(record("aaa"), GROUP)
+tracker.start(record("bbb"), GROUP)
 for epoch in (1, 2, 3):
     tracker.log("aaa", row(epoch, epoch / 8))
     tracker.log("bbb", row(epoch))
 Path(sys.argv[1], "pickled").write_bytes(pickle.dumps(tracker))
 tracker.finish("aaa", "finished", {"top1": 0.375})
 tracker.finish("bbb", "interrupted", {})
-tracker.start(trial("bbb", resumed_epochs=3))
+tracker.start(record("bbb"), GROUP, 3)
 for epoch in (3, 4):
     tracker.log("bbb", row(epoch))
 tracker.close()
@@ -406,7 +434,9 @@ assert dict(os.environ) == before
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         run = server.run("aaa")
         assert server.keys == {KEY}
-    assert {key: value for key, value in run.config.items() if key != "_wandb"} == trial("aaa").config
+    assert {key: value for key, value in run.config.items() if key != "_wandb"} == CONFIG.model_dump(
+        mode="json", exclude={"runtime"}
+    )
     assert [each["val/top1"] for each in run.history if each["epoch"] > 0] == [0.125, 0.25, 0.375]
     assert run.summary["trial/status"] == "finished"
     assert run.summary["params"] == 1000
@@ -421,11 +451,11 @@ assert dict(os.environ) == before
 
 
 def test_a_copied_folder_can_be_synced(offline: WandbTracker, tmp_path: Path) -> None:
-    offline.start(trial("aaa"))
+    offline.start(record("aaa"), GROUP)
     for epoch in (1, 2):
         offline.log("aaa", row(epoch))
     offline.finish("aaa", "interrupted", {})
-    offline.start(trial("aaa", resumed_epochs=2))
+    offline.start(record("aaa"), GROUP, 2)
     for epoch in (2, 3):
         offline.log("aaa", row(epoch))
     offline.finish("aaa", "finished", {})
@@ -455,7 +485,7 @@ def test_a_server_that_fails_stops_no_trial(tmp_path: Path, trouble: Trouble | L
 from randwire.tracking import connection, wandb_tracker
 wandb_tracker.FINISH_SECONDS = wandb_tracker.CLOSE_SECONDS = connection.PREFLIGHT_SECONDS = connection.END_SECONDS = 2
 tracker = open_tracker("online", "project", "study", Path(sys.argv[1]))
-tracker.start(trial("aaa"))
+tracker.start(record("aaa"), GROUP)
 tracker.log("aaa", row(1))
 print("started", flush=True)
 sys.stdin.readline()
@@ -465,9 +495,9 @@ def timed(limit, call, *arguments):
     assert time.monotonic() - started < limit, (call, time.monotonic() - started)
 timed(2, tracker.log, "aaa", row(2))
 timed(2, tracker.finish, "aaa", "finished", {})
-timed(10, tracker.start, trial("bbb"))
+timed(10, tracker.start, record("bbb"), GROUP)
 timed(2, tracker.log, "bbb", row(1))
-timed(3, tracker.start, trial("ccc"))  # the server is not asked again
+timed(3, tracker.start, record("ccc"), GROUP)  # the server is not asked again
 timed(10, tracker.close)
 print("closed", flush=True)
 """
@@ -504,7 +534,7 @@ def test_an_error_is_told_once_and_never_raised(tmp_path: Path) -> None:
     told: list[str] = []
     tracker = open_tracker("offline", "project", "study", blocked / "out", told.append)
     for name in ("aaa", "bbb"):
-        tracker.start(trial(name))
+        tracker.start(record(name), GROUP)
         tracker.log(name, row(1))
         tracker.finish(name, "finished", {})
     tracker.close()
@@ -513,11 +543,11 @@ def test_an_error_is_told_once_and_never_raised(tmp_path: Path) -> None:
     assert all("\n" not in line for line in told)
 
 
-def test_a_picture_that_cannot_be_logged_costs_no_row(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_logged_costs_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     tracker = open_tracker("offline", "project", "study", tmp_path / "out", told.append)
-    broken = Trial(**{**vars(trial("aaa")), "dag_png": lambda: b"not a picture"})
-    tracker.start(broken)
+    monkeypatch.setattr(drawing, "png", lambda dags, title: b"not a picture")
+    tracker.start(record("aaa"), GROUP)
     tracker.log("aaa", row(1))
     tracker.close()
     assert len(told) == 1
@@ -525,7 +555,7 @@ def test_a_picture_that_cannot_be_logged_costs_no_row(tmp_path: Path) -> None:
 
 
 def test_a_pickled_tracker_has_no_open_runs(offline: WandbTracker) -> None:
-    offline.start(trial("aaa"))
+    offline.start(record("aaa"), GROUP)
     again = pickle.loads(pickle.dumps(SafeTracker(offline)))
     with pytest.raises(TrackingError, match="aaa is not open"):
         again.inner.log("aaa", row(1))
@@ -550,12 +580,12 @@ def test_off_loads_no_wandb(tmp_path: Path) -> None:
     body = """
 off: Choice = "disabled"
 tracker = open_tracker(off, "project", "study", Path(sys.argv[1]))
-tracker.start(trial("aaa"))
+tracker.start(record("aaa"), GROUP)
 tracker.log("aaa", row(1))
 tracker.finish("aaa", "finished", {})
 tracker.close()
 assert isinstance(tracker, NullTracker)
-assert not {"wandb", "networkx", "torch"} & set(sys.modules), "loaded"
+assert not {"wandb", "matplotlib", "torch"} & set(sys.modules), "loaded"
 assert not Path(sys.argv[1]).exists()
 """
     done = subprocess.run(script(body, tmp_path / "out"), capture_output=True, text=True, timeout=60)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ import torch
 import yaml
 
 from randwire import config as configuration
-from randwire import run, wiring
+from randwire import drawing, run, wiring
 from randwire.config import RunConfig
 from randwire.dag import DAG
 from randwire.errors import ConfigError
 from randwire.model.network import RandWire
 from randwire.records import Record
+from randwire.tracking import WandbTracker
 from randwire.training import checkpoint
 from randwire.training.optim import learning_rate
 from randwire.training.worker import ProcessWorker
@@ -160,6 +161,28 @@ def test_a_loss_that_is_not_finite_ends_the_trial_as_failed(tmp_path: Path) -> N
     assert "training loss is nan in epoch 1" in summary["cause"]
     assert "train.lr" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_graphs_size_and_picture_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tracker takes them from the record."""
+    config = settings(tmp_path)
+    calls: list[str] = []
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*values: Any) -> Any:
+            calls.append(name)
+            return function(*values)
+
+        return call
+
+    for module, name in ((run, "sample_graphs"), (run, "count"), (drawing, "svg")):
+        monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
+    monkeypatch.setattr(run, "train_epoch", lambda *values: pytest.fail("not reached"))
+    tracker = WandbTracker("offline", "project", "study", tmp_path / "wandb")
+    monkeypatch.setattr(tracker, "start", lambda record, group: calls.append(f"{record.folder.name} {group}"))
+    with pytest.raises(pytest.fail.Exception):
+        run.run(config, ProcessWorker(CPU), tracker)
+    assert calls == ["sample_graphs", "svg", "count", f"{config.digest} WS(4,0.75)"]
 
 
 def test_a_stopped_trial_is_pruned(tmp_path: Path) -> None:
