@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from randwire.model.network import Classifier, RandWire
+from randwire.model.network import Classifier, RandWire, Stem
 from randwire.model.node import Node
 from randwire.model.stage import Stage
 
@@ -28,7 +28,8 @@ def folded(network: RandWire) -> RandWire:
                 _fold_node(node)
         elif isinstance(stage, Classifier):
             _fold_norm(stage.conv, stage, "bn")
-        else:  # of the stem: perhaps a ReLU, a convolution and its BN
+        else:
+            assert isinstance(stage, Stem)
             *_, (_, conv), (name, _) = stage.named_children()
             assert isinstance(conv, nn.Conv2d)
             _fold_norm(conv, stage, name)

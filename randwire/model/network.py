@@ -8,8 +8,17 @@ from torch.nn import functional
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
 from randwire.model.drop_edge import DropEdge
+from randwire.model.node import NodeSpec
 from randwire.model.regimes import REGIMES
 from randwire.model.stage import Stage
+
+
+class Stem(nn.Sequential):
+    """A stage without a graph: (ReLU,) dense 3x3 convolution, BN (Table 1). There is no ReLU before the first one."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int, relu: bool) -> None:
+        conv = nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=False)
+        super().__init__(*([nn.ReLU(inplace=True)] if relu else []), conv, nn.BatchNorm2d(c_out))
 
 
 class Classifier(nn.Module):
@@ -59,12 +68,10 @@ class RandWire(nn.Module):
         for index, plan in enumerate(plans):
             c_out = plan.channels(config.channels)
             if plan.share:
-                stage: nn.Module = Stage(
-                    dags[plan.name], config.op, c_in, c_out, plan.stride, config.aggregation_init, recompute, compiled
-                )
+                spec = NodeSpec(config.op, c_in, c_out, plan.stride, config.aggregation_init, compiled)
+                stage: nn.Module = Stage(dags[plan.name], spec, recompute)
             else:
-                conv = nn.Conv2d(c_in, c_out, 3, plan.stride, padding=1, bias=False)
-                stage = nn.Sequential(*([nn.ReLU(inplace=True)] if index else []), conv, nn.BatchNorm2d(c_out))
+                stage = Stem(c_in, c_out, plan.stride, relu=index > 0)
             self.stages[plan.name] = stage
             c_in = c_out
         self.stages["classifier"] = Classifier(c_in, config, classes)

@@ -1,6 +1,8 @@
 """A node of a random stage (paper, section 3.1, Figure 2)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -10,22 +12,41 @@ from randwire.model import ops
 from randwire.model.aggregation import aggregate
 
 
+@dataclass(frozen=True)
+class NodeSpec:
+    """The nodes of a stage that take its input: their operation, channels and stride.
+
+    `aggregation_init` is the initial value of an aggregation's parameters, before the sigmoid; `compiled` says how it
+    is computed (see model/aggregation.py).
+    """
+
+    op: str
+    c_in: int
+    c_out: int
+    stride: int = 1
+    aggregation_init: float = 0.0
+    compiled: bool = False
+
+    @property
+    def inner(self) -> Self:
+        """The other nodes of the stage: they neither change the channels nor stride."""
+        return replace(self, c_in=self.c_out, stride=1)
+
+
 class Node(nn.Module):
     """Aggregation, ReLU, node operation, BN (paper, section 3.1, Figure 2).
 
     Aggregation is sum_i sigmoid(w_i) x_i over the inputs. A single input passes as it is, without a parameter: its
-    weight would be absorbed by the BN that follows. `compiled` says how it is computed (see model/aggregation.py).
+    weight would be absorbed by the BN that follows.
     """
 
-    def __init__(
-        self, op: str, inputs: int, c_in: int, c_out: int, stride: int, aggregation_init: float, compiled: bool = False
-    ) -> None:
+    def __init__(self, spec: NodeSpec, inputs: int = 1) -> None:
         super().__init__()
-        self.compiled = compiled
-        self.aggregation = nn.Parameter(torch.full((inputs,), aggregation_init)) if inputs > 1 else None
+        self.compiled = spec.compiled
+        self.aggregation = nn.Parameter(torch.full((inputs,), spec.aggregation_init)) if inputs > 1 else None
         self.ratios: Sequence[tuple[int, float]] | None = None  # of `folded`
-        self.op = ops.build(op, c_in, c_out, stride)
-        self.bn = nn.BatchNorm2d(c_out)
+        self.op = ops.build(spec.op, spec.c_in, spec.c_out, spec.stride)
+        self.bn = nn.BatchNorm2d(spec.c_out)
 
     def forward(self, inputs: Sequence[Tensor], dropped: int | None = None, rectified: bool = False) -> Tensor:
         """Tensors of equal shape (B, c_in, H, W) to (B, c_out, H / stride, W / stride), without the input `dropped`.

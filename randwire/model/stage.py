@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from randwire.dag import DAG
 from randwire.model.drop_edge import Edge
-from randwire.model.node import Node
+from randwire.model.node import Node, NodeSpec
 
 
 class Stage(nn.Module):
@@ -22,26 +22,12 @@ class Stage(nn.Module):
     each node again from its inputs, so that between the passes little but the outputs of nodes is held.
     """
 
-    def __init__(
-        self,
-        dag: DAG,
-        op: str,
-        c_in: int,
-        c_out: int,
-        stride: int,
-        aggregation_init: float,
-        recompute: bool = False,
-        compiled: bool = False,
-    ) -> None:
+    def __init__(self, dag: DAG, spec: NodeSpec, recompute: bool = False) -> None:
         super().__init__()
         self.dag = dag
         self.recompute = recompute
-        sources = set(dag.sources)
         self.nodes = nn.ModuleList(
-            Node(op, 1, c_in, c_out, stride, aggregation_init)
-            if node in sources
-            else Node(op, len(dag.predecessors[node]), c_out, c_out, 1, aggregation_init, compiled)
-            for node in range(dag.nodes)
+            Node(spec.inner, len(inputs)) if inputs else Node(spec) for inputs in dag.predecessors
         )
         self.deterministic = all(isinstance(node, Node) and node.op.deterministic for node in self.nodes)
 

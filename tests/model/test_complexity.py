@@ -129,10 +129,10 @@ def test_separable_stem_would_give_other_numbers() -> None:
 
 def _one_node(c_in: int, c_out: int) -> tuple[int, int]:
     """Parameters of the operation, and of the BN, of a node between stages of c_in and c_out channels."""
-    from randwire.model.node import Node
+    from randwire.model.node import Node, NodeSpec
 
     with torch.device("meta"):
-        node = Node("sepconv", 1, c_in, c_out, 1, 0.0)
+        node = Node(NodeSpec("sepconv", c_in, c_out))
     assert node.aggregation is None
     return sum(p.numel() for p in node.op.parameters()), sum(p.numel() for p in node.bn.parameters())
 

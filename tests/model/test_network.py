@@ -21,7 +21,7 @@ from randwire import graphs, registry
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
 from randwire.model.network import RandWire
-from randwire.model.node import Node
+from randwire.model.node import Node, NodeSpec
 from randwire.model.regimes import random_stages
 from randwire.model.stage import Stage
 
@@ -277,8 +277,8 @@ def test_a_dropped_edge_leaves_the_definition_without_its_input(
 
 
 def test_zero_initialised_aggregation_halves_each_input() -> None:
-    node = Node("sepconv", 2, 4, 4, 1, aggregation_init=0.0).eval()
-    single = Node("sepconv", 1, 4, 4, 1, aggregation_init=0.0).eval()
+    node = Node(NodeSpec("sepconv", 4, 4), inputs=2).eval()
+    single = Node(NodeSpec("sepconv", 4, 4), inputs=1).eval()
     single.load_state_dict({key: value for key, value in node.state_dict().items() if key != "aggregation"})
     x = torch.randn(2, 4, 5, 5)
     torch.testing.assert_close(node([x, x]), single([x]))
@@ -306,14 +306,14 @@ def test_nodes_with_one_input_have_no_aggregation_parameter() -> None:
 
 
 def test_a_single_input_is_not_weighted() -> None:
-    node = Node("sepconv", 1, 4, 4, 1, aggregation_init=0.0).eval()
+    node = Node(NodeSpec("sepconv", 4, 4), inputs=1).eval()
     x = torch.randn(2, 4, 5, 5)
     torch.testing.assert_close(node([x]), node.bn(node.op(x.relu())))
 
 
 def test_inputs_are_not_changed_in_place() -> None:
     dag = DAG(4, ((0, 2), (0, 3), (1, 2), (1, 3)))
-    stage = Stage(dag, "sepconv", 4, 4, 1, 0.0).eval()
+    stage = Stage(dag, NodeSpec("sepconv", 4, 4)).eval()
     seen: list[tuple[Tensor, Tensor]] = []
     for node in stage.nodes:
         node.register_forward_hook(lambda _, __, out: seen.append((out, out.clone())))
@@ -327,7 +327,7 @@ def test_inputs_are_not_changed_in_place() -> None:
 
 
 def test_sources_carry_stride_and_channels_and_sinks_are_averaged() -> None:
-    stage = Stage(DAG(3, ()), "sepconv", 4, 8, 2, 0.0).eval()
+    stage = Stage(DAG(3, ()), NodeSpec("sepconv", 4, 8, 2)).eval()
     x = torch.randn(2, 4, 9, 9)
     found = stage(x)
     assert found.shape == (2, 8, 5, 5)
@@ -347,9 +347,9 @@ def test_another_topological_numbering_gives_the_same_output(dag: DAG, stream: r
             missing.discard(node)
     other = DAG.orient(dag.nodes, [(number[i], number[j]) for i, j in dag.edges])
 
-    stage = Stage(dag, "sepconv", 3, 4, 2, 0.0).double().eval()
+    stage = Stage(dag, NodeSpec("sepconv", 3, 4, 2)).double().eval()
     _shake(stage)
-    renumbered = Stage(other, "sepconv", 3, 4, 2, 0.0).double().eval()
+    renumbered = Stage(other, NodeSpec("sepconv", 3, 4, 2)).double().eval()
     for node in range(dag.nodes):
         state = stage.nodes[node].state_dict()
         inputs = [i for i, j in dag.edges if j == node]
@@ -524,7 +524,7 @@ def _watch(stage: Stage) -> Iterator[list[int]]:
 @settings(max_examples=25, deadline=None, derandomize=True, phases=PHASES)
 @given(dags())
 def test_tensors_are_freed_after_their_last_use(dag: DAG) -> None:
-    stage = Stage(dag, "sepconv", 2, 2, 1, 0.0).eval()
+    stage = Stage(dag, NodeSpec("sepconv", 2, 2)).eval()
     with _watch(stage) as counts, torch.no_grad():
         stage(torch.zeros(1, 2, 3, 3))
     assert len(counts) == dag.nodes
@@ -535,7 +535,7 @@ def test_tensors_are_freed_after_their_last_use(dag: DAG) -> None:
 
 def test_a_chain_holds_one_tensor() -> None:
     dag = DAG(32, tuple(pairwise(range(32))))
-    stage = Stage(dag, "sepconv", 2, 2, 1, 0.0).eval()
+    stage = Stage(dag, NodeSpec("sepconv", 2, 2)).eval()
     with _watch(stage) as counts, torch.no_grad():
         stage(torch.zeros(1, 2, 3, 3))
     assert counts == [0] + [1] * 31

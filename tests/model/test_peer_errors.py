@@ -23,7 +23,7 @@ from randwire.dag import DAG
 from randwire.model import ops
 from randwire.model.complexity import complexity
 from randwire.model.network import RandWire
-from randwire.model.node import Node
+from randwire.model.node import Node, NodeSpec
 from randwire.model.regimes import random_stages
 from randwire.model.stage import Stage
 from randwire.study import space
@@ -71,11 +71,11 @@ class _Trace:
 
 
 def _stage(dag: DAG, c_in: int = 3, c_out: int = 3, stride: int = 1) -> Stage:
-    return Stage(dag, "sepconv", c_in, c_out, stride, 0.0)
+    return Stage(dag, NodeSpec("sepconv", c_in, c_out, stride))
 
 
 def _node(inputs: int, channels: int = 2) -> Node:
-    return Node("sepconv", inputs, channels, channels, 1, 0.0)
+    return Node(NodeSpec("sepconv", channels, channels), inputs)
 
 
 def _shake(module: nn.Module) -> None:
@@ -440,7 +440,7 @@ def test_channels_and_stride_change_at_the_sources_and_not_at_the_sinks() -> Non
 @pytest.mark.parametrize("op", registry.names("randwire.model.ops"))
 def test_stride_is_applied_once(op: str) -> None:
     assert ops.build(op, 2, 4, 2)(torch.zeros(2, 2, 16, 16)).shape == (2, 4, 8, 8)
-    stage = Stage(CHAIN, op, 2, 4, 2, 0.0)
+    stage = Stage(CHAIN, NodeSpec(op, 2, 4, 2))
     assert stage(torch.zeros(2, 2, 16, 16)).shape == (2, 4, 8, 8)
 
 
