@@ -70,7 +70,7 @@ from randwire.data import Loader, prepare
 config = DataConfig.model_validate({"source": "imagenet", "path": sys.argv[1]})
 dataset = prepare(config)
 start = time.monotonic()
-batch = next(Loader(dataset, "train", config, batch_size=int(sys.argv[2]), workers=0).epoch(0))
+batch = next(Loader(dataset, "train", config, batch_size=int(sys.argv[2]), threads=0).epoch(0))
 end, used = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([start, end, used.ru_utime + used.ru_stime]))
 """
@@ -250,7 +250,7 @@ def ours(folder: Path, **keys: object) -> Callable[[int], int]:
 
     values = {"resolution": SIDE, "crop_area": AREA, "crop_aspect": ASPECT, "flip": 0.5, **keys}
     config = DataConfig.model_validate({"source": "imagenet", "path": str(folder), **values})
-    loader = Loader(prepare(config), "train", config, batch_size=BATCH, workers=CPUS)
+    loader = Loader(prepare(config), "train", config, batch_size=BATCH, threads=CPUS)
     return lambda number: sum(len(images) for images, _ in loader.epoch(number))
 
 

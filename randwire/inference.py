@@ -115,7 +115,7 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
         batch_size=max(1, config.train.batch_size // worker.world_size),
         rank=worker.rank,
         world_size=worker.world_size,
-        workers=config.runtime.loader_workers or worker.cpus,
+        threads=config.runtime.loader_workers or worker.cpus,
     )
     network = trained.network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     try:
@@ -149,9 +149,9 @@ def evaluation_config(trained: Trained, values: Mapping[str, object]) -> RunConf
     return configuration.resolve(trained.config.override(values))
 
 
-def evaluation_data(trained: Trained, config: RunConfig, workers: int) -> data.Dataset:
+def evaluation_data(trained: Trained, config: RunConfig, threads: int) -> data.Dataset:
     """The data of an evaluation. Raises DataError for unusable files, ConfigError for data of other classes."""
-    dataset = data.prepare(config.data, workers=workers)
+    dataset = data.prepare(config.data, threads=threads)
     if dataset.classes != trained.classes:
         raise ConfigError(
             f"data.source: {dataset.source} has other classes than those that {trained.path} was trained on"

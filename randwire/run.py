@@ -98,7 +98,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
     threads = config.runtime.loader_workers or worker.cpus
     if config.runtime.compile:
         _compile(samples, worker.device, config.train.precision, lead)
-    dataset = data.prepare(config.data, workers=threads)
+    dataset = data.prepare(config.data, threads=threads)
 
     state = checkpoint.newest(record.checkpoint)
     done = 0 if state is None else int(state["epoch"])
@@ -134,7 +134,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
 
     augment = Augment(config.data, config.train.seed, worker.rank, worker.world_size)
     normalise = Normalise(dataset.mean, dataset.std).to(worker.device)
-    place = {"rank": worker.rank, "world_size": worker.world_size, "workers": threads, "seed": config.train.seed}
+    place = {"rank": worker.rank, "world_size": worker.world_size, "threads": threads, "seed": config.train.seed}
     per_rank = config.train.batch_size // worker.world_size
     train = data.Loader(dataset, "train", config.data, batch_size=per_rank, **place)
     val = data.Loader(dataset, "val", config.data.evaluation, batch_size=per_rank, **place)

@@ -92,8 +92,8 @@ def _inspect(config: DataConfig) -> tuple[Sidecar, bytes]:
     return sidecar, content
 
 
-def prepare(config: DataConfig, workers: int = 1) -> Dataset:
-    """The data set of a configuration, on a disk of this machine and checked; with 2 workers both files at once.
+def prepare(config: DataConfig, threads: int = 1) -> Dataset:
+    """The data set of a configuration, on a disk of this machine and checked; with 2 threads both files at once.
 
     Found as by `inspect`. A set that is not on a disk of this machine is copied to one (see `staging`), by the first
     process that asks. Raises DataError if there is nothing, or nothing usable.
@@ -104,7 +104,7 @@ def prepare(config: DataConfig, workers: int = 1) -> Dataset:
     if staging.needed(place, config.stage):
         files = {name: (record.bytes, record.sha256) for name, record in sidecar.files.items()}
         folder = staging.stage(place, SIDECAR, content, files, config.stage_budget_gb, cache_folder() / "staged")
-    _check_files(folder, sidecar, workers)
+    _check_files(folder, sidecar, threads)
     return Dataset(
         folder,
         sidecar.source,
@@ -127,8 +127,8 @@ def _place(config: DataConfig) -> str:
     return config.path or str(cache_folder() / config.source)
 
 
-def _check_files(folder: Path, sidecar: Sidecar, workers: int = 1) -> None:
-    with ThreadPoolExecutor(max(1, min(workers, len(SPLITS)))) as pool:
+def _check_files(folder: Path, sidecar: Sidecar, threads: int = 1) -> None:
+    with ThreadPoolExecutor(max(1, min(threads, len(SPLITS)))) as pool:
         for _ in pool.map(lambda split: _check(folder, sidecar, split), SPLITS):
             pass
 

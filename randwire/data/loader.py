@@ -2,7 +2,7 @@
 
 FFCV's file format and its C decoder, but not its `Loader`: that one waits for ever when an operation fails, leaks
 a thread at every `break`, hands out buffers that it overwrites, sets torch's threads, and draws augmentations that
-depend on the number of workers. Here each batch is new memory, cut into pieces that a pool of threads fills with one
+depend on the number of threads. Here each batch is new memory, cut into pieces that a pool of threads fills with one
 compiled function; whatever fails in a piece is raised where the batch is taken. The pool belongs to the loader, not to
 an epoch, because FFCV's library keeps a JPEG decoder for each thread and never frees it.
 """
@@ -46,15 +46,15 @@ class Loader:
 
     train: in step t, the ranks together see positions t*G to (t+1)*G of a permutation drawn from (seed, epoch), where
     G = batch_size * world_size, rank r its r-th part; the rest below G is left out. Crop and flip are drawn from
-    (seed, epoch, image). So pixels depend neither on workers nor on ranks nor on where a run was resumed. In
+    (seed, epoch, image). So pixels depend neither on threads nor on ranks nor on where a run was resumed. In
     quasi-random order, the file is read in parts of about `PART` bytes: its pages are permuted, those of a part read
     ahead, and the images of a part permuted.
 
     val: rank r sees images r, r + world_size, ...: every image once over all ranks, the last batch may be smaller, and
     a rank may have no batch at all. The crop is the centered square of `eval_crop` of the shorter side.
 
-    `batch_size` counts the images of a step on this rank; `workers` is the number of threads, 0 meaning as many as the
-    process may use CPUs, which is also the most. Use a loader in the process that made it.
+    `batch_size` counts the images of a step on this rank. `threads` threads decode, at most as many as the process may
+    use CPUs; 0 means so many. Use a loader in the process that made it.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class Loader:
         rank: int = 0,
         world_size: int = 1,
         seed: int = 0,
-        workers: int = 1,
+        threads: int = 1,
     ) -> None:
         """Map the file and compile the decoder.
 
         Raises DataError if the train split is smaller than the global batch or if the file cannot be opened.
         """
-        if batch_size < 1 or not 0 <= rank < world_size or workers < 0 or seed < 0:
-            raise ValueError(f"impossible {batch_size=}, {rank=}, {world_size=}, {seed=} or {workers=}")
+        if batch_size < 1 or not 0 <= rank < world_size or threads < 0 or seed < 0:
+            raise ValueError(f"impossible {batch_size=}, {rank=}, {world_size=}, {seed=} or {threads=}")
         self._count = dataset.sizes[split]
         self._batch_size, self._rank, self._world_size, self._seed = batch_size, rank, world_size, seed
         self._train = split == "train"
@@ -87,8 +87,8 @@ class Loader:
         self._path = dataset.file(split)
         self._open()
         usable = len(os.sched_getaffinity(0))
-        self._workers = min(workers or usable, usable)
-        self._pool = ThreadPoolExecutor(self._workers, f"randwire-{split}")
+        self._threads = min(threads or usable, usable)
+        self._pool = ThreadPoolExecutor(self._threads, f"randwire-{split}")
         self._decode(np.empty(0, np.int64), np.empty((0, 1, 1, 3), np.uint8), np.uint64(0))  # compiles it
 
     def __len__(self) -> int:
@@ -165,7 +165,7 @@ class Loader:
         # Made in the thread that takes batches: page-locked memory belongs to that thread's device.
         images = torch.empty(len(ids), side, side, 3, dtype=torch.uint8, pin_memory=pin)
         array = images.numpy()
-        cuts = np.linspace(0, len(ids), min(self._workers, len(ids)) + 1).astype(int)
+        cuts = np.linspace(0, len(ids), min(self._threads, len(ids)) + 1).astype(int)
         pieces = [self._pool.submit(self._decode, ids[a:b], array[a:b], key) for a, b in pairwise(cuts)]
         return _Pending(images.permute(0, 3, 1, 2), torch.from_numpy(self._tables.labels[ids]), pieces)
 

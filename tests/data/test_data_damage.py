@@ -98,8 +98,8 @@ def test_every_change_is_told_or_harmless(dataset: Dataset) -> None:
         assert "\n" not in message
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_one_bit_of_any_image_is_enough(dataset: Dataset, workers: int) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_one_bit_of_any_image_is_enough(dataset: Dataset, threads: int) -> None:
     path = dataset.file("val")
     whole = path.read_bytes()
     table = np.fromfile(path, beton.ALLOCATION, 5, offset=len(whole) - 5 * beton.ALLOCATION.itemsize)
@@ -110,7 +110,7 @@ def test_one_bit_of_any_image_is_enough(dataset: Dataset, workers: int) -> None:
             content[int(place)] ^= 4
             path.write_bytes(content)
             with (
-                closing(Loader(prepare(config), "val", config, batch_size=2, workers=workers)) as loader,
+                closing(Loader(prepare(config), "val", config, batch_size=2, threads=threads)) as loader,
                 pytest.raises(DataError, match=rf"val\.beton: image {row['sample']} is damaged"),
             ):
                 epoch(loader)

@@ -127,7 +127,7 @@ def test_what_ffcv_writes_is_foreign(tmp_path: Path, dataset: Dataset) -> None:
     samples = [(image, i % 10) for i, image in enumerate(noise(COUNT))]
     fields = {"image": RGBImageField(write_mode="raw"), "label": IntField()}
     path = dataset.file("train")
-    DatasetWriter(str(path), fields, page_size=1 << 21, num_workers=1).from_indexed_dataset(samples)
+    DatasetWriter(str(path), fields, page_size=1 << 21, num_threads=1).from_indexed_dataset(samples)
     _fails(plain(dataset.folder), "its fields are not `image` (RGB), `label` and `checksum` (int)")
 
 
@@ -305,7 +305,7 @@ def test_nothing_there_names_the_command(tmp_path: Path, cache: Path) -> None:
 
 
 def test_digits_are_converted_into_the_cache(cache: Path) -> None:
-    dataset = prepare(plain(), workers=2)
+    dataset = prepare(plain(), threads=2)
     assert dataset.folder == cache / "digits"
     assert dataset.sizes == {"train": 1437, "val": 360}
     assert {path.name for path in cache.iterdir()} == {"digits", ".digits.lock"}

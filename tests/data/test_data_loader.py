@@ -100,10 +100,10 @@ def test_seed_and_epoch_are_not_interchangeable(dataset: Dataset) -> None:
     )
 
 
-def test_pixels_do_not_depend_on_workers_or_batch_size(dataset: Dataset) -> None:
+def test_pixels_do_not_depend_on_threads_or_batch_size(dataset: Dataset) -> None:
     config = augmented(dataset.folder)
     expected = _pixels(_read(dataset, "train", config, 2, batch_size=20))
-    for options in ({"workers": 2}, {"workers": 0}, {"workers": 1000}, {"batch_size": 10}, {"batch_size": 1}):
+    for options in ({"threads": 2}, {"threads": 0}, {"threads": 1000}, {"batch_size": 10}, {"batch_size": 1}):
         found = _pixels(_read(dataset, "train", config, 2, **{"batch_size": 20, **options}))
         assert np.array_equal(found[: len(expected)], expected), options
 
@@ -201,7 +201,7 @@ def test_extreme_shapes_are_read(tmp_path: Path, height: int, width: int) -> Non
 
 
 def test_batches_stay_as_they_were(dataset: Dataset) -> None:
-    with closing(Loader(dataset, "train", plain(), batch_size=4, workers=2)) as loader:
+    with closing(Loader(dataset, "train", plain(), batch_size=4, threads=2)) as loader:
         kept = list(loader.epoch(0))
         copies = epoch(loader, 0)
     assert all(np.array_equal(images.numpy(), copy) for (images, _), (copy, _) in zip(kept, copies, strict=True))
@@ -216,14 +216,14 @@ def test_jpg_round_trip(tmp_path: Path) -> None:
     assert np.abs(found.transpose(0, 2, 3, 1) - center).mean() < 3
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_damaged_jpg_is_an_error(tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_damaged_jpg_is_an_error(tmp_path: Path, threads: int) -> None:
     dataset = build(tmp_path / "set", noise(40, 32, 32), noise(40, 32, 32), mode="jpg")
     content = bytearray(dataset.file("val").read_bytes())
     starts = [i for i in range(len(content)) if content[i : i + 3] == b"\xff\xd8\xff"]
     content[starts[25] : starts[25] + 64] = bytes(64)
     dataset.file("val").write_bytes(content)
-    with closing(Loader(dataset, "val", plain(), batch_size=4, workers=workers)) as loader:
+    with closing(Loader(dataset, "val", plain(), batch_size=4, threads=threads)) as loader:
         for _ in range(2):
             batches = loader.epoch(0)
             assert [len(next(batches)[1]) for _ in range(6)] == [4] * 6
@@ -233,7 +233,7 @@ def test_a_damaged_jpg_is_an_error(tmp_path: Path, workers: int) -> None:
 
 def test_a_break_leaks_no_thread(dataset: Dataset) -> None:
     before = threading.active_count()
-    loader = Loader(dataset, "train", plain(), batch_size=4, workers=2)
+    loader = Loader(dataset, "train", plain(), batch_size=4, threads=2)
     for number in range(10):
         for _ in loader.epoch(number):
             break
@@ -268,8 +268,8 @@ def test_closing_within_an_epoch_ends_it(dataset: Dataset) -> None:
 
 def test_two_loaders_may_be_in_use_at_once(dataset: Dataset) -> None:
     with (
-        closing(Loader(dataset, "train", plain(), batch_size=8, workers=2)) as train,
-        closing(Loader(dataset, "val", plain(), batch_size=8, workers=2)) as val,
+        closing(Loader(dataset, "train", plain(), batch_size=8, threads=2)) as train,
+        closing(Loader(dataset, "val", plain(), batch_size=8, threads=2)) as val,
     ):
         for (images, _), (shown, _) in zip(train.epoch(0), val.epoch(0), strict=False):
             assert len(images) == 8
@@ -280,7 +280,7 @@ def test_torchs_threads_are_left_alone(dataset: Dataset) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(before + 2)
     try:
-        _read(dataset, "train", plain(), workers=1)
+        _read(dataset, "train", plain(), threads=1)
         assert torch.get_num_threads() == before + 2
     finally:
         torch.set_num_threads(before)
@@ -292,7 +292,7 @@ def test_a_set_smaller_than_the_global_batch_is_refused(dataset: Dataset) -> Non
         Loader(dataset, "train", plain(), batch_size=52, world_size=2)
 
 
-@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"rank": 1}, {"rank": -1}, {"workers": -1}, {"seed": -1}])
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"rank": 1}, {"rank": -1}, {"threads": -1}, {"seed": -1}])
 def test_impossible_arguments_are_refused(dataset: Dataset, wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="impossible"):
         Loader(dataset, "val", plain(), **{"batch_size": 1, **wrong})

@@ -170,7 +170,7 @@ def test_wrong_usage_exits_2(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     _fails(["mnist", out], capsys, "mnist: takes INPUT OUTPUT, not 1 paths")
     _fails(["mnist", "nowhere", out], capsys, "nowhere: no such folder")
     _fails(["imagenet", "in", out, "x"], capsys, "imagenet: takes [INPUT] OUTPUT, not 3 paths")
-    for option in (["--workers", "0"], ["--quality", "101"], ["--max-side", "-3"], ["--mode", "png"],
+    for option in (["--processes", "0"], ["--quality", "101"], ["--max-side", "-3"], ["--mode", "png"],
                    ["--corrupt", "x"], ["--compress-probability", "1.1"], ["--mod", "jpg"]):  # fmt: skip
         _fails(["digits", out, *option], capsys, option[0])
     assert list(tmp_path.iterdir()) == []

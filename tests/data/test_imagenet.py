@@ -57,7 +57,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def converted(archives: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("converted") / "imagenet"
     command = ["imagenet", "--train-tar", str(archives / "ILSVRC2012_img_train.tar"), "--val-tar",
-               str(archives / "ILSVRC2012_img_val.tar"), str(output), "--workers", "2"]  # fmt: skip
+               str(archives / "ILSVRC2012_img_val.tar"), str(output), "--processes", "2"]  # fmt: skip
     assert main(command) == 0
     return output
 
@@ -164,7 +164,7 @@ def test_labels_and_folders_lead_to_the_same_files(
         "kit.tar.gz": (archives, "--val-labels", archives / "ILSVRC2012_devkit_t12.tar.gz"),
         "kit": (archives, "--val-labels", tmp_path / "kit"),
         "folders": (tmp_path / "folders",),
-        "flat": (flat, "--workers", "1"),
+        "flat": (flat, "--processes", "1"),
     }
     for name, (place, *options) in ways.items():
         output = tmp_path / f"out-{name}"
@@ -217,9 +217,9 @@ def test_corrupt_images_are_named_and_skipped_if_chosen(tmp_path: Path, capsys: 
     make(tmp_path / "in", 1100, 20, side=64, corrupt=2)
     fails(["imagenet", tmp_path / "in", tmp_path / "out"], capsys, ".JPEG: is not an image", "--corrupt skip")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
-    for workers in ("1", "2"):
-        output = tmp_path / f"out{workers}"
-        arguments = ["imagenet", str(tmp_path / "in"), str(output), "--corrupt", "skip", "--workers", workers]
+    for processes in ("1", "2"):
+        output = tmp_path / f"out{processes}"
+        arguments = ["imagenet", str(tmp_path / "in"), str(output), "--corrupt", "skip", "--processes", processes]
         assert main(arguments) == 0
         streams = capsys.readouterr()
         assert streams.out == f"{output}: 1098 train, 20 val images, 1000 classes, 2 left out\n"
@@ -305,7 +305,16 @@ def test_space_is_looked_for_first(
 
 
 def _begin(archives: Path, output: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "randwire.data.convert", "imagenet", str(archives), str(output), "--workers", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "randwire.data.convert",
+        "imagenet",
+        str(archives),
+        str(output),
+        "--processes",
+        "2",
+    ]
     # Where tests run in the background, an interrupt is ignored, and would be by what they start.
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(
@@ -359,7 +368,7 @@ def test_two_conversions_to_one_place(archives: Path, converted: Path, tmp_path:
     assert _files(tmp_path / "out") == _files(converted)
 
 
-def test_a_worker_that_is_killed_ends_the_conversion(archives: Path, tmp_path: Path) -> None:
+def test_a_process_that_is_killed_ends_the_conversion(archives: Path, tmp_path: Path) -> None:
     process = _begin(archives, tmp_path / "out")
     killed = False
     while process.poll() is None and not killed:
@@ -376,7 +385,7 @@ def test_a_worker_that_is_killed_ends_the_conversion(archives: Path, tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_worker_that_is_killed_in_the_midst_of_an_answer_ends_the_conversion(
+def test_a_process_that_is_killed_in_the_midst_of_an_answer_ends_the_conversion(
     archives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The files are not written until the processes wait with answers that are too large for a pipe."""
@@ -384,17 +393,17 @@ def test_a_worker_that_is_killed_in_the_midst_of_an_answer_ends_the_conversion(
 
     def late(file: BinaryIO, samples: Iterator[beton.StoredImage], count: int) -> str:
         started, first = iter(samples), next(iter(samples))
-        workers = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+        processes = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
         spent = -1.0
-        while spent != (spent := sum(sum(worker.cpu_times()[:2]) for worker in workers)):
+        while spent != (spent := sum(sum(process.cpu_times()[:2]) for process in processes)):
             time.sleep(1)
-        for worker in workers:
-            worker.kill()
-            killed.append(worker)
+        for process in processes:
+            process.kill()
+            killed.append(process)
         return write(file, chain([first], started), count)
 
     monkeypatch.setattr(beton, "write", late)
-    fails(["imagenet", archives, tmp_path / "out", "--workers", 2], capsys, "a process of the conversion was killed")
+    fails(["imagenet", archives, tmp_path / "out", "--processes", 2], capsys, "a process of the conversion was killed")
     assert len(killed) == 2
     assert list(tmp_path.iterdir()) == []
 
@@ -406,10 +415,10 @@ class Faulty(Digits):
         return super().name(split, index)
 
 
-def test_a_mistake_in_a_worker_is_told_as_what_it_is(tmp_path: Path) -> None:
+def test_a_mistake_in_a_process_is_told_as_what_it_is(tmp_path: Path) -> None:
     """Not as the end of a process, and with the place where it happened."""
     with pytest.raises(LookupError, match="no such name") as caught:
-        convert(Faulty(), "digits", tmp_path / "out", workers=2)
+        convert(Faulty(), "digits", tmp_path / "out", processes=2)
     assert "in name\n" in "".join(caught.value.__notes__)
     assert list(tmp_path.iterdir()) == []
 

@@ -51,7 +51,7 @@ def _convert(name: str, source: type[Source], arguments: Sequence[str]) -> int:
         options.force,
         encoding,
         options.corrupt,
-        options.workers,
+        options.processes,
         progress=True,
     )
     sizes = ", ".join(f"{sidecar.sizes[split]} {split}" for split in SPLITS)
@@ -117,7 +117,9 @@ def _parser(name: str, source: type[Source]) -> Parser:
         default="fail",
         help="images that cannot be read: end with the name, or leave out and list them in dataset.json [fail]",
     )
-    add("--workers", type=positive_int, default=len(os.sched_getaffinity(0)), help="processes [all CPUs]")
+    add(
+        "--processes", type=positive_int, default=len(os.sched_getaffinity(0)), help="processes that convert [all CPUs]"
+    )
     add("--force", action="store_true", help="replace a converted set at OUTPUT")
     add("--estimate", action="store_true", help="print the space that choices would take, and end")
     return parser

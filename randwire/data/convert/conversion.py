@@ -61,10 +61,10 @@ def convert(
     force: bool = False,
     encoding: Encoding | None = None,
     corrupt: Corrupt = "fail",
-    workers: int = 1,
+    processes: int = 1,
     progress: bool = False,
 ) -> Sidecar:
-    """Write the folder `output` with `workers` processes; the result does not depend on their number.
+    """Write the folder `output` with `processes` processes; the result does not depend on their number.
 
     `force` replaces a converted set that is there. `corrupt`: whether an image that cannot be used ends the conversion
     or is left out and listed in dataset.json. Raises DataError for an unusable source or output, and then, as with any
@@ -80,9 +80,9 @@ def convert(
     try:
         with replacing(output, force) as folder:
             check_space(source, labels, encoding, output, progress)
-            workers = min(workers, max(1, sum(map(len, labels.values())) // IMAGES_PER_PROCESS))
+            processes = min(processes, max(1, sum(map(len, labels.values())) // IMAGES_PER_PROCESS))
             summaries, files = {}, {}
-            with process_pool(source, workers, folder.parent / "source.pickle") as pool:
+            with process_pool(source, processes, folder.parent / "source.pickle") as pool:
                 for split in SPLITS:
                     images = _converted(source, split, len(labels[split]), encoding, pool)
                     path = folder / f"{split}.beton"
@@ -99,7 +99,7 @@ def convert(
         raise DataError(f"{output}: cannot be written: {error.strerror}") from None
     except ProcessKilledError:
         raise DataError(
-            f"{output}: a process of the conversion was killed (out of memory?); try fewer --workers"
+            f"{output}: a process of the conversion was killed (out of memory?); try fewer --processes"
         ) from None
     return sidecar
 
