@@ -4,9 +4,10 @@ from randwire import config as configuration
 
 
 def key_help() -> str:
-    return "keys, with their defaults:\n" + "\n".join(
-        f"  --{key:24} {text}" for key, text in configuration.keys().items()
-    )
+    """All keys with description and default, and what the codes in descriptions mean."""
+    codes = ", ".join(f"({code}) {meaning}" for code, meaning in configuration.CERTAINTY.items())
+    lines = [f"  --{key:24} {text}" for key, text in configuration.keys().items()]
+    return "\n".join(["keys, with their defaults;", f"how well the paper's value is known: {codes}", *lines])
 
 
 def span(seconds: float) -> str:

@@ -4,8 +4,7 @@ What decides the numbers of a run (`graph`, `network`, `data`, `train`) is its i
 its folder. Where and how it runs (`runtime`, places of files) is not part of the digest; of files that decide numbers,
 the SHA-256 is.
 
-Certainty codes (A read off the paper, B several sources agree, C one source, R recalled, - unknown) say how well a
-default is known.
+The description of a key ends with a code that says how well its default is known (see CERTAINTY).
 """
 
 from randwire.config.data import ANY_SET, DataConfig, Stage
@@ -15,11 +14,12 @@ from randwire.config.loading import PRESETS, load, resolve
 from randwire.config.network import CHANNELS, NetworkConfig
 from randwire.config.run_config import RunConfig, build, difference, keys
 from randwire.config.runtime import Device, RuntimeConfig
-from randwire.config.section import Section
+from randwire.config.section import CERTAINTY, Section
 from randwire.config.train import TrainConfig
 
 __all__ = [
     "ANY_SET",
+    "CERTAINTY",
     "CHANNELS",
     "PRESETS",
     "DataConfig",

@@ -37,7 +37,7 @@ class DataConfig(Section):
         None, ge=8, le=1024, description="pixels in the first epochs of progressive resolution; empty: data.resolution"
     )
     ramp: tuple[float, float] = Field(
-        (0.7, 0.85), description="shares of the epochs between which the resolution rises (C, FFCV's recipe)"
+        (0.7, 0.85), description="shares of the epochs between which the resolution rises (FFCV's recipe)"
     )
     eval_resolution: int | None = Field(
         None, ge=8, le=1024, description="pixels in evaluation; 320 in Table 4 (A); empty: data.resolution"

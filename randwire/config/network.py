@@ -14,9 +14,13 @@ CHANNELS = 2, 4096
 class NetworkConfig(Section):
     """The network around the graphs (paper, Table 1 and section 3.1)."""
 
-    regime: Literal["small", "regular", "tiny"] = Field("small", description="Table 1; tiny: small, stem at stride 1")
-    channels: int = Field(78, ge=CHANNELS[0], le=CHANNELS[1], description="C: 78 small, 109 and 154 regular (B)")
-    op: str = Field("sepconv", description="node operation, a file of randwire/ops")
+    regime: Literal["small", "regular", "tiny"] = Field(
+        "small", description="columns of Table 1 (A); tiny: small with a stem at stride 1"
+    )
+    channels: int = Field(
+        78, ge=CHANNELS[0], le=CHANNELS[1], description="base channels: 78 small, 109 and 154 regular (B)"
+    )
+    op: str = Field("sepconv", description="node operation, a file of randwire/model/ops")
     head: int = Field(1280, ge=1, description="channels of the 1x1 convolution of the classifier (A)")
     head_relu: bool = Field(True, description="ReLU between the last BN and the pooling of the classifier (-)")
     dropout: float = Field(

@@ -2,6 +2,15 @@
 
 from pydantic import BaseModel, ConfigDict
 
+CERTAINTY = {
+    "A": "read off the paper",
+    "B": "several sources agree",
+    "C": "one source",
+    "R": "recalled",
+    "-": "not known, our choice",
+}
+"""How well the value that the paper used is known: the codes in the descriptions of keys."""
+
 
 class Section(BaseModel):
     """A frozen part of the configuration; unknown keys and non-finite numbers are errors."""
