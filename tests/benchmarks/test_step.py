@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 from torch.nn import functional
 
-from benchmarks import peers, step
+from benchmarks.step import peers
+from benchmarks.step.baseline import differences
+from benchmarks.step.methods import networks, slow_gradient
 from randwire import graphs, registry, run
 from randwire.config import NetworkConfig, load
 from randwire.dag import DAG
@@ -94,7 +96,7 @@ def test_a_training_step_in_bf16_has_the_gradients_of_pytorch_bit_for_bit() -> N
     network, images = _network().to(memory_format=torch.channels_last), _images(32).float()  # type: ignore[call-overload]
     grads = []
     for slow in (False, True):
-        with torch.autocast("cpu", torch.bfloat16), step.slow_gradient() if slow else torch.enable_grad():
+        with torch.autocast("cpu", torch.bfloat16), slow_gradient() if slow else torch.enable_grad():
             loss = functional.cross_entropy(network(images).float(), torch.arange(6) % CLASSES)
         grads.append(torch.autograd.grad(loss, list(network.parameters())))
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(*grads, strict=True))
@@ -302,14 +304,14 @@ def test_a_folded_network_is_the_network_in_evaluation(op: str) -> None:
 
 
 def test_the_plain_network_has_our_outputs_and_gradients() -> None:
-    ours, baselines = step.networks(load("digits", {"graph.nodes": 8, "network.channels": 6}))
+    ours, baselines = networks(load("digits", {"graph.nodes": 8, "network.channels": 6}))
     for other in baselines:
-        outputs, gradients = step.differences(ours, other, 16)
+        outputs, gradients = differences(ours, other, 16)
         assert outputs < 1e-12
         assert gradients < 1e-12
     with torch.no_grad():
         other.get_parameter("stages.conv3.nodes.5.bn.weight").mul_(1.001)
-    assert step.differences(ours, other, 16)[1] > 1e-6
+    assert differences(ours, other, 16)[1] > 1e-6
 
 
 def test_public_implementations_are_built_on_our_graphs(tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""The time of a step by kind of kernel."""
+
+import copy
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.step.methods import TRAINING, Method, Step
+from randwire.model.network import RandWire
+
+KINDS = ("pointwise", "depthwise", "dense", "batch norm", "aggregation, ReLU", "rest")
+"""Kinds of kernels: 1x1, depthwise and 3x3 convolutions (those of the stem), batch norm, elementwise, all else."""
+ELEMENTWISE = {
+    "mul", "mul_", "add", "add_", "addcmul", "addcmul_", "div", "sum", "cat", "stack", "relu", "relu_", "clamp_min",
+    "clamp_min_", "threshold_backward",
+}  # fmt: skip
+FORWARD = ("mkldnn_convolution", "_slow_conv2d_forward", "cudnn_convolution", "_conv_depthwise2d")
+MOVING = ("batch norm", "aggregation, ReLU")
+"""Kinds that are bound by the memory, whose bytes follow from the shapes of their inputs."""
+PROFILED = 3
+"""Steps in a profile; a kernel counts with the median of its times, so that a disturbed one does not."""
+
+
+@dataclass
+class Kernels:
+    """Of one step by kind of kernel: shares of the time, and for an image what must be done and moved at least."""
+
+    phase: str
+    name: str
+    shares: dict[str, float]
+    gflop: dict[str, float]
+    gigabytes: dict[str, float]
+
+
+def kernels(method: Method, step: Step, batch: int, network: RandWire, side: int, device: torch.device) -> Kernels:
+    """Profile some steps of `batch` images. Bytes count all inputs and outputs, as if nothing stayed in a cache."""
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    with profile(activities=activities, record_shapes=True) as profiler:
+        for _ in range(PROFILED):
+            step()
+    passes, size = 3 if method.phase == TRAINING else 1, 2 if "bf16" in method.name else 4
+    times: dict[tuple[str, str], list[float]] = defaultdict(list)
+    kinds: dict[tuple[str, str], str] = {}
+    gflop, gigabytes = dict.fromkeys(KINDS, 0.0), dict.fromkeys(KINDS, 0.0)
+    for event in profiler.events() or []:
+        name, shapes = event.name.removeprefix("aten::"), _shapes(event.input_shapes or [])
+        key = name, str(shapes)
+        kind = kinds.setdefault(key, _kind(name, shapes))
+        times[key].append(event.self_cpu_time_total if device.type == "cpu" else event.self_device_time_total)
+        if kind in MOVING:
+            sizes = [float(np.prod(shape)) for shape in shapes if len(shape) >= 4]
+            moved = sum(sizes) + (0.0 if name == "sum" else max(sizes))
+            gigabytes[kind] += moved * size / 1e9 / PROFILED / batch
+    for layer, given, out in _convolutions(network, side):
+        kind = _convolution(layer.weight.shape)
+        gflop[kind] += passes * 2 * out.numel() * layer.weight[0].numel() / 1e9
+        if kind == "depthwise":
+            gigabytes[kind] += passes * (given.numel() + out.numel()) * size / 1e9
+    totals = dict.fromkeys(KINDS, 0.0)
+    for key, found in times.items():
+        totals[kinds[key]] += float(np.median(found)) * len(found)
+    shares = {kind: total / sum(totals.values()) for kind, total in totals.items()}
+    return Kernels(method.phase, method.name, shares, gflop, gigabytes)
+
+
+def _shapes(given: Sequence[Any]) -> list[list[int]]:
+    """The shapes of all tensors in the inputs of an operation, those in lists of tensors too."""
+    found: list[list[int]] = []
+    for shape in given:
+        if shape:
+            found += shape if isinstance(shape[0], list) else [shape]
+    return found
+
+
+def _kind(name: str, shapes: Sequence[Sequence[int]]) -> str:
+    if name in FORWARD:
+        return _convolution(shapes[1])
+    if name == "convolution_backward":
+        return _convolution(shapes[2])
+    if "batch_norm" in name and len(shapes) > 2:
+        return "batch norm"
+    # Images have four dimensions; there is little time in vectors and scalars.
+    return "aggregation, ReLU" if name in ELEMENTWISE and shapes and len(shapes[0]) >= 4 else "rest"
+
+
+def _convolution(weight: Sequence[int]) -> str:
+    """The kind of a convolution by the shape of its weights."""
+    return "pointwise" if weight[2] == 1 else "depthwise" if weight[1] == 1 else "dense"
+
+
+def _convolutions(network: RandWire, side: int) -> list[tuple[nn.Conv2d, Tensor, Tensor]]:
+    """The convolutions of a network with the input and the output that they have for one image, without data."""
+    found: list[tuple[nn.Conv2d, Tensor, Tensor]] = []
+
+    def note(layer: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
+        assert isinstance(layer, nn.Conv2d)
+        found.append((layer, given[0], out))
+
+    network = copy.deepcopy(network).eval().to("meta")
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(note)
+    with torch.no_grad():
+        network(torch.empty(1, 3, side, side, device="meta"))
+    return found
