@@ -29,7 +29,7 @@ import psutil
 
 from randwire.config import load
 from randwire.records import Row
-from randwire.study.design import Design, StudyFolder
+from randwire.study.design import Design
 from randwire.study.setting import Setting
 from randwire.sweep import launch
 from randwire.sweep.cluster import Cluster
@@ -80,7 +80,7 @@ def run(settings: int, seeds: int, gpus: int, workers: int, seconds: float) -> M
     with tempfile.TemporaryDirectory(prefix="randwire-benchmark-") as place:
         values = {"runtime.output": place, "runtime.study": "sleeping", "runtime.wandb": "disabled", "train.epochs": 1}
         design = Design(load("digits", values), search="random", settings=settings, seeds=seeds)
-        StudyFolder(design).open()
+        design.open()
         os.environ["RANDWIRE_BENCHMARK_SECONDS"] = str(seconds)
         import ray
 

@@ -31,7 +31,7 @@ from benchmarks.table import print_table
 from randwire.config import load
 from randwire.environment import environment
 from randwire.records import Row
-from randwire.study.design import Design, StudyFolder
+from randwire.study.design import Design
 from randwire.study.search import Search
 from randwire.study.setting import Setting
 from randwire.sweep import launch
@@ -236,7 +236,7 @@ def measure(form: str, settings: int, epochs: int, workers: int) -> Measured:
     with tempfile.TemporaryDirectory(prefix="randwire-benchmark-") as place:
         keys = {"runtime.output": place, "runtime.study": form, "runtime.wandb": "disabled", "train.epochs": epochs}
         design = Design(load("digits", keys), search="random", settings=settings, seeds=1)
-        StudyFolder(design).open()
+        design.open()
         cpu, began = CpuTime(), time.time()
         cpu.start()
         (sweep_plain if form == "plain" else sweep_ours)(design, workers)

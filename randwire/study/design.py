@@ -6,22 +6,20 @@ run: a setting, a graph seed and a training seed. All trials of a setting are tr
 of workers.
 """
 
-import json
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from randwire import config as configuration
 from randwire import graphs
-from randwire.config import ANY_SET, RunConfig
-from randwire.errors import ConfigError, RecordError
-from randwire.records import Record, Row, atomic
+from randwire.config import RunConfig
+from randwire.records import Record, Row
 from randwire.study import space
+from randwire.study.folder import StudyFolder
 from randwire.study.requirements import Requirement, quantities
 from randwire.study.setting import Setting
-from randwire.study.variants import Variants, check_variants
+from randwire.study.variants import Variants, as_json, check_variants
 
 Search = Literal["tpe", "random", "grid"]
 Outcome = Literal["finished", "pruned", "failed", "unfinished"]
@@ -140,11 +138,21 @@ class Design:
             "generators": list(self.generators),
             "early_stopping": self.early_stopping,
             "require": [str(requirement) for requirement in self.require],
-            "variants": {name: dict(keys) for name, keys in self.variants.items()},
+            "variants": as_json(self.variants),
             "base": base,
         }
 
+    def check(self) -> None:
+        """Raises ConfigError, in one line, if the study's folder holds another design."""
+        StudyFolder(self.folder).check(self.identity())
+
+    def open(self) -> None:
+        """Write the design. Raises ConfigError if the folder holds another one, or is not writable."""
+        self.check()
+        StudyFolder(self.folder).write(self.to_json())
+
     def to_json(self) -> Row:
+        """The content of study.json."""
         return {
             **self.identity(),
             "settings": self.settings,
@@ -158,113 +166,3 @@ def settings_of_grid(generators: Sequence[str], variants: Variants) -> list[Sett
     if not variants:
         return [Setting(spec) for spec in space.paper(generators)]
     return [Setting(spec, variant) for spec in space.best(generators) for variant in variants]
-
-
-def base_of(study: Row, path: str | None = None) -> RunConfig:
-    """The configuration that all trials of a recorded design (study.json) share, with its default generator and places.
-
-    `path` stands for that of the data where the source needs one: the design knows its SHA-256 alone. Raises ValueError
-    or KeyError if it is damaged.
-    """
-    base = study["base"]
-    possible = (spec for spec in space.best(study.get("generators") or space.names()) if _possible(spec, base))
-    graph = {**base["graph"], "generator": next(possible, RunConfig().graph.generator)}
-    data = {**base["data"], "path": path if base["data"]["source"] == ANY_SET else None}
-    return RunConfig.model_validate({**base, "graph": graph, "data": data})
-
-
-def _possible(spec: str, base: Row) -> bool:
-    try:
-        graphs.parse(spec).check(base["graph"]["nodes"])
-    except ValueError:
-        return False
-    return True
-
-
-class StudyFolder:
-    """The files that a study keeps beside its records.
-
-    study.json           the design
-    suggestions.jsonl    the settings in the order in which they were suggested, and those that a search rejected
-    failures.jsonl       the settings that could not be run, each with time and cause; a later sweep tries them again
-    """
-
-    def __init__(self, design: Design) -> None:
-        self.design = design
-        self.folder = design.folder
-
-    def open(self) -> None:
-        """Write the design. Raises ConfigError if the folder holds a study of another design, or is not writable."""
-        try:
-            known = Record(self.folder).read_json("study.json")
-        except RecordError as error:
-            raise ConfigError(str(error)) from None
-        if known is not None:
-            known = {"require": [], "variants": {}, **known}  # earlier studies have none
-            for key, value in self.design.identity().items():
-                change = (
-                    configuration.difference(known.get(key), value)
-                    if key == "base"
-                    else None
-                    if known.get(key) == value
-                    else _difference(known.get(key), value, key)
-                )
-                if change is not None:
-                    raise ConfigError(
-                        f"{self.folder}: holds a study with another {change}; name this one with --name NAME"
-                    )
-        try:
-            Record(self.folder).write_json("study.json", self.design.to_json())
-        except OSError as error:
-            raise ConfigError(
-                f"{self.folder}: cannot be written ({error.strerror}); choose a folder with --runtime.output"
-            ) from None
-
-    def entries(self) -> dict[Setting, list[str]]:
-        """The settings seen so far, in order, with the requirements for which a search rejected them (else empty)."""
-        try:
-            lines = (self.folder / "suggestions.jsonl").read_text().splitlines()
-        except FileNotFoundError:
-            return {}
-        rows = map(json.loads, lines)
-        return {Setting.parse(row["setting"]): row.get("rejected", []) for row in rows}
-
-    def add_failure(self, setting: Setting, cause: str | None) -> None:
-        """Note why a setting could not be run, or, with None, that it has been run after all."""
-        if cause is not None or setting in failures_of(self.folder):
-            row = {"setting": str(setting), "time": time.time(), "cause": cause}
-            Record(self.folder).append("failures.jsonl", row)
-
-    def suggestions(self) -> list[Setting]:
-        """The settings suggested so far, in order."""
-        return [setting for setting, broken in self.entries().items() if not broken]
-
-    def add_suggestion(self, setting: Setting | None, rejected: Mapping[Setting, Sequence[str]] | None = None) -> None:
-        """Add a setting, and before it what was rejected on the way to it; the file is whole at every moment."""
-        known = self.entries()
-        found = {**known}
-        for other, broken in [*(rejected or {}).items(), *([(setting, ())] if setting else [])]:
-            found.setdefault(other, list(broken))
-        if found == known:
-            return
-        rows = [
-            {"setting": str(other), "rejected": broken} if broken else {"setting": str(other)}
-            for other, broken in found.items()
-        ]
-        with atomic(self.folder / "suggestions.jsonl") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
-
-
-def failures_of(folder: Path) -> dict[Setting, tuple[float, str]]:
-    """When (Unix seconds) and why settings of the study in a folder could not be run, as it stands now."""
-    last = {row["setting"]: (row["time"], row["cause"]) for row in Record(folder).rows("failures.jsonl")}
-    return {Setting.parse(text): (at, cause) for text, (at, cause) in last.items() if cause is not None}
-
-
-def _difference(old: Any, new: Any, key: str) -> str:
-    """The first dotted key in which two values differ."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for name in new:
-            if old.get(name) != new[name]:
-                return _difference(old.get(name), new[name], f"{key}.{name}")
-    return f"{key} ({old!r}, not {new!r})"

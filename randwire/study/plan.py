@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from randwire.config import RunConfig
 from randwire.records import Record, Row
-from randwire.study.design import Design, StudyFolder
+from randwire.study.design import Design
+from randwire.study.folder import StudyFolder
 from randwire.study.requirements import Requirement, quantities
 from randwire.study.search import Search
 from randwire.study.setting import Setting
@@ -80,7 +81,7 @@ def listing(design: Design) -> Listing:
     Raises ConfigError for a setting that is impossible.
     """
     search = Search(design)
-    known = StudyFolder(design).suggestions()
+    known = StudyFolder(design.folder).suggestions()
     settings = known + [setting for setting in search.foreseeable() if setting not in known]
     found = {setting: trials for setting in settings if (trials := design.trials(setting))}
     later = search.later

@@ -17,7 +17,8 @@ from randwire.errors import RecordError, one_line
 from randwire.records import Record, Row
 from randwire.statistics.describe import group
 from randwire.study import space
-from randwire.study.design import base_of, settings_of_grid
+from randwire.study.design import settings_of_grid
+from randwire.study.folder import base_of
 from randwire.study.setting import Setting
 from randwire.study.variants import Variants, resolved, values_of, varied_keys
 

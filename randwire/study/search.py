@@ -16,7 +16,8 @@ from optuna.trial import Trial, TrialState
 
 from randwire import graphs
 from randwire.study import space
-from randwire.study.design import Design, Outcome, StudyFolder
+from randwire.study.design import Design, Outcome
+from randwire.study.folder import StudyFolder
 from randwire.study.setting import Setting
 
 STARTUP = 10
@@ -50,7 +51,7 @@ class Search:
         self.study = study or optuna.create_study(direction="maximize")
         self._open: dict[Setting, Trial] = {}
         self._queue: list[Setting] = []
-        entries = StudyFolder(design).entries()
+        entries = StudyFolder(design.folder).entries()
         for setting, broken in entries.items():
             if broken:
                 self._reject(setting, broken, self._ask(setting))

@@ -13,7 +13,8 @@ from typing import get_args
 from randwire.config import RunConfig
 from randwire.records import Row
 from randwire.study.cost import makespan
-from randwire.study.design import Design, failures_of
+from randwire.study.design import Design
+from randwire.study.folder import failures_of
 from randwire.study.plan import listing
 from randwire.study.setting import Setting
 from randwire.study.state import ENDED, State, StateName, states

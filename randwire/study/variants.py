@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,12 @@ def check_variants(base: RunConfig, variants: Variants) -> None:
                 f"variants {by_digest[digest]} and {name}: are the same configuration; give them keys that differ"
             )
         by_digest[digest] = name
+
+
+def as_json(variants: Variants) -> dict[str, dict[str, Any]]:
+    """Variants as JSON has them: what is written to study.json, and equal to what is read from it."""
+    found: dict[str, dict[str, Any]] = json.loads(json.dumps({name: dict(keys) for name, keys in variants.items()}))
+    return found
 
 
 def varied_keys(variants: Variants) -> tuple[str, ...]:

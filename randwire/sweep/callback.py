@@ -9,7 +9,8 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from randwire.config import RunConfig
 from randwire.records import Row
-from randwire.study.design import Design, StudyFolder
+from randwire.study.design import Design
+from randwire.study.folder import StudyFolder
 from randwire.study.setting import Setting
 from randwire.sweep.cluster import Timeouts
 from randwire.sweep.progress import Progress
@@ -42,7 +43,7 @@ class Watch(tune.Callback):
             self._failed(Setting.parse(result["setting"]), result["error"])
         if "outcome" in result:
             setting = Setting.parse(result["setting"])
-            retried(self.design, self.timeouts, lambda: StudyFolder(self.design).add_failure(setting, None))
+            retried(self.design, self.timeouts, lambda: StudyFolder(self.design.folder).add_failure(setting, None))
         if "lost" in result:
             self.progress.lost(Setting.parse(result["setting"]).label, result["lost"])
         digest = result.get("digest")
@@ -74,4 +75,4 @@ class Watch(tune.Callback):
     def _failed(self, setting: Setting, cause: str) -> None:
         self.errors[setting] = cause
         self.progress.error(setting.label, cause)
-        retried(self.design, self.timeouts, lambda: StudyFolder(self.design).add_failure(setting, cause))
+        retried(self.design, self.timeouts, lambda: StudyFolder(self.design.folder).add_failure(setting, cause))

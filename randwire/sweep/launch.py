@@ -23,7 +23,8 @@ from ray.exceptions import ObjectStoreFullError, OutOfDiskError
 from randwire import data, storage
 from randwire.errors import ConfigError
 from randwire.records import find
-from randwire.study.design import Design, StudyFolder
+from randwire.study.design import Design
+from randwire.study.folder import StudyFolder
 from randwire.study.plan import rejected
 from randwire.study.search import Search
 from randwire.study.setting import Setting
@@ -74,7 +75,7 @@ def _close(design: Design) -> None:
     search = Search(design)
     for _ in iter(search.next, None):
         pass  # what could not be run
-    StudyFolder(design).add_suggestion(None, search.rejected)
+    StudyFolder(design.folder).add_suggestion(None, search.rejected)
 
 
 def check(design: Design, cluster: Cluster) -> None:
@@ -92,7 +93,7 @@ def check(design: Design, cluster: Cluster) -> None:
     if not search.suggested:
         raise ConfigError(f"--require: no setting meets {', '.join(map(str, design.require))}; loosen a bound")
     data.check(design.base.data)
-    StudyFolder(design).open()
+    design.open()
 
 
 def _fit(design: Design, cluster: Cluster, remaining: int, watch: Watch) -> None:
@@ -104,7 +105,7 @@ def _fit(design: Design, cluster: Cluster, remaining: int, watch: Watch) -> None
     # kept for the actor's lifetime: without a reference Ray ends it
     pruner = None
     if design.early_stopping:
-        first = [design.record(design.trials(spec)[0]) for spec in StudyFolder(design).suggestions()]
+        first = [design.record(design.trials(spec)[0]) for spec in StudyFolder(design.folder).suggestions()]
         history = {record.folder.name: record.metrics() for record in first if record.summary()}
         pruner = ray.remote(Pruner).options(name=PRUNER, num_cpus=0, resources=HEAD).remote(history)
     job = Job(
@@ -142,7 +143,7 @@ def _fit(design: Design, cluster: Cluster, remaining: int, watch: Watch) -> None
         ).fit()
     del pruner
     shutil.rmtree(scratch, ignore_errors=True)
-    left = [spec for spec in StudyFolder(design).suggestions() if design.outcome(spec)[0] == "unfinished"]
+    left = [spec for spec in StudyFolder(design.folder).suggestions() if design.outcome(spec)[0] == "unfinished"]
     if set(left) - set(watch.errors):
         # Tune takes an interrupt for itself, and returns as if all had been done.
         raise KeyboardInterrupt

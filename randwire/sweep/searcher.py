@@ -9,7 +9,8 @@ from ray.tune.search.optuna import OptunaSearch
 
 from randwire.records import Row
 from randwire.study import space
-from randwire.study.design import Design, StudyFolder
+from randwire.study.design import Design
+from randwire.study.folder import StudyFolder
 from randwire.study.search import Search
 from randwire.study.setting import Setting
 from randwire.sweep.cluster import Timeouts
@@ -37,7 +38,7 @@ class StudySearch(OptunaSearch):
     def suggest(self, trial_id: str) -> Any:
         setting = self._search.next()
         out = self._search.rejected
-        retried(self._design, self._timeouts, lambda: StudyFolder(self._design).add_suggestion(setting, out))
+        retried(self._design, self._timeouts, lambda: StudyFolder(self._design.folder).add_suggestion(setting, out))
         for other, broken in list(out.items())[self._rejected :]:
             note(f"{other.label}: rejected by {', '.join(broken)}")
         self._rejected = len(out)

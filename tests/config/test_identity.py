@@ -10,7 +10,7 @@ from randwire.config import PRESETS, RunConfig, TrainConfig, keys, load, run_con
 from randwire.config.identity import EXCLUDED, KEYS_OF_0_1, defaults_of
 from randwire.errors import ConfigError
 from randwire.run import record_of
-from randwire.study.design import Design, StudyFolder
+from randwire.study.design import Design
 from randwire.study.setting import Setting
 
 PRESET_NAMES = sorted(path.stem for path in PRESETS.glob("*.yaml"))
@@ -145,21 +145,21 @@ def test_a_record_written_before_a_key_is_loaded_with_its_digest(
 
 
 def test_a_study_written_before_a_key_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    StudyFolder(_design(tmp_path)).open()
+    _design(tmp_path).open()
     digests = [trial.digest for trial in _design(tmp_path).trials(Setting("er:p=0.2"))]
     written = (_design(tmp_path).folder / "study.json").read_text()
     _widen(monkeypatch)
     later = _design(tmp_path)
-    StudyFolder(later).open()
+    later.open()
     assert [trial.digest for trial in later.trials(Setting("er:p=0.2"))] == digests
     assert (later.folder / "study.json").read_text() == written
     with pytest.raises(ConfigError, match=r"holds a study with another train\.alpha \(1\.0, not 0\.99\); name this"):
-        StudyFolder(_design(tmp_path, {"train.alpha": 0.99})).open()
+        _design(tmp_path, {"train.alpha": 0.99}).open()
 
 
 def test_a_study_with_a_new_key_is_not_one_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _widen(monkeypatch)
-    StudyFolder(_design(tmp_path, {"train.alpha": 0.99})).open()
-    StudyFolder(_design(tmp_path, {"train.alpha": 0.99})).open()
+    _design(tmp_path, {"train.alpha": 0.99}).open()
+    _design(tmp_path, {"train.alpha": 0.99}).open()
     with pytest.raises(ConfigError, match=r"another train\.alpha \(0\.99, not 1\.0\)"):
-        StudyFolder(_design(tmp_path)).open()
+        _design(tmp_path).open()

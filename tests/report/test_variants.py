@@ -20,7 +20,7 @@ from randwire.errors import ConfigError
 from randwire.records import Record
 from randwire.report.page.study_page import figures, write_report
 from randwire.study import results as trials_of
-from randwire.study.design import Design, StudyFolder
+from randwire.study.design import Design
 from randwire.study.plan import listing, plan, stored
 from randwire.study.search import Search
 from randwire.study.setting import Setting
@@ -51,8 +51,8 @@ def test_variants_are_crossed_with_the_best_settings_on_the_same_graphs(tmp_path
 
 def test_variants_belong_to_the_identity_of_a_study(tmp_path: Path) -> None:
     design = _design(tmp_path)
-    StudyFolder(design).open()
-    StudyFolder(design).open()
+    design.open()
+    design.open()
     assert stored(design) == design
     assert [row.label for row in plan(design, listing(stored(design)))][:3] == [
         "ER(0.2) one",
@@ -60,12 +60,12 @@ def test_variants_belong_to_the_identity_of_a_study(tmp_path: Path) -> None:
         "ER(0.2) two",
     ]
     with pytest.raises(ConfigError, match="holds a study with another variants"):
-        StudyFolder(Design(design.base, search="grid")).open()
+        Design(design.base, search="grid").open()
 
 
 def test_the_report_compares_variants_in_one_group(tmp_path: Path) -> None:
     design = _design(tmp_path)
-    StudyFolder(design).open()
+    design.open()
     for number, setting in enumerate(Search(design).foreseeable()):
         end(design, setting, top1=50.0 + number)
     for trial in (trial for setting in design.grid() for trial in design.trials(setting)):

@@ -14,7 +14,7 @@ from randwire.errors import ConfigError
 from randwire.model.complexity import complexity
 from randwire.records import Record
 from randwire.study import plan, space
-from randwire.study.design import StudyFolder
+from randwire.study.folder import StudyFolder
 from randwire.study.requirements import MEASURES, QUANTITIES, Requirement, quantities
 from randwire.study.search import Search
 from randwire.study.setting import Setting
@@ -138,8 +138,8 @@ def test_a_search_passes_over_settings_that_break_a_bound(tmp_path: Path, kind: 
     states = Counter(trial.state for trial in search.study.trials)
     assert states[optuna.trial.TrialState.PRUNED] == len(search.rejected)
     assert states[optuna.trial.TrialState.COMPLETE] == 16
-    assert StudyFolder(study).suggestions() == found
-    assert StudyFolder(study).entries().keys() == {*found, *search.rejected}
+    assert StudyFolder(study.folder).suggestions() == found
+    assert StudyFolder(study.folder).entries().keys() == {*found, *search.rejected}
     trained = {path.parent.name for path in study.folder.glob("*/config.yaml")}
     assert trained == {trial.digest for setting in found for trial in study.trials(setting)}
 
@@ -149,9 +149,9 @@ def test_an_interrupted_search_with_bounds_goes_on_as_an_uninterrupted_one(tmp_p
     whole = design(tmp_path / "whole", search=kind, settings=26, require=DEEP)
     drain(Search(whole), 99)
     parts = design(tmp_path / "parts", search=kind, settings=26, require=DEEP)
-    while len(StudyFolder(parts).suggestions()) < 26:
+    while len(StudyFolder(parts.folder).suggestions()) < 26:
         drain(Search(parts), 3)
-    assert list(StudyFolder(parts).entries().items()) == list(StudyFolder(whole).entries().items())
+    assert list(StudyFolder(parts.folder).entries().items()) == list(StudyFolder(whole.folder).entries().items())
 
 
 def test_the_plan_of_a_search_with_bounds_is_what_comes(tmp_path: Path) -> None:
@@ -188,15 +188,15 @@ def test_a_sweep_notes_that_nothing_more_will_come(tmp_path: Path) -> None:
     every = [Setting(spec) for spec in space.every(NAMES)]
     for setting in every:
         if all(depths(trial).pop() >= 8 for trial in free.trials(setting)):
-            StudyFolder(study).add_suggestion(setting)
+            StudyFolder(study.folder).add_suggestion(setting)
             end(study, setting)
         elif setting.generator in space.best(NAMES):
-            StudyFolder(study).add_suggestion(None, {setting: ["depth>=8"]})
+            StudyFolder(study.folder).add_suggestion(None, {setting: ["depth>=8"]})
     assert plan.listing(study).later > 0  # which no one has looked at yet
-    before = StudyFolder(study).suggestions()
+    before = StudyFolder(study.folder).suggestions()
     assert sweep(study, Cluster(), NullTracker()) == 0
-    assert StudyFolder(study).suggestions() == before
-    assert StudyFolder(study).entries().keys() == {*every}
+    assert StudyFolder(study.folder).suggestions() == before
+    assert StudyFolder(study.folder).entries().keys() == {*every}
     assert plan.listing(study).later == 0
 
 
@@ -212,12 +212,12 @@ def test_a_setting_that_more_seeds_spoil_is_not_trained_on(tmp_path: Path) -> No
 
 def test_requirements_are_part_of_the_study(tmp_path: Path) -> None:
     study = design(tmp_path, require=SMALL_AND_DEEP)
-    StudyFolder(study).open()
+    study.open()
     assert json.loads((study.folder / "study.json").read_text())["require"] == ["depth>=8", "params<=85000"]
     assert plan.stored(design(tmp_path)).require == SMALL_AND_DEEP
     with pytest.raises(ConfigError, match="another require"):
-        StudyFolder(design(tmp_path)).open()
-    StudyFolder(study).open()
+        design(tmp_path).open()
+    study.open()
 
 
 def test_a_study_from_before_requirements_goes_on(tmp_path: Path) -> None:
@@ -227,8 +227,8 @@ def test_a_study_from_before_requirements_goes_on(tmp_path: Path) -> None:
     Record(study.folder).write_json("study.json", old)
     assert plan.stored(study).require == ()
     with pytest.raises(ConfigError, match="another require"):
-        StudyFolder(design(tmp_path, require=DEEP)).open()
-    StudyFolder(study).open()
+        design(tmp_path, require=DEEP).open()
+    study.open()
 
 
 @pytest.mark.parametrize("search", ["grid", "tpe"])

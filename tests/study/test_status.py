@@ -20,7 +20,8 @@ from randwire.config import RunConfig
 from randwire.errors import RecordError
 from randwire.records import Record, Row
 from randwire.study import state
-from randwire.study.design import Design, StudyFolder
+from randwire.study.design import Design
+from randwire.study.folder import StudyFolder
 from randwire.study.setting import Setting
 from randwire.study.status import status
 
@@ -31,7 +32,7 @@ KEYS = ("--name", "study", "--settings", "3", "--graph.nodes", "12", "--train.ep
 def study(tmp_path: Path) -> Design:
     """Three settings of two trials, opened."""
     found = design(tmp_path, settings=3, seeds=2)
-    StudyFolder(found).open()
+    found.open()
     return found
 
 
@@ -85,8 +86,8 @@ def test_a_held_lock_is_running_and_a_free_one_is_not(study: Design) -> None:
 def test_a_setting_that_could_not_be_run_is_failed_until_it_is_begun_again(study: Design) -> None:
     first, second = trials(study)[:2]
     age(begin(study, first, 2), 4_000)
-    study_folder = StudyFolder(study)
-    study_folder.open()
+    study_folder = StudyFolder(study.folder)
+    study.open()
     study_folder.add_failure(Setting("er:p=0.2"), "a machine was lost")
     found = status(study)
     assert [(state.name, state.cause) for _, state in found.trials[:2]] == [("failed", "a machine was lost")] * 2
@@ -266,7 +267,7 @@ def test_the_status_names_what_runs_and_what_failed(study: Design, capsys: pytes
 
 def test_of_many_trials_the_notable_ones_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = design(tmp_path, search="grid", seeds=101, generators=("ba",))
-    StudyFolder(study).open()
+    study.open()
     for spec in ("ba:m=5", "ba:m=3"):
         end(study, spec)
     trial = study.trials(Setting("ba:m=3"))[7]

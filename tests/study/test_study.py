@@ -13,7 +13,8 @@ from randwire import graphs
 from randwire.errors import ConfigError
 from randwire.records import Row
 from randwire.study import plan, space
-from randwire.study.design import Design, StudyFolder
+from randwire.study.design import Design
+from randwire.study.folder import StudyFolder
 from randwire.study.search import STARTUP, Search
 from randwire.study.setting import Setting
 from randwire.sweep.actors import Pruner
@@ -81,7 +82,7 @@ def test_a_setting_that_has_not_ended_comes_first(tmp_path: Path) -> None:
     assert ended is not None
     assert left is not None
     for setting in (ended, left):
-        StudyFolder(study).add_suggestion(setting)
+        StudyFolder(study.folder).add_suggestion(setting)
     end(study, ended)
     again = Search(study)
     assert again.next() == left
@@ -97,7 +98,7 @@ def test_search_of_another_seed_differs(tmp_path: Path) -> None:
 def test_optuna_learns_what_an_outcome_is(tmp_path: Path) -> None:
     study = design(tmp_path, settings=4)
     for spec, status in zip(space.best(NAMES), ("finished", "pruned", "failed"), strict=True):
-        StudyFolder(study).add_suggestion(Setting(spec))
+        StudyFolder(study.folder).add_suggestion(Setting(spec))
         end(study, spec, status, top1=70.0)
     states = [(trial.state.name, trial.value) for trial in Search(study).study.trials]
     assert states == [("COMPLETE", 70.0), ("PRUNED", None), ("FAIL", None)]
@@ -127,15 +128,15 @@ def test_trials_cross_graph_seeds_with_training_seeds(tmp_path: Path) -> None:
 
 
 def test_a_folder_holds_one_design(tmp_path: Path) -> None:
-    StudyFolder(design(tmp_path, settings=3)).open()
-    StudyFolder(design(tmp_path, settings=9, seeds=5)).open()  # a study may grow
+    design(tmp_path, settings=3).open()
+    design(tmp_path, settings=9, seeds=5).open()  # a study may grow
     for other in (design(tmp_path, search="random"), design(tmp_path, early_stopping=True)):
         with pytest.raises(ConfigError, match=r"another (search|early_stopping) .*--name"):
-            StudyFolder(other).open()
+            other.open()
     changed = design(tmp_path)
     changed = Design(changed.base.override({"train.epochs": 7}))
     with pytest.raises(ConfigError, match=r"another train.epochs \(4, not 7\)"):
-        StudyFolder(changed).open()
+        changed.open()
 
 
 def test_the_plan_lists_what_will_come_whatever_the_results(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from study_helpers import design, end
 from randwire.config import load
 from randwire.errors import ConfigError
 from randwire.records import Record
-from randwire.study.design import Design, StudyFolder
+from randwire.study.design import Design
+from randwire.study.folder import StudyFolder
 from randwire.study.results import Group, design_of, groups
 from randwire.study.results import load as load_trials
 from randwire.study.setting import Setting
@@ -35,7 +36,7 @@ TUPLES: Mapping[str, Mapping[str, Any]] = {
 def study_of(folder: Path, variants: Mapping[str, Mapping[str, Any]], recorded: bool) -> Design:
     """A study with planted top-1 of its two variants, n = 5 of each; `recorded`: as this version records it."""
     study = design(folder, search="grid", generators=("er",), seeds=5, variants=variants)
-    StudyFolder(study).open()
+    study.open()
     for setting in study.grid():
         end(study, setting, top1=PLANTED[setting.variant])
         for trial in study.trials(setting):
@@ -105,8 +106,8 @@ def test_the_label_of_a_setting_is_in_the_notation_of_the_paper() -> None:
 
 def test_the_files_of_a_study_have_the_text_of_settings(tmp_path: Path) -> None:
     study = design(tmp_path, search="grid", variants=BF16)
-    folder, setting = StudyFolder(study), Setting("ba:m=5", "bf16")
-    folder.open()
+    folder, setting = StudyFolder(study.folder), Setting("ba:m=5", "bf16")
+    study.open()
     folder.add_suggestion(setting, {Setting("er:p=0.2", "baseline"): ["depth>=8"]})
     folder.add_failure(setting, "lost")
     rows = [json.loads(line) for line in (study.folder / "suggestions.jsonl").read_text().splitlines()]

@@ -6,7 +6,8 @@ from pathlib import Path
 from randwire import config as configuration
 from randwire.cli import study
 from randwire.records import Record
-from randwire.study.design import Design, StudyFolder
+from randwire.study.design import Design
+from randwire.study.folder import StudyFolder
 from randwire.study.search import Search
 from randwire.study.setting import Setting
 
@@ -37,7 +38,7 @@ def drain(search: Search, count: int) -> list[Setting]:
         setting = search.next()
         if setting is None:
             break
-        StudyFolder(search.design).add_suggestion(setting, search.rejected)
+        StudyFolder(search.design.folder).add_suggestion(setting, search.rejected)
         end(search.design, setting, top1=score(setting))
         search.tell(setting, "finished", score(setting))
         found.append(setting)

@@ -16,7 +16,7 @@ from study_helpers import design, end
 
 from randwire.errors import UserError
 from randwire.records import Row
-from randwire.study.design import Design, StudyFolder
+from randwire.study.design import Design
 from randwire.sweep import driver
 from randwire.sweep.actors import ENDED, MISTAKE, Desk
 from randwire.sweep.cluster import Timeouts
@@ -131,7 +131,7 @@ class _Driver(SettingDriver):
 @pytest.fixture
 def study(tmp_path: Path) -> Design:
     study = design(tmp_path, seeds=1)
-    StudyFolder(study).open()
+    study.open()
     for setting in SETTINGS:
         end(study, setting)
     return study

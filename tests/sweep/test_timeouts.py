@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from study_helpers import design
 
-from randwire.study.design import StudyFolder
 from randwire.sweep.cluster import Timeouts
 from randwire.sweep.headwatch import watching
 from randwire.sweep.retry import retried
@@ -16,7 +15,7 @@ from randwire.sweep.retry import retried
 
 def test_work_on_records_waits_for_storage_that_comes_back(tmp_path: Path) -> None:
     study = design(tmp_path)
-    back = threading.Timer(0.2, StudyFolder(study).open)
+    back = threading.Timer(0.2, study.open)
     back.start()
     assert retried(study, Timeouts(storage_s=60.0, storage_poll_s=0.01), lambda: "done") == "done"
     back.join()

@@ -11,7 +11,7 @@ from randwire.report.facts import rates
 from randwire.report.facts.epochs import Course
 from randwire.report.facts.paired import Paired, paired
 from randwire.statistics.pairs import Pair, compare
-from randwire.study.design import failures_of
+from randwire.study.folder import failures_of
 from randwire.study.results import STATUSES, Broken, Group, Trial, design_of, groups, load
 from randwire.study.setting import Setting
 

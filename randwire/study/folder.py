@@ -1,0 +1,137 @@
+"""The folder of a study: the files that it keeps beside its records."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from randwire import config as configuration
+from randwire import graphs
+from randwire.config import ANY_SET, RunConfig
+from randwire.errors import ConfigError, RecordError
+from randwire.records import Record, Row, atomic
+from randwire.study import space
+from randwire.study.setting import Setting
+
+
+def base_of(study: Row, path: str | None = None) -> RunConfig:
+    """The configuration that all trials of a recorded design (study.json) share, with its default generator and places.
+
+    `path` stands for that of the data where the source needs one: the design knows its SHA-256 alone. Raises ValueError
+    or KeyError if it is damaged.
+    """
+    base = study["base"]
+    possible = (spec for spec in space.best(study.get("generators") or space.names()) if _possible(spec, base))
+    graph = {**base["graph"], "generator": next(possible, RunConfig().graph.generator)}
+    data = {**base["data"], "path": path if base["data"]["source"] == ANY_SET else None}
+    return RunConfig.model_validate({**base, "graph": graph, "data": data})
+
+
+def _possible(spec: str, base: Row) -> bool:
+    try:
+        graphs.parse(spec).check(base["graph"]["nodes"])
+    except ValueError:
+        return False
+    return True
+
+
+class StudyFolder:
+    """The files that a study keeps beside its records.
+
+    study.json           the design
+    suggestions.jsonl    the settings in the order in which they were suggested, and those that a search rejected
+    failures.jsonl       the settings that could not be run, each with time and cause; a later sweep tries them again
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self) -> Row | None:
+        """The design that the folder holds, as study.json has it; None if it holds none yet.
+
+        Raises ConfigError, in one line, if it is damaged.
+        """
+        try:
+            study = Record(self.folder).read_json("study.json")
+        except RecordError as error:
+            raise ConfigError(str(error)) from None
+        if study is not None and not (isinstance(study, dict) and isinstance(study.get("base"), dict)):
+            raise ConfigError(f"{self.folder / 'study.json'}: damaged: must hold the design of a study")
+        return study if study is None else {"require": [], "variants": {}, **study}  # earlier studies have none
+
+    def check(self, identity: Mapping[str, Any]) -> None:
+        """Raises ConfigError if the folder holds a study whose design has another identity; names the difference."""
+        study = self.read()
+        if study is None:
+            return
+        for key, value in identity.items():
+            change = _difference(key, study.get(key), value)
+            if change is not None:
+                raise ConfigError(f"{self.folder}: holds a study with another {change}; name this one with --name NAME")
+
+    def write(self, study: Row) -> None:
+        """Write a design. Raises ConfigError if the folder is not writable."""
+        try:
+            Record(self.folder).write_json("study.json", study)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.folder}: cannot be written ({error.strerror}); choose a folder with --runtime.output"
+            ) from None
+
+    def entries(self) -> dict[Setting, list[str]]:
+        """The settings seen so far, in order, with the requirements for which a search rejected them (else empty)."""
+        try:
+            lines = (self.folder / "suggestions.jsonl").read_text().splitlines()
+        except FileNotFoundError:
+            return {}
+        rows = map(json.loads, lines)
+        return {Setting.parse(row["setting"]): row.get("rejected", []) for row in rows}
+
+    def add_failure(self, setting: Setting, cause: str | None) -> None:
+        """Note why a setting could not be run, or, with None, that it has been run after all."""
+        if cause is not None or setting in failures_of(self.folder):
+            row = {"setting": str(setting), "time": time.time(), "cause": cause}
+            Record(self.folder).append("failures.jsonl", row)
+
+    def suggestions(self) -> list[Setting]:
+        """The settings suggested so far, in order."""
+        return [setting for setting, broken in self.entries().items() if not broken]
+
+    def add_suggestion(self, setting: Setting | None, rejected: Mapping[Setting, Sequence[str]] | None = None) -> None:
+        """Add a setting, and before it what was rejected on the way to it; the file is whole at every moment."""
+        known = self.entries()
+        found = {**known}
+        for other, broken in [*(rejected or {}).items(), *([(setting, ())] if setting else [])]:
+            found.setdefault(other, list(broken))
+        if found == known:
+            return
+        rows = [
+            {"setting": str(other), "rejected": broken} if broken else {"setting": str(other)}
+            for other, broken in found.items()
+        ]
+        with atomic(self.folder / "suggestions.jsonl") as file:
+            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def failures_of(folder: Path) -> dict[Setting, tuple[float, str]]:
+    """When (Unix seconds) and why settings of the study in a folder could not be run, as it stands now."""
+    last = {row["setting"]: (row["time"], row["cause"]) for row in Record(folder).rows("failures.jsonl")}
+    return {Setting.parse(text): (at, cause) for text, (at, cause) in last.items() if cause is not None}
+
+
+def _difference(key: str, stored: Any, current: Any) -> object:
+    """What differs between two values of a key of a design, as text; None if nothing does."""
+    if key == "base":
+        return configuration.difference(stored, current)
+    return None if stored == current else _first(key, stored, current)
+
+
+def _first(key: str, stored: Any, current: Any) -> str:
+    if isinstance(stored, Mapping) and isinstance(current, Mapping):
+        for name in (*current, *stored):
+            if stored.get(name) != current.get(name):
+                return _first(f"{key}.{name}", stored.get(name), current.get(name))
+    return f"{key} ({stored!r}, not {current!r})"
