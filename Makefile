@@ -1,4 +1,5 @@
-# `make sweep` runs the study on the embedded digits, `make test` checks everything. Both set up all they need.
+# `make sweep` runs the study on the embedded digits, `make test` and
+# `make test-cluster` check everything. All set up what they need.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,17 +7,22 @@ BIN := $(VENV)/bin
 PACKAGES := libopencv-dev libturbojpeg0-dev pkg-config
 ARGS ?=
 
-.PHONY: sweep test check help clean
+.PHONY: sweep test test-cluster check help clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 sweep: $(VENV)/.runtime ## run the study of generators on the digits: ARGS="--settings 12 --seeds 3"
 	$(BIN)/python studies/generators.py sweep $(ARGS)
 
-test: check ## check, then run all tests: ARGS="tests/test_dag.py -k text"
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+# Tests compute nearly all of their time: one process for each CPU, and what a file makes is made once.
+test: check ## check, then run all tests that need no cluster: ARGS="tests/test_dag.py -k text"
+	$(BIN)/python -m pytest -m "not cluster" -n logical --dist loadfile $(ARGS)
+
+# Two processes, however many CPUs: four files, each with clusters of its own that share their machine.
+test-cluster: $(VENV)/.tests ## run the tests on real clusters, with what may happen to them: ARGS="-k token"
+	$(BIN)/python -m pytest -m cluster -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.tests ## format, lint, types, import layers, known vulnerabilities
 	$(BIN)/ruff format --check .

@@ -1,16 +1,21 @@
 """Tests never touch the user's cache, W&B account or Ray cluster."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray_guard import RayGuard
 
 # Kept between runs: compiled pipelines and the converted digits are the same every time.
 os.environ["RANDWIRE_CACHE"] = str(Path(tempfile.gettempdir()) / f"randwire-tests-{os.getuid()}")
 for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "RAY_ADDRESS"):
     os.environ.pop(name, None)
+# Sessions of Ray: of this process, and gone with it. The name is short, as sockets are in there.
+os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="ray-")
+RAY_GUARD = RayGuard(Path(os.environ["RAY_TMPDIR"]))
 # One thread for each process: threads that wait for each other on busy cores make small networks many times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -23,6 +28,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The file that takes longest first: at the end, one process alone would run it."""
-    items.sort(key=lambda item: item.path.name != "test_pressure.py")
+@pytest.fixture(autouse=True)
+def only_the_cluster_tier_starts_ray(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    RAY_GUARD.check(allowed=request.node.get_closest_marker("cluster") is not None)
+
+
+def pytest_sessionfinish() -> None:
+    shutil.rmtree(RAY_GUARD.folder, ignore_errors=True)

@@ -25,7 +25,8 @@ LINES = [line for block in BLOCKS for line in block.splitlines()]
 PYTHON = re.findall(r"^```python\n(import randwire\n.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 MAKE = [line for line in LINES if line.startswith("make ")]
 # `sweep` is run, as it stands here but smaller, by test_sweep.py, the sizes by test_sizes.py, graph damage without
-# records by test_damage.py, what needs a W&B server by test_publish.py, and what needs a cluster by test_cluster.py.
+# records by test_damage.py, what needs a W&B server by test_publish.py, and what needs a
+# cluster by test_own_cluster.py.
 PUBLISH = "python studies/generators.py report --publish"
 ELSEWHERE = [
     *MAKE,

@@ -23,6 +23,7 @@ NAMES = ("laptop", "head", "worker")
 ADDRESSES = {name: f"10.77.0.{number}" for number, name in enumerate(NAMES, 1)}
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 MTU = 60000  # few large frames: each of them passes through Python
+ROOT = Path(__file__).parents[2]
 INSIDE = Path("/srv")
 """Where the folder of the machines is, seen from inside."""
 
@@ -81,6 +82,16 @@ def missing() -> str | None:
     done = subprocess.run(["unshare", "-n", "-p", "-m", "-u", "-f", "--mount-proc", "sh", "-c", probe], text=True,
                           capture_output=True)  # fmt: skip
     return None if done.returncode == 0 else f"namespaces or overlays are not permitted: {done.stderr.strip()}"
+
+
+def copy_checkout(folder: Path) -> None:
+    """What `ray up` copies to a machine: neither what git ignores, nor git's own folder."""
+    listed = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (source := ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / name)
 
 
 class Machines:

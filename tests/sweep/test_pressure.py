@@ -10,7 +10,7 @@ from fault_harness import Ballast, Memory, SmallCluster, Sweep, named, strip, un
 
 from randwire.records import Record, find
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 EPOCHS = 20
 KEYS = (*commands.TINY, "--generators", "ws,ba", "--settings", "2", "--seeds", "1", "--concurrent", "1",

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import wandb
 from randwire import config as configuration
 from randwire.records import Record, find
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 SENTINEL = "sentinel0key0" + "a" * 27
 SECRETS = ("WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "SOME_API_KEY", "SOME_TOKEN", "SOME_SECRET", "SOME_PASSWORD")
@@ -51,8 +52,9 @@ class Family:
 
     def session(self) -> Path:
         """The folder of the sweep's Ray session."""
-        (found,) = {name for line in self._seen.values() for name in re.findall(r"/tmp/ray/session_[\w-]+", line)}
-        return Path(found)
+        sessions = re.compile(re.escape(os.environ["RAY_TMPDIR"]) + r"/ray/session_[\w-]+")
+        (session,) = {name for line in self._seen.values() for name in sessions.findall(line)}
+        return Path(session)
 
 
 def _alive(process: psutil.Process) -> bool:

@@ -1,27 +1,19 @@
-"""The cluster files: read by Ray and by AWS's own client, their commands run, and machines really brought up."""
+"""The cluster files: read by Ray and by AWS's own client, and their commands run with stand-ins."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import re
 import shlex
-import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3  # type: ignore[import-untyped]
 import commands
 import machines
-import psutil
 import pytest
-import wandb
 import yaml
 from moto import mock_aws
 from ray.autoscaler._private.aws import config as ray_aws
@@ -32,7 +24,6 @@ from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingReque
 from ray.autoscaler.v2.utils import ResourceRequestUtil
 
 import cluster_account
-from randwire.records import find
 
 AWS, OWN = commands.ROOT / "cluster.yaml", commands.ROOT / "cluster-own.yaml"
 README = (commands.ROOT / "README.md").read_text()
@@ -266,7 +257,7 @@ def set_up(tmp_path: Path) -> Any:
         for name in STAND_INS:
             (home / "bin" / name).write_text(STAND_IN)
             (home / "bin" / name).chmod(0o755)
-        copy_checkout(home / "randwire")
+        machines.copy_checkout(home / "randwire")
         (home / ".ray").mkdir()
         (home / ".ray" / "auth_token").write_text("0" * 64)
         (home / ".bashrc").write_text("case $- in *i*) ;; *) return;; esac\nexport PATH=/home/ubuntu/bin:$PATH\n")
@@ -336,235 +327,3 @@ def test_the_commands_set_up_the_head(set_up: Any) -> None:
     in_order(calls, "apt-get install", "python -m pip install", "mount -t nfs4", "ray stop", "ray start --head")
     assert not [call for call in calls if call.startswith(("mkfs", "lsblk"))]
     assert 'export RANDWIRE_CACHE="$HOME/.cache/randwire"' in (home / ".randwire-env").read_text()
-
-
-def copy_checkout(folder: Path) -> None:
-    """What `ray up` copies to a machine: neither what git ignores, nor git's own folder."""
-    listed = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
-    names = subprocess.run(listed, cwd=commands.ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, names.split("\0")):
-        if (source := commands.ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, folder / name)
-
-
-KEY = "sentinel0key0" + "b" * 27
-# Of one CPU each, on two machines with two CPUs: they need both.
-RANKS = 3
-# In the place of the README's options, which want GPUs.
-SMALL = (
-    f"--no-open --workers {RANKS} --settings 1 --seeds 1 "
-    f"{' '.join(commands.TINY)} --train.epochs 2 --train.batch_size {16 * RANKS}"
-)
-(BLOCK,) = re.findall(r"^## On a cluster$.*?^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-# The commands of the README, on the cluster of this test: each of them is run below.
-LINES: dict[str, str] = {line: line.replace("cluster.yaml", "cluster-own.yaml") for line in BLOCK.splitlines()}
-
-
-class Own:
-    """Machines brought up with cluster-own.yaml."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        unpack = ["sh", str(commands.ROOT / ".ci" / "ssh-server"), os.environ["RANDWIRE_CACHE"] + "/ssh"]
-        done = subprocess.run(unpack, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"no ssh server, and none can be had: {done.stderr.strip()}")
-        shutil.copytree(unpack[-1], folder / "ssh", symlinks=True)
-        self.laptop, self.head, self.worker = (folder / name for name in machines.NAMES)
-        self.left = dict(LINES)
-        copy_checkout(self.laptop / "randwire")
-        self._edit()
-        (folder / "shared").mkdir()
-        ssh = self.laptop / "home" / ".ssh"
-        ssh.mkdir(parents=True)
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(ssh / "randwire")], check=True)
-        for machine in (self.head, self.worker):
-            self._prepare(machine / "home", (ssh / "randwire.pub").read_text())
-        self.machines = machines.Machines(folder)
-
-    def _edit(self) -> None:
-        file = self.laptop / "randwire" / OWN.name
-        text = file.read_text()
-        for known, here in {
-            "head_ip: 192.0.2.1 ": f"head_ip: {machines.ADDRESSES['head']} ",
-            "[192.0.2.2, 192.0.2.3]": f"[{machines.ADDRESSES['worker']}]",
-            "/mnt/shared": f"{machines.INSIDE}/shared",
-            "ssh_user: randwire": "ssh_user: root",
-            "ray start --head": "ray start --num-cpus=2 --head",
-            "ray start --address": "ray start --num-cpus=2 --address",
-        }.items():
-            assert text.count(known) == 1
-            text = text.replace(known, here)
-        file.write_text(text)
-
-    def _prepare(self, home: Path, key: str) -> None:
-        """A home in which packages and environment are there already: nothing is downloaded in this test."""
-        venv = home / "randwire-venv"
-        for folder in (venv, home / "bin", home / ".ssh"):
-            folder.mkdir(parents=True)
-        (home / ".ssh" / "authorized_keys").write_text(key)
-        for name in ("bin", "lib", "pyvenv.cfg"):
-            (venv / name).symlink_to(Path(sys.prefix) / name)
-        for stamp in (".system", ".runtime"):
-            (venv / stamp).touch()
-        (home / "bin" / "dpkg-query").write_text("#!/bin/sh\necho install ok installed\n")
-        (home / "bin" / "dpkg-query").chmod(0o755)
-        # The environment's randwire is wherever it was installed from; this is the copy that `ray up` makes.
-        lines = 'export PATH="$HOME/bin:$PATH" PYTHONPATH="$HOME/randwire" PYTHONDONTWRITEBYTECODE=1\n'
-        # `ray down` stops Ray on the head; the others end when they have missed it for this long: by default a minute.
-        lines += "export RAY_gcs_rpc_server_reconnect_timeout_s=10\n"
-        (home / ".bashrc").write_text(lines)
-
-    def run(self, command: str, returns: int | None = 0, **environment: str) -> str:
-        """What a command on the laptop prints."""
-        began = time.monotonic()
-        done = subprocess.run(
-            self.machines.laptop(command, **environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=200,
-        )  # fmt: skip
-        print(f"{command}: {done.returncode} after {time.monotonic() - began:.1f} s\n{done.stdout}")
-        assert returns is None or done.returncode == returns
-        return done.stdout
-
-    def readme(self, start: str) -> str:
-        """The command of the README that begins so, as it can be run here."""
-        (line,) = (line for line in self.left if line.startswith(start))
-        here: str = self.left.pop(line)
-        here = here.replace("ray up ", "ray up -y ").replace("ray down ", "ray down -y ")
-        return here.replace("--concurrent 2 --workers 4 --runtime.device cuda", SMALL)
-
-    def awaited(self, condition: Callable[[], object], seconds: float = 150) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, "timed out"
-            time.sleep(0.2)
-
-    def ray_processes(self) -> list[str]:
-        """Ray's processes on these machines, without its agents: they look for their machine's raylet once a minute."""
-        found = []
-        for process in psutil.Process(self.machines.process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                line = " ".join(process.cmdline())
-                if re.search(r"ray::(?!DashboardAgent|RuntimeEnvAgent)|raylet|gcs_server|ray/dashboard", line):
-                    found.append(line)
-        return found
-
-    @property
-    def job_log(self) -> str:
-        """What the submitted job has printed. (Not by `session_latest`: it leads to this machine's own /tmp.)"""
-        logs = (self.head / "tmp" / "ray").glob("session_2*/logs/job-driver-*.log")
-        return "".join(log.read_text() for log in logs)
-
-    @property
-    def states(self) -> Mapping[str, str]:
-        """What Ray's autoscaler on the head knows of the machines."""
-        try:
-            nodes = json.loads((self.head / "tmp" / "ray" / "cluster-randwire-own.state").read_text())
-        except (FileNotFoundError, ValueError):
-            return {}
-        return {address: node["tags"].get("ray-node-status", "") for address, node in nodes.items()}
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
-    """The cluster, brought up as the README says it."""
-    if missing := machines.missing():
-        pytest.skip(f"cannot make machines of this one: {missing}")
-    cluster = Own(tmp_path_factory.mktemp("machines"))
-    try:
-        cluster.run(cluster.readme("ray get-auth-token"))
-        cluster.run(cluster.readme("ray up"))
-        netrc = cluster.laptop / "home" / ".netrc"
-        netrc.touch(0o600)
-        netrc.write_text(f"machine {urlsplit(wandb.Settings().base_url).hostname}\nlogin user\npassword {KEY}\n")
-        cluster.run(cluster.readme("ray rsync-up"))
-        cluster.awaited(lambda: cluster.states.get(machines.ADDRESSES["worker"]) == "up-to-date")
-        yield cluster
-    finally:
-        cluster.machines.close()
-
-
-PROBE = """
-import json, pathlib, socket, sys, urllib.error, urllib.request
-token = pathlib.Path("~/.ray/auth_token").expanduser().read_text()
-def status(headers, data=None, url="http://127.0.0.1:8265/api/jobs/"):
-    headers = {"Content-Type": "application/json", **headers}
-    request = urllib.request.Request(url, data, headers)
-    try:
-        return urllib.request.urlopen(request).status
-    except urllib.error.HTTPError as error:
-        return error.code
-job = json.dumps({"entrypoint": "touch /tmp/intruder"}).encode()
-reached = socket.socket().connect_ex((sys.argv[1], 8265)) == 0
-right, wrong = ({"Authorization": "Bearer " + text} for text in (token, "0" * 64))
-agent = f"http://{sys.argv[1]}:52365/api/job_agent/jobs/"
-print(json.dumps([reached, status({}), status({}, job), status(wrong, job), status({}, job, agent), status(right)]))
-"""
-
-
-@pytest.mark.timeout(600)
-def test_jobs_are_taken_with_the_token_alone_and_go_on_without_the_laptop(own: Own) -> None:
-    tunnel = subprocess.Popen(own.machines.laptop(own.readme("ray dashboard")), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    probe = f"python -c {shlex.quote(PROBE)} {machines.ADDRESSES['head']}"
-    own.awaited(lambda: subprocess.run(own.machines.laptop("exec 3<>/dev/tcp/127.0.0.1/8265"),
-                                       stderr=subprocess.DEVNULL).returncode == 0, 60)  # fmt: skip
-    # Over the network the dashboard is not there. Neither it, through the tunnel, nor the agent of a machine, which
-    # the others must reach, takes anything without the token.
-    assert json.loads(own.run(probe).splitlines()[-1]) == [False, 401, 401, 403, 401, 200]
-    submit = "ray job submit --address http://127.0.0.1:8265 --no-wait -- "
-    refused = own.run(submit + "touch /tmp/intruder", returns=None, RAY_AUTH_MODE="disabled")
-    assert "401" in refused or "token" in refused.lower()
-    assert "submitted successfully" not in refused
-    direct = f"ray status --address {machines.ADDRESSES['head']}:6379"
-    assert "InvalidAuthToken" in own.run(direct, returns=1, RAY_AUTH_MODE="disabled")
-    assert not list(own.folder.glob("*/tmp/intruder"))
-    submitted = own.run(own.readme("ray exec cluster.yaml 'ray job submit"))
-    assert SMALL in submitted
-    assert "submitted successfully" in submitted
-    for process in psutil.Process(tunnel.pid).children(recursive=True):
-        process.terminate()
-    tunnel.wait(20)
-
-    study = own.folder / "shared" / "runs" / "generators"
-    own.awaited(lambda: "report.html" in own.job_log or "error" in own.job_log, 300)
-    print(own.job_log)
-    # Ray needs a moment to notice that the job has ended.
-    ended = 'timeout 90 bash -c "until ray job list | grep -o JobStatus.SUCCEEDED; do sleep 1; done"'
-    told = own.run(own.readme("ray exec cluster.yaml 'cd randwire").removesuffix("'") + f" && {ended}'")
-    assert "1 finished; all has ended" in told
-    assert "JobStatus.SUCCEEDED" in told
-    (record,) = find(study)
-    environment = record.read_json("environment.json")
-    assert environment["world_size"] == RANKS
-    assert (study / "report.html").is_file()
-    assert not (study / ".ray").exists()
-    own.run(own.readme("ray rsync-down"))
-    fetched = own.laptop / "randwire" / "runs" / "generators"
-    assert (fetched / "report.html").read_bytes() == (study / "report.html").read_bytes()
-    assert find(fetched)[0].metrics() == record.metrics()
-
-
-def test_the_key_of_wandb_is_on_the_head_alone(own: Own) -> None:
-    netrc = own.head / "home" / ".netrc"
-    assert KEY in netrc.read_text()
-    assert netrc.stat().st_mode & 0o777 == 0o600
-    assert not (own.worker / "home" / ".netrc").exists()
-    assert "W&B: offline" in own.job_log  # the server cannot be reached from here
-    assert "no API key" not in own.job_log
-    read = 0
-    for top in (own.head, own.worker, own.folder / "shared"):
-        for folder, _, names in os.walk(top):
-            for path in (Path(folder, name) for name in names):
-                if path != netrc and path.is_file() and path.stat().st_size < 50_000_000:
-                    read += 1
-                    assert KEY.encode() not in path.read_bytes(), path
-    assert read > 100
-
-
-def test_ray_down_leaves_nothing_running(own: Own) -> None:
-    assert len(own.ray_processes()) > 4
-    own.run(own.readme("ray down"))
-    own.awaited(lambda: not own.ray_processes(), 60)
-    assert not own.left, "commands of the README that were not run"
