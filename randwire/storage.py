@@ -7,44 +7,45 @@ from typing import Any
 
 from randwire.errors import StorageError, UserError, brief
 
-CREDENTIALS = {
+CREDENTIAL_PATTERNS = {
     **dict.fromkeys(("s3", "s3a"), ("AWS_*", "FSSPEC_S3_*")),
     **dict.fromkeys(("gs", "gcs"), ("GOOGLE_*", "FSSPEC_GS_*", "FSSPEC_GCS_*")),
     **dict.fromkeys(("az", "abfs", "abfss", "adl"), ("AZURE_*", "FSSPEC_AZ_*", "FSSPEC_ABFS_*")),
 }
+"""Patterns of environment variables by the scheme of a URL."""
 
 
-def is_url(place: str) -> bool:
-    return "://" in place
+def is_url(folder: str) -> bool:
+    return "://" in folder
 
 
-def read(place: str, name: str) -> bytes:
+def read(folder: str, name: str) -> bytes:
     """The content of a small file in a folder. Raises FileNotFoundError if it is not there, StorageError otherwise."""
-    with told(f"{place}/{name}"):
-        if not is_url(place):
-            return Path(place, name).read_bytes()
-        found, path = system(place)
-        content: bytes = found.cat_file(f"{path}/{name}")
+    with readable_errors(f"{folder}/{name}"):
+        if not is_url(folder):
+            return Path(folder, name).read_bytes()
+        system, path = file_system(folder)
+        content: bytes = system.cat_file(f"{path}/{name}")
         return content
 
 
-def system(place: str) -> tuple[Any, str]:
-    """The fsspec file system of a folder, and its path there."""
+def file_system(folder: str) -> tuple[Any, str]:
+    """The fsspec file system of a folder, and the folder's path there."""
     import fsspec
 
-    found, path = fsspec.core.url_to_fs(place)
-    return found, str(path).rstrip("/")
+    system, path = fsspec.core.url_to_fs(folder)
+    return system, str(path).rstrip("/")
 
 
-def credentials(place: str | None) -> tuple[str, ...]:
-    """Patterns of the environment's variables that reading a place may need: of its own store, and of no other."""
-    scheme = place.partition("://")[0] if place and is_url(place) else ""
-    return CREDENTIALS.get(scheme, ())
+def credentials(folder: str | None) -> tuple[str, ...]:
+    """Patterns of the environment variables that reading a folder may need: those of its own store alone."""
+    scheme = folder.partition("://")[0] if folder and is_url(folder) else ""
+    return CREDENTIAL_PATTERNS.get(scheme, ())
 
 
 @contextmanager
-def told(name: str) -> Iterator[None]:
-    """What a file system raises, as a StorageError of one line; that a file is missing stays a FileNotFoundError."""
+def readable_errors(name: str) -> Iterator[None]:
+    """Turn what a file system raises into a StorageError of one line; a missing file stays a FileNotFoundError."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):

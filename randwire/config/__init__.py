@@ -7,20 +7,21 @@ the SHA-256 is.
 The description of a key ends with a code that says how well its default is known (see CERTAINTY).
 """
 
-from randwire.config.data import ANY_SET, DataConfig, Stage
+from randwire.config.data import FOLDER_SOURCE, DataConfig, Staging
 from randwire.config.graph import GraphConfig
 from randwire.config.identity import Difference, Identity
 from randwire.config.loading import PRESETS, load, resolve
-from randwire.config.network import CHANNELS, NetworkConfig
+from randwire.config.network import MAX_CHANNELS, MIN_CHANNELS, NetworkConfig
 from randwire.config.run_config import RunConfig, build, difference, keys
 from randwire.config.runtime import Device, RuntimeConfig
 from randwire.config.section import CERTAINTY, Section
 from randwire.config.train import TrainConfig
 
 __all__ = [
-    "ANY_SET",
     "CERTAINTY",
-    "CHANNELS",
+    "FOLDER_SOURCE",
+    "MAX_CHANNELS",
+    "MIN_CHANNELS",
     "PRESETS",
     "DataConfig",
     "Device",
@@ -31,7 +32,7 @@ __all__ = [
     "RunConfig",
     "RuntimeConfig",
     "Section",
-    "Stage",
+    "Staging",
     "TrainConfig",
     "build",
     "difference",

@@ -8,8 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from randwire import registry, storage
 from randwire.config.section import Section, no_orphan
 
-Stage = Literal["auto", "always", "never"]
-ANY_SET = "folder"
+Staging = Literal["auto", "always", "never"]
+FOLDER_SOURCE = "folder"
 """The data source that stands for any set of images: which one it is belongs to the identity of a run."""
 
 
@@ -23,7 +23,7 @@ class DataConfig(Section):
     path_sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="of the dataset.json of source folder; filled in when it is read"
     )
-    stage: Stage = Field(
+    stage: Staging = Field(
         "auto", description="copy the set to $RANDWIRE_CACHE/staged first; auto: if it is a URL or on a network disk"
     )
     stage_budget_gb: float | None = Field(
@@ -92,9 +92,9 @@ class DataConfig(Section):
         if self.path is not None and storage.is_url(self.path) and "@" in self.path.split("/")[2]:
             # Told here, not at the field, whose message would show the value.
             raise ValueError("path must hold no credentials, since it is recorded: they belong in the environment")
-        if self.source == ANY_SET and self.path is None:
-            raise ValueError(f"source {ANY_SET} needs path, the folder that its conversion wrote")
-        if self.source != ANY_SET:
+        if self.source == FOLDER_SOURCE and self.path is None:
+            raise ValueError(f"source {FOLDER_SOURCE} needs path, the folder that its conversion wrote")
+        if self.source != FOLDER_SOURCE:
             no_orphan(self.path_sha256, "path")
         return self
 

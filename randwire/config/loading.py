@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from randwire import graphs, storage
-from randwire.config.data import ANY_SET
+from randwire.config.data import FOLDER_SOURCE
 from randwire.config.run_config import HASHES, RunConfig, build
 from randwire.errors import ConfigError, one_line
 from randwire.records import checkpoint_file
@@ -87,7 +87,7 @@ def _hash_data(folder: str) -> tuple[str, str]:
     except FileNotFoundError:
         raise ConfigError(
             f"data.path: {folder}: no converted set there; make it with `python -m randwire.data.convert "
-            f"{ANY_SET} INPUT {folder}`"
+            f"{FOLDER_SOURCE} INPUT {folder}`"
         ) from None
 
 

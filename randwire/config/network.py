@@ -7,8 +7,8 @@ from pydantic import Field, field_validator
 from randwire import registry
 from randwire.config.section import Section
 
-CHANNELS = 2, 4096
-"""Least and most base channels."""
+MIN_CHANNELS, MAX_CHANNELS = 2, 4096
+"""Bounds of the base channels."""
 
 
 class NetworkConfig(Section):
@@ -18,7 +18,7 @@ class NetworkConfig(Section):
         "small", description="columns of Table 1 (A); tiny: small with a stem at stride 1"
     )
     channels: int = Field(
-        78, ge=CHANNELS[0], le=CHANNELS[1], description="base channels: 78 small, 109 and 154 regular (B)"
+        78, ge=MIN_CHANNELS, le=MAX_CHANNELS, description="base channels: 78 small, 109 and 154 regular (B)"
     )
     op: str = Field("sepconv", description="node operation, a file of randwire/model/ops")
     head: int = Field(1280, ge=1, description="channels of the 1x1 convolution of the classifier (A)")

@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from randwire import graphs
-from randwire.config.data import ANY_SET, DataConfig
+from randwire.config.data import FOLDER_SOURCE, DataConfig
 from randwire.config.graph import GraphConfig
 from randwire.config.identity import Difference, Identity, digest_of, first_difference, identity_of
 from randwire.config.network import NetworkConfig
@@ -60,7 +60,7 @@ class RunConfig(Section):
         """The keys of files that decide numbers and whose SHA-256 is missing: `resolve` takes it."""
         missing = {
             "graph.path": self.graph.path is not None and self.graph.path_sha256 is None,
-            "data.path": self.data.source == ANY_SET and self.data.path_sha256 is None,
+            "data.path": self.data.source == FOLDER_SOURCE and self.data.path_sha256 is None,
             "train.pretrained": self.train.pretrained is not None and self.train.pretrained_sha256 is None,
         }
         return tuple(key for key, is_missing in missing.items() if is_missing)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from randwire import storage
-from randwire.config import Stage
+from randwire.config import Staging
 from randwire.data.cache import locked, open_lock
 from randwire.errors import DataError
 
@@ -39,7 +39,7 @@ _in_use: dict[Path, int] = {}
 """Open locks of the copies that this process uses, to its end."""
 
 
-def needed(place: str, choice: Stage) -> bool:
+def needed(place: str, choice: Staging) -> bool:
     """Whether a folder is to be copied; auto: what is a URL or on a network file system."""
     if storage.is_url(place):
         return True
@@ -108,8 +108,8 @@ def _copy(place: str, index: str, content: bytes, files: Files, budget_gb: float
 
 def _blocks(place: str, name: str, size: int) -> Iterator[bytes]:
     """The content of a file; further blocks are on their way while one is in use."""
-    with ThreadPoolExecutor(STREAMS) as pool, storage.told(f"{place}/{name}"):
-        system, path = storage.system(place)
+    with ThreadPoolExecutor(STREAMS) as pool, storage.readable_errors(f"{place}/{name}"):
+        system, path = storage.file_system(place)
         if (found := system.size(f"{path}/{name}")) != size:
             raise DataError(f"{place}/{name}: {found} bytes where {size} are due; convert or copy it again")
         pending: deque[Future[bytes]] = deque()

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from randwire.config import CHANNELS, NetworkConfig
+from randwire.config import MAX_CHANNELS, MIN_CHANNELS, NetworkConfig
 from randwire.dag import DAG
 from randwire.model import ops
 from randwire.model.network import Classifier
@@ -95,7 +95,7 @@ def channels_for(
         wide = config.model_copy(update={"channels": channels})
         return complexity(wide, dags, classes, resolution).mult_adds
 
-    low, high = CHANNELS
+    low, high = MIN_CHANNELS, MAX_CHANNELS
     if not counted(low) <= mult_adds <= counted(high):
         raise ValueError(
             f"no number of channels from {low} to {high} gives {mult_adds:g} multiply-adds: they give "

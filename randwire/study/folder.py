@@ -10,7 +10,7 @@ from typing import Any
 
 from randwire import config as configuration
 from randwire import graphs
-from randwire.config import ANY_SET, RunConfig
+from randwire.config import FOLDER_SOURCE, RunConfig
 from randwire.errors import ConfigError, RecordError
 from randwire.records import Record, Row, atomic
 from randwire.study import space
@@ -26,7 +26,7 @@ def base_of(study: Row, path: str | None = None) -> RunConfig:
     base = study["base"]
     possible = (spec for spec in space.best(study.get("generators") or space.names()) if _possible(spec, base))
     graph = {**base["graph"], "generator": next(possible, RunConfig().graph.generator)}
-    data = {**base["data"], "path": path if base["data"]["source"] == ANY_SET else None}
+    data = {**base["data"], "path": path if base["data"]["source"] == FOLDER_SOURCE else None}
     return RunConfig.model_validate({**base, "graph": graph, "data": data})
 
 
