@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from randwire.errors import DataError
 
 VERSION = 2
-PAGE = 1 << 21
+PAGE_BYTES = 1 << 21
 RAW, JPG = 1, 0
-ALIGNMENT = 8
-"""Bytes: images start at multiples of it, so that checksums are computed word by word."""
+ALIGNMENT_BYTES = 8
+"""Images start at multiples of it, so that checksums are computed word by word."""
 
 HEADER = np.dtype([("version", "<u2"), ("fields", "<u2"), ("page", "<u4"), ("samples", "<u8"), ("table", "<u8")])
 FIELD = np.dtype([("type", "u1"), ("name", "S16"), ("arguments", "V1024")])
@@ -42,8 +42,9 @@ ALLOCATION = np.dtype([("sample", "<u8"), ("offset", "<u8"), ("size", "<u8")])
 FIELDS = np.array([(2, b"image", b""), (1, b"label", b""), (1, b"checksum", b"")], FIELD)
 START = HEADER.itemsize + FIELDS.nbytes
 
-GOLDEN = 0x9E3779B97F4A7C15
-MIX = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+GOLDEN_GAMMA = 0x9E3779B97F4A7C15
+MIX_FACTORS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+"""Constants of SplitMix64 (Steele, Lea and Flood, 2014)."""
 
 
 class StoredImage(NamedTuple):
@@ -73,8 +74,8 @@ class Tables(NamedTuple):
 def checksum(payload: bytes) -> int:
     """A sum over words of 64 bits, each mixed with its position by SplitMix64's finalizer; the end counts as zeros."""
     words = np.frombuffer(payload + bytes(-len(payload) % 8), "<u8")
-    mixed = words + np.arange(1, len(words) + 1, dtype=np.uint64) * np.uint64(GOLDEN)
-    for shift, factor in ((30, MIX[0]), (27, MIX[1])):
+    mixed = words + np.arange(1, len(words) + 1, dtype=np.uint64) * np.uint64(GOLDEN_GAMMA)
+    for shift, factor in ((30, MIX_FACTORS[0]), (27, MIX_FACTORS[1])):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     return int((mixed ^ (mixed >> np.uint64(31))).sum().astype(np.int64))
 
@@ -89,13 +90,13 @@ def write(file: IO[bytes], images: Iterable[StoredImage], capacity: int) -> str:
     written = 0
     for image in images:
         size = len(image.payload)
-        if size > PAGE:
+        if size > PAGE_BYTES:
             raise DataError(
-                f"{image.name}: {image.width}x{image.height} pixels take {size} bytes, and at most {PAGE} can be "
+                f"{image.name}: {image.width}x{image.height} pixels take {size} bytes, and at most {PAGE_BYTES} can be "
                 f"stored: make it smaller (--max-side) or choose jpg (--mode)"
             )
-        offset = _round_up(offset, ALIGNMENT)
-        if offset // PAGE != (offset + size - 1) // PAGE:
+        offset = _round_up(offset, ALIGNMENT_BYTES)
+        if offset // PAGE_BYTES != (offset + size - 1) // PAGE_BYTES:
             offset = _round_up(offset)
         file.seek(offset)
         file.write(image.payload)
@@ -108,7 +109,7 @@ def write(file: IO[bytes], images: Iterable[StoredImage], capacity: int) -> str:
     file.seek(end)
     file.write(table[:written].tobytes())
     file.seek(0)
-    head = np.array([(VERSION, len(FIELDS), PAGE, written, end)], HEADER).tobytes()
+    head = np.array([(VERSION, len(FIELDS), PAGE_BYTES, written, end)], HEADER).tobytes()
     head += FIELDS.tobytes() + metadata[:written].tobytes()
     file.write(head)
     return hashlib.sha256(head + table[:written].tobytes()).hexdigest()
@@ -172,7 +173,7 @@ def _damage(path: Path, samples: int, classes: int, side: int, tables_sha256: st
         if count != samples:
             return f"foreign: holds {count} images, dataset.json says {samples}"
         if end % page or not START + count * SAMPLE.itemsize <= end:
-            return "damaged: its allocation table is at an impossible place"
+            return "damaged: its allocation table is at an impossible offset"
         if bytes_ - end != count * ALLOCATION.itemsize:
             return f"cut or damaged: {bytes_} bytes where {end + count * ALLOCATION.itemsize} are due"
         metadata = np.fromfile(file, SAMPLE, count)
@@ -193,7 +194,7 @@ def _damaged_tables(metadata: np.ndarray, table: np.ndarray, page: int, end: int
         return "damaged: its allocation table does not list every image once"
     if (size == 0).any() or (size > page).any() or (offset < start).any() or (offset >= end).any():
         return "damaged: an image lies outside the pages"
-    if (offset // page != (offset + size - 1) // page).any() or (offset % ALIGNMENT).any():
+    if (offset // page != (offset + size - 1) // page).any() or (offset % ALIGNMENT_BYTES).any():
         return "damaged: an image crosses the border of a page or of a word"
     order = np.argsort(table["sample"])
     if (image["offset"] != offset[order]).any():
@@ -215,5 +216,5 @@ def _damaged_values(metadata: np.ndarray, classes: int, side: int) -> str | None
     return None
 
 
-def _round_up(offset: int, unit: int = PAGE) -> int:
+def _round_up(offset: int, unit: int = PAGE_BYTES) -> int:
     return -(-offset // unit) * unit

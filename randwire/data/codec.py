@@ -22,7 +22,7 @@ def pixels(content: bytes, name: str, upright: bool = True) -> NDArray[np.uint8]
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about metadata that nobody asked for
+            warnings.simplefilter("ignore")  # about metadata, which is not read
             with Image.open(io.BytesIO(content)) as image:
                 return np.asarray((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
     except UnidentifiedImageError:

@@ -73,36 +73,36 @@ _imdecode = _external(
 _resize = _external("randwire_ffcv_resize", _library.resize, types.void(*[types.int64] * 11))
 
 JPG = beton.JPG
-GOLDEN = np.uint64(beton.GOLDEN)
-FIRST, SECOND = (np.uint64(factor) for factor in beton.MIX)
+GOLDEN_GAMMA = np.uint64(beton.GOLDEN_GAMMA)
+FIRST_FACTOR, SECOND_FACTOR = (np.uint64(factor) for factor in beton.MIX_FACTORS)
 
 
 @numba.njit(nogil=True)
 def _mix(value: Any) -> Any:
     """The finalizer of SplitMix64: 64 bits to 64 well mixed bits."""
-    value = (value ^ (value >> np.uint64(30))) * FIRST
-    value = (value ^ (value >> np.uint64(27))) * SECOND
+    value = (value ^ (value >> np.uint64(30))) * FIRST_FACTOR
+    value = (value ^ (value >> np.uint64(27))) * SECOND_FACTOR
     return value ^ (value >> np.uint64(31))
 
 
 @numba.njit(nogil=True)
 def _uniform(key: Any, draw: Any) -> Any:
     """The draw-th number of the stream `key`, uniform in [0, 1)."""
-    return np.float64(_mix(key + np.uint64(draw + 1) * GOLDEN) >> np.uint64(11)) * 2.0**-53
+    return np.float64(_mix(key + np.uint64(draw + 1) * GOLDEN_GAMMA) >> np.uint64(11)) * 2.0**-53
 
 
 @numba.njit(nogil=True)
-def _checksum(data: Any, place: Any, size: Any) -> Any:
-    """`beton.checksum` of the `size` bytes of `data` from `place`, a multiple of 8."""
-    words = data[place : place + size // 8 * 8].view(np.uint64)
+def _checksum(data: Any, start: Any, size: Any) -> Any:
+    """`beton.checksum` of the `size` bytes of `data` from `start`, a multiple of 8."""
+    words = data[start : start + size // 8 * 8].view(np.uint64)
     total = np.uint64(0)
     for index in range(len(words)):
-        total += _mix(words[index] + np.uint64(index + 1) * GOLDEN)
+        total += _mix(words[index] + np.uint64(index + 1) * GOLDEN_GAMMA)
     if size % 8 != 0:
         last = np.uint64(0)
         for index in range(size % 8):
-            last |= np.uint64(data[place + size // 8 * 8 + index]) << np.uint64(8 * index)
-        total += _mix(last + np.uint64(len(words) + 1) * GOLDEN)
+            last |= np.uint64(data[start + size // 8 * 8 + index]) << np.uint64(8 * index)
+        total += _mix(last + np.uint64(len(words) + 1) * GOLDEN_GAMMA)
     return np.int64(total)
 
 
@@ -152,9 +152,9 @@ def decode(
     """Fill `images`, uint8 (n, side, side, 3), with the images `ids` (n,); returns the first damaged one, or -1.
 
     `data` is the mapped file, uint8 and read-only; `rows` (beton.IMAGE), `sizes` and `checksums`, which may be empty,
-    are columns of `beton.Tables`. Where `train` is not 0, the crop is drawn (`area`, `aspect`: least and most), and so
-    is the flip (probability `flip`); else it is the center with `share` of the shorter side. All extents must have been
-    checked.
+    are columns of `beton.Tables`. Where `train` is not 0, the crop is drawn (`area`, `aspect`: smallest, largest), and
+    so is the flip (probability `flip`); else it is the center with `share` of the shorter side. All extents must have
+    been checked.
     """
     side = images.shape[1]
     scratch = np.empty(0, np.uint8)
@@ -162,10 +162,10 @@ def decode(
         sample = ids[index]
         row = rows[sample]
         height, width = np.int64(row["height"]), np.int64(row["width"])
-        place = np.int64(row["offset"])
-        if len(checksums) > 0 and _checksum(data, place, np.int64(sizes[sample])) != checksums[sample]:
+        start = np.int64(row["offset"])
+        if len(checksums) > 0 and _checksum(data, start, np.int64(sizes[sample])) != checksums[sample]:
             return int(sample)
-        pixels = np.int64(data.ctypes.data) + place
+        pixels = np.int64(data.ctypes.data) + start
         if row["mode"] == JPG:
             if len(scratch) < 3 * height * width:
                 scratch = np.empty(3 * height * width, np.uint8)
@@ -173,7 +173,7 @@ def decode(
             if _imdecode(pixels, sizes[sample], height, width, target, height, width, 0, 0, 1, 1, 0, 0) != 0:
                 return int(sample)
             pixels = np.int64(target)
-        stream = _mix(key + np.uint64(sample + 1) * GOLDEN)
+        stream = _mix(key + np.uint64(sample + 1) * GOLDEN_GAMMA)
         if train != 0:
             top, left, h, w = _random_crop(height, width, stream, area, aspect)
         else:

@@ -46,5 +46,5 @@ def center(image: NDArray[np.uint8], config: DataConfig) -> NDArray[np.uint8]:
         pixels, rows, sizes, np.empty(0, np.int64), np.zeros(1, np.int64), out, 0, np.uint64(0), unused,
         unused, 0.0, config.eval_crop,
     )  # fmt: skip
-    found: NDArray[np.uint8] = out[0]
-    return found
+    square: NDArray[np.uint8] = out[0]
+    return square

@@ -26,10 +26,10 @@ from randwire.data.dataset import Dataset
 from randwire.data.decoder import decode
 from randwire.errors import DataError
 
-AHEAD = 3
+BATCHES_AHEAD = 3
 """Batches in the making while one is in use."""
 
-PART = 1 << 30
+PART_BYTES = 1 << 30
 """Bytes of the file that are mixed with each other in quasi-random order."""
 
 Ids = NDArray[np.int64]
@@ -47,7 +47,7 @@ class Loader:
     train: in step t, the ranks together see positions t*G to (t+1)*G of a permutation drawn from (seed, epoch), where
     G = batch_size * world_size, rank r its r-th part; the rest below G is left out. Crop and flip are drawn from
     (seed, epoch, image). So pixels depend neither on threads nor on ranks nor on where a run was resumed. In
-    quasi-random order, the file is read in parts of about `PART` bytes: its pages are permuted, those of a part read
+    quasi-random order, the file is read in parts of about `PART_BYTES`: its pages are permuted, those of a part read
     ahead, and the images of a part permuted.
 
     val: rank r sees images r, r + world_size, ...: every image once over all ranks, the last batch may be smaller, and
@@ -98,7 +98,7 @@ class Loader:
         return -(-len(range(self._rank, self._count, self._world_size)) // self._batch_size)
 
     def epoch(self, number: int, resolution: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch, the same whenever asked: images uint8 (B, 3, R, R) channels last, labels int64 (B,).
+        """The batches of an epoch, the same at every call: images uint8 (B, 3, R, R) channels last, labels int64 (B,).
 
         R is `resolution`, or that of the configuration. Each batch is memory of its own that nothing overwrites; it is
         page-locked where CUDA is in use, so that a copy to the device may be asynchronous. Raises DataError at the
@@ -110,7 +110,7 @@ class Loader:
         try:
             for ids in self._batches(order):
                 pending.append(self._submit(ids, key, resolution or self._config.resolution))
-                if len(pending) > AHEAD:
+                if len(pending) > BATCHES_AHEAD:
                     yield self._take(pending.popleft())
             while pending:
                 yield self._take(pending.popleft())
@@ -138,13 +138,13 @@ class Loader:
             return
         parts, page_bytes = self._parts(np.random.default_rng(order)), self._tables.page_bytes
         permutation, ends = np.concatenate([ids for _, ids in parts]), np.cumsum([len(ids) for _, ids in parts])
-        asked = 0
+        requested = 0
         for step in range(len(self)):
             start = (step * self._world_size + self._rank) * size
-            while asked < len(parts) and asked <= np.searchsorted(ends, start, "right") + 1:
-                for page in parts[asked][0]:  # of the part in use and the next one
+            while requested < len(parts) and requested <= np.searchsorted(ends, start, "right") + 1:
+                for page in parts[requested][0]:  # of the part in use and the next one
                     self._map.madvise(mmap.MADV_WILLNEED, page * page_bytes, page_bytes)
-                asked += 1
+                requested += 1
             yield permutation[start : start + size]
 
     def _parts(self, stream: np.random.Generator) -> list[tuple[Sequence[int], Ids]]:
@@ -154,7 +154,7 @@ class Loader:
         page_of = (self._tables.images["offset"] // self._tables.page_bytes).astype(np.int64)
         pages = stream.permutation(np.unique(page_of))
         turn = np.empty(page_of.max() + 1, np.int64)
-        turn[pages] = np.arange(len(pages)) // max(1, PART // self._tables.page_bytes)
+        turn[pages] = np.arange(len(pages)) // max(1, PART_BYTES // self._tables.page_bytes)
         order = stream.permutation(self._count)
         order = order[np.argsort(turn[page_of[order]], kind="stable")]
         cuts = np.flatnonzero(np.diff(turn[page_of[order]])) + 1

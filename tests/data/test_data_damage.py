@@ -1,4 +1,4 @@
-"""Damaged files: whatever is changed in one, it is told in one line, or the file reads as it was."""
+"""Damaged files: whatever is changed in one, it is refused in one line, or the file reads as it was."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -27,33 +27,33 @@ def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return build(tmp_path_factory.mktemp(mode) / "set", _images(), _images()[:5], mode)
 
 
-def _flip(content: bytearray, stream: np.random.Generator, place: int) -> None:
-    content[place] ^= 1 << stream.integers(8)
+def _flip(content: bytearray, stream: np.random.Generator, offset: int) -> None:
+    content[offset] ^= 1 << stream.integers(8)
 
 
-def _overwrite(content: bytearray, stream: np.random.Generator, place: int) -> None:
+def _overwrite(content: bytearray, stream: np.random.Generator, offset: int) -> None:
     length = int(stream.integers(1, 5000))
-    kept = len(content[place : place + length])
-    content[place : place + length] = stream.bytes(kept) if stream.random() < 0.5 else bytes(kept)
+    length = len(content[offset : offset + length])
+    content[offset : offset + length] = stream.bytes(length) if stream.random() < 0.5 else bytes(length)
 
 
-def _cut(content: bytearray, stream: np.random.Generator, place: int) -> None:
-    del content[place:]
+def _cut(content: bytearray, stream: np.random.Generator, offset: int) -> None:
+    del content[offset:]
 
 
-def _remove(content: bytearray, stream: np.random.Generator, place: int) -> None:
-    del content[place : place + int(stream.integers(1, 100))]
+def _remove(content: bytearray, stream: np.random.Generator, offset: int) -> None:
+    del content[offset : offset + int(stream.integers(1, 100))]
 
 
-def _insert(content: bytearray, stream: np.random.Generator, place: int) -> None:
-    content[place:place] = stream.bytes(int(stream.integers(1, 100)))
+def _insert(content: bytearray, stream: np.random.Generator, offset: int) -> None:
+    content[offset:offset] = stream.bytes(int(stream.integers(1, 100)))
 
 
-def _exchange(content: bytearray, stream: np.random.Generator, place: int) -> None:
+def _exchange(content: bytearray, stream: np.random.Generator, offset: int) -> None:
     other, length = int(stream.integers(len(content))), int(stream.integers(1, 3000))
-    length = min(length, len(content) - max(place, other))
-    piece = content[place : place + length]
-    content[place : place + length] = content[other : other + length]
+    length = min(length, len(content) - max(offset, other))
+    piece = content[offset : offset + length]
+    content[offset : offset + length] = content[other : other + length]
     content[other : other + length] = piece
 
 
@@ -69,7 +69,7 @@ def _read(dataset: Dataset) -> tuple[bytes, list[int]]:
     return images.tobytes(), labels
 
 
-def test_every_change_is_told_or_harmless(dataset: Dataset) -> None:
+def test_every_change_is_refused_or_harmless(dataset: Dataset) -> None:
     path: Path = dataset.file("train")
     whole, expected = path.read_bytes(), _read(dataset)
     stream = np.random.default_rng(1)
@@ -85,11 +85,11 @@ def test_every_change_is_told_or_harmless(dataset: Dataset) -> None:
         CHANGES[number % len(CHANGES)](content, stream, int(stream.integers(low, high)))
         path.write_bytes(content)
         try:
-            found = _read(dataset)
+            content_read = _read(dataset)
         except DataError as error:
             messages.append(str(error))
         else:
-            assert found == expected, number
+            assert content_read == expected, number
     path.write_bytes(whole)
     assert _read(dataset) == expected
     assert len(messages) > 300  # the others: arguments of fields, unused bytes, changes that changed nothing
@@ -105,9 +105,9 @@ def test_one_bit_of_any_image_is_enough(dataset: Dataset, threads: int) -> None:
     table = np.fromfile(path, beton.ALLOCATION, 5, offset=len(whole) - 5 * beton.ALLOCATION.itemsize)
     config = plain(dataset.folder, resolution=24)
     for row in table:
-        for place in (row["offset"], row["offset"] + row["size"] // 2, row["offset"] + row["size"] - 1):
+        for offset in (row["offset"], row["offset"] + row["size"] // 2, row["offset"] + row["size"] - 1):
             content = bytearray(whole)
-            content[int(place)] ^= 4
+            content[int(offset)] ^= 4
             path.write_bytes(content)
             with (
                 closing(Loader(prepare(config), "val", config, batch_size=2, threads=threads)) as loader,
@@ -117,7 +117,7 @@ def test_one_bit_of_any_image_is_enough(dataset: Dataset, threads: int) -> None:
     path.write_bytes(whole)
 
 
-def test_a_stored_file_that_is_no_jpeg_is_told(tmp_path: Path) -> None:
+def test_a_stored_file_that_is_no_jpeg_is_refused(tmp_path: Path) -> None:
     """Its checksum is right: only the decoder can tell."""
     dataset = build(tmp_path / "set", _images(), _images(), "jpg")
     content = b"\xff\xd8\xff" + bytes(200)

@@ -1,4 +1,4 @@
-"""The file format, the check of files, and `prepare`: FFCV agrees with what is written, damage is told in one line."""
+"""The file format, the check of files, and `prepare`: FFCV reads what is written, damage is refused in one line."""
 
 import fcntl
 import json
@@ -134,10 +134,10 @@ def test_what_ffcv_writes_is_foreign(tmp_path: Path, dataset: Dataset) -> None:
 def test_images_do_not_cross_pages(tmp_path: Path) -> None:
     images = noise(9, 500, 500)  # 750,000 bytes: two a page
     dataset = build(tmp_path / "set", images, images[:1])
-    assert dataset.file("train").stat().st_size > 5 * beton.PAGE
+    assert dataset.file("train").stat().st_size > 5 * beton.PAGE_BYTES
     with closing(Loader(dataset, "train", plain(resolution=500), batch_size=9)) as loader:
-        [(found, _)] = epoch(loader)
-    assert np.array_equal(found.transpose(0, 2, 3, 1), np.stack(images)[identity(found)])
+        [(pixels, _)] = epoch(loader)
+    assert np.array_equal(pixels.transpose(0, 2, 3, 1), np.stack(images)[identity(pixels)])
 
 
 def test_too_large_an_image_is_refused(tmp_path: Path) -> None:
@@ -157,8 +157,8 @@ def test_mean_and_std_are_those_of_the_training_pixels(dataset: Dataset) -> None
 # Damage
 
 
-def _edit(place: int, form: str, value: int) -> Callable[[bytearray], None]:
-    return lambda content: struct.pack_into(form, content, place, value)
+def _edit(offset: int, form: str, value: int) -> Callable[[bytearray], None]:
+    return lambda content: struct.pack_into(form, content, offset, value)
 
 
 def _cut(keep: Callable[[int], int]) -> Callable[[bytearray], None]:
@@ -195,14 +195,14 @@ DAMAGE: dict[str, tuple[Callable[[bytearray], None], str]] = {
     "absurd samples": (_edit(8, "<Q", 1 << 60), "images"),
     "unfinished": (_edit(16, "<Q", 0), "unfinished"),
     "table far away": (_edit(16, "<Q", 1 << 62), "damaged"),
-    "table in metadata": (_edit(16, "<Q", 2048), "impossible place"),
+    "table in metadata": (_edit(16, "<Q", 2048), "impossible offset"),
     "field type": (_edit(FIELDS, "<B", 4), "fields"),
     "field name": (_edit(FIELDS + 1, "<B", ord("x")), "fields"),
     "image mode": (_edit(ROWS, "<B", 7), "neither raw nor jpg"),
     "image width": (_edit(ROWS + 1, "<H", 17), "size of its pixels"),
     "image shape": (_edit(ROWS + 1, "<I", 64 | 4 << 16), "more than 16 on a side"),
     "image height 0": (_edit(ROWS + 3, "<H", 0), "size of its pixels"),
-    "image place": (_edit(ROWS + 5, "<Q", 1), "disagree"),
+    "image offset": (_edit(ROWS + 5, "<Q", 1), "disagree"),
     "label too large": (_edit(ROWS + 16, "<q", 10), "labels 0 to 10, dataset.json knows 10 classes"),
     "label negative": (_edit(ROWS + 16, "<q", -1), "labels -1 to 9"),
     "sample twice": (_repeat_sample, "every image once"),
@@ -217,7 +217,7 @@ DAMAGE: dict[str, tuple[Callable[[bytearray], None], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_file_is_told_in_one_line(dataset: Dataset, damage: str) -> None:
+def test_a_damaged_file_is_refused_in_one_line(dataset: Dataset, damage: str) -> None:
     edit, reason = DAMAGE[damage]
     content = bytearray(dataset.file("train").read_bytes())
     if damage.startswith("allocation") or damage == "sample twice":
@@ -234,21 +234,21 @@ def test_random_damage_of_the_tables_is_found_or_harmless(dataset: Dataset) -> N
     path = dataset.file("train")
     whole = path.read_bytes()
     stream = np.random.default_rng(0)
-    places = [*range(beton.HEADER.itemsize), *range(beton.START, beton.START + COUNT * 24)]
-    places += range(len(whole) - TABLE, len(whole))
-    found = 0
-    for place in stream.choice(places, 300, replace=False):
+    offsets = [*range(beton.HEADER.itemsize), *range(beton.START, beton.START + COUNT * 24)]
+    offsets += range(len(whole) - TABLE, len(whole))
+    refused = 0
+    for offset in stream.choice(offsets, 300, replace=False):
         content = bytearray(whole)
-        content[place] ^= 1 << stream.integers(8)
+        content[offset] ^= 1 << stream.integers(8)
         path.write_bytes(content)
         try:
             prepare(plain(dataset.folder))
         except DataError:
-            found += 1
+            refused += 1
             continue
         with closing(Loader(dataset, "train", plain(), batch_size=COUNT)) as loader, suppress(DataError):
             epoch(loader)  # padding, another label, or raw pixels called a jpg
-    assert found > 150
+    assert refused > 150
 
 
 def test_a_folder_in_place_of_a_file(dataset: Dataset) -> None:
@@ -276,14 +276,14 @@ def test_a_folder_in_place_of_a_file(dataset: Dataset) -> None:
         ),
     ],
 )
-def test_a_foreign_sidecar_is_told_in_one_line(dataset: Dataset, change: dict[str, object], reason: str) -> None:
+def test_a_foreign_sidecar_is_refused_in_one_line(dataset: Dataset, change: dict[str, object], reason: str) -> None:
     path = dataset.folder / "dataset.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     _fails(plain(dataset.folder), reason)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
-def test_a_broken_sidecar_is_told_in_one_line(dataset: Dataset, content: bytes) -> None:
+def test_a_broken_sidecar_is_refused_in_one_line(dataset: Dataset, content: bytes) -> None:
     (dataset.folder / "dataset.json").write_bytes(content)
     _fails(plain(dataset.folder), "dataset.json")
 
@@ -348,10 +348,10 @@ def test_concurrent_processes_convert_once(cache: Path) -> None:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
         assert not (cache / "digits").exists()
-    found = {process.communicate(timeout=100)[0] for process in processes}
+    outputs = {process.communicate(timeout=100)[0] for process in processes}
     assert [process.returncode for process in processes] == [0, 0, 0]
     stat = (cache / "digits" / "train.beton").stat()
-    assert found == {f"{stat.st_ino} {stat.st_mtime_ns}\n"}
+    assert outputs == {f"{stat.st_ino} {stat.st_mtime_ns}\n"}
     assert {path.name for path in cache.iterdir()} == {"digits", ".digits.lock"}
 
 

@@ -104,8 +104,8 @@ def test_pixels_do_not_depend_on_threads_or_batch_size(dataset: Dataset) -> None
     config = augmented(dataset.folder)
     expected = _pixels(_read(dataset, "train", config, 2, batch_size=20))
     for options in ({"threads": 2}, {"threads": 0}, {"threads": 1000}, {"batch_size": 10}, {"batch_size": 1}):
-        found = _pixels(_read(dataset, "train", config, 2, **{"batch_size": 20, **options}))
-        assert np.array_equal(found[: len(expected)], expected), options
+        pixels = _pixels(_read(dataset, "train", config, 2, **{"batch_size": 20, **options}))
+        assert np.array_equal(pixels[: len(expected)], expected), options
 
 
 def test_an_epoch_is_the_same_after_resuming(dataset: Dataset) -> None:
@@ -125,8 +125,8 @@ def test_a_full_crop_at_native_size_is_exact(tmp_path: Path, flip: float) -> Non
     for image in images:
         image[0, -1] = image[0, 0]  # readable from both sides
     dataset = build(tmp_path / "set", images, images)
-    found = _pixels(_read(dataset, "train", plain(resolution=17, flip=flip), batch_size=30))
-    for number, pixels in zip(identity(found), found, strict=True):
+    images_read = _pixels(_read(dataset, "train", plain(resolution=17, flip=flip), batch_size=30))
+    for number, pixels in zip(identity(images_read), images_read, strict=True):
         expected = images[number][:, ::-1] if flip else images[number]
         assert np.array_equal(pixels.transpose(1, 2, 0), expected)
     shown = _pixels(_read(dataset, "val", plain(resolution=17, flip=flip), batch_size=30))
@@ -137,8 +137,8 @@ def test_val_takes_the_center(tmp_path: Path) -> None:
     images = noise(3, 24, 40)
     dataset = build(tmp_path / "set", images, images)
     config = plain(resolution=12).model_copy(update={"eval_crop": 0.5})
-    found = _pixels(_read(dataset, "val", config))
-    assert np.array_equal(found.transpose(0, 2, 3, 1), np.stack(images)[:, 6:18, 14:26])
+    pixels = _pixels(_read(dataset, "val", config))
+    assert np.array_equal(pixels.transpose(0, 2, 3, 1), np.stack(images)[:, 6:18, 14:26])
 
 
 def test_crops_and_flips_follow_their_distributions(tmp_path: Path) -> None:
@@ -150,10 +150,10 @@ def test_crops_and_flips_follow_their_distributions(tmp_path: Path) -> None:
     dataset = build(tmp_path / "set", [image] * 300, [image])
     config = DataConfig(source="digits", resolution=out, crop_area=(0.08, 1.0), flip=0.3)
     with closing(Loader(dataset, "train", config, batch_size=300)) as loader:
-        found = np.concatenate([_pixels(epoch(loader, number)) for number in range(5)]).astype(float)
+        pixels = np.concatenate([_pixels(epoch(loader, number)) for number in range(5)]).astype(float)
     step = 1 - 1 / out
-    width = (found[:, 0, 0, -1] - found[:, 0, 0, 0]) / step
-    height = (found[:, 1, -1, 0] - found[:, 1, 0, 0]) / step
+    width = (pixels[:, 0, 0, -1] - pixels[:, 0, 0, 0]) / step
+    height = (pixels[:, 1, -1, 0] - pixels[:, 1, 0, 0]) / step
     flipped = width < 0
     width = np.abs(width)
     assert flipped.mean() == pytest.approx(0.3, abs=0.04)
@@ -168,10 +168,10 @@ def test_crops_and_flips_follow_their_distributions(tmp_path: Path) -> None:
         np.quantile(reference, [0.1, 0.25, 0.5, 0.75, 0.9]), abs=0.04
     )
     movable = np.maximum(width, height) < side - 60
-    left = np.minimum(found[:, 0, 0, 0], found[:, 0, 0, -1])[movable] / (side - width[movable])
-    top = found[movable, 1, 0, 0] / (side - height[movable])
-    for place in (left, top):
-        assert np.quantile(place, [0.1, 0.5, 0.9]) == pytest.approx([0.1, 0.5, 0.9], abs=0.06)
+    left = np.minimum(pixels[:, 0, 0, 0], pixels[:, 0, 0, -1])[movable] / (side - width[movable])
+    top = pixels[movable, 1, 0, 0] / (side - height[movable])
+    for position in (left, top):
+        assert np.quantile(position, [0.1, 0.5, 0.9]) == pytest.approx([0.1, 0.5, 0.9], abs=0.06)
     assert abs(np.corrcoef(left, top)[0, 1]) < 0.1
 
 
@@ -202,18 +202,18 @@ def test_extreme_shapes_are_read(tmp_path: Path, height: int, width: int) -> Non
 
 def test_batches_stay_as_they_were(dataset: Dataset) -> None:
     with closing(Loader(dataset, "train", plain(), batch_size=4, threads=2)) as loader:
-        kept = list(loader.epoch(0))
+        batches = list(loader.epoch(0))
         copies = epoch(loader, 0)
-    assert all(np.array_equal(images.numpy(), copy) for (images, _), (copy, _) in zip(kept, copies, strict=True))
+    assert all(np.array_equal(images.numpy(), copy) for (images, _), (copy, _) in zip(batches, copies, strict=True))
 
 
 def test_jpg_round_trip(tmp_path: Path) -> None:
     y, x = np.mgrid[:64, :96]
     images = [np.stack([2 * x, 3 * y, x + y + 8 * i], axis=2).astype(np.uint8) for i in range(5)]
     dataset = build(tmp_path / "set", images, images, mode="jpg")
-    found = _pixels(_read(dataset, "val", plain(resolution=64)))
+    pixels = _pixels(_read(dataset, "val", plain(resolution=64)))
     center = np.stack(images)[:, :, 16:80].astype(int)
-    assert np.abs(found.transpose(0, 2, 3, 1) - center).mean() < 3
+    assert np.abs(pixels.transpose(0, 2, 3, 1) - center).mean() < 3
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -310,7 +310,7 @@ def _many_pages(tmp_path: Path) -> Dataset:
 def test_quasi_random_order_covers_all_and_reads_part_by_part(tmp_path: Path) -> None:
     dataset = _many_pages(tmp_path)
     config = plain(dataset.folder, resolution=8).model_copy(update={"order": "quasi-random"})
-    with mock.patch.object(module, "PART", 4 * beton.PAGE):
+    with mock.patch.object(module, "PART_BYTES", 4 * beton.PAGE_BYTES):
         orders = []
         for _ in range(2):  # two loaders: the order is a function of seed and epoch
             with closing(Loader(dataset, "train", config, batch_size=6, seed=3)) as loader:
@@ -329,28 +329,28 @@ def test_quasi_random_order_covers_all_and_reads_part_by_part(tmp_path: Path) ->
             assert part != sorted(part)
 
 
-def test_quasi_random_order_asks_for_the_next_part_ahead(tmp_path: Path) -> None:
+def test_quasi_random_order_requests_the_next_part_ahead(tmp_path: Path) -> None:
     dataset = _many_pages(tmp_path)
     config = plain(dataset.folder, resolution=8).model_copy(update={"order": "quasi-random"})
-    asked: list[int] = []
+    requested: list[int] = []
 
     class Map:
         def madvise(self, option: int, start: int, length: int) -> None:
-            assert length == beton.PAGE
-            asked.append(start // beton.PAGE)
+            assert length == beton.PAGE_BYTES
+            requested.append(start // beton.PAGE_BYTES)
 
     with (
-        mock.patch.object(module, "PART", 4 * beton.PAGE),
+        mock.patch.object(module, "PART_BYTES", 4 * beton.PAGE_BYTES),
         closing(Loader(dataset, "train", config, batch_size=6)) as loader,
     ):
         loader._map = Map()  # type: ignore[assignment]
         steps = loader._batches(np.random.SeedSequence(0))
         counts = []
         for ids in steps:
-            counts.append(len(asked))
-            assert set(loader._tables.images["offset"][ids] // beton.PAGE) <= set(asked)
+            counts.append(len(requested))
+            assert set(loader._tables.images["offset"][ids] // beton.PAGE_BYTES) <= set(requested)
     assert counts == [8, 8, 12, 12, 16, 16, 16, 16]
-    assert len(set(asked)) == 16
+    assert len(set(requested)) == 16
 
 
 @pytest.mark.parametrize("order", ["random", "quasi-random"])
@@ -358,7 +358,7 @@ def test_ranks_share_the_steps_of_either_order(tmp_path: Path, order: str) -> No
     dataset = _many_pages(tmp_path)
     config = plain(dataset.folder, resolution=8).model_copy(update={"order": order})
     whole, parts = [], {}
-    with mock.patch.object(module, "PART", 4 * beton.PAGE):
+    with mock.patch.object(module, "PART_BYTES", 4 * beton.PAGE_BYTES):
         with closing(Loader(dataset, "train", config, batch_size=10)) as loader:
             whole = [images[:, 0, 0, 0].tolist() for images, _ in epoch(loader)]
         for rank in range(2):

@@ -43,7 +43,7 @@ def _bytes_of_split(source: Source, split: Split, count: int, encoding: Encoding
         if isinstance(image := convert_image(source, split, int(index), encoding), ConvertedImage)
     ]
     rows = beton.SAMPLE.itemsize + beton.ALLOCATION.itemsize
-    return count * (float(np.mean(sizes or [0])) + rows) + 3 * beton.PAGE
+    return count * (float(np.mean(sizes or [0])) + rows) + 3 * beton.PAGE_BYTES
 
 
 def check_space(
