@@ -1,40 +1,40 @@
-"""All errors of the package, and how they are told in one line."""
+"""All errors of the package, and what they say in one line."""
 
 
 class UserError(ValueError):
-    """A mistake of the user, told in one line: what, where, and how to fix it. Commands print it and exit with 2."""
+    """A mistake of the user. Its one line says what, where, and how to fix it; commands print it and exit with 2."""
 
 
 class ConfigError(UserError):
-    """A mistake of the user, told in one line: the key, the rule, the value and the fix."""
+    """A wrong configuration or command line: the key, the rule, the value and the fix."""
 
 
 class DataError(UserError):
-    """Data that cannot be used, told in one line: what, where, and how to fix it."""
+    """Data that cannot be used."""
 
 
 class RecordError(UserError):
-    """A record that cannot be used, told in one line."""
+    """A record that cannot be used."""
 
 
-class HeldError(RecordError):
-    """A record that another process holds."""
+class RecordLockedError(RecordError):
+    """A record that another process has locked."""
 
 
 class StorageError(UserError):
-    """A folder or file that cannot be read, told in one line."""
+    """A folder or file that cannot be read."""
 
 
 class TrackingError(UserError):
-    """Tracking that cannot be had as asked for, told in one line."""
+    """Tracking that is not possible as asked for."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint that cannot be used, told in one line."""
+    """A checkpoint that cannot be used."""
 
 
 class ExportError(UserError):
-    """An export that is not possible, told in one line."""
+    """An export that is not possible."""
 
 
 class ProcessKilledError(Exception):
@@ -46,10 +46,10 @@ class NonFiniteLossError(ArithmeticError):
 
 
 def one_line(error: object) -> str:
-    """What an error, or a text, says, in one line."""
+    """The message of an error, or a text, in one line."""
     return " ".join(str(error).split())
 
 
 def brief(error: BaseException) -> str:
-    """What an error says, or its type if that is nothing, in a line that is not too long."""
+    """The message of an error in one line of at most 300 characters, or its type if it has none."""
     return one_line(error)[:300] or type(error).__name__

@@ -23,15 +23,15 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
-from randwire.errors import HeldError, RecordError
+from randwire.errors import RecordError, RecordLockedError
 
 Row = dict[str, Any]
-NEWEST = "newest.pt"
+NEWEST_CHECKPOINT = "newest.pt"
 """The newest checkpoint in a record's folder `checkpoint`."""
-SKEW = 5.0
+CLOCK_SKEW_S = 5.0
 """Seconds by which the clocks of two machines that write records may differ."""
-PARTIAL = ".partial"
-"""How the name of a file ends that is being written."""
+PARTIAL_SUFFIX = ".partial"
+"""Ends the names of files that are being written."""
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     What a kill or a lost disk leaves all the same is cleared by the next that locks the record (`Record.lock`).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid4().hex}{PARTIAL}")
+    partial = path.with_name(f".{path.name}.{uuid4().hex}{PARTIAL_SUFFIX}")
     try:
         with open(partial, "xb") as file:
             yield file
@@ -70,8 +70,8 @@ class Record:
     def lock(self, what: str = "this trial", option: str = "--runtime.output") -> Iterator[None]:
         """Hold the record for this process; the lock ends with the process, however it ends.
 
-        The file tells whose it is: the name of the machine. What an earlier holder left half-written is removed.
-        Raises RecordError if the folder cannot be written, HeldError if another process holds it.
+        The file holds the name of the machine. What an earlier holder left half-written is removed.
+        Raises RecordError if the folder cannot be written, RecordLockedError if another process holds the lock.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -81,25 +81,25 @@ class Record:
                 f"{self.folder}: cannot be written ({error.strerror}); choose a folder with {option}"
             ) from None
         with file:
-            for patience in (0.05,) * 10 + (0,):  # `locked` holds it too, for a moment
+            for delay_s in (0.05,) * 10 + (0,):  # `locked` holds it too, for a moment
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    if not patience:
-                        raise HeldError(
+                    if not delay_s:
+                        raise RecordLockedError(
                             f"{self.folder}: another process is working on {what}; wait or end it"
                         ) from None
-                    time.sleep(patience)
+                    time.sleep(delay_s)
             file.truncate(0)
             file.write(platform.node())
             file.flush()
-            for left in self.folder.rglob(f".*{PARTIAL}"):
-                left.unlink(missing_ok=True)
+            for partial in self.folder.rglob(f".*{PARTIAL_SUFFIX}"):
+                partial.unlink(missing_ok=True)
             yield
 
     def locked(self) -> bool | None:
-        """Whether a process holds the record. None if that cannot be known here: locks of other machines may not show.
+        """Whether a process holds the record. None if this machine cannot say: locks of others may not show.
 
         Needs no permission to write, and changes nothing.
         """
@@ -162,7 +162,7 @@ class Record:
             rows[row["epoch"]] = row
         return [rows[epoch] for epoch in sorted(rows)]
 
-    def keep_metrics(self, epochs: int) -> None:
+    def truncate_metrics(self, epochs: int) -> None:
         """Drop the rows after `epochs`: what a resumed run will write again."""
         rows = [row for row in self.metrics() if row["epoch"] <= epochs]
         self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
@@ -180,22 +180,22 @@ class Record:
 def _parsed(lines: Sequence[str]) -> list[Any]:
     """The values of lines of JSON, without those that are none."""
     try:
-        found: list[Any] = json.loads(f"[{','.join(lines)}]")  # at once, the rows share their keys: half the memory
-        return found
+        values: list[Any] = json.loads(f"[{','.join(lines)}]")  # at once, the rows share their keys: half the memory
+        return values
     except ValueError:
-        found = []
+        values = []
     for line in lines:
         with suppress(ValueError):
-            found.append(json.loads(line))
-    return found
+            values.append(json.loads(line))
+    return values
 
 
 def checkpoint_file(path: Path) -> Path:
     """The newest checkpoint of a record's folder; a file is taken as a checkpoint itself."""
-    return Record(path).checkpoint / NEWEST if path.is_dir() else path
+    return Record(path).checkpoint / NEWEST_CHECKPOINT if path.is_dir() else path
 
 
-def find(folder: Path) -> Sequence[Record]:
+def find_records(folder: Path) -> Sequence[Record]:
     """All records below the folder of a study, by name."""
     if not folder.is_dir():
         return []

@@ -117,7 +117,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
         )
     if lead:
         _write_description(config, samples, record, worker, command)
-        record.keep_metrics(done)
+        record.truncate_metrics(done)
         if loaded is not None:
             record.write_json("pretrained.json", loaded.to_dict())
             print(f"train.pretrained: {loaded}", file=sys.stderr)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from randwire.errors import RecordError
-from randwire.records import Record, atomic, find
+from randwire.records import Record, atomic, find_records
 
 
 def _files(folder: Path) -> list[str]:
@@ -158,19 +158,19 @@ def test_a_torn_last_line_is_left_out(record: Record, torn: str) -> None:
     with (record.folder / "metrics.jsonl").open("a") as file:
         file.write(torn)
     assert [row["epoch"] for row in record.metrics()] == [1, 2]
-    record.keep_metrics(2)
+    record.truncate_metrics(2)
     record.append_metrics({"epoch": 3})
     assert [row["epoch"] for row in record.metrics()] == [1, 2, 3]
 
 
-def test_keep_metrics_drops_what_will_be_written_again(record: Record) -> None:
+def test_truncate_metrics_drops_what_will_be_written_again(record: Record) -> None:
     for epoch in (1, 2, 3, 4):
         record.append_metrics({"epoch": epoch, "run": 1})
-    record.keep_metrics(2)
+    record.truncate_metrics(2)
     record.append_metrics({"epoch": 3, "run": 2})
     assert record.metrics() == [{"epoch": 1, "run": 1}, {"epoch": 2, "run": 1}, {"epoch": 3, "run": 2}]
     assert len((record.folder / "metrics.jsonl").read_text().splitlines()) == 3
-    record.keep_metrics(0)
+    record.truncate_metrics(0)
     assert record.metrics() == []
 
 
@@ -274,9 +274,9 @@ def test_find_lists_the_records_of_a_study_by_name(tmp_path: Path) -> None:
         Record(tmp_path / name).write_text("config.yaml", "")
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    assert [record.folder.name for record in find(tmp_path)] == ["a", "b"]
-    assert list(find(tmp_path / "none")) == []
-    assert list(find(tmp_path / "file")) == []
+    assert [record.folder.name for record in find_records(tmp_path)] == ["a", "b"]
+    assert list(find_records(tmp_path / "none")) == []
+    assert list(find_records(tmp_path / "file")) == []
 
 
 @pytest.mark.parametrize("line", ['{"lr": 1}', "12", "[]"])

@@ -162,7 +162,7 @@ def _generators(text: str | None) -> tuple[str, ...]:
 
 
 def _sweep(design: Design, options: argparse.Namespace) -> int:
-    from randwire.records import find
+    from randwire.records import find_records
     from randwire.report.page.study_page import write_report
     from randwire.run import tracker_of
     from randwire.sweep.cluster import Cluster, Timeouts
@@ -182,7 +182,7 @@ def _sweep(design: Design, options: argparse.Namespace) -> int:
         failures = sweep(design, cluster, tracker)
     finally:
         tracker.close()
-        page = write_report(design.folder) if find(design.folder) else None
+        page = write_report(design.folder) if find_records(design.folder) else None
         if page:
             print(f"report: {page}", file=sys.stderr)
     if page:

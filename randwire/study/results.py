@@ -165,7 +165,7 @@ def load(folder: Path) -> tuple[list[Trial], list[Broken]]:
     enabled = gc.isenabled()
     gc.disable()  # it would look at millions of rows again and again, and none of them is garbage
     try:
-        found = [read(record) for record in records.find(folder)]
+        found = [read(record) for record in records.find_records(folder)]
     finally:
         if enabled:
             gc.enable()

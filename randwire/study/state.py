@@ -11,7 +11,7 @@ from typing import Literal
 
 from randwire.config import RunConfig
 from randwire.errors import one_line
-from randwire.records import SKEW, Record
+from randwire.records import CLOCK_SKEW_S, Record
 from randwire.study.design import Design
 
 StateName = Literal["finished", "pruned", "skipped", "failed", "unreadable", "running", "stalled", "pending"]
@@ -59,7 +59,7 @@ def states(design: Design, trials: Iterable[RunConfig], failure: tuple[float, st
         at, cause = failure
         found = [
             replace(state, name="failed", cause=cause)
-            if state.name in ("pending", "stalled") and (state.sign or 0) <= at + SKEW
+            if state.name in ("pending", "stalled") and (state.sign or 0) <= at + CLOCK_SKEW_S
             else state
             for state in found
         ]

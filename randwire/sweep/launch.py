@@ -22,7 +22,7 @@ from ray.exceptions import ObjectStoreFullError, OutOfDiskError
 
 from randwire import data, storage
 from randwire.errors import ConfigError
-from randwire.records import find
+from randwire.records import find_records
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.plan import rejected
@@ -154,5 +154,5 @@ def _short(text: str) -> str:
 
 
 def _failures(design: Design) -> int:
-    summaries = (record.summary() for record in find(design.folder))
+    summaries = (record.summary() for record in find_records(design.folder))
     return sum(1 for summary in summaries if summary and summary["status"] == "failed")

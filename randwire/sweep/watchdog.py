@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from randwire.records import SKEW
+from randwire.records import CLOCK_SKEW_S
 
 MAX_TIMER_INTERVAL_S = 1.0
 """Between two settings of the timer, at most: each starts a thread."""
@@ -58,4 +58,4 @@ def stall_file(folder: Path, rank: int) -> Path:
 def stalls(folder: Path, since: float) -> list[Path]:
     """The stacks that watchdogs have left in the record of a trial since a time (Unix seconds)."""
     found = [(path, path.stat()) for path in sorted(folder.glob("stall-rank*.txt"))]
-    return [path for path, stat in found if stat.st_size and stat.st_mtime >= since - SKEW]
+    return [path for path, stat in found if stat.st_size and stat.st_mtime >= since - CLOCK_SKEW_S]

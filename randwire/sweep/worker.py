@@ -13,7 +13,7 @@ import torch
 from ray.train.torch import get_device
 from torch import distributed
 
-from randwire.errors import HeldError, UserError, one_line
+from randwire.errors import RecordLockedError, UserError, one_line
 from randwire.run import run
 from randwire.study.setting import Setting
 from randwire.sweep.actors import ENDED, MISTAKE, PRUNER
@@ -85,7 +85,7 @@ def train_setting(setting: Setting, job: Job, desk: Any) -> None:
                 ray.train.report({"digest": trial.digest, "summary": summary})
             if summary["status"] == "pruned":
                 break  # the setting has lost: its other trials would change nothing
-    except HeldError:
+    except RecordLockedError:
         raise  # by a process that was lost, and is about to end
     except UserError as error:
         ray.get(desk.add.remote({MISTAKE: one_line(error)}))

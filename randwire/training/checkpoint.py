@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from randwire.errors import CheckpointError
-from randwire.records import NEWEST, atomic
+from randwire.records import NEWEST_CHECKPOINT, atomic
 
 NEXT, PREVIOUS = ".next", "previous.pt"
 KEYS = {"network", "optimizer", "epoch", "config", "graphs", "data"}
@@ -24,9 +24,9 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     assert set(state) == KEYS
     with atomic(folder / NEXT) as file:
         torch.save(state, file)
-    if (folder / NEWEST).exists():
-        (folder / NEWEST).replace(folder / PREVIOUS)
-    (folder / NEXT).replace(folder / NEWEST)
+    if (folder / NEWEST_CHECKPOINT).exists():
+        (folder / NEWEST_CHECKPOINT).replace(folder / PREVIOUS)
+    (folder / NEXT).replace(folder / NEWEST_CHECKPOINT)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def newest(folder: Path) -> dict[str, Any] | None:
     Raises CheckpointError if there are checkpoints but none of them can be read.
     """
     failure: CheckpointError | None = None
-    for name in (NEWEST, NEXT, PREVIOUS):
+    for name in (NEWEST_CHECKPOINT, NEXT, PREVIOUS):
         if (folder / name).exists():
             try:
                 return read(folder / name)

@@ -27,7 +27,7 @@ from randwire.dag import DAG
 from randwire.data.images import batches
 from randwire.data.sources.digits import Digits
 from randwire.errors import CheckpointError, ConfigError, DataError, ExportError
-from randwire.records import Record, checkpoint_file, find
+from randwire.records import Record, checkpoint_file, find_records
 from randwire.report.page.study_page import write_report
 from randwire.study.results import Trial, groups, read
 from randwire.training import checkpoint
@@ -198,7 +198,7 @@ def test_a_report_shows_trials_on_saved_graphs_apart(trained: Path, tmp_path: Pa
     assert "WS(4,0.75)" in page
     assert "(linear warm-up, steps); largest deviation 0." in page
     assert "(linear warm-up, half a cosine); largest deviation 0." in page
-    trials = [trial for record in find(tmp_path / "local") if isinstance(trial := read(record), Trial)]
+    trials = [trial for record in find_records(tmp_path / "local") if isinstance(trial := read(record), Trial)]
     assert {(trial.generator, trial.setting) for trial in trials} == {("ws", "WS(4,0.75)"), ("saved", name)}
     assert "saved graphs, sepconv" in page
     assert len(groups(trials)) == 2, "what was drawn is not compared with what was saved"

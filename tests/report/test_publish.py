@@ -17,7 +17,7 @@ from report_helpers import HOSTILE, add_trial, write_design
 
 from randwire.cli.study_command import study as study_command
 from randwire.config import RunConfig
-from randwire.records import NEWEST, Record
+from randwire.records import NEWEST_CHECKPOINT, Record
 from randwire.report.publishing.publisher import LINK, publish
 from randwire.tracking import WandbTracker
 from randwire.training import checkpoint
@@ -264,7 +264,7 @@ def test_a_wrong_learning_rate_or_commit_or_data_file_is_found(folder: Path, ser
     first, second, third, _ = (Record(folder / trial.digest) for trial in trials)
     first.write_text("metrics.jsonl", "".join(json.dumps({**row, "lr": 0.05}) + "\n" for row in first.metrics()))
     second.write_json("environment.json", {**second.read_json("environment.json"), "dirty": True})
-    (third.checkpoint / NEWEST).unlink()
+    (third.checkpoint / NEWEST_CHECKPOINT).unlink()
     publish(folder)
     (view,) = server.views
     starts = ("The logged learning rate", "All trials ran at one commit", "All trials that count read")

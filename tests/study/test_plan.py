@@ -60,7 +60,7 @@ def test_epochs_of_lower_resolution_cost_less(tmp_path: Path) -> None:
     train(study, "er:p=0.2", [400.0, 100.0], 1)
     for trial in study.trials(Setting("er:p=0.2")):
         rows = [{**row, "resolution": side} for row, side in zip(study.record(trial).metrics(), (16, 32), strict=True)]
-        study.record(trial).keep_metrics(0)
+        study.record(trial).truncate_metrics(0)
         for row in rows:
             study.record(trial).append_metrics(row)
     assert measured(study, [trial.digest for trial in study.trials(Setting("er:p=0.2"))]) == (100.0, 2)

@@ -23,7 +23,7 @@ import commands
 import psutil
 from ray.util import get_node_ip_address
 
-from randwire.records import Record, Row, find
+from randwire.records import Record, Row, find_records
 
 RAY = str(Path(sys.executable).with_name("ray"))
 
@@ -182,14 +182,14 @@ class Sweep:
             )  # fmt: skip
 
     def rows(self) -> int:
-        return sum(len(record.metrics()) for record in find(self.folder))
+        return sum(len(record.metrics()) for record in find_records(self.folder))
 
     def has(self, rows: int) -> bool:
         return self.rows() >= rows
 
     def training(self) -> Record | None:
         """The record of the trial that is being trained."""
-        begun = [record for record in find(self.folder) if record.summary() is None and record.metrics()]
+        begun = [record for record in find_records(self.folder) if record.summary() is None and record.metrics()]
         return begun[0] if begun else None
 
     def told(self) -> str:

@@ -17,7 +17,7 @@ import commands
 import pytest
 from fault_harness import FAULTS, RAY, SmallCluster, Sweep, small_disk, strip, undisturbed
 
-from randwire.records import find
+from randwire.records import find_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900 + 120 * int(os.environ.get("RANDWIRE_FAULTS", "0")))]
 COUNT = int(os.environ.get("RANDWIRE_FAULTS", "5"))
@@ -61,7 +61,7 @@ def test_every_trial_ends_once_as_if_nothing_had_happened(cluster: SmallCluster,
     assert "Traceback" not in log
     print(log, "\n".join(f"{name:8} {seconds:5.1f} s" for name, seconds in table))
 
-    records = find(sweep.folder)
+    records = find_records(sweep.folder)
     assert len(records) == 2
     for record in records:
         summary = record.summary()
@@ -90,7 +90,7 @@ def test_records_survive_a_disk_that_is_full_or_away_for_a_while(cluster: SmallC
             with small_disk(disk, 1, "ro"):  # as when a network disk is not mounted: another one lies over it
                 sweep.await_that(lambda: sweep.told().count("goes on") > losses)
             assert sweep.process.wait(300) == 0, sweep.told()
-            (record,) = find(sweep.folder)
+            (record,) = find_records(sweep.folder)
             assert [row["epoch"] for row in record.metrics()] == list(range(1, EPOCHS + 1))
             assert not [path for path in sweep.folder.rglob("*") if "partial" in path.name]
             assert "Traceback" not in sweep.told()

@@ -16,7 +16,7 @@ import pytest
 import wandb
 from own_cluster import KEY, RANKS, SMALL, Own
 
-from randwire.records import find
+from randwire.records import find_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -89,7 +89,7 @@ def test_jobs_are_taken_with_the_token_alone_and_go_on_without_the_laptop(own: O
     told = own.run(own.readme("ray exec cluster.yaml 'cd randwire").removesuffix("'") + f" && {ended}'")
     assert "1 finished; all has ended" in told
     assert "JobStatus.SUCCEEDED" in told
-    (record,) = find(study)
+    (record,) = find_records(study)
     environment = record.read_json("environment.json")
     assert environment["world_size"] == RANKS
     assert (study / "report.html").is_file()
@@ -97,7 +97,7 @@ def test_jobs_are_taken_with_the_token_alone_and_go_on_without_the_laptop(own: O
     own.run(own.readme("ray rsync-down"))
     fetched = own.laptop / "randwire" / "runs" / "generators"
     assert (fetched / "report.html").read_bytes() == (study / "report.html").read_bytes()
-    assert find(fetched)[0].metrics() == record.metrics()
+    assert find_records(fetched)[0].metrics() == record.metrics()
 
 
 def test_the_key_of_wandb_is_on_the_head_alone(own: Own) -> None:

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from fault_harness import Ballast, Memory, SmallCluster, Sweep, named, strip, undisturbed
 
-from randwire.records import Record, find
+from randwire.records import Record, find_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -67,7 +67,7 @@ def test_a_worker_for_which_there_is_no_memory_is_started_again_and_given_up_in_
         memory.empty()
         assert sweep.process.wait(300) == 1, sweep.told()
     assert "Traceback" not in sweep.told()
-    (record,) = (record for record in find(sweep.folder) if record.summary())  # the other one is not begun
+    (record,) = (record for record in find_records(sweep.folder) if record.summary())  # the other one is not begun
     as_undisturbed(record, tmp_path / "again")
 
 
@@ -94,7 +94,7 @@ def test_full_object_stores_do_not_disturb_a_training_and_delay_its_start(
             ballast.empty()
             assert sweep.process.wait(300) == 0, sweep.told()
     assert "Traceback" not in sweep.told()
-    (record,) = find(sweep.folder)
+    (record,) = find_records(sweep.folder)
     as_undisturbed(record, tmp_path / "again")
 
 

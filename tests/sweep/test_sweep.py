@@ -17,7 +17,7 @@ import pytest
 import wandb
 
 from randwire import config as configuration
-from randwire.records import Record, find
+from randwire.records import Record, find_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
@@ -111,7 +111,7 @@ def study(family_and_study: tuple[Family, Path]) -> Path:
 
 
 def test_every_trial_of_every_generator_has_finished(study: Path) -> None:
-    records = find(study)
+    records = find_records(study)
     assert len(records) == 6
     settings = {}
     for record in records:
@@ -173,7 +173,7 @@ def test_status_trial_and_report(study: Path) -> None:
     place = ("--runtime.output", str(study.parent))
     status = json.loads(commands.run("studies/generators.py", "status", "--json", *place).stdout)
     assert status["counts"] == {"finished": 6}
-    assert {trial["digest"] for trial in status["trials"]} == {record.folder.name for record in find(study)}
+    assert {trial["digest"] for trial in status["trials"]} == {record.folder.name for record in find_records(study)}
     assert "6 finished" in commands.run("studies/generators.py", "status", *place).stdout
     done = commands.run("studies/generators.py", "trial", "2", *place)
     assert done.returncode == 0
@@ -181,12 +181,12 @@ def test_status_trial_and_report(study: Path) -> None:
     (study / "report.html").unlink()
     assert commands.run("studies/generators.py", "report", *place).returncode == 0
     page = (study / "report.html").read_text()
-    for record in find(study):
+    for record in find_records(study):
         assert record.folder.name in page
 
 
 def rows(folder: Path) -> int:
-    return sum(len(record.metrics()) for record in find(folder))
+    return sum(len(record.metrics()) for record in find_records(folder))
 
 
 def test_an_interrupted_sweep_stops_cleanly_and_goes_on(tmp_path: Path) -> None:
@@ -203,13 +203,13 @@ def test_an_interrupted_sweep_stops_cleanly_and_goes_on(tmp_path: Path) -> None:
     assert "Traceback" not in stderr
     assert family.alive() == []
     assert time.monotonic() - start < 30
-    ended = {record.folder.name for record in find(folder) if record.summary()}
+    ended = {record.folder.name for record in find_records(folder) if record.summary()}
     assert 0 < len(ended) < 4
     times = {digest: (folder / digest / "metrics.jsonl").stat().st_mtime_ns for digest in ended}
     done = commands.run(*keys)
     assert done.returncode == 0, done.stderr
-    assert all(record.summary()["epochs"] == 12 for record in find(folder))  # type: ignore[index]
-    assert len(find(folder)) == 4
+    assert all(record.summary()["epochs"] == 12 for record in find_records(folder))  # type: ignore[index]
+    assert len(find_records(folder)) == 4
     assert times == {digest: (folder / digest / "metrics.jsonl").stat().st_mtime_ns for digest in ended}
 
 
@@ -219,7 +219,7 @@ def test_early_stopping_is_cooperative_and_told_as_pruned(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert family.alive() == []
     statuses: dict[str, dict[int, str]] = {}
-    for record in find(tmp_path / "generators"):
+    for record in find_records(tmp_path / "generators"):
         summary = record.summary()
         assert summary is not None
         assert (summary["status"] == "pruned") == (len(record.metrics()) < 6)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from randwire.errors import CheckpointError
-from randwire.records import NEWEST
+from randwire.records import NEWEST_CHECKPOINT
 from randwire.training.checkpoint import KEYS, PREVIOUS, newest, read, save
 
 
@@ -71,8 +71,8 @@ def test_an_empty_or_absent_folder_has_no_checkpoint(tmp_path: Path) -> None:
 def test_the_one_before_is_kept_and_no_more(tmp_path: Path) -> None:
     for epoch in (1, 2, 3):
         save(tmp_path, _state(epoch))
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([NEWEST, PREVIOUS])
-    assert read(tmp_path / NEWEST)["epoch"] == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([NEWEST_CHECKPOINT, PREVIOUS])
+    assert read(tmp_path / NEWEST_CHECKPOINT)["epoch"] == 3
     assert read(tmp_path / PREVIOUS)["epoch"] == 2
 
 
@@ -99,14 +99,14 @@ DAMAGE = [_truncate, _empty, _garbage, _zeros]
 def test_a_damaged_newest_falls_back_to_the_one_before(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     save(tmp_path, _state(1))
     save(tmp_path, _state(2))
-    damage(tmp_path / NEWEST)
+    damage(tmp_path / NEWEST_CHECKPOINT)
     assert _epoch(tmp_path) == 1
 
 
 def test_a_missing_newest_falls_back_to_the_one_before(tmp_path: Path) -> None:
     save(tmp_path, _state(1))
     save(tmp_path, _state(2))
-    (tmp_path / NEWEST).unlink()
+    (tmp_path / NEWEST_CHECKPOINT).unlink()
     assert _epoch(tmp_path) == 1
 
 
@@ -114,14 +114,14 @@ def test_a_missing_newest_falls_back_to_the_one_before(tmp_path: Path) -> None:
 def test_both_damaged_is_an_error_not_a_new_start(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     save(tmp_path, _state(1))
     save(tmp_path, _state(2))
-    damage(tmp_path / NEWEST)
+    damage(tmp_path / NEWEST_CHECKPOINT)
     damage(tmp_path / PREVIOUS)
-    assert NEWEST in _refusal(lambda: newest(tmp_path))
+    assert NEWEST_CHECKPOINT in _refusal(lambda: newest(tmp_path))
 
 
 def test_random_damage_never_escapes_as_another_error(tmp_path: Path) -> None:
     save(tmp_path, _state(1))
-    whole = (tmp_path / NEWEST).read_bytes()
+    whole = (tmp_path / NEWEST_CHECKPOINT).read_bytes()
     stream = random.Random(1)
     refused = 0
     for _ in range(150):
@@ -158,8 +158,8 @@ def _with_pickle(value: object, path: Path) -> None:
 @pytest.mark.parametrize("write", [_with_torch, _with_pickle])
 def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path, write: Callable[[object, Path], None]) -> None:
     trap = tmp_path / "sprung"
-    write({**_state(1), "config": _Trap(trap)}, tmp_path / NEWEST)
-    _refusal(lambda: read(tmp_path / NEWEST))
+    write({**_state(1), "config": _Trap(trap)}, tmp_path / NEWEST_CHECKPOINT)
+    _refusal(lambda: read(tmp_path / NEWEST_CHECKPOINT))
     _refusal(lambda: newest(tmp_path))
     assert not trap.exists()
     with (tmp_path / "control").open("wb") as file:

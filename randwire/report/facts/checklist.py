@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from randwire.records import NEWEST, Row
+from randwire.records import NEWEST_CHECKPOINT, Row
 from randwire.report.facts import rates
 from randwire.report.facts.provenance import provenance
 from randwire.report.facts.study import StudyFacts
@@ -80,7 +80,7 @@ def _files(folder: Path, trial: Trial) -> str:
     """The digests of the data files that a trial has read, by split; they stand in its checkpoint alone."""
     import torch
 
-    path = folder / trial.folder / "checkpoint" / NEWEST
+    path = folder / trial.folder / "checkpoint" / NEWEST_CHECKPOINT
     try:
         # Mapped, so that the weights are not read.
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
