@@ -27,7 +27,7 @@ from randwire.tracking import Tracker, open_tracker
 from randwire.training import checkpoint
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise, evaluate
-from randwire.training.loop import train_epoch
+from randwire.training.loop import Training, train_epoch
 from randwire.training.optim import optimizer as make_optimizer
 from randwire.training.pretrained import load_pretrained
 from randwire.training.worker import ProcessWorker, Worker, pick_device
@@ -134,6 +134,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
 
     augment = Augment(config.data, config.train.seed, worker.rank, worker.world_size)
     normalise = Normalise(dataset.mean, dataset.std).to(worker.device)
+    training = Training(wrapped, optimizer, augment, normalise, config.train, worker)
     place = {"rank": worker.rank, "world_size": worker.world_size, "threads": threads, "seed": config.train.seed}
     per_rank = config.train.batch_size // worker.world_size
     train = data.Loader(dataset, "train", config.data, batch_size=per_rank, **place)
@@ -149,9 +150,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
         for epoch in range(done + 1, config.train.epochs + 1):
             resolution = config.data.resolution_in(epoch, config.train.epochs)
             batches = train.epoch(epoch - 1, resolution)
-            result = train_epoch(
-                wrapped, optimizer, batches, len(train), epoch, augment, normalise, config.train, worker
-            )
+            result = train_epoch(training, batches, len(train), epoch)
             scores = evaluate(network, val.epoch(0), normalise, config.train.precision)
             row = {"epoch": epoch, "resolution": resolution, **result.to_row(), **scores.to_row()}
             if lead:

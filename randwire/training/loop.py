@@ -9,11 +9,11 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from randwire.config import TrainConfig
-from randwire.errors import NonFiniteLossError
 from randwire.metrics import IMAGES_PER_S, LR, SECONDS_LOADER, SECONDS_STEP, STEPS, TRAIN_LOSS
 from randwire.model.drop_edge import DropEdge
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Batches, Normalise
+from randwire.training.finite import FiniteLossCheck
 from randwire.training.optim import learning_rate
 from randwire.training.worker import Worker
 
@@ -49,35 +49,40 @@ def seed_epoch(network: nn.Module, seed: int, epoch: int, rank: int) -> None:
             module.seed(seed, epoch, rank)
 
 
-def train_epoch(
-    network: nn.Module,
-    optimizer: Optimizer,
-    batches: Batches,
-    steps: int,
-    epoch: int,
-    augment: Augment,
-    normalise: Normalise,
-    config: TrainConfig,
-    worker: Worker,
-) -> EpochResult:
-    """Train for epoch `epoch` (1-based) of `steps` steps. Nothing in it waits for the device but its end.
+@dataclass(frozen=True)
+class Training:
+    """What all epochs of a training share, on one rank; `network` may be in a DistributedDataParallel."""
 
-    Raises NonFiniteLossError, on all ranks, if the loss of any step was not finite.
+    network: nn.Module
+    optimizer: Optimizer
+    augment: Augment
+    normalise: Normalise
+    config: TrainConfig
+    worker: Worker
+
+
+def train_epoch(training: Training, batches: Batches, steps: int, epoch: int) -> EpochResult:
+    """Train for epoch `epoch` (1-based) of `steps` steps. The host waits for the device at its end alone.
+
+    Raises NonFiniteLossError, on all ranks, if the loss of any step was not finite, some tens of steps later.
     """
+    network, config, worker = training.network, training.config, training.worker
     seed_epoch(network, config.seed, epoch, worker.rank)
     network.train()
     losses = torch.zeros((), device=worker.device)
+    check = FiniteLossCheck(config, worker, epoch, steps)
     images_seen = 0
     start = before = time.perf_counter()
     loading = 0.0
     for step, (images, labels) in enumerate(batches):
         loading += time.perf_counter() - before
         lr = learning_rate((epoch - 1) * steps + step, steps, config)
-        for group in optimizer.param_groups:
+        for group in training.optimizer.param_groups:
             group["lr"] = lr
-        pixels = augment(images.to(worker.device, non_blocking=True), epoch, step)
-        losses += train_step(network, optimizer, normalise(pixels), labels.to(worker.device, non_blocking=True), config)
+        pixels = training.normalise(training.augment(images.to(worker.device, non_blocking=True), epoch, step))
+        losses += train_step(network, training.optimizer, pixels, labels.to(worker.device, non_blocking=True), config)
         images_seen += len(labels)
+        check.after_step(step + 1, losses)
         worker.step(epoch, step + 1, steps)
         before = time.perf_counter()
     mean = losses / steps
@@ -87,11 +92,7 @@ def train_epoch(
         average_buffers(network, worker.world_size)
     loss = mean.item()
     seconds = time.perf_counter() - start
-    if not torch.isfinite(mean):
-        raise NonFiniteLossError(
-            f"training loss is {loss} in epoch {epoch} (train.lr {config.lr:g}, train.precision {config.precision}); "
-            "lower train.lr, or set train.warmup_epochs or train.clip_norm"
-        )
+    check.after_epoch(loss)
     return EpochResult(
         lr=learning_rate((epoch - 1) * steps, steps, config),
         train_loss=loss,

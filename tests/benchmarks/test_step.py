@@ -26,6 +26,7 @@ from randwire.model.network import RandWire
 from randwire.model.ops._depthwise import Depthwise
 from randwire.model.regimes import random_stages
 from randwire.model.stage import Stage
+from randwire.training.loop import Training
 from randwire.training.worker import ProcessWorker
 
 CLASSES = 5
@@ -159,8 +160,8 @@ def test_recomputing_holds_the_outputs_of_nodes_alone() -> None:
 def test_a_run_recomputes_as_its_configuration_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[bool]] = []
 
-    def stop(network: nn.Module, *rest: object) -> None:
-        seen.append({stage.recompute for stage in network.modules() if isinstance(stage, Stage)})
+    def stop(training: Training, *rest: object) -> None:
+        seen.append({stage.recompute for stage in training.network.modules() if isinstance(stage, Stage)})
         raise NonFiniteLossError("enough")
 
     monkeypatch.setattr(run, "train_epoch", stop)

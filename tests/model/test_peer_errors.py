@@ -31,7 +31,7 @@ from randwire.study.design import Design
 from randwire.study.setting import Setting
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise
-from randwire.training.loop import EpochResult, train_epoch
+from randwire.training.loop import EpochResult, Training, train_epoch
 from randwire.training.optim import optimizer
 from randwire.training.worker import ProcessWorker
 
@@ -603,7 +603,7 @@ def _epoch(
     batches = [(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 2]))] * steps
     augment, normalise = Augment(DataConfig(), config.seed), Normalise((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     worker = ProcessWorker(torch.device("cpu"))
-    return train_epoch(network, found, batches, steps, epoch, augment, normalise, config, worker)
+    return train_epoch(Training(network, found, augment, normalise, config, worker), batches, steps, epoch)
 
 
 def test_learning_rate_is_half_a_cosine_without_steps_or_restarts() -> None:

@@ -1,0 +1,72 @@
+"""A training loss that is not finite is noticed within some tens of steps, on all ranks at the same step."""
+
+import math
+
+import torch
+from torch import Tensor, distributed
+
+from randwire.config import TrainConfig
+from randwire.errors import NonFiniteLossError
+from randwire.training.worker import Worker
+
+INTERVAL_STEPS = 32
+"""Steps from one check to the next."""
+
+
+class FiniteLossCheck:
+    """The check of one epoch of `steps` steps.
+
+    A sum that has once been infinite or NaN stays so: the sum of the losses is checked, not each of them. The host
+    never waits for the step at hand: what is copied off a GPU at one check is read at the next, so that the loss of a
+    step is known after 2 * INTERVAL_STEPS - 1 more steps at most, on CPUs after INTERVAL_STEPS - 1.
+    """
+
+    def __init__(self, config: TrainConfig, worker: Worker, epoch: int, steps: int) -> None:
+        self._config, self._worker, self._epoch, self._steps = config, worker, epoch, steps
+        self._finite_steps = 0
+        self._copied: tuple[int, Tensor, torch.cuda.Event | None] | None = None
+
+    def after_step(self, step: int, loss_sum: Tensor) -> None:
+        """To be called by every rank after each step (1-based), with the sum of its losses in this epoch so far.
+
+        Raises NonFiniteLossError, on all ranks at the same step, if one of the losses of any rank was not finite.
+        """
+        if step % INTERVAL_STEPS:
+            return
+        self._read()
+        total = loss_sum.clone()
+        if self._worker.world_size > 1:
+            distributed.all_reduce(total)
+        if total.is_cuda:
+            copied = torch.empty((), dtype=total.dtype, pin_memory=True)
+            copied.copy_(total, non_blocking=True)
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record()
+            self._copied = step, copied, event
+        else:
+            self._copied = step, total, None
+            self._read()
+
+    def after_epoch(self, loss: float) -> None:
+        """To be called by every rank at the end, with the mean loss of all. Raises NonFiniteLossError as above."""
+        self._read()
+        self._verify(self._steps, loss)
+
+    def _read(self) -> None:
+        if self._copied is None:
+            return
+        step, total, event = self._copied
+        self._copied = None
+        if event is not None:
+            event.synchronize()
+        self._verify(step, total.item())
+
+    def _verify(self, step: int, loss: float) -> None:
+        if not math.isfinite(loss):
+            config, first = self._config, self._finite_steps + 1
+            raise NonFiniteLossError(
+                f"training loss is {loss} in epoch {self._epoch}, step {first} to {step} of {self._steps} "
+                f"(train.lr {config.lr:g}, train.precision {config.precision}); lower train.lr, or set "
+                "train.warmup_epochs or train.clip_norm"
+            )
+        self._finite_steps = step

@@ -1,0 +1,101 @@
+"""A loss that is not finite ends an epoch within some tens of steps, on all ranks at once."""
+
+import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed import HashStore, ProcessGroupGloo  # type: ignore[attr-defined]
+
+from randwire.config import DataConfig, TrainConfig
+from randwire.errors import NonFiniteLossError
+from randwire.training.augment import Augment
+from randwire.training.evaluate import Normalise
+from randwire.training.finite import INTERVAL_STEPS, FiniteLossCheck
+from randwire.training.loop import Training, train_epoch
+from randwire.training.worker import ProcessWorker
+
+CPU = torch.device("cpu")
+STEPS = 1000
+
+
+class Failing(nn.Module):
+    """A network whose outputs are NaN from step `first` on; it counts the steps."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(1, 3))
+        self.norm = nn.BatchNorm1d(1)
+        self.first, self.steps = first, 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.steps += 1
+        return self.logits.expand(len(images), -1) * (math.nan if self.steps >= self.first else 1.0)
+
+
+def epoch(network: Failing, rank: int = 0, ranks: int = 1, steps: int = STEPS) -> None:
+    config = TrainConfig(epochs=4)
+    batches = [(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 2]))] * steps
+    training = Training(
+        network,
+        torch.optim.SGD(network.parameters(), lr=0.1),
+        Augment(DataConfig(), 0),
+        Normalise((0.0,) * 3, (1.0,) * 3),
+        config,
+        ProcessWorker(CPU, rank, ranks),
+    )
+    train_epoch(training, batches, steps, epoch=3)
+
+
+@pytest.mark.parametrize("first", [1, 40, 64])
+def test_a_long_epoch_ends_soon(first: int) -> None:
+    network = Failing(first)
+    with pytest.raises(NonFiniteLossError, match=r"training loss is nan in epoch 3, step (1 to 32|33 to 64) of 1000"):
+        epoch(network)
+    assert first <= network.steps < first + INTERVAL_STEPS
+
+
+def test_the_last_steps_are_checked_too() -> None:
+    network = Failing(70)
+    with pytest.raises(NonFiniteLossError, match="in epoch 3, step 65 to 70 of 70"):
+        epoch(network, steps=70)
+
+
+def test_all_ranks_end_at_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two ranks in threads, each with a group of gloo of its own; the loss of the second alone is NaN."""
+    groups, store = threading.local(), HashStore()
+    monkeypatch.setattr(distributed, "all_reduce", lambda value: groups.own.allreduce([value]).wait())
+    networks = [Failing(STEPS + 1), Failing(40)]
+
+    def rank(number: int) -> str:
+        groups.own = ProcessGroupGloo(store, number, 2, timedelta(seconds=60))
+        with pytest.raises(NonFiniteLossError) as caught:
+            epoch(networks[number], number, 2)
+        return str(caught.value)
+
+    with ThreadPoolExecutor(2) as threads:
+        causes = list(threads.map(rank, range(2)))
+    assert "training loss is nan in epoch 3, step 33 to 64 of 1000" in causes[0]
+    assert causes[0] == causes[1]
+    assert [network.steps for network in networks] == [64, 64]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_no_step_waits_for_a_gpu() -> None:
+    check = FiniteLossCheck(TrainConfig(), ProcessWorker(torch.device("cuda")), 1, STEPS)
+    losses = torch.zeros((), device="cuda")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in range(1, 40):
+            losses += 1.0
+            check.after_step(step, losses)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    losses *= math.nan
+    for step in range(40, 96):
+        check.after_step(step, losses)
+    with pytest.raises(NonFiniteLossError, match="step 33 to 64 of 1000"):
+        check.after_step(96, losses)
