@@ -164,8 +164,7 @@ def _generators(text: str | None) -> tuple[str, ...]:
 def _sweep(design: Design, options: argparse.Namespace) -> int:
     from randwire.records import find_records
     from randwire.report.page.study_page import write_report
-    from randwire.run import tracker_of
-    from randwire.sweep.cluster import Cluster, Timeouts
+    from randwire.sweep import Cluster, Timeouts
     from randwire.sweep.launch import check, sweep
 
     cluster = Cluster(
@@ -177,11 +176,9 @@ def _sweep(design: Design, options: argparse.Namespace) -> int:
         Timeouts(stall_s=60 * options.stall_minutes),
     )
     check(design, cluster)
-    tracker = tracker_of(design.base)
     try:
-        failures = sweep(design, cluster, tracker)
+        failures = sweep(design, cluster)
     finally:
-        tracker.close()
         page = write_report(design.folder) if find_records(design.folder) else None
         if page:
             print(f"report: {page}", file=sys.stderr)

@@ -23,6 +23,7 @@ from ray.exceptions import ObjectStoreFullError, OutOfDiskError
 from randwire import data, storage
 from randwire.errors import ConfigError
 from randwire.records import find_records
+from randwire.run import tracker_of
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.plan import rejected
@@ -40,12 +41,22 @@ from randwire.tracking import Tracker
 from randwire.wiring import sample_graphs
 
 
-def sweep(design: Design, cluster: Cluster, tracker: Tracker) -> int:
+def sweep(design: Design, cluster: Cluster, tracker: Tracker | None = None) -> int:
     """Run what is left of a study. Returns how many of its trials failed or could not be run.
 
-    `check` must have passed. Raises ConfigError if a trial does not fit the cluster, and KeyboardInterrupt after a
-    clean stop.
+    `check` must have passed. Without a tracker, the one that the study asks for is opened, and closed in the end.
+    Raises ConfigError if a trial does not fit the cluster, and KeyboardInterrupt after a clean stop.
     """
+    if tracker is not None:
+        return _train(design, cluster, tracker)
+    tracker = tracker_of(design.base)
+    try:
+        return _train(design, cluster, tracker)
+    finally:
+        tracker.close()
+
+
+def _train(design: Design, cluster: Cluster, tracker: Tracker) -> int:
     search = Search(design)
     if design.search == "grid" and (out := rejected(design, search)).number:
         note(str(out))
