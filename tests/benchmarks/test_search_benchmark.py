@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from benchmarks import search
-from benchmarks.search import Case, Tried
+from benchmarks.search import cases, landscape, report, simulation
+from benchmarks.search.simulation import Case, Tried
 from randwire.study import space
 from randwire.sweep.actors import Pruner
 
@@ -22,19 +22,19 @@ def spec(curve: tuple[Any, ...], at: float) -> str:
 
 
 def test_the_landscape_passes_through_figure_4() -> None:
-    given = {spec(curve, x): mean for curve, known in search.FIGURE_4.items() for x, (mean, _) in known.items()}
-    assert set(given) == set(space.paper(search.NAMES))
-    assert {setting: search.truth(setting)[0] for setting in given} == pytest.approx(given)
-    assert search.best() == max(given.values()) == given["ws:k=4,p=0.75"]
+    given = {spec(curve, x): mean for curve, known in landscape.FIGURE_4.items() for x, (mean, _) in known.items()}
+    assert set(given) == set(space.paper(landscape.GENERATORS))
+    assert {setting: landscape.truth(setting)[0] for setting in given} == pytest.approx(given)
+    assert landscape.best() == max(given.values()) == given["ws:k=4,p=0.75"]
 
 
 def test_the_landscape_covers_the_space_between_its_neighbours() -> None:
-    settings = search.settings()
+    settings = landscape.settings()
     assert len(settings) == len(set(settings)) == 17 + 8 + 4 * 21
-    assert set(space.paper(search.NAMES)) <= set(settings)
-    assert 72.62 < search.truth("er:p=0.75")[0] + 0.05 < 72.79
-    assert search.truth("er:p=0.1") == search.truth("er:p=0.2")
-    assert sorted(map(search.mirror, settings)) == sorted(settings)
+    assert set(space.paper(landscape.GENERATORS)) <= set(settings)
+    assert 72.62 < landscape.truth("er:p=0.75")[0] + 0.05 < 72.79
+    assert landscape.truth("er:p=0.1") == landscape.truth("er:p=0.2")
+    assert sorted(map(landscape.mirror, settings)) == sorted(settings)
     assert replace(CASE, start="mirrored").regret("ws:k=6,p=0.25") == 0
 
 
@@ -43,52 +43,52 @@ def test_the_landscape_covers_the_space_between_its_neighbours() -> None:
     [
         ("ws:k=2,p=0.25", 0.83),  # of the figure: graphs and trainings together
         ("er:p=0.8", 0.44),
-        ("ba:m=5", search.RUN_STD),  # the figure's is below that of training alone
-        ("ws:k=6,p=0", search.RUN_STD),  # one graph
+        ("ba:m=5", landscape.RUN_STD),  # the figure's is below that of training alone
+        ("ws:k=6,p=0", landscape.RUN_STD),  # one graph
     ],
 )
 def test_noise_has_the_planted_spread(setting: str, std: float) -> None:
     values = [CASE.top1(setting, number, 0) for number in range(4000)]
     error = std / np.sqrt(len(values))
-    assert np.mean(values) == pytest.approx(search.truth(setting)[0], abs=4 * error)
+    assert np.mean(values) == pytest.approx(landscape.truth(setting)[0], abs=4 * error)
     assert np.std(values) == pytest.approx(std, abs=4 * error / np.sqrt(2))
 
 
 def test_a_setting_of_one_graph_has_no_noise_of_graphs_where_the_landscape_is_mirrored() -> None:
     values = [replace(CASE, start="mirrored").top1("ws:k=8,p=0", number, 0) for number in range(2000)]
-    assert np.std(values) == pytest.approx(search.RUN_STD, rel=0.1)
+    assert np.std(values) == pytest.approx(landscape.RUN_STD, rel=0.1)
 
 
 def test_an_oracle_has_no_regret_and_noise_brings_it() -> None:
-    everything = len(search.settings())
-    assert search.run(Case("random", 1, noise=0), 0, everything).regret[-1] == pytest.approx(0, abs=0.02)
-    best = search.run(Case("tpe", 1, "paper", noise=0), 0, 5)
-    assert best.regret[:2] == pytest.approx([search.best() - 73.36] * 2)
+    everything = len(landscape.settings())
+    assert simulation.run(Case("random", 1, noise=0), 0, everything).regret[-1] == pytest.approx(0, abs=0.02)
+    best = simulation.run(Case("tpe", 1, "paper", noise=0), 0, 5)
+    assert best.regret[:2] == pytest.approx([landscape.best() - 73.36] * 2)
     assert best.regret[2:] == [0, 0, 0]
-    assert any(search.run(Case("random", 5, "paper", noise=20), number, 60).regret[-1] > 0 for number in range(3))
+    assert any(simulation.run(Case("random", 5, "paper", noise=20), number, 60).regret[-1] > 0 for number in range(3))
 
 
 def test_regret_follows_the_highest_mean_and_never_a_stopped_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [Tried(1, 0.1, 99, True), Tried(2, 0.5, 70, False), Tried(4, 0.3, 71, False), Tried(5, 0.9, 60, False)]
-    monkeypatch.setattr(search, "simulate", lambda *_: found)
-    done = search.run(Case("random", 2), 0, 6)
+    monkeypatch.setattr(simulation, "simulate", lambda *_: found)
+    done = simulation.run(Case("random", 2), 0, 6)
     assert done.regret == [float("inf"), 0.5, 0.5, 0.3, 0.3, 0.3]
     assert (done.finished, done.lost) == (2, True)  # of three settings
 
 
 def test_without_early_stopping_nothing_is_saved_or_lost() -> None:
-    done = search.run(CASE, 0, 12)
+    done = simulation.run(CASE, 0, 12)
     assert (done.finished, done.saved, done.lost) == (6, 0, False)
     assert done.tau == pytest.approx(1)
 
 
 def test_curves_end_at_the_final_value_and_have_the_correlation_asked_for() -> None:
-    scale = search.deviation(0.7)
-    curves = np.array([search.deviations(str(number), scale) for number in range(2180)])
+    scale = simulation.deviation(0.7)
+    curves = np.array([simulation.deviations(str(number), scale) for number in range(2180)])
     assert curves[:, -1] == pytest.approx(0)
     assert curves[:, 0].std() > 3 * curves[:, 90].std()
-    finals = [CASE.top1(setting, number, 7) for setting in search.settings() for number in range(20)]
-    early = finals + curves[:, search.FIRST_LOOK - 1]
+    finals = [CASE.top1(setting, number, 7) for setting in landscape.settings() for number in range(20)]
+    early = finals + curves[:, simulation.FIRST_LOOK - 1]
     assert spearmanr(finals, early)[0] == pytest.approx(0.7, abs=0.05)
 
 
@@ -99,11 +99,11 @@ def test_the_pruner_looks_first_where_the_curves_are_calibrated() -> None:
 
 
 def test_a_small_run_is_deterministic_and_complete() -> None:
-    chosen = [CASE, Case("tpe", 2), Case("random", 1, correlation=0.7, deviation=search.deviation(0.7))]
-    first, again = (search.measure(chosen, 3, 26, 1, processes) for processes in (1, 2))
+    chosen = [CASE, Case("tpe", 2), Case("random", 1, correlation=0.7, deviation=simulation.deviation(0.7))]
+    first, again = (cases.measure(chosen, 3, 26, 1, processes) for processes in (1, 2))
     assert first == again
-    assert first[0].runs != search.measure(chosen[:1], 3, 26, 0, 1)[0].runs
+    assert first[0].runs != cases.measure(chosen[:1], 3, 26, 0, 1)[0].runs
     assert np.isfinite(first[0].quartiles()[:, 2:]).all()
     assert 0.3 < first[2].mean("saved") < 1
-    assert len(json.loads(json.dumps(search.report(first, 3, 26, 1), allow_nan=False))["cases"]) == 3
-    assert {row["case"] for row in search.differences(first)} == {"blind, tpe, 2 seeds"}
+    assert len(json.loads(json.dumps(report.report(first, 3, 26, 1), allow_nan=False))["cases"]) == 3
+    assert {row["case"] for row in cases.differences(first)} == {"blind, tpe, 2 seeds"}

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.start import FORMS, MARKS, STAGES, Measured, _spans, draw, show
+from benchmarks.start.marks import MARKS, STAGES, spans_of
+from benchmarks.start.measure import FORMS, Measured
+from benchmarks.start.picture import draw
+from benchmarks.start.report import show
 
 AT = {"driver": 1.0, "workers": 4.0, "data": 4.5, "network": 4.75, "step": 6.0, "trained": 9.0}
 
@@ -18,7 +21,7 @@ def test_stages_follow_each_other_without_gaps(tmp_path: Path) -> None:
     marks += [["b", stage, cluster + 9 + at / 2] for stage, at in AT.items()]
     marks += [["a", "step", cluster + 8], ["b", "trained", cluster + 9 + 4]]
     (tmp_path / MARKS).write_text("".join(json.dumps(mark) + "\n" for mark in marks))
-    first, later = _spans(tmp_path / MARKS, began)
+    first, later = spans_of(tmp_path / MARKS, began)
     assert list(first) == list(later) == list(STAGES)
     assert list(first.values()) == [5.0, 1.0, 3.0, 0.5, 0.25, 1.25, 3.0]
     assert list(later.values()) == [0.0, 0.5, 1.5, 0.25, 0.125, 0.625, 1.5]
