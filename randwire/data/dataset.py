@@ -41,17 +41,17 @@ def class_count(config: DataConfig) -> int:
 
     Raises DataError if the source does not know it and there is no converted set.
     """
-    known = load_source(config.source).class_count
-    return len(_known(config).classes) if known is None else known
+    count = load_source(config.source).class_count
+    return len(_sidecar(config).classes) if count is None else count
 
 
 def train_images(config: DataConfig) -> int:
     """The number of training images of the whole set; reads no data where the source knows it. Raises as above."""
-    known = load_source(config.source).train_images
-    return _known(config).sizes["train"] if known is None else known
+    count = load_source(config.source).train_images
+    return _sidecar(config).sizes["train"] if count is None else count
 
 
-def _known(config: DataConfig) -> Sidecar:
+def _sidecar(config: DataConfig) -> Sidecar:
     """As `inspect`, but read once where the configuration says which content it means: a plan asks for each trial."""
     return inspect(config) if config.path_sha256 is None else _read_once(config)
 
@@ -73,22 +73,24 @@ def inspect(config: DataConfig) -> Sidecar:
 def _inspect(config: DataConfig) -> tuple[Sidecar, bytes]:
     """As `inspect`, with the content of dataset.json."""
     source = load_source(config.source)
-    place = _place(config)
+    location = _location(config)
     if config.path is None and source.embedded:
-        _convert_once(source, config.source, Path(place))
+        _convert_once(source, config.source, Path(location))
     try:
-        content = storage.read(place, SIDECAR)
+        content = storage.read(location, SIDECAR)
     except FileNotFoundError:
         needed = "" if source.embedded else " INPUT"
-        command = f"python -m randwire.data.convert {config.source}{needed} {place}"
-        raise DataError(f"{place}: no converted {config.source} there; make it with `{command}`") from None
-    sidecar = parse(content, f"{place}/{SIDECAR}")
+        command = f"python -m randwire.data.convert {config.source}{needed} {location}"
+        raise DataError(f"{location}: no converted {config.source} there; make it with `{command}`") from None
+    sidecar = parse(content, f"{location}/{SIDECAR}")
     if config.path_sha256 not in (None, hashlib.sha256(content).hexdigest()):
-        raise DataError(f"{place}: has changed since data.path_sha256 was taken; name data.path again")
+        raise DataError(f"{location}: has changed since data.path_sha256 was taken; name data.path again")
     if sidecar.source != config.source:
-        raise DataError(f"{place}: holds {sidecar.source}, not {config.source}; set data.source or data.path")
+        raise DataError(f"{location}: holds {sidecar.source}, not {config.source}; set data.source or data.path")
     if source.class_count not in (None, len(sidecar.classes)):
-        raise DataError(f"{place}/{SIDECAR}: {len(sidecar.classes)} classes, {config.source} has {source.class_count}")
+        raise DataError(
+            f"{location}/{SIDECAR}: {len(sidecar.classes)} classes, {config.source} has {source.class_count}"
+        )
     return sidecar, content
 
 
@@ -99,11 +101,12 @@ def prepare(config: DataConfig, threads: int = 1) -> Dataset:
     process that asks. Raises DataError if there is nothing, or nothing usable.
     """
     sidecar, content = _inspect(config)
-    place = _place(config)
-    folder = Path(place)
-    if staging.needed(place, config.stage):
+    location = _location(config)
+    folder = Path(location)
+    if staging.needs_copy(location, config.stage):
         files = {name: (record.bytes, record.sha256) for name, record in sidecar.files.items()}
-        folder = staging.stage(place, SIDECAR, content, files, config.stage_budget_gb, cache_folder() / "staged")
+        source = staging.FolderToCopy(location, files, SIDECAR, content)
+        folder = staging.stage(source, config.stage_budget_gb, cache_folder() / "staged")
     _check_files(folder, sidecar, threads)
     return Dataset(
         folder,
@@ -119,11 +122,11 @@ def prepare(config: DataConfig, threads: int = 1) -> Dataset:
 def check(config: DataConfig) -> None:
     """As `prepare`, but nothing is copied: of a set that would be, only its dataset.json is looked at."""
     sidecar = inspect(config)
-    if not staging.needed(_place(config), config.stage):
-        _check_files(Path(_place(config)), sidecar)
+    if not staging.needs_copy(_location(config), config.stage):
+        _check_files(Path(_location(config)), sidecar)
 
 
-def _place(config: DataConfig) -> str:
+def _location(config: DataConfig) -> str:
     return config.path or str(cache_folder() / config.source)
 
 
@@ -141,8 +144,8 @@ def _check(folder: Path, sidecar: Sidecar, split: Split) -> None:
         raise DataError(f"{path}: missing; convert the data again")
     record = sidecar.files[path.name]
     beton.check(path, sidecar.sizes[split], len(sidecar.classes), sidecar.max_side, record.tables_sha256)
-    if (found := path.stat().st_size) != record.bytes:
-        raise DataError(f"{path}: {found} bytes, {SIDECAR} says {record.bytes}; convert the data again")
+    if (size := path.stat().st_size) != record.bytes:
+        raise DataError(f"{path}: {size} bytes, {SIDECAR} says {record.bytes}; convert the data again")
 
 
 def _convert_once(source: type[Source], name: str, folder: Path) -> None:
@@ -158,7 +161,7 @@ def _convert_once(source: type[Source], name: str, folder: Path) -> None:
 def _current(folder: Path) -> bool:
     """Whether a set is there that this version has made: what earlier ones left in the cache is made anew."""
     try:
-        found = json.loads((folder / SIDECAR).read_bytes())
+        sidecar = json.loads((folder / SIDECAR).read_bytes())
     except (OSError, ValueError):
         return False
-    return isinstance(found, dict) and found.get("format") == FORMAT
+    return isinstance(sidecar, dict) and sidecar.get("format") == FORMAT

@@ -1,11 +1,11 @@
 """Copies of data sets on a disk of this machine: one for each content, shared by its ranks and by later trials.
 
     staged/<key>/        the copy; the key is that of the content, so a set has one copy wherever it was copied from
-    staged/<key>.lock    held by who copies
-    staged/<key>.use     shared by who uses the copy or is about to, held alone by who removes it
+    staged/<key>.lock    locked by the process that copies
+    staged/<key>.use     shared by processes that use the copy or are about to; locked exclusively to remove it
 
-The system frees these locks with the process. They are two: who waits to copy must not wait for those who use. A copy
-is checked against its SHA-256 while it is made, and appears when it is whole.
+The system frees these locks with the process. They are two, so that a process that waits to copy does not wait for
+those that use a copy. A copy is checked against its SHA-256 while it is made, and appears when it is whole.
 """
 
 import fcntl
@@ -16,6 +16,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,42 +27,70 @@ from randwire.config import Staging
 from randwire.data.cache import locked, open_lock
 from randwire.errors import DataError
 
-Files = Mapping[str, tuple[int, str]]
-"""Size in bytes and SHA-256 by name."""
-
-BLOCK = 16 << 20
-STREAMS = 8
+BLOCK_BYTES = 16 << 20
+CONCURRENT_BLOCKS = 8
 """Blocks that are fetched at once: one stream from an object store does not fill a network."""
-REMOTE = ("nfs", "cifs", "smb", "lustre", "ceph", "gluster", "beegfs", "gpfs", "wekafs", "afs", "9p", "fuse.", "efs")
+NETWORK_FILE_SYSTEMS = (
+    "nfs",
+    "cifs",
+    "smb",
+    "lustre",
+    "ceph",
+    "gluster",
+    "beegfs",
+    "gpfs",
+    "wekafs",
+    "afs",
+    "9p",
+    "fuse.",
+    "efs",
+)
 """How the types of network file systems begin."""
 
 _in_use: dict[Path, int] = {}
 """Open locks of the copies that this process uses, to its end."""
 
 
-def needed(place: str, choice: Staging) -> bool:
+@dataclass(frozen=True)
+class FolderToCopy:
+    """A path or URL, its files (size in bytes and SHA-256 by name), and the small file that describes them."""
+
+    location: str
+    files: Mapping[str, tuple[int, str]]
+    description: str
+    """The name of that small file, which is written last."""
+    content: bytes
+    """Of that small file: its SHA-256 is the key of the copy."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(size for size, _ in self.files.values())
+
+
+def needs_copy(location: str, choice: Staging) -> bool:
     """Whether a folder is to be copied; auto: what is a URL or on a network file system."""
-    if storage.is_url(place):
+    if storage.is_url(location):
         return True
-    return choice == "always" or (choice == "auto" and _file_system(Path(place)).startswith(REMOTE))
+    return choice == "always" or (choice == "auto" and _file_system(Path(location)).startswith(NETWORK_FILE_SYSTEMS))
 
 
-def stage(place: str, index: str, content: bytes, files: Files, budget_gb: float | None, root: Path) -> Path:
-    """The copy, below `root`, of the folder `place` with `files` and its `index`, a small file of known `content`.
+def stage(source: FolderToCopy, budget_gb: float | None, root: Path) -> Path:
+    """The copy of a folder below `root`.
 
     Copies it unless that has been done, and keeps it until this process ends. Other copies that are not in use are
     removed, the longest unused first, until all fit into `budget_gb` (10^9 bytes; None: until the disk has room).
     Raises DataError if it does not fit or is not what its SHA-256 says, and StorageError if it cannot be read.
     """
-    key = hashlib.sha256(content).hexdigest()[:16]
+    key = hashlib.sha256(source.content).hexdigest()[:16]
     folder = root / key
-    descriptor = _in_use.get(folder) or _opened(folder)
+    descriptor = _in_use.get(folder) or _open_use_lock(folder)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         with locked(root / f"{key}.lock"):
-            if not (folder / index).is_file():
-                _copy(place, index, content, files, budget_gb, folder)
-        os.utime(folder / index)
+            if not (folder / source.description).is_file():
+                _copy(source, budget_gb, folder)
+        os.utime(folder / source.description)
     except BaseException:
         os.close(descriptor)
         _in_use.pop(folder, None)
@@ -70,23 +99,24 @@ def stage(place: str, index: str, content: bytes, files: Files, budget_gb: float
     return folder
 
 
-def _opened(folder: Path) -> int:
-    """The lock of those who use a copy."""
+def _open_use_lock(folder: Path) -> int:
+    """The lock of the processes that use a copy."""
     return open_lock(folder.parent / f"{folder.name}.use")
 
 
-def _copy(place: str, index: str, content: bytes, files: Files, budget_gb: float | None, folder: Path) -> None:
-    size = sum(bytes_ for bytes_, _ in files.values())
+def _copy(source: FolderToCopy, budget_gb: float | None, folder: Path) -> None:
+    location = source.location
     partial = folder.parent / f".{folder.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    _make_room(size, budget_gb, folder.parent, place)
+    _make_room(source, budget_gb, folder.parent)
     try:
         partial.mkdir()
-        with tqdm(desc=f"copying {place}", total=size, unit="B", unit_scale=True, disable=None, file=sys.stderr) as bar:
-            for name, (bytes_, sha256) in files.items():
+        label, total = f"copying {location}", source.size
+        with tqdm(desc=label, total=total, unit="B", unit_scale=True, disable=None, file=sys.stderr) as bar:
+            for name, (size, sha256) in source.files.items():
                 digest = hashlib.sha256()
                 with open(partial / name, "wb") as file:
-                    for block in _blocks(place, name, bytes_):
+                    for block in _blocks(location, name, size):
                         digest.update(block)
                         file.write(block)
                         bar.update(len(block))
@@ -94,9 +124,10 @@ def _copy(place: str, index: str, content: bytes, files: Files, budget_gb: float
                     os.fsync(file.fileno())
                 if digest.hexdigest() != sha256:
                     raise DataError(
-                        f"{place}/{name}: is not the file that {index} describes (SHA-256); convert or copy it again"
+                        f"{location}/{name}: is not the file that {source.description} describes (SHA-256); convert or "
+                        "copy it again"
                     )
-        (partial / index).write_bytes(content)
+        (partial / source.description).write_bytes(source.content)
         partial.rename(folder)
     except FileNotFoundError as error:
         raise DataError(f"{error}: missing; convert or copy it again") from None
@@ -106,17 +137,17 @@ def _copy(place: str, index: str, content: bytes, files: Files, budget_gb: float
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _blocks(place: str, name: str, size: int) -> Iterator[bytes]:
+def _blocks(location: str, name: str, size: int) -> Iterator[bytes]:
     """The content of a file; further blocks are on their way while one is in use."""
-    with ThreadPoolExecutor(STREAMS) as pool, storage.readable_errors(f"{place}/{name}"):
-        system, path = storage.file_system(place)
-        if (found := system.size(f"{path}/{name}")) != size:
-            raise DataError(f"{place}/{name}: {found} bytes where {size} are due; convert or copy it again")
+    with ThreadPoolExecutor(CONCURRENT_BLOCKS) as pool, storage.readable_errors(f"{location}/{name}"):
+        system, path = storage.file_system(location)
+        if (actual := system.size(f"{path}/{name}")) != size:
+            raise DataError(f"{location}/{name}: {actual} bytes where {size} are due; convert or copy it again")
         pending: deque[Future[bytes]] = deque()
-        for start in range(0, size, BLOCK):
-            end = min(start + BLOCK, size)
+        for start in range(0, size, BLOCK_BYTES):
+            end = min(start + BLOCK_BYTES, size)
             pending.append(pool.submit(system.cat_file, f"{path}/{name}", start=start, end=end))
-            if len(pending) == STREAMS:
+            if len(pending) == CONCURRENT_BLOCKS:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
@@ -128,13 +159,14 @@ class _Copy(NamedTuple):
     size: int
 
 
-def _make_room(size: int, budget_gb: float | None, root: Path, place: str) -> None:
+def _make_room(source: FolderToCopy, budget_gb: float | None, root: Path) -> None:
+    size = source.size
     if budget_gb is not None and size > budget_gb * 1e9:
-        raise DataError(f"{place}: {size / 1e9:.2f} GB exceed data.stage_budget_gb ({budget_gb:g})")
+        raise DataError(f"{source.location}: {size / 1e9:.2f} GB exceed data.stage_budget_gb ({budget_gb:g})")
 
     def lacking() -> bool:
-        kept = sum(copy.size for copy in _copies(root))
-        over = budget_gb is not None and kept + size > budget_gb * 1e9
+        used = sum(copy.size for copy in _copies(root))
+        over = budget_gb is not None and used + size > budget_gb * 1e9
         return over or shutil.disk_usage(root).free < size
 
     for copy in sorted(_copies(root)):
@@ -143,28 +175,28 @@ def _make_room(size: int, budget_gb: float | None, root: Path, place: str) -> No
         _remove(copy.folder)
     if (free := shutil.disk_usage(root).free) < size:
         raise DataError(
-            f"{root}: {place} needs {size / 1e9:.2f} GB, {free / 1e9:.2f} GB are free; set RANDWIRE_CACHE to a folder "
-            "on a larger disk"
+            f"{root}: {source.location} needs {size / 1e9:.2f} GB, {free / 1e9:.2f} GB are free; set "
+            "RANDWIRE_CACHE to a folder on a larger disk"
         )
     if lacking():
         print(f"{root}: exceeds data.stage_budget_gb, since the copies there are in use", file=sys.stderr)
 
 
 def _copies(root: Path) -> list[_Copy]:
-    found = []
+    copies = []
     for index in root.glob("*/*.json"):
         if not index.parent.name.startswith("."):
             try:
                 size = sum(file.stat().st_size for file in index.parent.iterdir())
-                found.append(_Copy(index.stat().st_mtime, index.parent, size))
-            except FileNotFoundError:  # somebody else has just removed it
+                copies.append(_Copy(index.stat().st_mtime, index.parent, size))
+            except FileNotFoundError:  # another process has just removed it
                 continue
-    return found
+    return copies
 
 
 def _remove(folder: Path) -> None:
     """Remove a copy unless some process uses it."""
-    descriptor = _opened(folder)
+    descriptor = _open_use_lock(folder)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)

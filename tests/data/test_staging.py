@@ -50,8 +50,8 @@ def _copies(cache: Path) -> list[str]:
 def _reads(config: DataConfig, images: list[Image]) -> Path:
     dataset = prepare(config)
     with closing(Loader(dataset, "val", config, batch_size=3)) as loader:
-        [(found, labels)] = epoch(loader)
-    assert np.array_equal(found.transpose(0, 2, 3, 1), np.stack(images[:3]))
+        [(pixels, labels)] = epoch(loader)
+    assert np.array_equal(pixels.transpose(0, 2, 3, 1), np.stack(images[:3]))
     assert labels == [0, 1, 2]
     return dataset.folder
 
@@ -159,10 +159,10 @@ sys.stdin.read()
 """
 
 
-def _process(place: str, before: str = "") -> "subprocess.Popen[str]":
+def _process(folder: str, before: str = "") -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(
-        [sys.executable, "-c", before + USE, place],
+        [sys.executable, "-c", before + USE, folder],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -264,16 +264,14 @@ def test_a_set_on_s3_is_used(tmp_path: Path, cache: Path, s3: str) -> None:
     _, images = _set(tmp_path / "near")
     _upload(tmp_path / "near", f"{s3}/a/digits")
     config = plain().model_copy(update={"path": f"{s3}/a/digits"})
-    with mock.patch.object(staging, "BLOCK", 1 << 20):
+    with mock.patch.object(staging, "BLOCK_BYTES", 1 << 20):
         folder = _reads(config, images)
     assert folder.parent == cache / "staged"
     for name in ("train.beton", "val.beton", "dataset.json"):
         assert (folder / name).read_bytes() == (tmp_path / "near" / name).read_bytes()
 
 
-def test_what_is_wrong_on_s3_is_told_in_one_line(
-    tmp_path: Path, cache: Path, s3: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_wrong_on_s3_is_one_line(tmp_path: Path, cache: Path, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _set(tmp_path / "near")
     _upload(tmp_path / "near", f"{s3}/b/digits")
     config = plain().model_copy(update={"path": f"{s3}/b/digits"})
