@@ -99,7 +99,7 @@ class Record:
             yield
 
     def locked(self) -> bool | None:
-        """Whether a process holds the record. None if this machine cannot say: locks of others may not show.
+        """Whether a process holds the record. None where that is unknown: locks of other machines may not show.
 
         Needs no permission to write, and changes nothing.
         """

@@ -12,7 +12,7 @@ T = TypeVar("T")
 def names(package: str) -> tuple[str, ...]:
     """Names of the entries of `package`, sorted; files starting with `_` are not entries. Imports nothing.
 
-    The folder is read once in a process: `names.cache_clear()` lets files that were added since count.
+    The folder is read once in a process: `names.cache_clear()` makes files that were added since count.
     """
     folder = Path(__file__).parent.joinpath(*package.split(".")[1:])
     return tuple(sorted(path.stem for path in folder.glob("*.py") if not path.name.startswith("_")))
@@ -26,11 +26,11 @@ def load(package: str, name: str, base: type[T]) -> type[T]:
     if name not in names(package):
         raise ValueError(f"{package.rpartition('.')[2]}: unknown name {name!r}; known: {', '.join(names(package))}")
     module = importlib.import_module(f"{package}.{name}")
-    found = [
+    classes = [
         value
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
     ]
-    if len(found) != 1:
-        raise TypeError(f"{module.__name__} must define exactly one subclass of {base.__name__}, not {len(found)}")
-    return found[0]
+    if len(classes) != 1:
+        raise TypeError(f"{module.__name__} must define exactly one subclass of {base.__name__}, not {len(classes)}")
+    return classes[0]

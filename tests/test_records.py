@@ -1,4 +1,4 @@
-"""The folder of a trial: whole files or none, one writer, and errors told in one line."""
+"""The folder of a trial: whole files or none, one writer, and errors in one line."""
 
 import json
 import math

@@ -28,8 +28,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 def _base(package: str) -> type:
     import importlib
 
-    found: type = importlib.import_module(f"{package}._base").Thing
-    return found
+    base: type = importlib.import_module(f"{package}._base").Thing
+    return base
 
 
 def _entry(package: str, body: str) -> str:
@@ -63,9 +63,9 @@ def test_names_imports_nothing(package: tuple[str, Path]) -> None:
 def test_a_new_file_is_a_new_entry(package: tuple[str, Path]) -> None:
     name, folder = package
     (folder / "fresh.py").write_text(_entry(name, "class Fresh(Thing):\n    pass\n"))
-    found: type = registry.load(name, "fresh", _base(name))
-    assert found.__name__ == "Fresh"
-    assert found is registry.load(name, "fresh", _base(name))
+    entry: type = registry.load(name, "fresh", _base(name))
+    assert entry.__name__ == "Fresh"
+    assert entry is registry.load(name, "fresh", _base(name))
 
 
 def test_imported_classes_and_foreign_classes_are_not_entries(package: tuple[str, Path]) -> None:
@@ -98,6 +98,6 @@ def test_every_file_of_a_shipped_registry_loads(package_name: str, base: type) -
     names = registry.names(package_name)
     assert names
     for name in names:
-        found: type = registry.load(package_name, name, base)
-        assert issubclass(found, base)
-        assert found.__module__ == f"{package_name}.{name}"
+        entry: type = registry.load(package_name, name, base)
+        assert issubclass(entry, base)
+        assert entry.__module__ == f"{package_name}.{name}"

@@ -7,7 +7,7 @@ def key_help() -> str:
     """All keys with description and default, and what the codes in descriptions mean."""
     codes = ", ".join(f"({code}) {meaning}" for code, meaning in configuration.CERTAINTY.items())
     lines = [f"  --{key:24} {text}" for key, text in configuration.keys().items()]
-    return "\n".join(["keys, with their defaults;", f"how well the paper's value is known: {codes}", *lines])
+    return "\n".join(["keys, with their defaults;", f"how certain the value is that the paper used: {codes}", *lines])
 
 
 def span(seconds: float) -> str:

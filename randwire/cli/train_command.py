@@ -14,7 +14,7 @@ from randwire.metrics import METRICS
 
 
 def train(arguments: Sequence[str] | None = None) -> int:
-    """`train.py`: one training run, in this process or under torchrun, without Ray."""
+    """`train.py`: one training run, in this process or under torchrun, without Ray; returns the exit status."""
     parser = Parser(
         prog="train.py",
         description="Train one randomly wired network.",
@@ -66,16 +66,16 @@ def _show(config: RunConfig, as_json: bool) -> int:
     from randwire import wiring
 
     samples = wiring.sample_graphs(config)
-    counted = wiring.count(config, samples)
+    complexity = wiring.count(config, samples)
     if as_json:
-        shown = {"digest": config.digest, "config": config.model_dump(mode="json"), **counted.to_dict()}
+        shown = {"digest": config.digest, "config": config.model_dump(mode="json"), **complexity.to_dict()}
         shown["graphs"] = wiring.dag_json(samples)["stages"]
         print(json.dumps(shown))
         return 0
     print(config.to_yaml())
     print(f"digest {config.digest}, {config.title}\n")
     print(f"{'stage':<12}{'output':>16}{'params':>14}{'multiply-adds':>18}  graph")
-    for stage in counted.stages:
+    for stage in complexity.stages:
         graph = ""
         if stage.name in samples:
             measures = samples[stage.name].dag.measures()
@@ -85,7 +85,7 @@ def _show(config: RunConfig, as_json: bool) -> int:
             )
         output = "x".join(map(str, stage.output))
         print(f"{stage.name:<12}{output:>16}{stage.params:>14,}{stage.mult_adds:>18,}  {graph}".rstrip())
-    print(f"{'total':<12}{'':>16}{counted.params:>14,}{counted.mult_adds:>18,}")
+    print(f"{'total':<12}{'':>16}{complexity.params:>14,}{complexity.mult_adds:>18,}")
     return 0
 
 
@@ -120,6 +120,7 @@ class _Progress:
 
 
 def train_one(config: RunConfig) -> int:
+    """Train one network, or go on with it, with progress on stderr and the summary on stdout; the exit status."""
     from randwire import run
     from randwire.training.worker import ProcessWorker, process_group
 

@@ -17,8 +17,8 @@ def evaluate(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
     from randwire.training.worker import ProcessWorker, process_group
 
     _trained_only(options.config, "--evaluate")
-    with process_group(_device(keys)) as (place, rank, world_size):
-        row = inference.evaluate(options.config, keys, ProcessWorker(place, rank, world_size))
+    with process_group(_device(keys)) as (device, rank, world_size):
+        row = inference.evaluate(options.config, keys, ProcessWorker(device, rank, world_size))
         if rank == 0:
             print(
                 f"{options.config} after epoch {row['epoch']}: {row['images']} images of {row['source']} at "
@@ -38,12 +38,12 @@ def predict(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
     _only(keys, "--predict", "runtime.device")
     device = pick_device(_device(keys))
     trained = inference.open_trained(options.config)
-    for found in inference.predictions(trained, [Path(name) for name in options.predict], device):
+    for prediction in inference.predictions(trained, [Path(name) for name in options.predict], device):
         if options.json:
-            print(json.dumps({"path": str(found.path), "probabilities": found.probabilities}), flush=True)
+            print(json.dumps({"path": str(prediction.path), "probabilities": prediction.probabilities}), flush=True)
         else:
-            shown = "  ".join(f"{name} {share:.4f}" for name, share in found.top(options.top))
-            print(f"{found.path}  {shown}", flush=True)
+            shown = "  ".join(f"{name} {share:.4f}" for name, share in prediction.top(options.top))
+            print(f"{prediction.path}  {shown}", flush=True)
     return 0
 
 
@@ -67,11 +67,11 @@ def _trained_only(name: str, option: str) -> None:
         raise ConfigError(f"{name}: no such record; {option} takes the folder of a record, or a checkpoint file")
 
 
-def _only(keys: Mapping[str, object], option: str, known: str) -> None:
-    if others := [key for key in keys if key != known]:
-        raise ConfigError(f"{others[0]}: is not for {option}, which takes the network as it is; only {known} is")
+def _only(keys: Mapping[str, object], option: str, allowed: str) -> None:
+    if others := [key for key in keys if key != allowed]:
+        raise ConfigError(f"{others[0]}: is not for {option}, which takes the network as it is; only {allowed} is")
 
 
 def _device(keys: Mapping[str, object]) -> configuration.Device:
-    """The device asked for; that of the training may not be here."""
+    """The device of the keys; that of the training may be of another machine."""
     return configuration.build({}, {"runtime.device": keys.get("runtime.device", "auto")}).runtime.device

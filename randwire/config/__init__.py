@@ -1,10 +1,10 @@
 """The one description of a run: presets, command line and search are dotted keys laid over its defaults.
 
 What decides the numbers of a run (`graph`, `network`, `data`, `train`) is its identity: its digest names the trial and
-its folder. Where and how it runs (`runtime`, places of files) is not part of the digest; of files that decide numbers,
+its folder. Where and how it runs (`runtime`, paths of files) is not part of the digest; of files that decide numbers,
 the SHA-256 is.
 
-The description of a key ends with a code that says how well its default is known (see CERTAINTY).
+The description of a key ends with a code that says how certain its default is (see CERTAINTY).
 """
 
 from randwire.config.data import FOLDER_SOURCE, DataConfig, Staging

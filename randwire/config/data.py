@@ -27,7 +27,7 @@ class DataConfig(Section):
         "auto", description="copy the set to $RANDWIRE_CACHE/staged first; auto: if it is a URL or on a network disk"
     )
     stage_budget_gb: float | None = Field(
-        None, gt=0, description="most GB of such copies; unused ones go first; empty: what the disk holds"
+        None, gt=0, description="limit of such copies in GB; unused ones are removed first; empty: what the disk holds"
     )
     order: Literal["random", "quasi-random"] = Field(
         "random", description="of training; quasi-random reads the file part by part, for sets larger than the memory"
@@ -42,26 +42,32 @@ class DataConfig(Section):
     eval_resolution: int | None = Field(
         None, ge=8, le=1024, description="pixels in evaluation; 320 in Table 4 (A); empty: data.resolution"
     )
-    crop_area: tuple[float, float] = Field((0.08, 1.0), description="least and most share of the image's area (C/R)")
-    crop_aspect: tuple[float, float] = Field((3 / 4, 4 / 3), description="least and most width / height (C/R)")
+    crop_area: tuple[float, float] = Field(
+        (0.08, 1.0), description="smallest and largest share of the image's area (C/R)"
+    )
+    crop_aspect: tuple[float, float] = Field((3 / 4, 4 / 3), description="smallest and largest width / height (C/R)")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip (C/R)")
     eval_crop: float = Field(
         0.875, gt=0, le=1, description="share of the image's side in the centre crop: 224/256 (C/R)"
     )
-    rotate: float = Field(0.0, ge=0, le=180, description="most degrees of a random rotation, either way")
-    translate: float = Field(0.0, ge=0, lt=1, description="most shift by a random translation, as a share of the side")
-    scale: tuple[float, float] = Field((1.0, 1.0), description="least and most factor of a random scaling")
-    shear: float = Field(0.0, ge=0, lt=90, description="most degrees of a random horizontal shear, either way")
-    brightness: float = Field(0.0, ge=0, le=1, description="most change of a random brightness factor from 1")
-    contrast: float = Field(0.0, ge=0, le=1, description="most change of a random contrast factor from 1")
-    saturation: float = Field(0.0, ge=0, le=1, description="most change of a random saturation factor from 1")
+    rotate: float = Field(0.0, ge=0, le=180, description="largest angle of a random rotation, in degrees, either way")
+    translate: float = Field(
+        0.0, ge=0, lt=1, description="largest shift by a random translation, as a share of the side"
+    )
+    scale: tuple[float, float] = Field((1.0, 1.0), description="smallest and largest factor of a random scaling")
+    shear: float = Field(
+        0.0, ge=0, lt=90, description="largest angle of a random horizontal shear, in degrees, either way"
+    )
+    brightness: float = Field(0.0, ge=0, le=1, description="largest change of a random brightness factor from 1")
+    contrast: float = Field(0.0, ge=0, le=1, description="largest change of a random contrast factor from 1")
+    saturation: float = Field(0.0, ge=0, le=1, description="largest change of a random saturation factor from 1")
 
     @field_validator("source")
     @classmethod
-    def _known(cls, value: str) -> str:
-        known = registry.names("randwire.data.sources")
-        if value not in known:
-            raise ValueError(f"unknown data source {value!r}; known: {', '.join(known)}")
+    def _registered(cls, value: str) -> str:
+        sources = registry.names("randwire.data.sources")
+        if value not in sources:
+            raise ValueError(f"unknown data source {value!r}; known: {', '.join(sources)}")
         return value
 
     @field_validator("crop_area", "crop_aspect", "scale")
@@ -90,7 +96,7 @@ class DataConfig(Section):
         if self.start_resolution is not None and self.start_resolution > self.resolution:
             raise ValueError(f"start_resolution must not exceed resolution, {self.resolution}")
         if self.path is not None and storage.is_url(self.path) and "@" in self.path.split("/")[2]:
-            # Told here, not at the field, whose message would show the value.
+            # Checked here, not at the field: its message would show the value.
             raise ValueError("path must hold no credentials, since it is recorded: they belong in the environment")
         if self.source == FOLDER_SOURCE and self.path is None:
             raise ValueError(f"source {FOLDER_SOURCE} needs path, the folder that its conversion wrote")
@@ -115,10 +121,10 @@ class DataConfig(Section):
         return min(max(self.start_resolution, round(between / 32) * 32), self.resolution)
 
     def cost_of_epochs(self, epochs: int) -> float:
-        """What a training of `epochs` costs, in epochs at `resolution`: the cost of an image goes with its pixels."""
+        """The cost of `epochs` in epochs at `resolution`: that of an image is proportional to its pixels."""
         return sum((self.resolution_in(epoch, epochs) / self.resolution) ** 2 for epoch in range(1, epochs + 1))
 
     @property
     def evaluation(self) -> "DataConfig":
-        """The same data as evaluation sees it: `resolution` is that of evaluation."""
+        """The same data for evaluation: `resolution` is that of evaluation."""
         return self.model_copy(update={"resolution": self.eval_resolution or self.resolution, "eval_resolution": None})

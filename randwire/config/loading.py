@@ -33,8 +33,8 @@ def load(name: str, values: Mapping[str, object] | None = None) -> RunConfig:
                 raise ConfigError(
                     f"{name}: holds no config.yaml, so it is no record; name a preset or a record's folder"
                 )
-            known = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.yaml")))
-            raise ConfigError(f"unknown preset {name!r}: name one of {known}, a .yaml file or the folder of a record")
+            presets = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.yaml")))
+            raise ConfigError(f"unknown preset {name!r}: name one of {presets}, a .yaml file or the folder of a record")
     try:
         content = yaml.load(path.read_text(), _UniqueLoader)
     except (OSError, UnicodeDecodeError) as error:
@@ -100,11 +100,11 @@ _HASHERS: Mapping[str, Callable[[Any], tuple[Path | str, str]]] = {
 
 # The loader in C where PyYAML has it: a report reads thousands of records.
 class _UniqueLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """A key that stands twice is an error: YAML's reader would drop the first."""
+    """A loader that refuses a repeated key: PyYAML would drop the first silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value]
         if repeated := {name for name in names if names.count(name) > 1}:
             raise yaml.YAMLError(f"{', '.join(sorted(repeated))} stands more than once in one section")
-        found: dict[Any, Any] = super().construct_mapping(node, deep)
-        return found
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping

@@ -39,8 +39,8 @@ class NetworkConfig(Section):
 
     @field_validator("op")
     @classmethod
-    def _known(cls, value: str) -> str:
-        known = registry.names("randwire.model.ops")
-        if value not in known:
-            raise ValueError(f"unknown node operation {value!r}; known: {', '.join(known)}")
+    def _registered(cls, value: str) -> str:
+        ops = registry.names("randwire.model.ops")
+        if value not in ops:
+            raise ValueError(f"unknown node operation {value!r}; known: {', '.join(ops)}")
         return value

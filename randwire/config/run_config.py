@@ -22,7 +22,7 @@ HASHES = {
     "data.source": "data.path_sha256",
     "train.pretrained": "train.pretrained_sha256",
 }
-"""Keys that name files, and the key of the SHA-256 that another value of theirs makes void."""
+"""Keys that name files, each with the key of the SHA-256 that changes with it."""
 
 
 class RunConfig(Section):
@@ -92,11 +92,11 @@ class RunConfig(Section):
 
 def keys() -> dict[str, str]:
     """Every dotted key with its description, in order; the source of `--help`."""
-    found = {}
+    descriptions = {}
     for section, outer in RunConfig.model_fields.items():
         for name, field in outer.default.__class__.model_fields.items():
-            found[f"{section}.{name}"] = f"{field.description} [{getattr(outer.default, name)}]"
-    return found
+            descriptions[f"{section}.{name}"] = f"{field.description} [{getattr(outer.default, name)}]"
+    return descriptions
 
 
 def difference(stored: object, current: Identity) -> Difference | None:
@@ -116,12 +116,12 @@ def build(content: Mapping[str, Any], values: Mapping[str, object] | None = None
     merged: dict[str, Any] = {
         key: dict(section) if isinstance(section, Mapping) else section for key, section in content.items()
     }
-    known = keys() if values else ()
+    all_keys = keys() if values else ()
     for key, value in values.items():
-        if key not in known:
+        if key not in all_keys:
             raise ConfigError(f"{key}: unknown key{_suggest(key)}")
         section, _, name = key.partition(".")
-        if isinstance(merged.get(section) or {}, Mapping):  # what it is otherwise, validation tells
+        if isinstance(merged.get(section) or {}, Mapping):  # else validation says what is wrong
             merged[section] = {**(merged.get(section) or {}), name: value}
             if key in HASHES and HASHES[key] not in values:
                 merged[section].pop(HASHES[key].partition(".")[2], None)

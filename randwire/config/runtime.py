@@ -25,6 +25,6 @@ class RuntimeConfig(Section):
         False, description="compile the aggregation of nodes, once for each number of inputs; needs g++, or a GPU"
     )
     wandb: Literal["auto", "online", "offline", "disabled"] = Field(
-        "auto", description="auto: online if a key is found and the server answers, else offline"
+        "auto", description="auto: online if there is a key and the server answers, else offline"
     )
     project: str = Field("randwire", description="W&B project")

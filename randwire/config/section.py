@@ -7,9 +7,9 @@ CERTAINTY = {
     "B": "several sources agree",
     "C": "one source",
     "R": "recalled",
-    "-": "not known, our choice",
+    "-": "not established, our choice",
 }
-"""How well the value that the paper used is known: the codes in the descriptions of keys."""
+"""How certain the value is that the paper used: the codes in the descriptions of keys."""
 
 
 class Section(BaseModel):

@@ -51,22 +51,22 @@ SCALARS = st.one_of(
 VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=3), st.dictionaries(st.text(max_size=5), SCALARS, max_size=2))
 
 
-def laid(wrong: st.SearchStrategy[Any], most: int) -> st.SearchStrategy[dict[str, Any]]:
+def laid(wrong: st.SearchStrategy[Any], max_size: int) -> st.SearchStrategy[dict[str, Any]]:
     """Some keys with values: the default, something near it, or, less often, anything."""
     defaults = RunConfig().model_dump(mode="json")
 
     def near(key: str) -> st.SearchStrategy[Any]:
         section, _, name = key.partition(".")
         value = defaults[section][name]
-        found = [value]
+        values = [value]
         if isinstance(value, bool):
-            found += [not value]
+            values += [not value]
         elif isinstance(value, int | float):
-            found += [value + 1, value / 2, 2 * value, 1]
-        usual = st.sampled_from(found)
+            values += [value + 1, value / 2, 2 * value, 1]
+        usual = st.sampled_from(values)
         return st.one_of(usual, usual, usual, wrong).map(lambda chosen: (key, chosen))
 
-    return st.lists(st.sampled_from(KEYS).flatmap(near), max_size=most).map(dict)
+    return st.lists(st.sampled_from(KEYS).flatmap(near), max_size=max_size).map(dict)
 
 
 LAID = laid(VALUES, 4)
@@ -176,8 +176,8 @@ OPTIONS = {
 def test_options_of_a_study(
     tmp_path_factory: pytest.TempPathFactory, options: tuple[tuple[str, str], ...], flags: dict[str, Any]
 ) -> None:
-    place = ("--runtime.output", str(tmp_path_factory.getbasetemp() / "nothing"))
+    output = ("--runtime.output", str(tmp_path_factory.getbasetemp() / "nothing"))
     words = ["plan", *(word for option in options for word in option)]
     words += [word for key, value in flags.items() if key != "runtime.output" for word in (f"--{key}", str(value))]
     words += [word for pair in SMALL.items() if pair[0][2:] not in flags for word in pair]
-    check(*command(lambda arguments: study("generators", None, arguments), [*words, *place]), words)
+    check(*command(lambda arguments: study("generators", None, arguments), [*words, *output]), words)

@@ -1,4 +1,4 @@
-"""The configuration: presets, overrides, mistakes told in one line, and what names a run."""
+"""The configuration: presets, overrides, mistakes in one line, and what names a run."""
 
 import os
 import subprocess
@@ -17,16 +17,16 @@ from randwire.config.run_config import HASHES
 from randwire.errors import ConfigError
 
 NAMES = sorted(path.stem for path in PRESETS.glob("*.yaml"))
-# Neither these places nor the runtime section decide a number of a run.
+# Neither these paths nor the runtime section decide a number of a run.
 UNNAMED = {"data.path", "data.stage", "data.stage_budget_gb", "graph.path", "train.pretrained"}
 
 
 def _fields() -> dict[str, FieldInfo]:
-    found = {}
+    fields = {}
     for section in RunConfig.model_fields:
         for name, field in type(getattr(RunConfig(), section)).model_fields.items():
-            found[f"{section}.{name}"] = field
-    return found
+            fields[f"{section}.{name}"] = field
+    return fields
 
 
 FIELDS = _fields()
@@ -168,8 +168,8 @@ def test_keys_are_all_fields_with_a_description() -> None:
 def test_yaml_round_trip(name: str, tmp_path: Path) -> None:
     config = load(name, {"runtime.output": str(tmp_path), "data.path": "a/b", "train.weight_decay": 1e-7})
     (tmp_path / "config.yaml").write_text(config.to_yaml())
-    for place in (tmp_path / "config.yaml", tmp_path):
-        again = load(str(place))
+    for path in (tmp_path / "config.yaml", tmp_path):
+        again = load(str(path))
         assert again == config
         assert again.digest == config.digest
     written = yaml.safe_load(config.to_yaml())
@@ -216,8 +216,8 @@ def test_the_digest_does_not_know_how_a_number_is_written() -> None:
 def test_the_digest_is_the_same_in_another_process() -> None:
     code = "from randwire.config import load; print(load('digits').digest)"
     environment = {**os.environ, "PYTHONHASHSEED": "12345"}
-    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == load("digits").digest
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == load("digits").digest
     assert len(load("digits").digest) == 12
     assert set(load("digits").digest) <= set("0123456789abcdef")
 
@@ -430,17 +430,17 @@ def test_progressive_resolution_is_ffcv_s_recipe(epochs: int, first: int, last: 
     """The epochs between which FFCV's recipes of 16 and 88 epochs rise, from 160 to 192 pixels."""
     ramp = [first / epochs, last / epochs]
     data = load("small", {"data.resolution": 192, "data.start_resolution": 160, "data.ramp": ramp}).data
-    found = [data.resolution_in(epoch, epochs) for epoch in range(1, epochs + 1)]
-    assert found == [160] * small + [192] * (epochs - small)
+    resolutions = [data.resolution_in(epoch, epochs) for epoch in range(1, epochs + 1)]
+    assert resolutions == [160] * small + [192] * (epochs - small)
 
 
 def test_progressive_resolution_rises_in_steps_of_32() -> None:
     data = load("small", {"data.start_resolution": 100, "data.ramp": [0.2, 0.8]}).data
-    found = [data.resolution_in(epoch, 50) for epoch in range(1, 51)]
-    assert found == sorted(found)
-    assert set(found) == {100, 128, 160, 192, 224}
-    assert found[9] == 100
-    assert found[39] == 224
+    resolutions = [data.resolution_in(epoch, 50) for epoch in range(1, 51)]
+    assert resolutions == sorted(resolutions)
+    assert set(resolutions) == {100, 128, 160, 192, 224}
+    assert resolutions[9] == 100
+    assert resolutions[39] == 224
     assert {load("small").data.resolution_in(epoch, 50) for epoch in range(1, 51)} == {224}
 
 
@@ -465,10 +465,10 @@ def test_impossible_data_is_told(values: dict[str, object], message: str) -> Non
 
 
 def test_where_the_data_is_does_not_belong_to_the_identity() -> None:
-    places: tuple[dict[str, object], ...] = (
+    settings: tuple[dict[str, object], ...] = (
         {"data.path": "somewhere"},
         {"data.path": "s3://bucket/set"},
         {"data.stage": "always", "data.stage_budget_gb": 3},
     )
-    assert {load("small", values).digest for values in places} == {load("small").digest}
+    assert {load("small", values).digest for values in settings} == {load("small").digest}
     assert load("small", {"data.order": "quasi-random"}).digest != load("small").digest
