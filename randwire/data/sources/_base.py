@@ -20,13 +20,13 @@ class Source(ABC):
     """Contract of a source. Constructing one reads nothing; reading raises DataError for anything unusable.
 
     `input` is the folder or file that the user names, None for an embedded source; `files` are what its `options` name.
-    A source is pickled to the processes that convert, so what it holds must be small: places, not pixels.
+    A source is pickled to the processes that convert, so what it holds must be small: paths and offsets, not pixels.
     """
 
     class_count: ClassVar[int | None]
-    """How many classes there are, known without reading anything; None: as many as the converted set says."""
+    """How many classes there are, without reading anything; None: as many as the converted set says."""
     train_images: ClassVar[int | None]
-    """How many training images the whole set has, known without reading anything: what a study is planned by."""
+    """How many training images the whole set has, without reading anything, for the plan of a study; None as above."""
     embedded: ClassVar[bool] = False
     """Whether the images come with an installed package, so that no input is needed."""
     options: ClassVar[Mapping[str, str]] = {}
@@ -34,7 +34,7 @@ class Source(ABC):
     mode: ClassVar[Mode] = "raw"
     """How images are stored unless the user says otherwise."""
     max_side: ClassVar[int | None] = None
-    """The most pixels of a stored image's side unless the user says otherwise; larger ones are made smaller."""
+    """The longest side of a stored image in pixels unless the user says otherwise; larger images are reduced to it."""
     upright: ClassVar[bool] = False
     """Whether image files are turned as their EXIF data says."""
 
@@ -58,7 +58,7 @@ class Source(ABC):
         return f"{split} image {index}"
 
     def notes(self) -> Sequence[str]:
-        """What the user should know about the set that was found, such as a number of images that is not the usual."""
+        """Lines for the user about the set, such as an unusual number of images."""
         return ()
 
     def __init_subclass__(cls) -> None:

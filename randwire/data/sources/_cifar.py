@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SIDE = 32
-PIXELS = 3 * SIDE * SIDE
-ALLOWED = {
+SIDE_PIXELS = 32
+IMAGE_BYTES = 3 * SIDE_PIXELS * SIDE_PIXELS
+ALLOWED_CLASSES = {
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
     ("numpy", "ndarray"),
@@ -47,7 +47,7 @@ class Cifar(Source):
 
     def image(self, split: Split, index: int) -> "NDArray[np.uint8]":
         planes: NDArray[np.uint8] = self._content[1][split][0][index]
-        return planes.reshape(3, SIDE, SIDE).transpose(1, 2, 0).copy()
+        return planes.reshape(3, SIDE_PIXELS, SIDE_PIXELS).transpose(1, 2, 0).copy()
 
     @cached_property
     def _content(self) -> "tuple[list[str], dict[Split, tuple[NDArray[np.uint8], NDArray[np.int64]]]]":
@@ -57,13 +57,13 @@ class Cifar(Source):
         files = _files(self.input, {name for names in self.splits.values() for name in names} | set(self.meta))
         binary = f"{self.splits['val'][0]}.bin" in files
         read: Callable[[str, bytes], Any] = self._binary if binary else self._pickled
-        found: dict[Split, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
+        arrays: dict[Split, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
         for split, names in self.splits.items():
             parts = [read(name, self._file(files, f"{name}.bin" if binary else name)) for name in names]
             pixels, labels = (np.concatenate(side) for side in zip(*parts, strict=True))
             if len(labels) and not 0 <= labels.min() <= labels.max() < (self.class_count or 0):
                 raise DataError(f"{self.input}: label {labels.max()} in {names[0]}; is this the set?")
-            found[split] = pixels, labels
+            arrays[split] = pixels, labels
         meta = self._file(files, self.meta[binary])
         if binary:
             classes = meta.decode().split()
@@ -71,7 +71,7 @@ class Cifar(Source):
             classes = [name.decode() for name in _unpickle(meta, self.meta[0], self.input)[self.keys[1]]]
         if len(classes) != self.class_count:
             raise DataError(f"{self.input}: names {len(classes)} classes, not {self.class_count}")
-        return classes, found
+        return classes, arrays
 
     def _file(self, files: Mapping[str, bytes], name: str) -> bytes:
         if name not in files:
@@ -81,7 +81,7 @@ class Cifar(Source):
     def _binary(self, name: str, content: bytes) -> "tuple[NDArray[np.uint8], NDArray[np.int64]]":
         import numpy as np
 
-        size = self.label_bytes + PIXELS
+        size = self.label_bytes + IMAGE_BYTES
         if not content or len(content) % size:
             raise DataError(f"{self.input}: {name}.bin of {len(content)} bytes is no number of records of {size}")
         rows = np.frombuffer(content, np.uint8).reshape(-1, size)
@@ -96,42 +96,44 @@ class Cifar(Source):
             pixels, labels = np.asarray(batch[b"data"]), np.asarray(batch[self.keys[0]], np.int64)
         except (KeyError, TypeError, ValueError):
             raise DataError(f"{self.input}: {name} holds no images with {self.keys[0].decode()}") from None
-        if pixels.dtype != np.uint8 or pixels.shape != (len(labels), PIXELS) or not len(labels):
+        if pixels.dtype != np.uint8 or pixels.shape != (len(labels), IMAGE_BYTES) or not len(labels):
             raise DataError(f"{self.input}: {name} does not hold images of 32x32 pixels, each with a label")
         return pixels, labels
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ALLOWED:
+        if (module, name) not in ALLOWED_CLASSES:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no part of an array")
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
-def _unpickle(content: bytes, name: str, where: Path) -> Mapping[bytes, Any]:
+def _unpickle(content: bytes, name: str, path: Path) -> Mapping[bytes, Any]:
     try:
-        found = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+        batch = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except Exception as error:  # damaged bytes can make the reader raise anything
-        raise DataError(f"{where}: {name} is damaged or foreign: {error}; fetch it again") from None
-    if not isinstance(found, dict):
-        raise DataError(f"{where}: {name} is foreign: it holds no dictionary")
-    return found
+        raise DataError(f"{path}: {name} is damaged or foreign: {error}; fetch it again") from None
+    if not isinstance(batch, dict):
+        raise DataError(f"{path}: {name} is foreign: it holds no dictionary")
+    return batch
 
 
-def _files(place: Path, names: set[str]) -> dict[str, bytes]:
+def _files(archive: Path, names: set[str]) -> dict[str, bytes]:
     """The content of files with these names, or with .bin behind them, in an archive or a folder at any depth."""
     wanted = names | {f"{name}.bin" for name in names}
     try:
-        if place.is_dir():
-            return {path.name: path.read_bytes() for path in place.rglob("*") if path.name in wanted and path.is_file()}
-        found = {}
-        with tarfile.open(place) as tar:
+        if archive.is_dir():
+            return {
+                path.name: path.read_bytes() for path in archive.rglob("*") if path.name in wanted and path.is_file()
+            }
+        contents = {}
+        with tarfile.open(archive) as tar:
             for member in tar:
                 name = member.name.rpartition("/")[2]
                 if name in wanted and (file := tar.extractfile(member)):
-                    found[name] = file.read()
-        return found
+                    contents[name] = file.read()
+        return contents
     except FileNotFoundError:
-        raise DataError(f"{place}: no such archive or folder") from None
+        raise DataError(f"{archive}: no such archive or folder") from None
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise DataError(f"{place}: cannot be read: {error}; fetch it again") from None
+        raise DataError(f"{archive}: cannot be read: {error}; fetch it again") from None

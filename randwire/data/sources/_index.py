@@ -21,7 +21,7 @@ SUFFIXES = {".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", "
 class Index:
     """The images of a split: files `names` below the folder `root`, or pieces of the file `root`.
 
-    `labels` (n,); `extents` (n, 2): place and size of each image in the file, None for a folder.
+    `labels` (n,); `extents` (n, 2): offset and size of each image in the file, None for a folder.
     """
 
     root: Path
@@ -34,18 +34,18 @@ class Index:
         try:
             if self.extents is None:
                 return (self.root / self.names[number]).read_bytes()
-            place, size = self.extents[number].tolist()
-            content = os.pread(_open(self.root), size, place)
+            offset, size = self.extents[number].tolist()
+            content = os.pread(_open(self.root), size, offset)
         except OSError as error:
             raise DataError(f"{self.root}: {self.names[number]} cannot be read: {error.strerror}") from None
         if len(content) != size:
             raise DataError(f"{self.root}: was cut while it was read; fetch it again")
         return content
 
-    def mixed(self) -> "Index":
+    def shuffled(self) -> "Index":
         """The same images in the order of the SHA-256 of their files' names.
 
-        In place of the order of classes, in which neighbours in the converted file would be of one class: so a part of
+        Instead of the order of classes, in which neighbours in the converted file would be of one class: so a part of
         it is like the whole. The same on every machine, and whether the files came in an archive or not.
         """
         import numpy as np
@@ -70,28 +70,28 @@ def class_folders(root: Path, classes: Sequence[str] | None = None) -> tuple[lis
 
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; it should hold a folder of images for each class")
-    found = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    known = found if classes is None else list(classes)
-    if foreign := sorted(set(found) - set(known)):
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    classes = folders if classes is None else list(classes)
+    if foreign := sorted(set(folders) - set(classes)):
         raise DataError(f"{root}: has the class {foreign[0]!r}, which the training images have not")
     names, labels = [], []
-    for name in found:
+    for name in folders:
         inside = images_below(root / name)
         if not inside:
             raise DataError(f"{root / name}: holds no image; remove the folder or fill it")
         names += [f"{name}/{path}" for path in inside]
-        labels += [known.index(name)] * len(inside)
+        labels += [classes.index(name)] * len(inside)
     if not names:
         raise DataError(f"{root}: holds no class folders with images")
-    return known, Index(root, names, np.array(labels, np.int32))
+    return list(classes), Index(root, names, np.array(labels, np.int32))
 
 
 def images_below(folder: Path) -> list[str]:
     """The paths, from `folder`, of the image files in it and below, sorted; hidden ones are left out."""
     paths = []
-    for place, folders, files in os.walk(folder):
+    for path, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = Path(place).relative_to(folder)
+        inside = Path(path).relative_to(folder)
         paths += [
             (inside / name).as_posix()
             for name in files

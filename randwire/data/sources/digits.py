@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VAL = 360
-SEED = 0
-SIDE = 32
+VAL_IMAGES = 360
+SPLIT_SEED = 0
+SIDE_PIXELS = 32
 
 
 class Digits(Source):
@@ -35,7 +35,9 @@ class Digits(Source):
         import numpy as np
         from PIL import Image
 
-        image = Image.fromarray(self._splits[split][0][index]).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+        image = Image.fromarray(self._splits[split][0][index]).resize(
+            (SIDE_PIXELS, SIDE_PIXELS), Image.Resampling.BILINEAR
+        )
         return np.repeat(np.asarray(image)[:, :, None], 3, axis=2)
 
     @cached_property
@@ -46,5 +48,7 @@ class Digits(Source):
 
         bunch = load_digits()
         grays, labels = np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target
-        train, val = train_test_split(np.arange(len(labels)), test_size=VAL, random_state=SEED, stratify=labels)
+        train, val = train_test_split(
+            np.arange(len(labels)), test_size=VAL_IMAGES, random_state=SPLIT_SEED, stratify=labels
+        )
         return {"train": (grays[train], labels[train]), "val": (grays[val], labels[val])}

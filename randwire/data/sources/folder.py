@@ -26,24 +26,24 @@ class Folder(Source):
     upright = True
 
     def class_names(self) -> Sequence[str]:
-        return self._found[0]
+        return self._classes_and_indexes[0]
 
     def labels(self, split: Split) -> "NDArray[np.integer]":
-        return self._found[1][split].labels
+        return self._classes_and_indexes[1][split].labels
 
     def image(self, split: Split, index: int) -> bytes:
-        return self._found[1][split].read(index)
+        return self._classes_and_indexes[1][split].read(index)
 
     def name(self, split: Split, index: int) -> str:
-        found = self._found[1][split]
-        return str(found.root / found.names[index])
+        images = self._classes_and_indexes[1][split]
+        return str(images.root / images.names[index])
 
     @cached_property
-    def _found(self) -> tuple[list[str], dict[Split, Index]]:
+    def _classes_and_indexes(self) -> tuple[list[str], dict[Split, Index]]:
         assert self.input is not None
         if not (self.input / "train").is_dir() or not (self.input / "val").is_dir():
             raise DataError(f"{self.input}: must hold the folders train and val, each with a folder for each class")
         classes, train = class_folders(self.input / "train")
         if len(classes) < 2:
             raise DataError(f"{self.input / 'train'}: holds the one class {classes[0]!r}; a network needs two at least")
-        return classes, {"train": train.mixed(), "val": class_folders(self.input / "val", classes)[1].mixed()}
+        return classes, {"train": train.shuffled(), "val": class_folders(self.input / "val", classes)[1].shuffled()}

@@ -20,7 +20,7 @@ TRAIN_TAR, VAL_TAR, DEVKIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar
 LABELS = ("synset_labels.txt", "imagenet_2012_validation_synset_labels.txt", f"{DEVKIT}.tar.gz", DEVKIT)
 TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
 WNID = re.compile(r"n\d{8}")
-COUNTS = {"train": 1_281_167, "val": 50_000}
+PUBLISHED_IMAGES = {"train": 1_281_167, "val": 50_000}
 
 
 class ImageNet(Source):
@@ -33,7 +33,7 @@ class ImageNet(Source):
     """
 
     class_count = 1000
-    train_images = COUNTS["train"]
+    train_images = PUBLISHED_IMAGES["train"]
     mode = "jpg"
     max_side = 500
     options = {
@@ -55,17 +55,17 @@ class ImageNet(Source):
         return self._index(split).names[index]
 
     def notes(self) -> list[str]:
-        found = {"train": len(self._train[1].labels), "val": len(self._val.labels)}
+        counts = {"train": len(self._train[1].labels), "val": len(self._val.labels)}
         return [
-            f"{found[split]:,} {split} images; the published set has {count:,}"
-            for split, count in COUNTS.items()
-            if found[split] != count
+            f"{counts[split]:,} {split} images; the published set has {published:,}"
+            for split, published in PUBLISHED_IMAGES.items()
+            if counts[split] != published
         ]
 
     def _index(self, split: Split) -> Index:
         return self._train[1] if split == "train" else self._val
 
-    def _place(self, option: str, *names: str) -> Path:
+    def _path(self, option: str, *names: str) -> Path:
         """What an option names, or the first of `names` that INPUT holds."""
         if option in self.files:
             if not self.files[option].exists():
@@ -80,48 +80,48 @@ class ImageNet(Source):
 
     @cached_property
     def _train(self) -> tuple[list[str], Index]:
-        place = self._place("train_tar", TRAIN_TAR, "train")
-        classes, index = class_folders(place) if place.is_dir() else _train_tar(place)
+        path = self._path("train_tar", TRAIN_TAR, "train")
+        classes, index = class_folders(path) if path.is_dir() else _train_tar(path)
         if wrong := [name for name in classes if not WNID.fullmatch(name)]:
-            raise DataError(f"{place}: {wrong[0]} is not a class of ImageNet such as n01440764; use the source folder")
+            raise DataError(f"{path}: {wrong[0]} is not a class of ImageNet such as n01440764; use the source folder")
         if len(classes) != self.class_count:
-            raise DataError(f"{place}: holds {len(classes)} classes, ImageNet has 1000; use the source folder")
-        return classes, index.mixed()
+            raise DataError(f"{path}: holds {len(classes)} classes, ImageNet has 1000; use the source folder")
+        return classes, index.shuffled()
 
     @cached_property
     def _val(self) -> Index:
         import numpy as np
 
         classes = self._train[0]
-        place = self._place("val_tar", VAL_TAR, "val")
-        if place.is_dir() and any(path.is_dir() for path in place.iterdir()):
-            return class_folders(place, classes)[1].mixed()
-        if place.is_dir():
-            names, extents = images_below(place), None
+        path = self._path("val_tar", VAL_TAR, "val")
+        if path.is_dir() and any(inside.is_dir() for inside in path.iterdir()):
+            return class_folders(path, classes)[1].shuffled()
+        if path.is_dir():
+            names, extents = images_below(path), None
         else:
-            with _whole(place), tarfile.open(place, "r:") as tar:
+            with _whole(path), tarfile.open(path, "r:") as tar:
                 members = {member.name.rpartition("/")[2]: member for member in tar if member.isfile()}
             names = sorted(members)
-            places = [(members[name].offset_data, members[name].size) for name in names]
-            extents = np.array(places, np.int64).reshape(-1, 2)
+            ranges = [(members[name].offset_data, members[name].size) for name in names]
+            extents = np.array(ranges, np.int64).reshape(-1, 2)
         if not names:
-            raise DataError(f"{place}: holds no images")
-        source, wnids = self._val_wnids(place)
+            raise DataError(f"{path}: holds no images")
+        source, wnids = self._val_wnids(path)
         if len(wnids) != len(names):
-            raise DataError(f"{source}: {len(wnids)} labels for the {len(names)} images of {place}")
+            raise DataError(f"{source}: {len(wnids)} labels for the {len(names)} images of {path}")
         number = {wnid: label for label, wnid in enumerate(classes)}
         if foreign := [wnid for wnid in wnids if wnid not in number]:
             raise DataError(f"{source}: {foreign[0]!r} is not the WordNet ID of a class of the training images")
-        return Index(place, names, np.array([number[wnid] for wnid in wnids], np.int32), extents).mixed()
+        return Index(path, names, np.array([number[wnid] for wnid in wnids], np.int32), extents).shuffled()
 
-    def _val_wnids(self, place: Path) -> tuple[Path, list[str]]:
+    def _val_wnids(self, path: Path) -> tuple[Path, list[str]]:
         if self.input is None and "val_labels" not in self.files:
-            beside = next((place.parent / name for name in LABELS if (place.parent / name).exists()), None)
+            beside = next((path.parent / name for name in LABELS if (path.parent / name).exists()), None)
             if beside is None:
-                raise DataError(f"imagenet: the labels of {place} are missing: name them with --val-labels")
+                raise DataError(f"imagenet: the labels of {path} are missing: name them with --val-labels")
             source = beside
         else:
-            source = self._place("val_labels", *LABELS)
+            source = self._path("val_labels", *LABELS)
         if source.is_file() and source.suffix == ".txt":
             lines = source.read_text(errors="replace").split()
             if lines and lines[0].isdecimal():
@@ -133,7 +133,7 @@ class ImageNet(Source):
 
 
 def _train_tar(path: Path) -> tuple[list[str], Index]:
-    """The classes of a tar of a tar for each class, sorted, and the places of their images."""
+    """The classes of a tar of a tar for each class, sorted, and where their images are in it."""
     import numpy as np
     from tqdm import tqdm
 
@@ -158,7 +158,7 @@ def _train_tar(path: Path) -> tuple[list[str], Index]:
 
 
 def _members(file: IO[bytes], start: int, end: int, name: str) -> Iterator[tarfile.TarInfo]:
-    """The files of a tar that stands from `start` to `end` in another one, with their places in the outer file."""
+    """The files of a tar that stands from `start` to `end` in another one, with their offsets in the outer file."""
     file.seek(start)
     count = 0
     for member in tarfile.TarFile(fileobj=file):
@@ -197,20 +197,20 @@ def _devkit_wnids(source: Path) -> list[str]:
 
 
 def _devkit_files(source: Path) -> tuple[bytes, bytes]:
-    found: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     if source.is_dir():
-        found = {path.name: path.read_bytes() for name in (TRUTH, META) for path in source.rglob(name)}
+        files = {path.name: path.read_bytes() for name in (TRUTH, META) for path in source.rglob(name)}
     else:
         try:
             with tarfile.open(source) as tar:
                 for member in tar:
                     name = member.name.rpartition("/")[2]
                     if name in (TRUTH, META) and (file := tar.extractfile(member)):
-                        found[name] = file.read()
+                        files[name] = file.read()
         except (tarfile.TarError, OSError, EOFError) as error:
             raise DataError(
                 f"{source}: neither a text file of WordNet IDs nor the development kit {DEVKIT}.tar.gz ({error})"
             ) from None
-    if missing := {TRUTH, META} - set(found):
+    if missing := {TRUTH, META} - set(files):
         raise DataError(f"{source}: holds no {min(missing)}; is it {DEVKIT}?")
-    return found[TRUTH], found[META]
+    return files[TRUTH], files[META]

@@ -43,7 +43,7 @@ class MNIST(Source):
         assert self.input is not None
         if not self.input.is_dir():
             raise DataError(f"{self.input}: no such folder; name the one that holds the four IDX files of MNIST")
-        found = {}
+        arrays = {}
         for split in SPLITS:
             paths = {kind: _find(self.input, PREFIX[split], kind) for kind in DIMENSIONS}
             images, labels = _read(paths["images"], 3), _read(paths["labels"], 1)
@@ -51,17 +51,17 @@ class MNIST(Source):
                 raise DataError(f"{paths['labels']}: {len(labels)} labels for the {len(images)} images beside it")
             if labels.max() >= self.class_count:
                 raise DataError(f"{paths['labels']}: label {labels.max()} is not a digit; is this MNIST?")
-            found[split] = images, labels
-        return found
+            arrays[split] = images, labels
+        return arrays
 
 
 def _find(folder: Path, prefix: str, kind: str) -> Path:
-    usual = f"{prefix}-{kind}-idx{DIMENSIONS[kind]}-ubyte"
-    for name in (usual, usual.replace("-idx", ".idx")):
+    standard = f"{prefix}-{kind}-idx{DIMENSIONS[kind]}-ubyte"
+    for name in (standard, standard.replace("-idx", ".idx")):
         for path in (folder / name, folder / f"{name}.gz"):
             if path.is_file():
                 return path
-    raise DataError(f"{folder}: holds no {usual}, gzipped or not; MNIST has four IDX files")
+    raise DataError(f"{folder}: holds no {standard}, gzipped or not; MNIST has four IDX files")
 
 
 def _read(path: Path, dimensions: int) -> "NDArray[np.uint8]":
