@@ -4,21 +4,22 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import distributed, nn
+from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 
 from randwire import config as configuration
 from randwire import data, drawing
 from randwire.config import RunConfig
+from randwire.dag import DAG
 from randwire.data.cache import cache_folder
 from randwire.environment import environment
 from randwire.errors import ConfigError, DataError, NonFiniteLossError, one_line
-from randwire.graphs import Sample
 from randwire.metrics import BEST_TOP1, VAL_TOP1, VAL_TOP5
 from randwire.model import aggregation
 from randwire.model.network import RandWire
@@ -29,7 +30,7 @@ from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise, evaluate
 from randwire.training.loop import Training, train_epoch
 from randwire.training.optim import optimizer as make_optimizer
-from randwire.training.pretrained import load_pretrained
+from randwire.training.pretrained import Loaded, load_pretrained
 from randwire.training.worker import ProcessWorker, Worker, pick_device
 from randwire.wiring import count, dag_json, dags_of, sample_graphs
 
@@ -92,110 +93,167 @@ def run(config: RunConfig, worker: Worker, tracker: Tracker | None = None, comma
 
 def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker | None, command: str) -> Row:
     started = time.monotonic()
-    lead = worker.rank == 0
-    samples = sample_graphs(config)
-    adjacency = {stage: dag.to_text() for stage, dag in dags_of(samples).items()}
-    threads = config.runtime.loader_workers or worker.cpus
-    if config.runtime.compile:
-        _compile(samples, worker.device, config.train.precision, lead)
-    dataset = data.prepare(config.data, threads=threads)
-
-    state = checkpoint.newest(record.checkpoint)
-    done = 0 if state is None else int(state["epoch"])
-    if state is not None and state["data"].get("sha256", dataset.sha256) != dataset.sha256:
-        raise DataError(
-            f"{record}: was trained on another conversion of {dataset.source}; name that one with --data.path, or "
-            "start anew with --runtime.study NAME"
-        )
-    torch.manual_seed(config.train.seed)
-    runtime = config.runtime
-    network = RandWire(config.network, dags_of(samples), len(dataset.classes), runtime.recompute, runtime.compile)
-    loaded = None
-    if state is None and config.train.pretrained is not None and config.train.pretrained_sha256 is not None:
-        loaded = load_pretrained(
-            network, config.train.pretrained, config.train.pretrained_sha256, adjacency, dataset.classes
-        )
-    if lead:
-        _write_description(config, samples, record, worker, command)
-        record.truncate_metrics(done)
-        if loaded is not None:
-            record.write_json("pretrained.json", loaded.to_dict())
-            print(f"train.pretrained: {loaded}", file=sys.stderr)
+    rank = _Rank(config, worker, record)
+    if worker.rank == 0:
+        rank.describe(command)
     if tracker is not None:
         tracker.start(record, config.label)
-    network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = make_optimizer(network, config.train)
-    if state is not None:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-    wrapped: nn.Module = network
-    if worker.world_size > 1:
-        wrapped = DistributedDataParallel(network, **EXCHANGE)
-
-    augment = Augment(config.data, config.train.seed, worker.rank, worker.world_size)
-    normalise = Normalise(dataset.mean, dataset.std).to(worker.device)
-    training = Training(wrapped, optimizer, augment, normalise, config.train, worker)
-    place = {"rank": worker.rank, "world_size": worker.world_size, "threads": threads, "seed": config.train.seed}
-    per_rank = config.train.batch_size // worker.world_size
-    train = data.Loader(dataset, "train", config.data, batch_size=per_rank, **place)
-    val = data.Loader(dataset, "val", config.data.evaluation, batch_size=per_rank, **place)
-    about_data = {
-        "classes": list(dataset.classes),
-        "mean": list(dataset.mean),
-        "std": list(dataset.std),
-        "sha256": dict(dataset.sha256),
-    }
-    status, cause = "finished", None
     try:
-        for epoch in range(done + 1, config.train.epochs + 1):
-            resolution = config.data.resolution_in(epoch, config.train.epochs)
-            batches = train.epoch(epoch - 1, resolution)
-            result = train_epoch(training, batches, len(train), epoch)
-            scores = evaluate(network, val.epoch(0), normalise, config.train.precision)
-            row = {"epoch": epoch, "resolution": resolution, **result.to_row(), **scores.to_row()}
-            if lead:
-                record.append_metrics(row)
-                checkpoint.save(
-                    record.checkpoint,
-                    {
-                        "network": network.state_dict(),
-                        "optimizer": optimizer.state_dict(),
-                        "epoch": epoch,
-                        "config": config.model_dump(mode="json"),
-                        "graphs": adjacency,
-                        "data": about_data,
-                    },
-                )
-            if tracker is not None:
-                tracker.log(config.digest, row)
-            if worker.report(row) and epoch < config.train.epochs:
-                status, cause = "pruned", f"stopped early after epoch {epoch}"
-                break
-    except NonFiniteLossError as error:
-        status, cause = "failed", str(error)
+        status, cause = rank.train(tracker)
     except BaseException:
         if tracker is not None:
             tracker.finish(config.digest, "interrupted", {})
         raise
-    finally:
-        train.close()
-        val.close()
-    summary = summarise(record, status, cause, time.monotonic() - started) if lead else {}
-    if lead:
-        record.write_json("summary.json", summary)
+    summaries: list[Row] = [{}]
+    if worker.rank == 0:
+        summaries[0] = summarise(record, status, cause, time.monotonic() - started)
+        record.write_json("summary.json", summaries[0])
     if tracker is not None:
-        tracker.finish(config.digest, status, summary)
+        tracker.finish(config.digest, status, summaries[0])
     if worker.world_size > 1:
-        box = [summary]
-        distributed.broadcast_object_list(box)
-        summary = box[0]
-    return summary
+        distributed.broadcast_object_list(summaries)
+    return summaries[0]
 
 
-def _compile(samples: Mapping[str, Sample], device: torch.device, precision: str, lead: bool) -> None:
-    """Have the kernels of `runtime.compile` ready. Raises ConfigError if they cannot be made here."""
+class _Rank:
+    """The part of one rank in the training of one network, from the newest checkpoint of the record if it has one.
+
+    Made of a configuration: graphs, data set, and network. Raises as `run` does.
+    """
+
+    def __init__(self, config: RunConfig, worker: Worker, record: Record) -> None:
+        self.config, self.worker, self.record = config, worker, record
+        self.graphs = sample_graphs(config)
+        self.dags = dags_of(self.graphs)
+        self.adjacency = {stage: dag.to_text() for stage, dag in self.dags.items()}
+        self.threads = config.runtime.loader_workers or worker.cpus
+        if config.runtime.compile:
+            _compile(self.dags, worker.device, config.train.precision, report=worker.rank == 0)
+        self.dataset = data.prepare(config.data, threads=self.threads)
+        self.checkpoint = self._newest_checkpoint()
+        self.epochs_done = 0 if self.checkpoint is None else int(self.checkpoint["epoch"])
+        self.network, self.pretrained = self._initial_network()
+
+    def describe(self, command: str) -> None:
+        """Write all of the record that is known before the first epoch, and drop the rows of epochs to be repeated."""
+        config, record = self.config, self.record
+        record.write_text("config.yaml", config.to_yaml())
+        record.write_json("environment.json", environment(self.worker, command))
+        for stage, text in self.adjacency.items():
+            record.write_text(f"graphs/{stage}.txt", text)
+        record.write_json("dag.json", dag_json(self.graphs))
+        record.write_text("dag.svg", drawing.svg(self.dags, config.title))
+        record.write_json("complexity.json", count(config, self.graphs).to_dict())
+        record.truncate_metrics(self.epochs_done)
+        if self.pretrained is not None:
+            record.write_json("pretrained.json", self.pretrained.to_dict())
+            print(f"train.pretrained: {self.pretrained}", file=sys.stderr)
+
+    def train(self, tracker: Tracker | None) -> tuple[str, str | None]:
+        """Train the epochs that are left. Returns how the trial ends, and why unless it is finished."""
+        training = self._training()
+        epochs = self.config.train.epochs
+        try:
+            with closing(self._loader("train")) as train, closing(self._loader("val")) as val:
+                for epoch in range(self.epochs_done + 1, epochs + 1):
+                    row = self._epoch(training, train, val, epoch)
+                    if self.worker.rank == 0:
+                        self._write(row, training.optimizer)
+                    if tracker is not None:
+                        tracker.log(self.config.digest, row)
+                    if self.worker.report(row) and epoch < epochs:
+                        return "pruned", f"stopped early after epoch {epoch}"
+        except NonFiniteLossError as error:
+            return "failed", str(error)
+        return "finished", None
+
+    def _newest_checkpoint(self) -> dict[str, Any] | None:
+        state = checkpoint.newest(self.record.checkpoint)
+        if state is not None and state["data"].get("sha256", self.dataset.sha256) != self.dataset.sha256:
+            raise DataError(
+                f"{self.record}: was trained on another conversion of {self.dataset.source}; name that one with "
+                "--data.path, or start anew with --runtime.study NAME"
+            )
+        return state
+
+    def _initial_network(self) -> tuple[RandWire, Loaded | None]:
+        """The network with its initial weights, and what of them is pretrained; those of a checkpoint come later."""
+        train, runtime, classes = self.config.train, self.config.runtime, self.dataset.classes
+        torch.manual_seed(train.seed)
+        network = RandWire(self.config.network, self.dags, len(classes), runtime.recompute, runtime.compile)
+        if self.checkpoint is not None or train.pretrained is None or train.pretrained_sha256 is None:
+            return network, None
+        loaded = load_pretrained(network, train.pretrained, train.pretrained_sha256, self.adjacency, classes)
+        return network, loaded
+
+    def _training(self) -> Training:
+        """Network and optimizer on the device, as the checkpoint left them."""
+        config, worker = self.config, self.worker
+        self.network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = make_optimizer(self.network, config.train)
+        if self.checkpoint is not None:
+            self.network.load_state_dict(self.checkpoint["network"])
+            optimizer.load_state_dict(self.checkpoint["optimizer"])
+            self.checkpoint = None  # its memory is not needed any more
+        return Training(
+            self.network if worker.world_size == 1 else DistributedDataParallel(self.network, **EXCHANGE),
+            optimizer,
+            Augment(config.data, config.train.seed, worker.rank, worker.world_size),
+            Normalise(self.dataset.mean, self.dataset.std).to(worker.device),
+            config.train,
+            worker,
+        )
+
+    def _loader(self, split: Literal["train", "val"]) -> data.Loader:
+        config, worker = self.config, self.worker
+        return data.Loader(
+            self.dataset,
+            split,
+            config.data if split == "train" else config.data.evaluation,
+            batch_size=config.train.batch_size // worker.world_size,
+            rank=worker.rank,
+            world_size=worker.world_size,
+            seed=config.train.seed,
+            threads=self.threads,
+        )
+
+    def _epoch(self, training: Training, train: data.Loader, val: data.Loader, epoch: int) -> Row:
+        """Train and evaluate in one epoch (1-based). Returns its row, which is the same on all ranks but for times."""
+        config = self.config
+        resolution = config.data.resolution_in(epoch, config.train.epochs)
+        result = train_epoch(training, train.epoch(epoch - 1, resolution), len(train), epoch)
+        scores = evaluate(self.network, val.epoch(0), training.normalise, config.train.precision)
+        return {"epoch": epoch, "resolution": resolution, **result.to_row(), **scores.to_row()}
+
+    def _write(self, row: Row, optimizer: Optimizer) -> None:
+        """Write the row of an epoch, and a checkpoint."""
+        self.record.append_metrics(row)
+        dataset = self.dataset
+        checkpoint.save(
+            self.record.checkpoint,
+            {
+                "network": self.network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "epoch": row["epoch"],
+                "config": self.config.model_dump(mode="json"),
+                "graphs": self.adjacency,
+                "data": {
+                    "classes": list(dataset.classes),
+                    "mean": list(dataset.mean),
+                    "std": list(dataset.std),
+                    "sha256": dict(dataset.sha256),
+                },
+            },
+        )
+
+
+def _compile(dags: Mapping[str, DAG], device: torch.device, precision: str, report: bool) -> None:
+    """Have the kernels of `runtime.compile` ready; `report` says on stderr how long it took.
+
+    Raises ConfigError if they cannot be made here.
+    """
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
-    counts = {len(inputs) for dag in dags_of(samples).values() for inputs in dag.predecessors}
+    counts = {len(inputs) for dag in dags.values() for inputs in dag.predecessors}
     started = time.monotonic()
     try:
         aggregation.prepare(counts, device, torch.bfloat16 if precision == "bf16" else torch.float32)
@@ -205,7 +263,7 @@ def _compile(samples: Mapping[str, Sample], device: torch.device, precision: str
             f"runtime.compile: nothing can be compiled here ({reason[:200]}); it needs a C++ compiler for CPUs and "
             "Triton for GPUs; leave it out, or install one"
         ) from None
-    if lead:
+    if report:
         print(f"runtime.compile: ready in {time.monotonic() - started:.1f} s", file=sys.stderr)
 
 
@@ -222,16 +280,3 @@ def summarise(record: Record, status: str, cause: str | None, seconds: float) ->
         BEST_TOP1.key: max((row[VAL_TOP1.key] for row in rows), default=None),
         "seconds": round(seconds, 3),
     }
-
-
-def _write_description(
-    config: RunConfig, samples: Mapping[str, Sample], record: Record, worker: Worker, command: str
-) -> None:
-    dags = dags_of(samples)
-    record.write_text("config.yaml", config.to_yaml())
-    record.write_json("environment.json", environment(worker, command))
-    for stage, dag in dags.items():
-        record.write_text(f"graphs/{stage}.txt", dag.to_text())
-    record.write_json("dag.json", dag_json(samples))
-    record.write_text("dag.svg", drawing.svg(dags, config.title))
-    record.write_json("complexity.json", count(config, samples).to_dict())
