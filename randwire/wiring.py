@@ -53,9 +53,15 @@ def _saved_graphs(config: RunConfig, stages: Collection[str]) -> dict[str, DAG]:
 
 
 def count(config: RunConfig, samples: Mapping[str, Sample]) -> Complexity:
-    """Parameters and multiply-adds of the run's network, as it is evaluated."""
+    """Parameters, multiply-adds and activations of the run's network, as it is evaluated.
+
+    Raises ConfigError if its node operation cannot be counted.
+    """
     classes, resolution = data.class_count(config.data), config.data.evaluation.resolution
-    return complexity(config.network, dags_of(samples), classes, resolution)
+    try:
+        return complexity(config.network, dags_of(samples), classes, resolution)
+    except ValueError as error:
+        raise ConfigError(f"network.op: {error}") from None
 
 
 def match_mult_adds(config: RunConfig, mult_adds: float) -> RunConfig:

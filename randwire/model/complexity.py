@@ -3,13 +3,14 @@
 Multiply-adds are those of convolutions and the fully connected layer (the paper's FLOPs), for one image. Activations
 are the numbers that one image leaves for the backward pass, those of the input included: of each node its rectified
 input and what is between its layers, and its output where an aggregation multiplies it by a weight. The size of a stage
-depends on its graph only through the number of sources and of edges into aggregating nodes, so each kind of node
-is measured once and counted: a study of thousands of graphs is planned in seconds.
+depends on its graph only through the numbers of sources, of edges into aggregating nodes and of nodes that they come
+from, so each kind of node is measured once and counted: a study of thousands of graphs is planned in seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import torch
@@ -17,8 +18,9 @@ from torch import Tensor, nn
 
 from randwire.config import MAX_CHANNELS, MIN_CHANNELS, NetworkConfig
 from randwire.dag import DAG
-from randwire.model import ops
-from randwire.model.network import Classifier
+from randwire.model.counting import Shape, activations, measure
+from randwire.model.network import Classifier, Stem
+from randwire.model.node import Node, NodeSpec
 from randwire.model.regimes import REGIMES
 
 
@@ -28,7 +30,7 @@ class StageComplexity:
     params: int
     mult_adds: int
     activations: int
-    output: tuple[int, int, int]  # channels, height, width
+    output: Shape  # channels, height, width
 
 
 @dataclass(frozen=True)
@@ -52,99 +54,125 @@ class Complexity:
         return {**totals, "stages": [asdict(stage) for stage in self.stages]}
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A module of a network, described: `build` makes it from `arguments`; its input is (C, H, W)."""
+
+    build: Callable[..., nn.Module]
+    arguments: tuple[Any, ...]
+    shape: Shape
+
+    def module(self) -> nn.Module:
+        with torch.device("meta"):
+            return self.build(*self.arguments)
+
+
+class _OneInput(nn.Module):
+    """A node that has one input: without an aggregation."""
+
+    def __init__(self, spec: NodeSpec) -> None:
+        super().__init__()
+        self.node = Node(spec)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.node([x])
+        return out
+
+
+@dataclass(frozen=True)
+class _StageParts:
+    """A stage as its parts, each as often as it is there, and what its graph adds."""
+
+    name: str
+    output: Shape
+    parts: Sequence[tuple[_Part, int]]
+    weights: int = 0
+    """Parameters of the aggregations."""
+    activations: int = 0
+    """Those that are not of the parts, or (negative) that parts share."""
+
+    def params(self) -> int:
+        return sum(number * _measured(part)[0] for part, number in self.parts) + self.weights
+
+    def mult_adds(self) -> int:
+        return sum(number * _measured(part)[1] for part, number in self.parts)
+
+    def counted(self) -> StageComplexity:
+        """Raises ValueError if a part cannot be counted."""
+        activations = sum(number * _activations(part) for part, number in self.parts) + self.activations
+        return StageComplexity(self.name, self.params(), self.mult_adds(), activations, self.output)
+
+
 def complexity(config: NetworkConfig, dags: Mapping[str, DAG], classes: int, resolution: int) -> Complexity:
-    """Counts for images of `resolution` x `resolution` pixels. Raises KeyError if a random stage has no DAG."""
-    found = []
+    """Counts for images of `resolution` x `resolution` pixels.
+
+    Raises KeyError if a random stage has no DAG, and ValueError, naming the module, if one cannot be counted.
+    """
+    return Complexity(tuple(stage.counted() for stage in _stages(config, dags, classes, resolution)))
+
+
+def mult_adds(config: NetworkConfig, dags: Mapping[str, DAG], classes: int, resolution: int) -> int:
+    """Those of `complexity`, alone and sooner."""
+    return sum(stage.mult_adds() for stage in _stages(config, dags, classes, resolution))
+
+
+def _stages(config: NetworkConfig, dags: Mapping[str, DAG], classes: int, resolution: int) -> Iterator[_StageParts]:
     c_in, size = 3, resolution
-    for plan in REGIMES[config.regime]:
+    for index, plan in enumerate(REGIMES[config.regime]):
         c_out, out = plan.channels(config.channels), -(-size // plan.stride)
+        output = (c_out, out, out)
         if plan.share:
-            dag = dags[plan.name]
-            sources = len(dag.sources)
-            first = _node(config.op, c_in, c_out, plan.stride, size)
-            other = _node(config.op, c_out, c_out, 1, out)
-            weights = sum(len(inputs) for inputs in dag.predecessors if len(inputs) > 1)
-            params = sources * first[0] + (dag.nodes - sources) * other[0] + weights
-            mult_adds = sources * first[1] + (dag.nodes - sources) * other[1]
-            weighted = {i for inputs in dag.predecessors if len(inputs) > 1 for i in inputs}
-            inside = sources * first[2] + (dag.nodes - sources) * other[2]
-            activations = c_in * size**2 + inside + (dag.nodes - sources + len(weighted)) * c_out * out**2
+            yield _random_stage(plan.name, dags[plan.name], NodeSpec(config.op, c_in, c_out, plan.stride), size, output)
         else:
-            params = 9 * c_in * c_out + 2 * c_out
-            mult_adds = 9 * c_in * c_out * out * out
-            activations = c_in * size**2 + c_out * out**2
-        found.append(StageComplexity(plan.name, params, mult_adds, activations, (c_out, out, out)))
+            stem = _Part(Stem, (c_in, c_out, plan.stride, index > 0), (c_in, size, size))
+            yield _StageParts(plan.name, output, [(stem, 1)])
         c_in, size = c_out, out
-    params, mult_adds = _classifier(c_in, config, classes, size)
-    activations = (c_in + (2 if config.head_relu else 1) * config.head) * size**2 + config.head
-    if config.dropout:
-        activations += config.head  # which of them are dropped
-    found.append(StageComplexity("classifier", params, mult_adds, activations, (classes, 1, 1)))
-    return Complexity(tuple(found))
+    classifier = _Part(Classifier, (c_in, config, classes), (c_in, size, size))
+    yield _StageParts("classifier", (classes, 1, 1), [(classifier, 1)])
 
 
-def channels_for(
-    mult_adds: float, config: NetworkConfig, dags: Mapping[str, DAG], classes: int, resolution: int
-) -> int:
-    """The base channels C whose multiply-adds are nearest to `mult_adds`, all else as in `config`; the smaller of two.
+def _random_stage(name: str, dag: DAG, spec: NodeSpec, size: int, output: Shape) -> _StageParts:
+    sources = len(dag.sources)
+    source = _Part(_OneInput, (spec,), (spec.c_in, size, size))
+    other = _Part(_OneInput, (spec.inner,), output)
+    aggregated = [inputs for inputs in dag.predecessors if len(inputs) > 1]
+    weighted = {node for inputs in aggregated for node in inputs}
+    return _StageParts(
+        name,
+        output,
+        [(source, sources), (other, dag.nodes - sources)],
+        weights=sum(map(len, aggregated)),
+        # The sources share their rectified input; the gradient of a weight needs the output that it multiplies.
+        activations=len(weighted) * prod(output) - (sources - 1) * spec.c_in * size**2,
+    )
+
+
+def channels_for(budget: float, config: NetworkConfig, dags: Mapping[str, DAG], classes: int, resolution: int) -> int:
+    """The base channels C whose multiply-adds are nearest to `budget`, all else as in `config`; the smaller of two.
 
     Raises ValueError for less than the narrowest or more than the widest network of the configuration's range has.
     """
 
     def counted(channels: int) -> int:
-        wide = config.model_copy(update={"channels": channels})
-        return complexity(wide, dags, classes, resolution).mult_adds
+        return mult_adds(config.model_copy(update={"channels": channels}), dags, classes, resolution)
 
     low, high = MIN_CHANNELS, MAX_CHANNELS
-    if not counted(low) <= mult_adds <= counted(high):
+    if not counted(low) <= budget <= counted(high):
         raise ValueError(
-            f"no number of channels from {low} to {high} gives {mult_adds:g} multiply-adds: they give "
+            f"no number of channels from {low} to {high} gives {budget:g} multiply-adds: they give "
             f"{counted(low):,} to {counted(high):,}"
         )
     while high - low > 1:  # multiply-adds grow with the channels
         middle = (low + high) // 2
-        low, high = (middle, high) if counted(middle) <= mult_adds else (low, middle)
-    return min((low, high), key=lambda channels: abs(counted(channels) - mult_adds))
+        low, high = (middle, high) if counted(middle) <= budget else (low, middle)
+    return min((low, high), key=lambda channels: abs(counted(channels) - budget))
 
 
 @lru_cache(maxsize=4096)
-def _node(op: str, c_in: int, c_out: int, stride: int, size: int) -> tuple[int, int, int]:
-    """Of one node: parameters (its BN included, its aggregation not), multiply-adds, and outputs of its layers."""
-    with torch.device("meta"):
-        module = ops.build(op, c_in, c_out, stride)
-    outputs: list[int] = []
-    for layer in module.modules():
-        if not list(layer.children()):
-            layer.register_forward_hook(lambda *found: outputs.append(found[-1].numel()))
-    params, mult_adds = measure(module, (c_in, size, size))
-    return params + 2 * c_out, mult_adds, sum(outputs)
+def _measured(part: _Part) -> tuple[int, int]:
+    return measure(part.module(), part.shape)
 
 
 @lru_cache(maxsize=4096)
-def _classifier(c_in: int, config: NetworkConfig, classes: int, size: int) -> tuple[int, int]:
-    with torch.device("meta"):
-        head = Classifier(c_in, config, classes)
-    return measure(head, (c_in, size, size))
-
-
-def measure(module: nn.Module, shape: tuple[int, int, int]) -> tuple[int, int]:
-    """Parameters, and multiply-adds on one image (C, H, W), of any module on the meta device, by running it there."""
-    total = 0
-
-    def count(layer: nn.Module, _: tuple[Tensor, ...], out: Tensor) -> None:
-        nonlocal total
-        if isinstance(layer, nn.Conv2d):
-            total += out[0].numel() * layer.weight[0].numel()
-        elif isinstance(layer, nn.Linear):
-            total += layer.weight.numel()
-
-    was_training = module.training
-    hooks = [layer.register_forward_hook(count) for layer in module.modules()]
-    try:
-        with torch.no_grad():
-            module.eval()(torch.empty(1, *shape, device="meta"))
-    finally:
-        module.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return sum(parameter.numel() for parameter in module.parameters()), total
+def _activations(part: _Part) -> int:
+    return activations(part.module(), part.shape)

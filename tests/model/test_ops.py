@@ -9,12 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from randwire import graphs, registry
-from randwire.config import NetworkConfig
+from randwire import graphs, registry, wiring
+from randwire.config import NetworkConfig, load
+from randwire.errors import ConfigError
 from randwire.model import ops
+from randwire.model.complexity import complexity
 from randwire.model.folding import folded
 from randwire.model.network import RandWire
 from randwire.model.regimes import random_stages
+from randwire.model.stage import Stage
 
 CLASSES = 5
 HEAD = "import torch\nfrom torch import Tensor, nn\nfrom randwire.model.ops import NodeOp\n"
@@ -86,13 +89,16 @@ def _new_ops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     new_files.add(monkeypatch, tmp_path, ops.__name__, NEW)
 
 
+def _config(op: str) -> NetworkConfig:
+    return NetworkConfig.model_validate({"regime": "tiny", "channels": 6, "head": 16, "op": op})
+
+
 def _network(op: str, recompute: bool = False) -> RandWire:
     """The same weights for the same operation; statistics and aggregation away from their initial values."""
     generator = graphs.parse("ws:k=4,p=0.75")
     dags = {name: generator.sample(n, random.Random(name)).dag for name, n in random_stages("tiny", 8).items()}
     torch.manual_seed(1)
-    config = NetworkConfig.model_validate({"regime": "tiny", "channels": 6, "head": 16, "op": op})
-    network = RandWire(config, dags, CLASSES, recompute).double()
+    network = RandWire(_config(op), dags, CLASSES, recompute).double()
     for name, value in network.state_dict().items():
         if name.endswith(("running_mean", "aggregation", "bias")):
             nn.init.normal_(value)
@@ -176,6 +182,44 @@ def test_an_operation_states_nothing_by_default() -> None:
     assert not Plain.positively_homogeneous
     assert not Plain.deterministic
     assert Plain(1, 1, 1).output_conv is None
+
+
+# Size.
+
+
+@pytest.mark.parametrize("name", NEW)
+@pytest.mark.usefixtures("_new_ops")
+def test_new_operations_are_counted(name: str) -> None:
+    """Activations are what PyTorch keeps for the backward pass of a network of real numbers."""
+    network = _network(name).float().train()
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*network.parameters(), *network.buffers())}
+    held: dict[int, Tensor] = {}
+
+    def note(value: Tensor) -> Tensor:
+        address = value.untyped_storage().data_ptr()
+        if address not in own and value.dim() > 1 and value.is_floating_point():
+            held[address] = value
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
+        out = network(_images().float())
+    assert out.requires_grad
+    dags = {stage: module.dag for stage, module in network.stages.items() if isinstance(module, Stage)}
+    counted = complexity(_config(name), dags, CLASSES, 16)
+    assert len(_images()) * counted.activations == sum(value.numel() for value in held.values())
+    assert counted.params == sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_an_operation_that_cannot_be_counted_is_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    products = NEW["pooled"].replace("self.conv(x)", "torch.einsum('bchw,cd->bdhw', self.conv(x), self.products)")
+    products = products.replace(
+        "self.pool =", "self.products = nn.Parameter(torch.ones(c_out, c_out))\n        self.pool ="
+    )
+    new_files.add(monkeypatch, tmp_path, ops.__name__, {"products": products})
+    config = load("digits", {"network.op": "products"})
+    with pytest.raises(ConfigError, match=r"network\.op: node.op \(Pooled\): has multiply-adds outside") as caught:
+        wiring.count(config, wiring.sample_graphs(config))
+    assert "\n" not in str(caught.value)
 
 
 # Computing again.

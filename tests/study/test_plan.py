@@ -9,7 +9,7 @@ import commands
 import pytest
 from study_helpers import command, design, end
 
-from randwire import run
+from randwire import wiring
 from randwire.model import complexity
 from randwire.study import plan, requirements
 from randwire.study.cost import Cost, cost, makespan, measured
@@ -178,11 +178,11 @@ def test_a_plan_of_thousands_runs_no_network_and_validates_no_trial(
 
         monkeypatch.setattr(owner, name, wrapper)
 
-    for cached in (complexity._classifier, complexity._node, requirements._quantities):
+    for cached in (complexity._measured, requirements._quantities):
         cached.cache_clear()
     counted(complexity, "measure", "measure")
     counted(type(design(tmp_path).base), "override", "override")
-    counted(run, "sample_graphs", "sample")
+    counted(wiring, "sample_graphs", "sample")
     study = design(tmp_path, search="grid", seeds=40, train_seeds=4)
     assert len(plan.plan(study, plan.listing(study))) == 29 * 160
     assert calls["measure"] <= 10  # once for each kind of layer

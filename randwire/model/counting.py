@@ -1,0 +1,154 @@
+"""Counts of any module, by running it on the meta device: multiply-adds, parameters, activations.
+
+A module whose counts would be too low is refused: one with a layer that is not known here, or with matrix products
+outside of convolutions and fully connected layers.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+from randwire.model.drop_edge import DropEdge
+
+COUNTED = (nn.Conv2d, nn.Linear)
+"""Layers whose multiply-adds are counted."""
+FREE = (
+    nn.BatchNorm2d,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.PReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.Hardsigmoid,
+    nn.Hardswish,
+    nn.Softmax,
+    nn.AvgPool2d,
+    nn.MaxPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+    nn.Dropout,
+    nn.Dropout2d,
+    nn.ZeroPad2d,
+    nn.ReflectionPad2d,
+    nn.PixelShuffle,
+    nn.ChannelShuffle,
+    nn.Upsample,
+    nn.Flatten,
+    nn.Identity,
+    DropEdge,
+)
+"""Layers without multiply-adds, as the paper counts them: what works on each number alone, or adds up a few."""
+
+Shape = tuple[int, int, int]
+
+
+def measure(module: nn.Module, shape: Shape) -> tuple[int, int]:
+    """Parameters, and multiply-adds in evaluation on one image (C, H, W), of a module on the meta device.
+
+    Raises ValueError, naming the module at fault, if there are multiply-adds that cannot be counted.
+    """
+    layers = [(name, layer) for name, layer in module.named_modules() if not list(layer.children())]
+    for name, layer in layers:
+        if not isinstance(layer, COUNTED + FREE):
+            raise ValueError(f"{_title(module, name)}: the multiply-adds of a {type(layer).__name__} are not known")
+    counted = dict.fromkeys((name for name, _ in layers), 0)
+
+    def count(name: str, layer: nn.Module, out: Tensor) -> None:
+        if isinstance(layer, nn.Conv2d):
+            counted[name] += out[0].numel() * layer.weight[0].numel()
+        elif isinstance(layer, nn.Linear):
+            counted[name] += out[0].numel() * layer.in_features
+
+    hooks = [
+        layer.register_forward_hook(lambda layer, _, out, name=name: count(name, layer, out)) for name, layer in layers
+    ]
+    x, was_training = torch.empty(1, *shape, device="meta"), module.training
+    try:
+        with torch.no_grad(), _Products() as products:
+            module.eval()(x)
+    finally:
+        module.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    total = sum(counted.values())
+    if products.flops != 2 * total:
+        name = _uncounted(module, x, counted)
+        raise ValueError(
+            f"{_title(module, name)}: has multiply-adds outside of Conv2d and Linear layers, which are not counted"
+        )
+    return sum(parameter.numel() for parameter in module.parameters()), total
+
+
+def activations(module: nn.Module, shape: Shape) -> int:
+    """Floating-point numbers that one image (C, H, W) leaves for the backward pass of a module on the meta device."""
+    # By the difference that an image makes: what there is once, such as parameters and statistics, falls out.
+    return _saved(module, shape, 3) - _saved(module, shape, 2)
+
+
+def _saved(module: nn.Module, shape: Shape, images: int) -> int:
+    """Numbers in the storages that a training pass over so many images saves for its backward pass."""
+    storages: dict[int, tuple[torch.UntypedStorage, int]] = {}
+
+    def note(value: Tensor) -> Tensor:
+        if value.is_floating_point():
+            storage = value.untyped_storage()
+            # They are kept alive, so that no other one gets the same address.
+            storages[storage._cdata] = (storage, storage.nbytes() // value.element_size())
+        return value
+
+    x = torch.empty(images, *shape, device="meta").requires_grad_().clone()  # no leaf: a layer may work in place
+    was_training = module.training
+    try:
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
+            module.train()(x)
+    finally:
+        module.train(was_training)
+    return sum(numbers for _, numbers in storages.values())
+
+
+class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The operations of all convolutions and matrix products, as FlopCounterMode counts them but in less time."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if (flops := flop_registry.get(func.overloadpacket)) is not None:
+            self.flops += flops(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+def _uncounted(module: nn.Module, x: Tensor, counted: Mapping[str, int]) -> str:
+    """The name of the innermost module with other products than those of its layers."""
+    was_training = module.training
+    with torch.no_grad(), FlopCounterMode(display=False) as products:
+        module.eval()(x)
+    module.train(was_training)
+    innermost = ""
+    for name, _ in module.named_modules():
+        inside = sum(value for layer, value in counted.items() if layer == name or layer.startswith(f"{name}."))
+        flops = products.get_flop_counts().get(f"{type(module).__name__}.{name}", {})
+        if name and sum(flops.values()) != 2 * inside:
+            innermost = name
+    return innermost
+
+
+def _title(module: nn.Module, name: str) -> str:
+    """What a message calls a module inside of `module`."""
+    kind = type(module.get_submodule(name)).__name__
+    return f"{name} ({kind})" if name else kind
