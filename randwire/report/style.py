@@ -14,9 +14,9 @@ from randwire import registry
 Figure = dict[str, Any]
 T = TypeVar("T")
 
-MOST_SETTINGS = 40
+MAX_SETTINGS = 40
 """Settings that one figure has rows or lines for."""
-MOST_POINTS = 1_500
+MAX_POINTS = 1_500
 """Points of a scatter plot."""
 
 COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#b0508f", "#8a6d00", "#3d8fc4")
@@ -35,11 +35,11 @@ def style(generator: str) -> tuple[str, str]:
     return COLOURS[place % len(COLOURS)], SYMBOLS[place % len(SYMBOLS)]
 
 
-def evenly(items: Sequence[T], most: int) -> list[T]:
+def evenly(items: Sequence[T], limit: int) -> list[T]:
     """At most so many items, the first and the last among them."""
-    if len(items) <= most:
+    if len(items) <= limit:
         return list(items)
-    return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]
+    return [items[round(k * (len(items) - 1) / (limit - 1))] for k in range(limit)]
 
 
 def faint(colour: str, opacity: float) -> str:
@@ -82,6 +82,6 @@ def layout_of(x: str, y: str, height: int) -> Figure:
     }
 
 
-def whole(most: int) -> Figure:
-    """Ticks at whole epochs."""
-    return {"dtick": 1} if most <= 20 else {"tickformat": "d"}
+def epoch_ticks(last: int) -> Figure:
+    """Ticks at whole epochs, of an axis up to the last one."""
+    return {"dtick": 1} if last <= 20 else {"tickformat": "d"}

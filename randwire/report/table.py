@@ -16,7 +16,7 @@ WHOLE = ("graph_seed", "train_seed", "epochs", "nodes", "params", "mult_adds", "
 """Columns of whole numbers, which may be missing."""
 
 
-def write_table(folder: Path, path: Path) -> list[Broken]:
+def write_table(folder: Path | str, path: Path) -> list[Broken]:
     """Write the table of the study in `folder`, as Parquet or CSV by the suffix of `path`.
 
     Top-1 and top-5 are in percent, measures are means over the random stages, and what is unknown is empty. `budget`
@@ -24,6 +24,7 @@ def write_table(folder: Path, path: Path) -> list[Broken]:
     epoch of those. A trial without an epoch has one row. Returns the records that cannot be read: they have no row.
     Raises RecordError if there is no record, or the file cannot be written.
     """
+    folder = Path(folder)
     trials, broken = load(folder)
     study = design_of(folder) or {}
     rows = [row for found in groups(trials, study) for trial in found.trials for row in _rows(trial, found, study)]

@@ -27,7 +27,7 @@ def p_text(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
-def mean_text(name: str, found: Description, interval: Interval | None) -> str:
+def mean_text(name: str, values: Description, interval: Interval | None) -> str:
     """What is known of a mean, for the text beside the pointer."""
-    std = f"std {found.std:.2f}" if found.std is not None else "no std"
-    return f"{name}: mean {found.mean:.2f}%, {std}, n = {found.n}<br>interval {interval_text(interval)}"
+    std = f"std {values.std:.2f}" if values.std is not None else "no std"
+    return f"{name}: mean {values.mean:.2f}%, {std}, n = {values.n}<br>interval {interval_text(interval)}"

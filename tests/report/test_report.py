@@ -15,9 +15,8 @@ from report_helpers import HOSTILE, Page, add_trial, write_design
 from randwire import config as configs
 from randwire.errors import RecordError
 from randwire.records import Record
+from randwire.report import figures, write_report, write_table
 from randwire.report.facts.correlations import correlate
-from randwire.report.page.study_page import figures, write_report
-from randwire.report.table import write_table
 from randwire.statistics.correlation import spearman, spearman_interval
 from randwire.tracking import runs
 

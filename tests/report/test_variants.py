@@ -18,7 +18,7 @@ from randwire import registry
 from randwire.config import RunConfig
 from randwire.errors import ConfigError
 from randwire.records import Record
-from randwire.report.page.study_page import figures, write_report
+from randwire.report import figures, write_report
 from randwire.study import results as trials_of
 from randwire.study.design import Design
 from randwire.study.plan import listing, plan, stored

@@ -13,6 +13,8 @@ from randwire.study.results import Trial, number
 
 MIN_NETWORKS = 5
 """The fewest networks that a correlation is shown for."""
+SCOPES = {False: "all networks", True: "within settings"}
+"""What a correlation is over, by whether the mean of each setting is taken from both sides."""
 MEASURES = {
     "depth": "depth (nodes on the longest path)",
     "clustering": "clustering coefficient",
@@ -55,17 +57,18 @@ def correlate(
 
 def columns(trials: Sequence[Trial]) -> dict[str, list[float]]:
     """The graph measures and the number of parameters of trials by label; without those that not all trials have."""
-    found = {label: [trial.measures.get(key) for trial in trials] for key, label in MEASURES.items()}
-    found["parameters"] = [number(trial.complexity, "params") for trial in trials]
-    known = {label: [value for value in column if value is not None] for label, column in found.items()}
-    return {label: column for label, column in known.items() if len(column) == len(trials) > 0}
+    columns = {label: [trial.measures.get(key) for trial in trials] for key, label in MEASURES.items()}
+    columns["parameters"] = [number(trial.complexity, "params") for trial in trials]
+    present = {label: [value for value in column if value is not None] for label, column in columns.items()}
+    return {label: column for label, column in present.items() if len(column) == len(trials) > 0}
 
 
 def _residuals(settings: Sequence[str], values: Sequence[float], counts: Counter[str]) -> list[float]:
-    names = {name: place for place, name in enumerate(counts)}
-    places = np.array([names[name] for name in settings])
-    own, known = np.array([counts[name] for name in settings]), np.asarray(values, dtype=np.float64)
-    away = known - (np.bincount(places, known) / list(counts.values()))[places]
+    """What is left of values after the mean of each setting, of settings with several values."""
+    numbers = {name: number for number, name in enumerate(counts)}
+    indices = np.array([numbers[name] for name in settings])
+    sizes, array = np.array([counts[name] for name in settings]), np.asarray(values, dtype=np.float64)
+    residuals = array - (np.bincount(indices, array) / list(counts.values()))[indices]
     # Rounded, or what is equal within a setting would get a rank from its rounding errors.
-    found: list[float] = away[own > 1].round(9).tolist()
-    return found
+    rounded: list[float] = residuals[sizes > 1].round(9).tolist()
+    return rounded

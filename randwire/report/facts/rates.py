@@ -1,9 +1,12 @@
 """The logged learning rates against the closed form of the schedule: a trial that had another schedule is found."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from randwire.config import TrainConfig
+from randwire.metrics import LR, STEPS
+from randwire.records import Row
 from randwire.statistics.describe import group
 from randwire.study.results import Group, Trial, number
 from randwire.training.optim import learning_rate
@@ -36,40 +39,44 @@ class Check:
     """Trials that disagree by more than TOLERANCE, the worst first."""
 
 
-def check(found: Group) -> Check:
+def check(budget: Group) -> Check:
     """Compare every logged learning rate with the closed form."""
     epochs = trials = unlogged = 0
     largest, wrong = 0.0, list[Wrong]()
-    for trial, config, expected in _expected(found):
-        worst, count, known, where = 0.0, 0, 0, (0, 0.0, 0.0)
-        for row in trial.rows:
-            lr, steps = number(row, "lr"), row.get("steps")
-            if lr is None or not steps:
-                unlogged += 1
-                continue
-            place = row["epoch"], steps
-            if place not in expected:
-                expected[place] = learning_rate((row["epoch"] - 1) * steps, steps, config)
-            known += 1
-            away = abs(lr - expected[place])
-            count += away > TOLERANCE * config.lr
-            if away > worst:
-                worst, where = away, (row["epoch"], lr, expected[place])
-        epochs, trials, largest = epochs + known, trials + bool(known), max(largest, worst)
+    for trial, form in _forms(budget):
+        rates = [(row["epoch"], lr, form(row["epoch"], row[STEPS.key])) for row, lr in _logged(trial)]
+        epochs, trials = epochs + len(rates), trials + bool(rates)
+        unlogged += len(trial.rows) - len(rates)
+        errors = [abs(logged - expected) for _, logged, expected in rates]
+        largest = max(largest, *errors) if errors else largest
+        count = sum(error > TOLERANCE * trial.config.train.lr for error in errors)
         if count:
-            wrong.append(Wrong(trial, count, *where))
+            wrong.append(Wrong(trial, count, *rates[errors.index(max(errors))]))
     wrong.sort(key=lambda item: -abs(item.logged - item.expected))
     return Check(epochs, trials, unlogged, largest, wrong)
 
 
-def by_schedule(found: Group) -> dict[str, list[Trial]]:
+def by_schedule(budget: Group) -> dict[str, list[Trial]]:
     """One schedule, unless it is what the variants of a study differ in."""
-    return group(found.trials, lambda trial: trial.config.train.model_dump_json(exclude={"seed"}))
+    return group(budget.trials, lambda trial: trial.config.train.model_dump_json(exclude={"seed"}))
 
 
-def _expected(found: Group) -> Iterator[tuple[Trial, TrainConfig, dict[tuple[int, int], float]]]:
-    """Every trial with its schedule, and what is known of its closed form by epoch and steps."""
-    for same in by_schedule(found).values():
-        known: dict[tuple[int, int], float] = {}
+def _logged(trial: Trial) -> Iterator[tuple[Row, float]]:
+    """The epochs whose rate and number of steps were logged, with the rate."""
+    for row in trial.rows:
+        lr = number(row, LR.key)
+        if lr is not None and row.get(STEPS.key):
+            yield row, lr
+
+
+def _forms(budget: Group) -> Iterator[tuple[Trial, Callable[[int, int], float]]]:
+    """Every trial with the closed form of its schedule: the rate at the first step of an epoch of so many steps."""
+    for same in by_schedule(budget).values():
+        config = same[0].config.train
+
+        @cache  # trials of a schedule ask for the same rates
+        def form(epoch: int, steps: int, config: TrainConfig = config) -> float:
+            return learning_rate((epoch - 1) * steps, steps, config)
+
         for trial in same:
-            yield trial, trial.config.train, known
+            yield trial, form

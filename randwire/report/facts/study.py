@@ -8,7 +8,7 @@ from pathlib import Path
 
 from randwire.records import Row
 from randwire.report.facts import rates
-from randwire.report.facts.epochs import Course
+from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.facts.paired import Paired, paired
 from randwire.statistics.pairs import Pair, compare
 from randwire.study.folder import failures_of
@@ -37,9 +37,9 @@ class Section:
         return rates.check(self.group)
 
     @cached_property
-    def epochs(self) -> Course:
+    def early_epochs(self) -> EarlyEpochs:
         """Top-1 by epoch of the trials that count; there must be some."""
-        return Course(self.group)
+        return EarlyEpochs(self.group)
 
 
 @dataclass(frozen=True)

@@ -2,41 +2,40 @@
 
 from html import escape
 
-from randwire.report.facts.correlations import MIN_NETWORKS, columns, correlate
-from randwire.report.facts.epochs import Course
+from randwire.report.facts.correlations import MIN_NETWORKS, SCOPES, columns, correlate
+from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.page.html import table
-from randwire.report.plots.early_epochs import LINES
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import ALPHA
 from randwire.study.design import KEPT
 from randwire.study.results import Group, mean
 
 
-def early_table(course: Course) -> str:
+def early_table(early: EarlyEpochs) -> str:
     """What successive halving would have seen where it decides."""
-    best = course.final.index(max(course.final))
+    best = early.final.index(max(early.final))
     rows = []
-    for epoch in course.rungs:
-        scores = course.top1[epoch]
+    for epoch in early.rungs:
+        scores = early.top1[epoch]
         rank = 1 + sum(score > scores[best] for score in scores)
         kept = "kept" if rank <= -(-len(scores) // KEPT) else "stopped"
-        cells = [str(course.correlation(epoch, within)) for *_, within in LINES]
+        cells = [str(early.correlation(epoch, within)) for within in SCOPES]
         rows.append([str(epoch), *cells, f"{rank} of {len(scores)}", kept])
-    heads = ["after epoch", *(label for label, *_ in LINES), "rank of the finally best", f"if the best 1/{KEPT} go on"]
+    heads = ["after epoch", *SCOPES.values(), "rank of the finally best", f"if the best 1/{KEPT} go on"]
     return table(heads, rows) if rows else ""
 
 
-def measure_table(found: Group) -> str:
+def measure_table(budget: Group) -> str:
     """Rank correlation of each graph measure with top-1 over graphs; empty below MIN_NETWORKS graphs with measures."""
-    graphs = [(name, same) for name, found_graphs in found.graphs.items() for same in found_graphs]
+    graphs = [(name, same) for name, by_graph in budget.graphs.items() for same in by_graph]
     settings, scores = [name for name, _ in graphs], [mean([trial.score for trial in same]) for _, same in graphs]
-    known = columns([same[0] for _, same in graphs])
-    if len(scores) < MIN_NETWORKS or not known:
+    measures = columns([same[0] for _, same in graphs])
+    if len(scores) < MIN_NETWORKS or not measures:
         return ""
-    level = 1 - ALPHA / len(known)
+    level = 1 - ALPHA / len(measures)
     rows = [
-        [escape(label), *(str(correlate(settings, column, scores, within, level)) for *_, within in LINES)]
-        for label, column in known.items()
+        [escape(label), *(str(correlate(settings, column, scores, within, level)) for within in SCOPES)]
+        for label, column in measures.items()
     ]
     note = (
         f"Rank correlation with top-1 over {len(scores)} graphs; the intervals hold for all {len(rows)} measures at "

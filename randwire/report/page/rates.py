@@ -7,16 +7,16 @@ from randwire.report.page.html import link, table
 from randwire.report.text import many
 from randwire.study.results import Group
 
-MOST = 12
+MAX_LISTED = 12
 """Trials that disagree and are listed."""
 SCHEDULES = {"cosine": "half a cosine", "step": "steps", "exponential": "exponential decay"}
 
 
-def check_text(found: Group, result: Check) -> str:
+def check_text(budget: Group, result: Check) -> str:
     """The result of the check, and the trials that disagree."""
     if not result.epochs:
         return '<p class="note">No learning rate was logged.</p>'
-    names = dict.fromkeys(SCHEDULES[same[0].config.train.schedule] for same in by_schedule(found).values())
+    names = dict.fromkeys(SCHEDULES[same[0].config.train.schedule] for same in by_schedule(budget).values())
     form = f"the closed form (linear warm-up, {' or '.join(names)})"
     missing = f" {many(result.unlogged, 'epoch')} without a logged rate." if result.unlogged else ""
     if not result.wrong:
@@ -35,7 +35,7 @@ def check_text(found: Group, result: Check) -> str:
             f"{item.logged:.6g}",
             f"{item.expected:.6g}",
         ]
-        for item in result.wrong[:MOST]
+        for item in result.wrong[:MAX_LISTED]
     ]
     heads = ["trial", "epochs that disagree", "worst epoch", "logged", "closed form"]
     return f'<p class="warning" role="note">{escape(text)}</p>{table(heads, rows)}'

@@ -6,6 +6,7 @@ from html import escape
 
 from randwire import drawing
 from randwire.dag import DAG
+from randwire.metrics import IMAGES_PER_S
 from randwire.report.facts.study import StudyFacts
 from randwire.report.facts.warnings import Warned
 from randwire.report.page.html import dot, link
@@ -63,7 +64,7 @@ def group_cards(found: Group) -> str:
     title = "best top-1" if len(found.counted) > 1 else "only finished trial"
     best, all_ = found.counted[0], describe([trial.score for trial in found.counted])
     std = f"standard deviation {all_.std:.2f}" if all_.std is not None else "one trial, no standard deviation"
-    rates = sorted(rate for trial in found.counted for row in trial.rows if (rate := number(row, "images_per_s")))
+    rates = sorted(rate for trial in found.counted for row in trial.rows if (rate := number(row, IMAGES_PER_S.key)))
     shown = [
         _card(f"{best.score:.2f}%", [f"{title}: {best.setting}", f"graph seed {best.config.graph.seed}"], main=True),
         _card(f"{all_.mean:.2f}%", [f"mean top-1, n = {all_.n}", std]),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from randwire.report.facts.budgets import budget_text
 from randwire.report.facts.exclusions import exclusions
-from randwire.report.facts.paired import Paired
 from randwire.report.facts.provenance import provenance
 from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import warnings
@@ -26,6 +25,7 @@ from randwire.report.plots import (
     scores,
     variants,
 )
+from randwire.report.plots.plotly_figure import as_plotly
 from randwire.report.style import Figure
 from randwire.tracking import runs
 
@@ -39,37 +39,30 @@ FOOTER = (
 )
 
 
-def write_report(folder: Path, output: Path | None = None) -> Path:
+def write_report(folder: Path | str, output: Path | None = None) -> Path:
     """Write the report of the study in `folder` to `output` (default: report.html in it) and return its path.
 
     Only finished trials enter statistics, and trials of different budgets never the same one. A study that is not
     complete, or has damaged records, gets a report that says so. Raises RecordError if the folder holds no record.
     """
-    page = _page(folder)
-    target = output or folder / "report.html"
+    page = _page(Path(folder))
+    target = output or Path(folder) / "report.html"
     return write_page(target, f"randwire: {page.name}", page.parts, _rounded(page.figures))
 
 
-def figures(folder: Path) -> "dict[str, PlotlyFigure]":
+def figures(folder: Path | str) -> "dict[str, PlotlyFigure]":
     """The figures of the report by title, as plotly's own objects: to show elsewhere, such as with `wandb.log`.
 
     What the page offers to select is a menu of the figure here. Raises RecordError if the folder holds no record.
     """
-    from plotly.graph_objects import Figure as PlotlyFigure
-
-    found: dict[str, PlotlyFigure] = {}
-    for figure in _page(folder).figures.values():
-        menu = [
-            {"label": choice["label"], "method": "update", "args": [choice["data"], choice["layout"]]}
-            for choice in figure.get("choices", [])
-        ]
-        menus = [{"buttons": menu, "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom"}] * (len(menu) > 1)
+    drawn: dict[str, PlotlyFigure] = {}
+    for figure in _page(Path(folder)).figures.values():
         title, same = figure["label"], 1
-        while title in found:
+        while title in drawn:
             same += 1
             title = f"{figure['label']} ({same})"
-        found[title] = PlotlyFigure(figure["data"], {**figure["layout"], "updatemenus": menus})
-    return found
+        drawn[title] = as_plotly(figure)
+    return drawn
 
 
 def _page(folder: Path) -> "_Page":
@@ -119,39 +112,29 @@ class _Page:
     def results(self, section: Section) -> None:
         """The results of trials that may be compared."""
         self.parts.append(sections.group_cards(section.group))
+        self.figure(variants.draw(section))
         if section.variants is not None:
-            self.variants(section.variants)
+            self.parts.append(comparison.paired_comparison(section.variants))
         if section.group.counted:
             self.settings(section)
-        if any(trial.rows for trial in section.group.trials):
-            self.training(section)
+        self.figure(learning_curves.draw(section))
+        self.figure(learning_rates.draw(section), after=check_text(section.group, section.rates))
         if section.group.counted:
-            note = early_epochs.early_note(section.group)
-            self.figure(early_epochs.early(section.epochs), note, correlations.early_table(section.epochs))
-        self.figure(measures.measures(section.group), after=correlations.measure_table(section.group))
-        self.figure(parallel_coordinates.parallel(section.group))
+            note = early_epochs.note(section.group)
+            self.figure(early_epochs.draw(section), note, correlations.early_table(section.early_epochs))
+        self.figure(measures.draw(section), after=correlations.measure_table(section.group))
+        self.figure(parallel_coordinates.draw(section))
         if section.group.counted:
             self.parts.append(sections.gallery(section.group))
-
-    def variants(self, paired: Paired) -> None:
-        """Variants, graph by graph."""
-        self.figure(variants.figure(paired) if paired.shared else None)
-        self.parts.append(comparison.paired_comparison(paired))
 
     def settings(self, section: Section) -> None:
         """Settings and generators, and what sets them apart."""
         group = section.group
-        self.figure(scores.scores(group))
+        self.figure(scores.draw(section))
         self.parts += [tables.statistics_tables(group), comparison.comparison(group, section.pairs)]
-        self.figure(pairs.matrix(group, section.pairs), pairs.MATRIX)
-        self.figure(error_distributions.distributions(group), error_distributions.distributions_note(group))
+        self.figure(pairs.draw(section), pairs.NOTE)
+        self.figure(error_distributions.draw(section), error_distributions.note(group))
         self.parts += [comparison.variance(group), comparison.power(group, section.pairs)]
-
-    def training(self, section: Section) -> None:
-        """Epoch by epoch."""
-        self.figure(learning_curves.learning_curves(section.group))
-        result = check_text(section.group, section.rates)
-        self.figure(learning_rates.learning_rates(section.group, section.rates), after=result)
 
     def figure(self, figure: Figure | None, note: str = "", after: str = "") -> None:
         """Make room for a figure, if there is one, with a control where it offers choices."""

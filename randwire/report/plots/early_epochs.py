@@ -1,60 +1,90 @@
 """Whether the order after early epochs is the final one."""
 
-from randwire.report.facts.correlations import MIN_NETWORKS
-from randwire.report.facts.epochs import Course
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from randwire.report.facts.correlations import MIN_NETWORKS, SCOPES
+from randwire.report.facts.epochs import EarlyEpochs
+from randwire.report.facts.study import Section
+from randwire.report.plots.plotly_figure import plotly_figure
 from randwire.report.style import Figure, layout_of, shade
 from randwire.statistics.intervals import LEVEL
 from randwire.study.results import Group
 
-LINES = (("all networks", "#1f2937", "solid", False), ("within settings", "#6b7280", "dash", True))
-"""In greys: colours are those of generators."""
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure as PlotlyFigure
+
+LINES = {False: ("#1f2937", "solid"), True: ("#6b7280", "dash")}
+"""Colour and dash of correlations over all networks (False) and within settings (True). Colours are of generators."""
 
 
-def early(course: Course) -> Figure | None:
+def early_epochs(study: Path | str, budget: int = 1) -> "PlotlyFigure":
+    """Spearman's rank correlation of top-1 after each epoch with the final one, over networks, with intervals.
+
+    `study` is the folder of a study, `budget` a number as in its report: 1 is the budget with most trials. Raises
+    RecordError where there is nothing to draw.
+    """
+    return plotly_figure(study, budget, draw, f"{MIN_NETWORKS} finished networks of three epochs")
+
+
+def draw(section: Section) -> Figure | None:
     """Rank correlation of top-1 after each epoch with the final one.
 
-    None below MIN_NETWORKS networks or two early epochs.
+    None below MIN_NETWORKS networks, or two early epochs.
     """
-    if len(course.final) < MIN_NETWORKS or len(course.top1) < 2:
+    if not section.group.counted:
         return None
-    data: list[Figure] = []
-    for label, colour, dash, within in LINES:
-        results = {epoch: course.correlation(epoch, within) for epoch in course.top1}
-        known = {epoch: result for epoch, result in results.items() if result.rho is not None}
-        shape = {"type": "scatter", "legendgroup": label}
-        banded = {epoch: result.interval for epoch, result in known.items() if result.interval is not None}
-        if banded:
-            edges = ([interval[place] for interval in banded.values()] for place in (0, 1))
-            data += shade({**shape, "x": list(banded), "text": label}, edges, colour)
-        if known:
-            data.append(
-                {
-                    **shape,
-                    "mode": "lines+markers",
-                    "name": label,
-                    "x": list(known),
-                    "y": [result.rho for result in known.values()],
-                    "text": [f"{label}, n = {result.n}" for result in known.values()],
-                    "hovertemplate": "%{text}<br>after epoch %{x}: %{y:.2f}<extra></extra>",
-                    "line": {"color": colour, "width": 2, "dash": dash},
-                    "marker": {"size": 5},
-                }
-            )
+    early = section.early_epochs
+    if len(early.final) < MIN_NETWORKS or len(early.top1) < 2:
+        return None
+    data = [trace for within, label in SCOPES.items() for trace in _traces(early, within, label)]
     if not data:
         return None
     layout = layout_of("epoch", "rank correlation with the final top-1", 360)
     layout["yaxis"]["range"] = [min(0.0, *(y for trace in data for y in trace["y"])) - 0.05, 1.05]
     layout["shapes"] = [
         {"type": "line", "x0": rung, "x1": rung, "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dot", "width": 1}}
-        for rung in course.rungs
+        for rung in early.rungs
     ]
     return {"data": data, "layout": layout, "label": "Do early epochs tell the final order?"}
 
 
-def early_note(found: Group) -> str:
-    note = (
+def note(budget: Group) -> str:
+    """What the correlations are over."""
+    text = (
         f"Spearman's rank correlation over networks, with {LEVEL:.0%} intervals for each epoch by itself; within "
         "settings: after the mean of each setting is taken away. Dotted: where successive halving "
         "(--early-stopping) decides."
     )
-    return note + " Only survivors of early stopping are here: of all trials it would differ." * found.early_stopping
+    return text + " Only survivors of early stopping are here: of all trials it would differ." * budget.early_stopping
+
+
+def _traces(early: EarlyEpochs, within: bool, label: str) -> list[Figure]:
+    """The correlations after each epoch as a line, above the band of their intervals."""
+    colour, dash = LINES[within]
+    correlations = {epoch: early.correlation(epoch, within) for epoch in early.top1}
+    correlations = {epoch: correlation for epoch, correlation in correlations.items() if correlation.rho is not None}
+    if not correlations:
+        return []
+    shape = {"type": "scatter", "legendgroup": label}
+    intervals = {
+        epoch: correlation.interval for epoch, correlation in correlations.items() if correlation.interval is not None
+    }
+    band = []
+    if intervals:
+        edges = ([interval[end] for interval in intervals.values()] for end in (0, 1))
+        band = shade({**shape, "x": list(intervals), "text": label}, edges, colour)
+    return [
+        *band,
+        {
+            **shape,
+            "mode": "lines+markers",
+            "name": label,
+            "x": list(correlations),
+            "y": [correlation.rho for correlation in correlations.values()],
+            "text": [f"{label}, n = {correlation.n}" for correlation in correlations.values()],
+            "hovertemplate": "%{text}<br>after epoch %{x}: %{y:.2f}<extra></extra>",
+            "line": {"color": colour, "width": 2, "dash": dash},
+            "marker": {"size": 5},
+        },
+    ]

@@ -2,64 +2,109 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from randwire.report.facts.epochs import course
-from randwire.report.style import Figure, evenly, layout_of, style, whole
+from randwire.metrics import METRICS, VAL_TOP1, Metric
+from randwire.report.facts.epochs import by_epoch
+from randwire.report.facts.study import Section
+from randwire.report.plots.plotly_figure import plotly_figure
+from randwire.report.style import Figure, epoch_ticks, evenly, layout_of, style
 from randwire.report.text import many
 from randwire.study.results import Group, Trial, mean
 
-MOST = 24
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure as PlotlyFigure
+
+MAX_CURVES = 24
 """Lines of trials that count, and lines of those that do not."""
-MARKED = 20
+MAX_MARKED_EPOCHS = 20
 """Epochs up to which each has a mark."""
-CURVES = {
-    "val top-1": ("val top-1 (%)", "val_top1"),
-    "val error, log scale": ("val top-1 error (%)", "val_top1"),
-    "val top-5": ("val top-5 (%)", "val_top5"),
-    "val loss": ("val loss", "val_loss"),
-    "train loss": ("train loss", "train_loss"),
-}
-LOG = "val error, log scale"
 
 
-def learning_curves(budget: Group) -> Figure:
-    """Learning curves of a budget, those of excluded trials dotted."""
+@dataclass(frozen=True)
+class Choice:
+    """A metric to be selected; `error`: what is missing to 100 %, on a logarithmic scale."""
+
+    metric: Metric
+    error: bool = False
+
+    @property
+    def label(self) -> str:
+        return "val error, log scale" if self.error else self.metric.label
+
+    @property
+    def title(self) -> str:
+        return "val top-1 error (%)" if self.error else self.metric.title
+
+
+def choices_of(metrics: Sequence[Metric]) -> list[Choice]:
+    """Top-1 and its error, and what else is drawn against the epoch, the losses of training last."""
+    others = [Choice(metric) for metric in reversed(metrics) if metric.curve and metric is not VAL_TOP1]
+    return [Choice(VAL_TOP1), Choice(VAL_TOP1, error=True), *others]
+
+
+def learning_curves(study: Path | str, budget: int = 1) -> "PlotlyFigure":
+    """Top-1 (%), or another metric to be selected, by epoch: of every trial, or of settings where there are many.
+
+    `study` is the folder of a study, `budget` a number as in its report: 1 is the budget with most trials. Raises
+    RecordError where there is nothing to draw.
+    """
+    return plotly_figure(study, budget, draw, "an epoch of a trial")
+
+
+def draw(section: Section) -> Figure | None:
+    """Learning curves of a budget, those of excluded trials dotted; None where no epoch has ended."""
+    budget = section.group
+    if not any(trial.rows for trial in budget.trials):
+        return None
     curves, note = _curves(budget)
-    known = {key: [curve.values(key) for curve in curves] for _, key in CURVES.values()}
-    mode = "lines+markers" if budget.trials[0].config.train.epochs <= MARKED else "lines"
+    choices = choices_of(METRICS)
+    values = {choice.metric.key: [curve.values(choice.metric.key) for curve in curves] for choice in choices}
+    mode = "lines+markers" if budget.trials[0].config.train.epochs <= MAX_MARKED_EPOCHS else "lines"
     ranks = {name: rank for rank, name in enumerate(sorted({curve.trials[0].generator for curve in curves}))}
     data = [
         {**_line(curve), "mode": mode, "y": ys, "legendrank": ranks[curve.trials[0].generator]}
-        for curve, ys in zip(curves, known["val_top1"], strict=True)
+        for curve, ys in zip(curves, values[VAL_TOP1.key], strict=True)
     ]
     shown = {trace["name"]: trace for trace in sorted(data, key=lambda trace: trace["line"]["dash"] == "solid")}
     for trace in data:  # one entry of the legend for each generator, a solid line if there is any
         trace["showlegend"] = trace is shown[trace["name"]]
-    choices = [
-        {
-            "label": label,
-            "data": {"y": values},
-            "layout": {
-                "yaxis.title.text": title,
-                "yaxis.type": "log" if label == LOG else "linear",
-                "yaxis.tickmode": "array" if label == LOG else "auto",
-                "yaxis.tickvals": [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100] if label == LOG else None,
-                "yaxis.autorange": True,
-            },
-        }
-        for label, (title, key) in CURVES.items()
-        for values in [[_errors(ys) if label == LOG else ys for ys in known[key]]]
-        if any(y is not None for ys in values for y in ys)
-    ]
-    layout = layout_of("epoch", next(iter(CURVES.values()))[0], 420)
-    layout["xaxis"] |= whole(max((epoch for trace in data for epoch in trace["x"]), default=1))
-    return {"data": data, "layout": layout, "choices": choices, "label": "Learning curves", "note": note}
+    layout = layout_of("epoch", choices[0].title, 420)
+    layout["xaxis"] |= epoch_ticks(max((epoch for trace in data for epoch in trace["x"]), default=1))
+    return {
+        "data": data,
+        "layout": layout,
+        "choices": [_choice(choice, ys) for choice in choices if (ys := _shown(choice, values[choice.metric.key]))],
+        "label": "Learning curves",
+        "note": note,
+    }
+
+
+def _shown(choice: Choice, curves: Sequence[Sequence[float | None]]) -> list[list[float | None]]:
+    """The values of each curve; empty if no curve has any."""
+    shown = [_errors(ys) if choice.error else list(ys) for ys in curves]
+    return shown if any(y is not None for ys in shown for y in ys) else []
+
+
+def _choice(choice: Choice, curves: Sequence[Sequence[float | None]]) -> Figure:
+    return {
+        "label": choice.label,
+        "data": {"y": curves},
+        "layout": {
+            "yaxis.title.text": choice.title,
+            "yaxis.type": "log" if choice.error else "linear",
+            "yaxis.tickmode": "array" if choice.error else "auto",
+            "yaxis.tickvals": [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100] if choice.error else None,
+            "yaxis.autorange": True,
+        },
+    }
 
 
 @dataclass(frozen=True)
-class _Curve:
+class Curve:
     """The mean over some trials of one setting, or one trial."""
 
     text: str
@@ -71,29 +116,29 @@ class _Curve:
 
     def values(self, key: str) -> list[float | None]:
         """The mean after each epoch, over the trials that have a value."""
-        _, found = course(self.trials, key)
-        known = ~np.isnan(found)
-        totals, counts = np.where(known, found, 0).sum(axis=0), known.sum(axis=0)
+        _, values = by_epoch(self.trials, key)
+        present = ~np.isnan(values)
+        totals, counts = np.where(present, values, 0).sum(axis=0), present.sum(axis=0)
         return [float(total / n) if n else None for total, n in zip(totals, counts, strict=True)]
 
 
-def _curves(budget: Group) -> tuple[list[_Curve], str]:
+def _curves(budget: Group) -> tuple[list[Curve], str]:
     """What is drawn, and what a reader must know of it."""
     counted = [trial for trial in budget.counted if trial.rows]
     others = [trial for trial in budget.trials if trial.rows and trial.top1 is None]
-    if len(counted) > MOST and len(budget.by_setting) < len(counted):
+    if len(counted) > MAX_CURVES and len(budget.by_setting) < len(counted):
         names = sorted(budget.values, key=lambda name: -mean(budget.values[name]))
-        kept = evenly(names, MOST)
-        curves = [_Curve(f"{name}, mean of {len(same)}", same) for name in kept if (same := budget.by_setting[name])]
+        shown = evenly(names, MAX_CURVES)
+        curves = [Curve(f"{name}, mean of {len(same)}", same) for name in shown if (same := budget.by_setting[name])]
         note = "Mean over the trials of a setting, by epoch."
-        if len(kept) < len(names):
-            note += f" {len(kept)} of {len(names):,} settings, evenly from best to worst."
+        if len(shown) < len(names):
+            note += f" {len(shown)} of {len(names):,} settings, evenly from best to worst."
     else:
-        curves = [_Curve(trial.name, [trial]) for trial in evenly(counted, MOST)]
+        curves = [Curve(trial.name, [trial]) for trial in evenly(counted, MAX_CURVES)]
         note = "One line a trial." if len(counted) + len(others) > 1 else ""
         if len(curves) < len(counted):
             note += f" {len(curves)} of {len(counted):,} trials, evenly from best to worst."
-    dotted = [_Curve(f"{trial.name} ({trial.status})", [trial]) for trial in evenly(others, MOST)]
+    dotted = [Curve(f"{trial.name} ({trial.status})", [trial]) for trial in evenly(others, MAX_CURVES)]
     if dotted:
         note += " Dotted: trials that are excluded"
         note += "." if len(dotted) == len(others) else f", {len(dotted)} of {many(len(others), 'trial')}."
@@ -101,7 +146,7 @@ def _curves(budget: Group) -> tuple[list[_Curve], str]:
     return sorted([*curves, *dotted], key=lambda curve: curve.trials[0].folder), note.strip()
 
 
-def _line(curve: _Curve) -> Figure:
+def _line(curve: Curve) -> Figure:
     first = curve.trials[0]
     colour, symbol = style(first.generator)
     return {
@@ -118,5 +163,5 @@ def _line(curve: _Curve) -> Figure:
 
 
 def _errors(values: Sequence[float | None]) -> list[float | None]:
-    """What is missing to 100 %; nothing where none is, as a logarithm has no place for it."""
+    """What is missing to 100 %; nothing where none is, as that has no logarithm."""
     return [100 - value if value is not None and value < 100 else None for value in values]

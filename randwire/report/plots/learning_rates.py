@@ -1,41 +1,50 @@
 """The logged learning rates on the closed form of the schedule."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from randwire.report.facts.rates import Check, by_schedule
-from randwire.report.style import Figure, evenly, layout_of, style, whole
-from randwire.study.results import Group, Trial, number
+from randwire.metrics import LR, STEPS
+from randwire.report.facts.rates import by_schedule
+from randwire.report.facts.study import Section
+from randwire.report.plots.plotly_figure import plotly_figure
+from randwire.report.style import Figure, epoch_ticks, evenly, layout_of, style
+from randwire.study.results import Trial, number
 from randwire.training.optim import learning_rate
 
-MOST = 12
-"""Trials whose rates are drawn."""
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure as PlotlyFigure
+
+MAX_TRIALS = 12
+"""Trials whose rates are drawn, of those that agree with the schedule and of those that do not."""
+MAX_FORM_POINTS = 2_000
+"""Points of the line of the closed form."""
 
 
-def learning_rates(budget: Group, result: Check) -> Figure:
-    """Logged rates at the first step of every epoch on the closed form; those that disagree are always drawn."""
-    wrong = [item.trial for item in result.wrong[:MOST]]
+def learning_rates(study: Path | str, budget: int = 1) -> "PlotlyFigure":
+    """The learning rates that trials logged at the first step of every epoch, on the closed form of the schedule.
+
+    `study` is the folder of a study, `budget` a number as in its report: 1 is the budget with most trials. Raises
+    RecordError where there is nothing to draw.
+    """
+    return plotly_figure(study, budget, draw, "an epoch of a trial")
+
+
+def draw(section: Section) -> Figure | None:
+    """Logged rates on the closed form, those that disagree in any case; None where no epoch has ended."""
+    budget = section.group
+    if not any(trial.rows for trial in budget.trials):
+        return None
+    wrong = [item.trial for item in section.rates.wrong[:MAX_TRIALS]]
     usual = [trial for trial in budget.trials if trial.rows and all(trial is not other for other in wrong)]
-    trials = evenly(usual, MOST) + wrong
+    trials = evenly(usual, MAX_TRIALS) + wrong
     layout = layout_of("epoch", "learning rate", 340)
-    layout["xaxis"] |= whole(max((row["epoch"] for trial in trials for row in trial.rows), default=1))
+    layout["xaxis"] |= epoch_ticks(max((row["epoch"] for trial in trials for row in trial.rows), default=1))
     layout["yaxis"]["rangemode"] = "tozero"
     data: list[Figure] = []
     for trial in trials:
-        colour, symbol = style(trial.generator)
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": trial.generator.upper(),
-                "legendgroup": trial.generator,
-                "showlegend": all(trace["legendgroup"] != trial.generator for trace in data),
-                "x": [row["epoch"] for row in trial.rows],
-                "y": [number(row, "lr") for row in trial.rows],
-                "text": trial.name,
-                "hovertemplate": "%{text}<br>epoch %{x}: lr %{y:.6g}<extra></extra>",
-                "marker": {"symbol": symbol, "size": 6, "color": colour},
-            }
-        )
+        first = all(trace["legendgroup"] != trial.generator for trace in data)
+        data.append({**_logged(trial), "showlegend": first})
     forms = [form for same in by_schedule(budget).values() if (form := _form(same))]
     for form in forms:
         form["showlegend"] = form is forms[0]
@@ -45,20 +54,36 @@ def learning_rates(budget: Group, result: Check) -> Figure:
     return {"data": [*forms, *data], "layout": layout, "label": "Learning rate", "note": note}
 
 
+def _logged(trial: Trial) -> Figure:
+    colour, symbol = style(trial.generator)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": trial.generator.upper(),
+        "legendgroup": trial.generator,
+        "showlegend": True,
+        "x": [row["epoch"] for row in trial.rows],
+        "y": [number(row, LR.key) for row in trial.rows],
+        "text": trial.name,
+        "hovertemplate": "%{text}<br>epoch %{x}: lr %{y:.6g}<extra></extra>",
+        "marker": {"symbol": symbol, "size": 6, "color": colour},
+    }
+
+
 def _form(trials: Sequence[Trial]) -> Figure | None:
     """The closed form of a schedule as a line; None where no trial has logged how many steps an epoch has."""
     config = trials[0].config.train
-    steps = next((row["steps"] for trial in trials for row in trial.rows if row.get("steps")), None)
+    steps = next((row[STEPS.key] for trial in trials for row in trial.rows if row.get(STEPS.key)), None)
     if not steps:
         return None
-    each = min(steps, max(1, 2000 // config.epochs))  # points an epoch
-    places = [epoch * steps + k * steps // each for epoch in range(config.epochs) for k in range(each)]
+    points = min(steps, max(1, MAX_FORM_POINTS // config.epochs))  # in each epoch
+    drawn = [epoch * steps + k * steps // points for epoch in range(config.epochs) for k in range(points)]
     return {
         "type": "scatter",
         "mode": "lines",
         "name": "closed form",
-        "x": [1 + place / steps for place in places],
-        "y": [learning_rate(place, steps, config) for place in places],
+        "x": [1 + step / steps for step in drawn],
+        "y": [learning_rate(step, steps, config) for step in drawn],
         "hoverinfo": "skip",
         "line": {"color": "#c3cad3", "width": 5},
     }

@@ -1,54 +1,83 @@
 """Top-1 against the measures of the graphs."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from randwire.report.facts.correlations import columns
-from randwire.report.style import MOST_POINTS, Figure, evenly, layout_of, style
+from randwire.report.facts.study import Section
+from randwire.report.plots.plotly_figure import plotly_figure
+from randwire.report.style import MAX_POINTS, Figure, evenly, layout_of, style
 from randwire.report.text import many
 from randwire.statistics.correlation import spearman
 from randwire.statistics.describe import group
-from randwire.study.results import Group, mean
+from randwire.study.results import Group, Trial, mean
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure as PlotlyFigure
 
 
-def measures(budget: Group) -> Figure | None:
+def measures(study: Path | str, budget: int = 1) -> "PlotlyFigure":
+    """Top-1 (%) against a measure of the graph, such as depth or clustering, to be selected.
+
+    `study` is the folder of a study, `budget` a number as in its report: 1 is the budget with most trials. Raises
+    RecordError where there is nothing to draw.
+    """
+    return plotly_figure(study, budget, draw, "two finished trials with graph measures")
+
+
+def draw(section: Section) -> Figure | None:
     """Top-1 against a graph measure, to be selected; None below two counted trials with measures."""
-    trials = evenly(budget.counted, MOST_POINTS)
-    known = columns(trials)
-    if len(trials) < 2 or not known:
+    budget = section.group
+    trials = evenly(budget.counted, MAX_POINTS)
+    values = columns(trials)
+    if len(trials) < 2 or not values:
         return None
     note = "Each mark is a trial. A correlation over few graphs shows where to look, and proves nothing."
     if len(trials) < len(budget.counted):
         note += f" {len(trials):,} of {len(budget.counted):,} trials are drawn, evenly from best to worst."
-    graphs = [same for found in budget.graphs.values() for same in found]
-    scores, by_graph = [mean([trial.score for trial in same]) for same in graphs], columns([same[0] for same in graphs])
-    places = group(range(len(trials)), lambda place: trials[place].generator)
-    generators = sorted(places)
-    first = next(iter(known))
-    data: list[Figure] = []
-    choices: list[Figure] = []
-    for generator in generators:
-        colour, symbol = style(generator)
-        found = [trials[place] for place in places[generator]]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": generator.upper(),
-                "x": [known[first][place] for place in places[generator]],
-                "y": [trial.score for trial in found],
-                "text": [trial.name for trial in found],
-                "hovertemplate": "%{text}<br>%{x:.4g}<br>top-1 %{y:.2f}%<extra></extra>",
-                "marker": {"color": colour, "symbol": symbol, "size": 9, "opacity": 0.8},
-            }
-        )
-    for label, column in known.items():
-        rho = spearman(by_graph[label], scores) if label in by_graph else None
-        n = f"n = {many(len(scores), 'graph')}"
-        below = f"Spearman rank correlation {rho:+.2f}, {n}" if rho is not None else n
-        choices.append(
-            {
-                "label": label,
-                "data": {"x": [[column[place] for place in places[name]] for name in generators]},
-                "layout": {"xaxis.title.text": f"{label}<br><i>{below}</i>", "xaxis.autorange": True},
-            }
-        )
+    by_generator = group(range(len(trials)), lambda index: trials[index].generator)
+    generators = sorted(by_generator)
+    first = next(iter(values.values()))
+    data = [
+        _trials(generator, [trials[k] for k in by_generator[generator]], [first[k] for k in by_generator[generator]])
+        for generator in generators
+    ]
+    titles = _titles(budget, values)
+    choices: list[Figure] = [
+        {
+            "label": label,
+            "data": {"x": [[column[k] for k in by_generator[name]] for name in generators]},
+            "layout": {"xaxis.title.text": titles[label], "xaxis.autorange": True},
+        }
+        for label, column in values.items()
+    ]
     layout = layout_of(choices[0]["layout"]["xaxis.title.text"], "top-1 (%)", 380)
     return {"data": data, "layout": layout, "choices": choices, "label": "Graph measures", "note": note}
+
+
+def _trials(generator: str, trials: Sequence[Trial], xs: Sequence[float]) -> Figure:
+    colour, symbol = style(generator)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": generator.upper(),
+        "x": xs,
+        "y": [trial.score for trial in trials],
+        "text": [trial.name for trial in trials],
+        "hovertemplate": "%{text}<br>%{x:.4g}<br>top-1 %{y:.2f}%<extra></extra>",
+        "marker": {"color": colour, "symbol": symbol, "size": 9, "opacity": 0.8},
+    }
+
+
+def _titles(budget: Group, labels: Mapping[str, object]) -> dict[str, str]:
+    """Each measure with its rank correlation with top-1 over graphs."""
+    graphs = [same for by_graph in budget.graphs.values() for same in by_graph]
+    scores, values = [mean([trial.score for trial in same]) for same in graphs], columns([same[0] for same in graphs])
+    n = f"n = {many(len(scores), 'graph')}"
+    titles = {}
+    for label in labels:
+        rho = spearman(values[label], scores) if label in values else None
+        below = f"Spearman rank correlation {rho:+.2f}, {n}" if rho is not None else n
+        titles[label] = f"{label}<br><i>{below}</i>"
+    return titles

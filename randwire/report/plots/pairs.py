@@ -1,28 +1,41 @@
 """The differences of all tested pairs of settings, as a matrix."""
 
-from collections.abc import Sequence
 from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from randwire.report.facts.study import Section
+from randwire.report.plots.plotly_figure import plotly_figure
 from randwire.report.style import Figure, layout_of
 from randwire.report.text import p_text
-from randwire.statistics.pairs import Pair
-from randwire.study.results import Group
 
-MATRIX = "Mean of the row's setting minus the column's, both from the highest mean down. ●: separated."
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure as PlotlyFigure
+
+NOTE = "Mean of the row's setting minus the column's, both from the highest mean down. ●: separated."
 
 
-def matrix(found: Group, pairs: Sequence[Pair]) -> Figure | None:
+def pairs(study: Path | str, budget: int = 1) -> "PlotlyFigure":
+    """Differences of mean top-1 (points) between all settings, marked where a pair is separated.
+
+    Welch's tests with Holm's correction, of a fixed grid. `study` is the folder of a study, `budget` a number as in its
+    report: 1 is the budget with most trials. Raises RecordError where there is nothing to draw.
+    """
+    return plotly_figure(study, budget, draw, "three settings of a fixed grid that can be tested")
+
+
+def draw(section: Section) -> Figure | None:
     """The differences of all tested pairs, marked where they are separated; None for fewer than three settings."""
-    names = list(dict.fromkeys(name for pair in pairs for name in pair.names))
+    names = list(dict.fromkeys(name for pair in section.pairs for name in pair.names))
     if len(names) < 3:
         return None
     size = len(names)
     values: list[list[float | None]] = [[None] * size for _ in names]
     marks = [[""] * size for _ in names]
     texts = [[""] * size for _ in names]
-    for pair in pairs:
+    for pair in section.pairs:
         i, j = (names.index(name) for name in pair.names)
         values[i][j], values[j][i] = pair.difference, -pair.difference
         marks[i][j] = marks[j][i] = "●" if pair.separated else ""
@@ -30,7 +43,7 @@ def matrix(found: Group, pairs: Sequence[Pair]) -> Figure | None:
             f"{pair}<br>{pair.difference:.2f} points, corrected p {escape(p_text(pair.adjusted))}"
         )
     # One setting that hardly trains would take all the colour.
-    most = float(np.quantile([pair.difference for pair in pairs], 0.9)) or 1.0
+    limit = float(np.quantile([pair.difference for pair in section.pairs], 0.9)) or 1.0
     data: Figure = {
         "type": "heatmap",
         "x": names,
@@ -43,8 +56,8 @@ def matrix(found: Group, pairs: Sequence[Pair]) -> Figure | None:
         "hovertemplate": "%{customdata}<extra></extra>",
         "hoverongaps": False,
         "colorscale": [[0, "#d9a066"], [0.5, "#f7f7f5"], [1, "#6f9fc8"]],
-        "zmin": -most,
-        "zmax": most,
+        "zmin": -limit,
+        "zmax": limit,
         "xgap": 1,
         "ygap": 1,
         "colorbar": {"title": {"text": "points", "side": "top"}, "thickness": 12},

@@ -3,21 +3,27 @@
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from randwire.report.facts.paired import Paired
-from randwire.report.style import INK, MOST_SETTINGS, Figure, evenly, faint, layout_of, style
+from randwire.report.facts.study import Section
+from randwire.report.plots.plotly_figure import plotly_figure
+from randwire.report.style import INK, MAX_SETTINGS, Figure, evenly, faint, layout_of, style
 from randwire.report.text import many, mean_text, short
 from randwire.statistics.describe import describe, group
 from randwire.statistics.intervals import LEVEL, t_interval
 from randwire.statistics.pairs import Pair
 from randwire.study.results import Trial, mean, number
 
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure as PlotlyFigure
+
 TITLE = "Variants, graph by graph"
 COSTS = {"mult_adds": "multiply-adds", "params": "parameters"}
-MOST_LINES = 40
+MAX_GRAPHS = 40
 """Graphs that are drawn."""
-MOST_PAIRS = 15
+MAX_PAIRS = 15
 """With more, only the pairs of the best variant are drawn."""
 MEAN, OFFSET, SPLIT = 0.24, 0.07, (0.6, 0.65)
 """How far the mean and each generator lie off, as a share of the distance of two names; where the panels end, begin."""
@@ -31,25 +37,37 @@ class Axis(NamedTuple):
     layout: Figure
 
 
-def figure(found: Paired) -> Figure:
+def variants(study: Path | str, budget: int = 1) -> "PlotlyFigure":
+    """Top-1 (%) of every graph under each variant, joined by lines, beside the mean differences of pairs (points).
+
+    `study` is the folder of a study, `budget` a number as in its report: 1 is the budget with most trials. Raises
+    RecordError where there is nothing to draw.
+    """
+    return plotly_figure(study, budget, draw, "a fixed grid of variants with a graph that two of them were trained on")
+
+
+def draw(section: Section) -> Figure | None:
     """Top-1 of every graph under each variant, joined by lines, beside the mean differences of pairs.
 
     The horizontal axis has the names of the variants or, where no two of them cost nearly the same, multiply-adds and
-    parameters on a logarithmic scale.
+    parameters on a logarithmic scale. None where no graph was trained with two variants.
     """
-    drawn = evenly(sorted(found.graphs, key=lambda graph: -_top1(found.graphs[graph])), MOST_LINES)
-    by_generator = group(sorted(drawn), lambda graph: _first(found.graphs[graph]).generator)
-    shown = [pair for pair in found.pairs if len(found.pairs) <= MOST_PAIRS or found.best in pair.names]
-    shown = shown[:MOST_SETTINGS]
-    axes = [_named_axis(found, by_generator)]
-    axes[:0] = [axis for key, label in COSTS.items() for axis in _cost_axis(found, by_generator, key, label)]
-    data = [*(_lines(found, generator, graphs) for generator, graphs in by_generator.items()), _means(found)]
+    paired = section.variants
+    if paired is None or not paired.shared:
+        return None
+    drawn = evenly(sorted(paired.graphs, key=lambda graph: -_top1(paired.graphs[graph])), MAX_GRAPHS)
+    by_generator = group(sorted(drawn), lambda graph: _first(paired.graphs[graph]).generator)
+    shown = [pair for pair in paired.pairs if len(paired.pairs) <= MAX_PAIRS or paired.best in pair.names]
+    shown = shown[:MAX_SETTINGS]
+    axes = [_named_axis(paired, by_generator)]
+    axes[:0] = [axis for key, label in COSTS.items() for axis in _cost_axis(paired, by_generator, key, label)]
+    data = [*(_lines(paired, generator, graphs) for generator, graphs in by_generator.items()), _means(paired)]
     for trace, xs in zip(data, axes[0].xs, strict=True):
         trace["x"] = xs
     layout = layout_of("", "top-1 after the last epoch (%)", max(380, 150 + 26 * len(shown)))
     if shown:
         layout |= _panel(layout, shown)
-        data.append(_differences(found, shown))
+        data.append(_differences(paired, shown))
     layout["xaxis"] |= {"domain": [0, SPLIT[0] if shown else 1], **axes[0].layout}
     choices = [
         {
@@ -64,25 +82,25 @@ def figure(found: Paired) -> Figure:
         "layout": layout,
         "choices": choices,
         "label": TITLE,
-        "note": _note(found, len(drawn), len(shown)),
+        "note": _note(paired, len(drawn), len(shown)),
         "wide": True,
     }
 
 
-def _note(found: Paired, drawn: int, pairs: int) -> str:
-    graphs = "one graph" if found.same_graphs else "the graphs of one seed"
+def _note(paired: Paired, drawn: int, pairs: int) -> str:
+    graphs = "one graph" if paired.same_graphs else "the graphs of one seed"
     note = f"Each line is {graphs}, trained with every variant; diamonds are means with their standard deviation."
-    if not found.same_graphs:
+    if not paired.same_graphs:
         note += " Graphs of one seed need not be the same under all variants, as these may differ in stages and nodes."
-    lacking = sum(len(cells) < len(found.cells) for cells in found.graphs.values())
+    lacking = sum(len(cells) < len(paired.cells) for cells in paired.graphs.values())
     if lacking:
         verbs = "lacks a variant, and has" if lacking == 1 else "lack a variant, and have"
-        note += f" {lacking:,} of {many(len(found.graphs), 'graph')} {verbs} no part in its pairs."
-    if drawn < len(found.graphs):
-        note += f" {drawn} of {len(found.graphs):,} graphs are drawn, evenly from best to worst."
+        note += f" {lacking:,} of {many(len(paired.graphs), 'graph')} {verbs} no part in its pairs."
+    if drawn < len(paired.graphs):
+        note += f" {drawn} of {len(paired.graphs):,} graphs are drawn, evenly from best to worst."
     if pairs:
         note += f" Right: mean differences of pairs with their {LEVEL:.0%} intervals, filled where a pair is separated."
-    if pairs < len(found.pairs):
+    if pairs < len(paired.pairs):
         note += " Only the pairs of the best variant are drawn."
     return note
 
@@ -95,14 +113,14 @@ def _top1(cells: Mapping[str, Sequence[Trial]]) -> float:
     return mean([trial.score for same in cells.values() for trial in same])
 
 
-def _lines(found: Paired, generator: str, graphs: Sequence[str]) -> Figure:
+def _lines(paired: Paired, generator: str, graphs: Sequence[str]) -> Figure:
     """The graphs of a generator: top-1 under each variant, with a gap after each graph and where one lacks."""
     colour, symbol = style(generator)
     ys: list[float | None] = []
     texts: list[str] = []
     for graph in graphs:
-        ys += [*(found.values[name].get(graph) for name in found.cells), None]
-        texts += [*(_text(graph, name, found.cells[name].get(graph, ())) for name in found.cells), ""]
+        ys += [*(paired.values[name].get(graph) for name in paired.cells), None]
+        texts += [*(_text(graph, name, paired.cells[name].get(graph, ())) for name in paired.cells), ""]
     return {
         "type": "scatter",
         "mode": "lines+markers",
@@ -119,20 +137,20 @@ def _text(graph: str, name: str, same: Sequence[Trial]) -> str:
     return f"{graph}, {name}" + (f", mean of {len(same)} trainings" if len(same) > 1 else "")
 
 
-def _means(found: Paired) -> Figure:
-    known = {name: describe(list(values.values())) for name, values in found.values.items()}
+def _means(paired: Paired) -> Figure:
+    means = {name: describe(list(values.values())) for name, values in paired.values.items()}
     return {
         "type": "scatter",
         "mode": "markers",
         "name": "mean ± std",
-        "y": [sample.mean for sample in known.values()],
+        "y": [mean.mean for mean in means.values()],
         "text": [
-            mean_text(name, known[name], t_interval(list(values.values()))) for name, values in found.values.items()
+            mean_text(name, means[name], t_interval(list(values.values()))) for name, values in paired.values.items()
         ],
         "hovertemplate": "%{text}<extra></extra>",
         "error_y": {
             "type": "data",
-            "array": [sample.std or 0.0 for sample in known.values()],
+            "array": [mean.std or 0.0 for mean in means.values()],
             "color": INK,
             "width": 5,
         },
@@ -140,7 +158,7 @@ def _means(found: Paired) -> Figure:
     }
 
 
-def _differences(found: Paired, shown: Sequence[Pair]) -> Figure:
+def _differences(paired: Paired, shown: Sequence[Pair]) -> Figure:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -149,7 +167,7 @@ def _differences(found: Paired, shown: Sequence[Pair]) -> Figure:
         "yaxis": "y2",
         "x": [pair.difference for pair in shown],
         "y": list(range(len(shown)))[::-1],
-        "text": [escape(found.sentence(pair)) for pair in shown],
+        "text": [escape(paired.sentence(pair)) for pair in shown],
         "hovertemplate": "%{text}<extra></extra>",
         "error_x": {
             "type": "data",
@@ -193,31 +211,31 @@ def _panel(layout: Figure, shown: Sequence[Pair]) -> Figure:
     }
 
 
-def _named_axis(found: Paired, by_generator: Mapping[str, Sequence[str]]) -> Axis:
-    """One place for each variant; generators lie a little beside each other."""
-    names = range(len(found.cells))
+def _named_axis(paired: Paired, by_generator: Mapping[str, Sequence[str]]) -> Axis:
+    """Variants at equal distances; generators lie a little beside each other."""
+    names = range(len(paired.cells))
     xs: list[list[float | None]] = []
-    for place, graphs in enumerate(by_generator.values()):
-        offset = (place - (len(by_generator) - 1) / 2) * OFFSET
+    for index, graphs in enumerate(by_generator.values()):
+        offset = (index - (len(by_generator) - 1) / 2) * OFFSET
         xs.append([*(k + offset for k in names), None] * len(graphs))
-    ticks = [f"{name}<br>{found.described(name)}" for name in found.cells]
+    ticks = [f"{name}<br>{paired.described(name)}" for name in paired.cells]
     return _axis("by name", "", [*xs, [k + MEAN for k in names]], "linear", names, ticks, (-0.4, len(names) - 0.5))
 
 
-def _cost_axis(found: Paired, by_generator: Mapping[str, Sequence[str]], key: str, label: str) -> list[Axis]:
+def _cost_axis(paired: Paired, by_generator: Mapping[str, Sequence[str]], key: str, label: str) -> list[Axis]:
     """Each trial at its own cost, with ticks at the means; none where costs do not tell the variants apart."""
-    costs = found.costs(key)
+    costs = paired.costs(key)
     if not costs:
         return []
     xs: list[list[float | None]] = [
-        [x for graph in graphs for x in (*(_cost(cells.get(graph), key) for cells in found.cells.values()), None)]
+        [x for graph in graphs for x in (*(_cost(cells.get(graph), key) for cells in paired.cells.values()), None)]
         for graphs in by_generator.values()
     ]
-    own = [[_cost(same, key) or costs[name] for same in cells.values()] for name, cells in found.cells.items()]
+    own = [[_cost(same, key) or costs[name] for same in cells.values()] for name, cells in paired.cells.items()]
     ends = [math.log10(end) for trials in own for end in (min(trials), max(trials))]
     room = (max(ends) - min(ends)) / 6
     means = [max(trials) * 10 ** (room * MEAN) for trials in own]
-    ticks = [f"{name}<br>{short(cost)}<br>{found.described(name)}" for name, cost in costs.items()]
+    ticks = [f"{name}<br>{short(cost)}<br>{paired.described(name)}" for name, cost in costs.items()]
     values = list(costs.values())
     return [_axis(f"by {label}", label, [*xs, means], "log", values, ticks, (min(ends) - room, max(ends) + room))]
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from randwire.metrics import LR, VAL_TOP1
 from randwire.study.results import Group, Trial
 
 if TYPE_CHECKING:
     import wandb_workspaces.reports.v2 as wr
 
-TOP1 = "val/top1"
+TOP1 = VAL_TOP1.wandb
 MEASURES = ("depth", "clustering", "path_length", "edges")
 BY_SETTING = {"groupby": "Group", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
 """Runs are in the W&B group of their setting: its mean and standard deviation are drawn."""
@@ -37,7 +38,7 @@ def training(trials: Sequence[Trial], entity: str) -> "wr.PanelGrid":
         trials,
         entity,
         "all trials",
-        _curves("Learning rate", "lr", len(trials), wr.Layout(w=12, h=8)),
+        _curves("Learning rate", LR.wandb, len(trials), wr.Layout(w=12, h=8)),
         _curves("Top-1 of each trial (%)", TOP1, len(trials), wr.Layout(x=12, w=12, h=8)),
     )
 

@@ -22,12 +22,13 @@ LINK = "wandb-report.json"
 """The file in the study's folder that names the published report, so that it is updated and not doubled."""
 
 
-def publish(folder: Path) -> str:
+def publish(folder: Path | str) -> str:
     """Publish the report of the study in `folder` to W&B, or update the one published before; returns its link.
 
     Raises RecordError if the folder holds no readable record, and TrackingError, in one line and within about half a
     minute, without a key, a server that takes it, or a single run of the study on that server.
     """
+    folder = Path(folder)
     facts = StudyFacts.load(folder)
     if not facts.trials:
         raise RecordError(f"{folder}: holds no readable record of a trial to report on")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from randwire.errors import one_line
+from randwire.metrics import VAL_TOP1
 from randwire.records import Row
 from randwire.report.facts.budgets import budget_text
 from randwire.report.facts.checklist import checklist
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_TITLE_LENGTH = 128
 """Characters of a title that W&B takes."""
-FINAL = (("epoch", "epoch"), (panels.TOP1, "val_top1"))
+FINAL = (("epoch", "epoch"), (VAL_TOP1.wandb, VAL_TOP1.key))
 """What a run on W&B and the last row of its record have in common, by W&B's key and ours."""
 
 
