@@ -28,6 +28,7 @@ from randwire.tracking import Tracker, open_tracker
 from randwire.training import checkpoint
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise, evaluate
+from randwire.training.finite import check_scores
 from randwire.training.loop import Training, train_epoch
 from randwire.training.optim import optimizer as make_optimizer
 from randwire.training.pretrained import Loaded, load_pretrained
@@ -222,8 +223,9 @@ class _Rank:
         config = self.config
         resolution = config.data.resolution_in(epoch, config.train.epochs)
         result = train_epoch(training, train.epoch(epoch - 1, resolution), len(train), epoch)
-        scores = evaluate(self.network, val.epoch(0), training.normalise, config.train.precision)
-        return {"epoch": epoch, "resolution": resolution, **result.to_row(), **scores.to_row()}
+        scores = evaluate(self.network, val.epoch(0), training.normalise, config.train.precision).to_row()
+        check_scores(scores, config.train, epoch)
+        return {"epoch": epoch, "resolution": resolution, **result.to_row(), **scores}
 
     def _write(self, row: Row, optimizer: Optimizer) -> None:
         """Write the row of an epoch, and a checkpoint."""

@@ -1,14 +1,17 @@
-"""A training loss that is not finite is noticed within some tens of steps, on all ranks at the same step."""
+"""A loss that is not finite ends a training: within some tens of steps, on all ranks at the same step."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, distributed
 
 from randwire.config import TrainConfig
 from randwire.errors import NonFiniteLossError
+from randwire.metrics import EVALUATION
 from randwire.training.worker import Worker
 
+ADVICE = "lower train.lr, or set train.warmup_epochs or train.clip_norm"
 INTERVAL_STEPS = 32
 """Steps from one check to the next."""
 
@@ -63,10 +66,17 @@ class FiniteLossCheck:
 
     def _verify(self, step: int, loss: float) -> None:
         if not math.isfinite(loss):
-            config, first = self._config, self._finite_steps + 1
-            raise NonFiniteLossError(
-                f"training loss is {loss} in epoch {self._epoch}, step {first} to {step} of {self._steps} "
-                f"(train.lr {config.lr:g}, train.precision {config.precision}); lower train.lr, or set "
-                "train.warmup_epochs or train.clip_norm"
-            )
+            steps = f"step {self._finite_steps + 1} to {step} of {self._steps}"
+            raise _error(f"training loss is {loss} in epoch {self._epoch}, {steps}", self._config)
         self._finite_steps = step
+
+
+def check_scores(scores: Mapping[str, float], config: TrainConfig, epoch: int) -> None:
+    """Raise NonFiniteLossError if one of the scores of an evaluation after `epoch`, by key, is not finite."""
+    for metric in EVALUATION:
+        if not math.isfinite(scores[metric.key]):
+            raise _error(f"{metric.label} is {scores[metric.key]} after epoch {epoch}", config)
+
+
+def _error(what: str, config: TrainConfig) -> NonFiniteLossError:
+    return NonFiniteLossError(f"{what} (train.lr {config.lr:g}, train.precision {config.precision}); {ADVICE}")

@@ -23,6 +23,7 @@ from randwire.model.network import RandWire
 from randwire.records import Record
 from randwire.tracking import WandbTracker
 from randwire.training import checkpoint
+from randwire.training.loop import EpochResult, Training
 from randwire.training.optim import learning_rate
 from randwire.training.worker import ProcessWorker
 
@@ -161,6 +162,19 @@ def test_a_loss_that_is_not_finite_ends_the_trial_as_failed(tmp_path: Path) -> N
     assert "training loss is nan in epoch 1" in summary["cause"]
     assert "train.lr" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_network_without_a_finite_validation_loss_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last step of an epoch may break what the training loss of that step does not show yet."""
+
+    def broken(training: Training, *rest: Any) -> EpochResult:
+        torch.nn.init.constant_(next(training.network.parameters()), float("nan"))
+        return EpochResult(0.1, 2.0, 22, 100.0, 1.0, 1.0)
+
+    monkeypatch.setattr(run, "train_epoch", broken)
+    summary = run.run(settings(tmp_path), ProcessWorker(CPU))
+    assert (summary["status"], summary["epochs"]) == ("failed", 0)
+    assert summary["cause"].startswith("val loss is nan after epoch 1 ")
 
 
 def test_graphs_size_and_picture_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
