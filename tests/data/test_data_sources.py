@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_helpers import Image, Known, convert_status, epoch, idx, noise, plain, samples_of, write_mnist
+from data_helpers import Image, InMemory, convert_status, epoch, idx, noise, plain, samples_of, write_mnist
 from sklearn.datasets import load_digits
 
 from randwire import registry
-from randwire.data import Loader, prepare
+from randwire.config import DataConfig
+from randwire.data import Loader, class_count, prepare, sources, train_images
 from randwire.data.convert import convert, main
 from randwire.data.sources import SPLITS, Split, load_source
 from randwire.data.sources.digits import Digits
@@ -40,6 +41,46 @@ def test_every_source_keeps_the_contract(name: str) -> None:
             assert all(image.dtype == np.uint8 and image.shape[2] == 3 for image, _ in samples)
 
 
+SQUARES = """
+import numpy as np
+
+from randwire.data.sources import Source
+
+
+class Squares(Source):
+    class_count = 2
+    train_images = 6
+    embedded = True
+
+    def class_names(self):
+        return ("black", "white")
+
+    def labels(self, split):
+        return np.arange(6 if split == "train" else 4) % 2
+
+    def image(self, split, index):
+        return np.full((8, 8, 3), 255 * (index % 2), np.uint8)
+"""
+
+
+def test_a_source_is_added_as_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package, names = "randwire.data.sources", registry.names
+    (tmp_path / "squares.py").write_text(SQUARES)
+    monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(tmp_path)])
+    monkeypatch.setattr(registry, "names", lambda of: names(of) + (("squares",) if of == package else ()))
+    monkeypatch.delitem(sys.modules, f"{package}.squares", raising=False)
+    assert main(["squares", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.endswith("6 train, 4 val images, 2 classes\n")
+    config = DataConfig(source="squares", path=str(tmp_path / "out"), resolution=8)
+    assert (class_count(config), train_images(config)) == (2, 6)
+    with closing(Loader(prepare(config), "val", config, batch_size=4)) as loader:
+        [(images, labels)] = epoch(loader)
+    assert labels == [0, 1, 0, 1]
+    assert [image.max() for image in images] == [image.min() for image in images] == [0, 255, 0, 255]
+
+
 # Digits
 
 
@@ -50,8 +91,8 @@ def test_digits_are_read_as_the_source_has_them() -> None:
         with closing(Loader(dataset, split, config, batch_size=len(samples))) as loader:
             [(images, labels)] = epoch(loader)
         if split == "train":  # a permutation of all: compare as multisets
-            found = sorted((label, image.tobytes()) for image, label in zip(images, labels, strict=True))
-            assert found == sorted((label, image.transpose(2, 0, 1).tobytes()) for image, label in samples)
+            pairs = sorted((label, image.tobytes()) for image, label in zip(images, labels, strict=True))
+            assert pairs == sorted((label, image.transpose(2, 0, 1).tobytes()) for image, label in samples)
         else:
             assert labels == [label for _, label in samples]
             assert np.array_equal(images.transpose(0, 2, 3, 1), np.stack([image for image, _ in samples]))
@@ -116,7 +157,7 @@ WRONG: dict[str, tuple[str, Callable[[bytes], bytes | None], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_unusable_mnist_is_told_in_one_line(tmp_path: Path, case: str) -> None:
+def test_unusable_mnist_is_refused_in_one_line(tmp_path: Path, case: str) -> None:
     write_mnist(tmp_path / "idx")
     name, edit, reason = WRONG[case]
     content = edit((tmp_path / "idx" / name).read_bytes())
@@ -133,7 +174,7 @@ def test_unusable_mnist_is_told_in_one_line(tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-20], lambda content: b"no gzip", lambda content: b"",
                                     lambda content: content[:40] + bytes(40) + content[80:]])  # fmt: skip
-def test_damaged_gzip_is_told_in_one_line(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_gzip_is_refused_in_one_line(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     write_mnist(tmp_path / "idx", zipped=True)
     path = tmp_path / "idx" / f"{IMAGES}.gz"
     path.write_bytes(damage(path.read_bytes()))
@@ -164,7 +205,7 @@ def test_wrong_usage_exits_2(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     _fails([], capsys, "--help")
     _fails(["digits"], capsys, "digits: takes OUTPUT, not 0 paths", "--help")
     _fails(["digits", out, "--forse"], capsys, "--forse")
-    _fails(["nothing", out], capsys, "unknown name 'nothing'", "cifar10, cifar100, digits, folder, imagenet, mnist")
+    _fails(["nothing", out], capsys, "unknown name 'nothing'", ", ".join(registry.names("randwire.data.sources")))
     _fails(["_base", out], capsys, "unknown name '_base'")
     _fails(["digits", "in", out], capsys, "digits: takes OUTPUT, not 2 paths")
     _fails(["mnist", out], capsys, "mnist: takes INPUT OUTPUT, not 1 paths")
@@ -195,7 +236,7 @@ def test_only_a_converted_set_is_replaced_and_only_if_forced(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_the_sidecar_tells_size_and_sha256(tmp_path: Path) -> None:
+def test_the_sidecar_has_size_and_sha256(tmp_path: Path) -> None:
     assert main(["digits", str(tmp_path / "out")]) == 0
     sidecar = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert (sidecar["source"], sidecar["mode"], sidecar["max_side"]) == ("digits", "raw", 32)
@@ -203,7 +244,7 @@ def test_the_sidecar_tells_size_and_sha256(tmp_path: Path) -> None:
     for split in SPLITS:
         record, digest = sidecar["files"][f"{split}.beton"], sha256()
         content = (tmp_path / "out" / f"{split}.beton").read_bytes()
-        assert record["bytes"], record["sha256"] == (len(content), sha256(content).hexdigest())
+        assert (record["bytes"], record["sha256"]) == (len(content), sha256(content).hexdigest())
         for image, _ in samples_of(Digits(), split):
             digest.update(sha256(image.tobytes()).digest())
         assert sidecar["source_sha256"][split] == digest.hexdigest()
@@ -216,7 +257,7 @@ def test_conversion_is_reproducible(tmp_path: Path) -> None:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-class Failing(Known):
+class Failing(InMemory):
     error: BaseException = KeyboardInterrupt()
 
     def image(self, split: Split, index: int) -> Image | bytes:
@@ -232,7 +273,7 @@ class Failing(Known):
 def test_a_failing_conversion_leaves_all_as_it_was(tmp_path: Path, error: BaseException, there: bool) -> None:
     images = noise(5)
     if there:
-        convert(Known({"train": images, "val": images}), "digits", tmp_path / "out")
+        convert(InMemory({"train": images, "val": images}), "digits", tmp_path / "out")
     source = Failing({"train": images, "val": images})
     source.error = error
     with pytest.raises((type(error), DataError)):

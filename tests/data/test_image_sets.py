@@ -50,11 +50,11 @@ FILES = {
 
 def _batches(classes: int) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]:
     """Planes as CIFAR stores them (n, 3072), and labels, by the name of the file."""
-    stream, found = np.random.default_rng(classes), {}
+    stream, batches = np.random.default_rng(classes), {}
     for names in FILES[classes].values():
         for name in names:
-            found[name] = stream.integers(0, 256, (40, 3072), np.uint8), stream.integers(0, classes, 40)
-    return found
+            batches[name] = stream.integers(0, 256, (40, 3072), np.uint8), stream.integers(0, classes, 40)
+    return batches
 
 
 def _archive(path: Path, files: dict[str, bytes], mode: str = "w:gz") -> Path:
@@ -91,25 +91,25 @@ def _binary(classes: int) -> dict[str, bytes]:
 def test_cifar_is_converted(tmp_path: Path, classes: int, form: str) -> None:
     files = _python(classes) if "python" in form else _binary(classes)
     if "folder" in form:
-        place = tmp_path / "files"
-        (place / "inside").mkdir(parents=True)
+        path = tmp_path / "files"
+        (path / "inside").mkdir(parents=True)
         for name, content in files.items():
-            (place / "inside" / name).write_bytes(content)
+            (path / "inside" / name).write_bytes(content)
     else:
-        place = _archive(tmp_path / "cifar.tar.gz", files)
+        path = _archive(tmp_path / "cifar.tar.gz", files)
     name = f"cifar{classes}"
-    assert main([name, str(place), str(tmp_path / "out")]) == 0
+    assert main([name, str(path), str(tmp_path / "out")]) == 0
     batches = _batches(classes)
     expected: dict[Split, list[str]] = FILES[classes]  # type: ignore[assignment]
     for split, parts in expected.items():
         pixels = np.concatenate([batches[part][0] for part in parts])
         labels = np.concatenate([batches[part][1] for part in parts])
-        images, found = _read(name, tmp_path / "out", split, 32)
+        images, labels_read = _read(name, tmp_path / "out", split, 32)
         wanted = sorted(
             (int(label), planes.reshape(3, 32, 32).transpose(1, 2, 0).tobytes())
             for planes, label in zip(pixels, labels, strict=True)
         )
-        assert sorted((label, image.tobytes()) for image, label in zip(images, found, strict=True)) == wanted
+        assert sorted((label, image.tobytes()) for image, label in zip(images, labels_read, strict=True)) == wanted
     sidecar = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert sidecar["classes"] == [f"class{k}" for k in range(classes)]
 
@@ -144,7 +144,7 @@ CIFAR: dict[str, tuple[Callable[[dict[str, bytes]], object], str]] = {
 
 
 @pytest.mark.parametrize("case", CIFAR)
-def test_unusable_cifar_is_told_in_one_line(tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unusable_cifar_is_refused_in_one_line(tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]) -> None:
     files = _python(10)
     change, reason = CIFAR[case]
     change(files)
@@ -153,7 +153,7 @@ def test_unusable_cifar_is_told_in_one_line(tmp_path: Path, case: str, capsys: p
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
 
 
-def test_damaged_archives_are_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_archives_are_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = _archive(tmp_path / "whole.tar.gz", _binary(10)).read_bytes()
     (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
     fails(["cifar10", tmp_path / "cut.tar.gz", tmp_path / "out"], capsys, "cut.tar.gz: cannot be read", "fetch")
@@ -204,11 +204,11 @@ def test_a_folder_is_converted(folder: Path, tmp_path: Path) -> None:
     images = noise(20, 24, 24)
     splits: dict[Split, range] = {"train": range(14), "val": range(14, 20)}
     for split, numbers in splits.items():
-        found = sorted(
+        pairs = sorted(
             zip(*_read("folder", tmp_path / "out", split, 24)[::-1], strict=True), key=lambda pair: pair[1][0, 0, 1]
         )
-        assert [label for label, _ in found] == [index % 3 for index in numbers]
-        for (_, image), index in zip(found, numbers, strict=True):
+        assert [label for label, _ in pairs] == [index % 3 for index in numbers]
+        for (_, image), index in zip(pairs, numbers, strict=True):
             assert np.array_equal(image, images[index])
     config = DataConfig(source="folder", path=str(tmp_path / "out"))
     assert data.class_count(config) == 3
@@ -236,21 +236,21 @@ def test_photographs_are_turned_upright(folder: Path, tmp_path: Path) -> None:
 
 
 FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no val": (lambda place: (place / "val").rename(place / "test"), "must hold the folders train and val"),
-    "empty class": (lambda place: (place / "train" / "empty").mkdir(), "empty: holds no image"),
-    "foreign class": (lambda place: _save(place / "val" / "wolf" / "a.png", noise(1)[0]), "has the class 'wolf'"),
-    "one class": (lambda place: [(place / "train" / name).rename(place / name) for name in ("dog", "ünï cødé")],
+    "no val": (lambda path: (path / "val").rename(path / "test"), "must hold the folders train and val"),
+    "empty class": (lambda path: (path / "train" / "empty").mkdir(), "empty: holds no image"),
+    "foreign class": (lambda path: _save(path / "val" / "wolf" / "a.png", noise(1)[0]), "has the class 'wolf'"),
+    "one class": (lambda path: [(path / "train" / name).rename(path / name) for name in ("dog", "ünï cødé")],
                   "holds the one class 'cat'"),
-    "no classes": (lambda place: [path.rename(place / path.name) for path in (place / "val").iterdir()],
+    "no classes": (lambda path: [inside.rename(path / inside.name) for inside in (path / "val").iterdir()],
                    "holds no class folders"),
-    "corrupt": (lambda place: (place / "train" / "cat" / "bad.jpg").write_bytes(b"JFIF"), "bad.jpg: is not an image"),
-    "cut": (lambda place: os.truncate(next((place / "val").rglob("*.bmp")), 300), "is not an image that can be read"),
-    "empty file": (lambda place: (place / "train" / "cat" / "bad.jpg").touch(), "bad.jpg: is not an image"),
+    "corrupt": (lambda path: (path / "train" / "cat" / "bad.jpg").write_bytes(b"JFIF"), "bad.jpg: is not an image"),
+    "cut": (lambda path: os.truncate(next((path / "val").rglob("*.bmp")), 300), "is not an image that can be read"),
+    "empty file": (lambda path: (path / "train" / "cat" / "bad.jpg").touch(), "bad.jpg: is not an image"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", FOLDERS)
-def test_unusable_folders_are_told_in_one_line(
+def test_unusable_folders_are_refused_in_one_line(
     folder: Path, tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change, reason = FOLDERS[case]

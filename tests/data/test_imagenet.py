@@ -72,15 +72,15 @@ def _stored(folder: Path, split: Split) -> list[tuple[Image, int]]:
     header = np.frombuffer(content, beton.HEADER, 1)[0]
     rows = np.frombuffer(content, beton.SAMPLE, header["samples"], beton.START)
     table = np.frombuffer(content, beton.ALLOCATION, header["samples"], int(header["table"]))
-    found = []
+    stored = []
     for row, extent in zip(rows, table, strict=True):
         payload = content[extent["offset"] : extent["offset"] + extent["size"]]
         shape = int(row["image"]["height"]), int(row["image"]["width"]), 3
         raw = row["image"]["mode"] == beton.RAW
         image = np.frombuffer(payload, np.uint8).reshape(shape) if raw else codec.pixels(payload, "stored")
         assert image.shape == shape
-        found.append((image, int(row["label"])))
-    return found
+        stored.append((image, int(row["label"])))
+    return stored
 
 
 def test_every_image_has_the_label_of_its_archive(archives: Path, converted: Path) -> None:
@@ -166,9 +166,9 @@ def test_labels_and_folders_lead_to_the_same_files(
         "folders": (tmp_path / "folders",),
         "flat": (flat, "--processes", "1"),
     }
-    for name, (place, *options) in ways.items():
+    for name, (folder, *options) in ways.items():
         output = tmp_path / f"out-{name}"
-        assert main(["imagenet", str(place), str(output), *map(str, options)]) == 0, capsys.readouterr().err
+        assert main(["imagenet", str(folder), str(output), *map(str, options)]) == 0, capsys.readouterr().err
         assert _files(output) == expected, name
 
 
@@ -184,10 +184,10 @@ def test_modes_sides_and_qualities(archives: Path, tmp_path: Path, capsys: pytes
         output = tmp_path / name
         capsys.readouterr()
         assert main(["imagenet", str(archives), str(output), *options]) == 0
-        told = float(capsys.readouterr().err.split("will take about ")[1].split(" GB")[0])
+        estimate = float(capsys.readouterr().err.split("will take about ")[1].split(" GB")[0])
         files = _files(output)
         sizes[name] = sum(map(len, files.values()))
-        assert told == pytest.approx(sizes[name] / 1e9, rel=0.25, abs=0.011)
+        assert estimate == pytest.approx(sizes[name] / 1e9, rel=0.25, abs=0.011)
         sidecar = Sidecar.model_validate_json(files["dataset.json"])
         rows = np.frombuffer(files["train.beton"], beton.SAMPLE, TRAIN, beton.START)
         raw = float(np.mean(rows["image"]["mode"] == beton.RAW))
@@ -238,17 +238,17 @@ LABELS, KIT = "synset_labels.txt", "ILSVRC2012_devkit_t12.tar.gz"
 
 
 def _without(*names: str) -> Callable[[Path], object]:
-    return lambda place: [(place / name).rename(place / f"{name}.away") for name in names]
+    return lambda folder: [(folder / name).rename(folder / f"{name}.old") for name in names]
 
 
 def _with(name: str, content: bytes) -> Callable[[Path], object]:
-    return lambda place: (place / name).write_bytes(content)
+    return lambda folder: (folder / name).write_bytes(content)
 
 
 def _cut(name: str, *without: str) -> Callable[[Path], object]:
-    def change(place: Path) -> None:
-        os.truncate(place / name, int((place / name).stat().st_size * 0.6))
-        _without(*without)(place)
+    def change(folder: Path) -> None:
+        os.truncate(folder / name, int((folder / name).stat().st_size * 0.6))
+        _without(*without)(folder)
 
     return change
 
@@ -261,7 +261,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "cut val": (_cut(VAL_TAR), (VAL_TAR, "fetch it again")),
     "empty train": (_with(TRAIN_TAR, b""), ("not a whole tar",)),
     "foreign train": (_with(TRAIN_TAR, b"<html>" * 999), ("not a whole tar",)),
-    "val for train": (lambda place: (place / VAL_TAR).replace(place / TRAIN_TAR), ("where a tar for each class",)),
+    "val for train": (lambda folder: (folder / VAL_TAR).replace(folder / TRAIN_TAR), ("where a tar for each class",)),
     "fewer labels": (_with(LABELS, b"n01440764\n" * 7), (f"7 labels for the {VAL}",)),
     "foreign labels": (_with(LABELS, b"n00000000\n" * VAL), ("'n00000000' is not",)),
     "numbers": (_with(LABELS, b"490\n" * VAL), ("name the whole development kit",)),
@@ -271,16 +271,16 @@ WRONG: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_unusable_archives_are_told_in_one_line(
+def test_unusable_archives_are_refused_in_one_line(
     archives: Path, tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = tmp_path / "in"
-    place.mkdir()
+    folder = tmp_path / "in"
+    folder.mkdir()
     for path in archives.iterdir():
-        (place / path.name).write_bytes(path.read_bytes())
+        (folder / path.name).write_bytes(path.read_bytes())
     change, words = WRONG[case]
-    change(place)
-    fails(["imagenet", place, tmp_path / "out"], capsys, *words)
+    change(folder)
+    fails(["imagenet", folder, tmp_path / "out"], capsys, *words)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
@@ -296,7 +296,7 @@ def test_other_classes_are_not_imagenet(tmp_path: Path, capsys: pytest.CaptureFi
 def test_space_is_looked_for_first(
     archives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=10_000_000))
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=10_000_000))
     fails(["imagenet", archives, tmp_path / "out"], capsys, "needs about 0.0", "0.01 GB are free", "--estimate")
     assert list(tmp_path.iterdir()) == []
 
@@ -355,7 +355,7 @@ def test_a_conversion_may_be_killed_at_any_moment(archives: Path, converted: Pat
             assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_two_conversions_to_one_place(archives: Path, converted: Path, tmp_path: Path) -> None:
+def test_two_conversions_to_one_output(archives: Path, converted: Path, tmp_path: Path) -> None:
     first = _begin(archives, tmp_path / "out")
     while not (tmp_path / ".out.partial" / "lock").exists():
         assert first.poll() is None
@@ -415,8 +415,8 @@ class Faulty(Digits):
         return super().name(split, index)
 
 
-def test_a_mistake_in_a_process_is_told_as_what_it_is(tmp_path: Path) -> None:
-    """Not as the end of a process, and with the place where it happened."""
+def test_a_mistake_in_a_process_is_raised_as_what_it_is(tmp_path: Path) -> None:
+    """Not as the end of a process, and with the line where it happened."""
     with pytest.raises(LookupError, match="no such name") as caught:
         convert(Faulty(), "digits", tmp_path / "out", processes=2)
     assert "in name\n" in "".join(caught.value.__notes__)
@@ -456,9 +456,9 @@ def test_small_is_trained_and_evaluated_on_it(converted: Path, tmp_path: Path) -
     command = [sys.executable, "train.py", str(record), "--evaluate"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads((record / "evaluations.jsonl").read_text())
-    assert found["images"] == VAL
-    assert found["val_top1"] == rows[-1]["val_top1"]
+    scores = json.loads((record / "evaluations.jsonl").read_text())
+    assert scores["images"] == VAL
+    assert scores["val_top1"] == rows[-1]["val_top1"]
 
 
 def test_another_conversion_does_not_go_on_with_a_training(archives: Path, converted: Path, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def augmented(path: Path, resolution: int = 12) -> DataConfig:
     return DataConfig(source="digits", path=str(path), resolution=resolution, crop_area=(0.2, 1.0), flip=0.5)
 
 
-class Known(Source):
+class InMemory(Source):
     """Images in memory that pass for `digits`; label i % 10, and the first pixel of image i holds i // 256, i % 256."""
 
     class_count = 10
@@ -62,12 +62,12 @@ class Known(Source):
 
 def samples_of(source: Source, split: Split) -> list[tuple[Image, int]]:
     """The images of a source that has them as pixels, with their labels."""
-    found = []
+    samples = []
     for index, label in enumerate(source.labels(split)):
         image = source.image(split, index)
         assert not isinstance(image, bytes)
-        found.append((image, int(label)))
-    return found
+        samples.append((image, int(label)))
+    return samples
 
 
 def noise(count: int, height: int = 16, width: int = 16, seed: int = 0) -> list[Image]:
@@ -79,7 +79,7 @@ def noise(count: int, height: int = 16, width: int = 16, seed: int = 0) -> list[
 
 
 def build(folder: Path, train: Sequence[Image | bytes], val: Sequence[Image | bytes], mode: Mode = "raw") -> Dataset:
-    convert(Known({"train": train, "val": val}), "digits", folder, encoding=Encoding(mode))
+    convert(InMemory({"train": train, "val": val}), "digits", folder, encoding=Encoding(mode))
     return prepare(plain(folder))
 
 
