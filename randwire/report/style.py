@@ -5,8 +5,9 @@ a choice is {"label", "data", "layout"}: what to restyle when it is selected. Al
 pointer. However many trials there are, a figure draws so few marks that it can be read, and its note says which.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeVar
 
 from randwire import registry
@@ -19,20 +20,28 @@ MAX_SETTINGS = 40
 MAX_POINTS = 1_500
 """Points of a scatter plot."""
 
-COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#b0508f", "#8a6d00", "#3d8fc4")
-"""Told apart with the common colour deficiencies, and by symbol as well."""
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+PAPER_STYLES = {"ba": ("#0072b2", "circle"), "er": ("#d55e00", "square"), "ws": ("#007a5a", "diamond")}
+"""Colour and symbol of the paper's generators, which can be told apart with the common colour deficiencies."""
+COLOURS = ("#b0508f", "#8a6d00", "#3d8fc4", "#7a4fb5", "#a33b2e", "#5f7d1f", "#c48a00", "#1f8f9e", "#6b5344", "#d1477a")
+SHAPES = ("triangle-up", "cross", "star", "triangle-down", "pentagon", "hexagram", "hourglass", "bowtie", "hexagon")
+SYMBOLS = tuple(f"{shape}{fill}" for shape in SHAPES for fill in ("", "-open"))
+"""Of all other generators: each has its own choice of the two, whichever others there are."""
 INK, GRID = "#1f2937", "#e3e7ed"
 
 
-@lru_cache
 def style(generator: str) -> tuple[str, str]:
-    """Colour and symbol of a generator, the same in every figure and every report."""
-    known = registry.names("randwire.graphs")
-    if generator not in known:  # saved graphs
-        return INK, "x"
-    place = known.index(generator)
-    return COLOURS[place % len(COLOURS)], SYMBOLS[place % len(SYMBOLS)]
+    """Colour and symbol of a generator, the same in every figure and every report, whichever generators there are."""
+    if generator in registry.names("randwire.graphs"):
+        return PAPER_STYLES.get(generator) or _style_of(generator)
+    return INK, "x"  # saved graphs
+
+
+@cache
+def _style_of(name: str) -> tuple[str, str]:
+    """A choice by the name alone."""
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    symbol, colour = divmod(number, len(COLOURS))
+    return COLOURS[colour], SYMBOLS[symbol % len(SYMBOLS)]
 
 
 def evenly(items: Sequence[T], limit: int) -> list[T]:

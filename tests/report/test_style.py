@@ -1,0 +1,33 @@
+"""Colours and marks of generators."""
+
+import pytest
+from plotly.graph_objects import Scatter
+
+from randwire import registry
+from randwire.report.style import COLOURS, PAPER_STYLES, SYMBOLS, style
+
+PAPER = {"ba": ("#0072b2", "circle"), "er": ("#d55e00", "square"), "ws": ("#007a5a", "diamond")}
+MORE = ("aa", "chain", "geometric", "hyperbolic", "kleinberg", "lattice", "regular", "tree", "zz")
+
+
+def test_generators_keep_their_colours_and_marks_when_others_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    def styles(*names: str) -> dict[str, tuple[str, str]]:
+        monkeypatch.setattr(registry, "names", lambda _: tuple(sorted(names)))
+        return {name: style(name) for name in names}
+
+    assert styles("ba", "er", "ws") == PAPER
+    alone = {name: styles(*PAPER, name)[name] for name in MORE}
+    assert styles(*PAPER, *MORE) == {**PAPER, **alone}
+    assert len({*alone.values(), *PAPER.values()}) == len(alone) + len(PAPER), "all can be told apart"
+
+
+def test_marks_of_others_are_none_of_the_papers_and_are_plotlys() -> None:
+    colours, symbols = zip(*PAPER_STYLES.values(), strict=True)
+    assert not {*colours} & {*COLOURS}
+    assert not {*symbols, "x"} & {*SYMBOLS}
+    for symbol in SYMBOLS:
+        Scatter(marker={"symbol": symbol})  # raises ValueError for what it does not have
+
+
+def test_saved_graphs_have_a_style_of_their_own() -> None:
+    assert style("saved") == ("#1f2937", "x")
