@@ -1,10 +1,9 @@
 """From a configuration to its graphs, and to the exact size of its network: no training, no data."""
 
-import random
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from randwire import data, graphs
+from randwire import data, graphs, streams
 from randwire.config import RunConfig
 from randwire.dag import DAG
 from randwire.errors import ConfigError
@@ -27,7 +26,7 @@ def sample_graphs(config: RunConfig) -> dict[str, Sample]:
     for stage, key in keys.items():
         try:
             if key not in samples:
-                samples[key] = config.generator.sample(stages[stage], random.Random(f"{config.graph.seed}/{key}"))
+                samples[key] = config.generator.sample(stages[stage], streams.graph(config.graph.seed, key))
         except ValueError as error:
             raise ConfigError(f"graph.generator: {error} (stage {stage} of {stages[stage]} nodes)") from None
     return {stage: samples[key] for stage, key in keys.items()}

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from randwire import data
+from randwire import data, streams
 from randwire.config import RunConfig
 from randwire.damage.removal import Damage, Kind, damaged, damages, recalibrated, sample, stage_dags
 from randwire.damage.results import FILE, Protocol, Result, Subject, read, to_lines
@@ -118,7 +117,7 @@ def pending_tasks(network: RandWire, name: str, options: Options, results: Seque
     wanted: list[Damage | None] = [None]
     counts: dict[Kind, int | None] = {"node": options.nodes, "edge": options.edges}
     for kind, count in counts.items():
-        wanted += sample(damages(dags, kind), count, f"damage/{options.seed}/{name}/{kind}")
+        wanted += sample(damages(dags, kind), count, streams.damages(options.seed, name, kind))
     done = {(result.damage, result.recalibrate) for result in results}
     recalibrations = dict.fromkeys((0, options.recalibrate))
     return [task for damage in wanted for batches in recalibrations if (task := (damage, batches)) not in done]
@@ -186,7 +185,7 @@ def judging_batches(loader: data.Loader, total: int, batch_size: int, options: O
     if count == total:
         return list(loader.epoch(0))
     chosen = torch.zeros(total, dtype=torch.bool)
-    chosen[random.Random(f"damage/{options.seed}/images").sample(range(total), count)] = True
+    chosen[streams.judging_images(options.seed).sample(range(total), count)] = True
     masks = torch.split(chosen, batch_size)
     parts = [(images[mask], labels[mask]) for mask, (images, labels) in zip(masks, loader.epoch(0), strict=True)]
     images, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))

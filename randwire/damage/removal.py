@@ -63,12 +63,12 @@ def damages(dags: Mapping[str, DAG], kind: Kind) -> list[Damage]:
     return [Damage(stage, edge) for stage, dag in dags.items() for edge in dag.edges]
 
 
-def sample(found: list[Damage], count: int | None, seed: str) -> list[Damage]:
+def sample(found: list[Damage], count: int | None, stream: random.Random) -> list[Damage]:
     """`count` of the damages in their order, uniform without replacement; all of them with None or too large a count.
 
-    Of one seed, a larger sample contains the smaller ones: a study can be extended.
+    Of one seed of the stream, a larger sample contains the smaller ones: a study can be extended.
     """
-    chosen = set(random.Random(seed).sample(found, len(found))[:count])
+    chosen = set(stream.sample(found, len(found))[:count])
     return [damage for damage in found if damage in chosen]
 
 

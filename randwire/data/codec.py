@@ -1,7 +1,6 @@
 """Image files to pixels, and pixels to what a `.beton` file stores."""
 
 import io
-import random
 import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from randwire import streams
 from randwire.data.sources import Mode, Split
 from randwire.errors import DataError
 
@@ -63,7 +63,7 @@ def encode(image: NDArray[np.uint8], encoding: Encoding, split: Split, index: in
         width, height = (max(1, round(side * encoding.max_side / longer)) for side in picture.size)
         picture = picture.resize((width, height), Image.Resampling.BOX)  # the mean of the area, as FFCV does
     jpg = encoding.mode == "jpg" or (
-        encoding.mode == "proportion" and random.Random(f"{split}/{index}").random() < encoding.compress_probability
+        encoding.mode == "proportion" and streams.stored_as_jpeg(split, index).random() < encoding.compress_probability
     )
     histogram = np.array(picture.histogram(), np.int64).reshape(3, 256)
     return EncodedImage(_jpeg(picture, encoding.quality) if jpg else picture.tobytes(), jpg, *picture.size, histogram)

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from randwire import streams
 from randwire.config import DataConfig
 from randwire.data import beton
 from randwire.data.dataset import Dataset
@@ -104,8 +105,7 @@ class Loader:
         page-locked where CUDA is in use, so that a copy to the device may be asynchronous. Raises DataError at the
         batch that cannot be read.
         """
-        order, pixels = np.random.SeedSequence([self._seed, number]).spawn(2)
-        key = pixels.generate_state(1, np.uint64)[0]
+        order, key = streams.images(self._seed, number)
         pending: deque[_Pending] = deque()
         try:
             for ids in self._batches(order):
@@ -130,13 +130,13 @@ class Loader:
             raise DataError(f"{self._path}: cannot be opened ({error}); convert the data again") from None
         self._data = np.frombuffer(self._map, np.uint8)
 
-    def _batches(self, order: np.random.SeedSequence) -> Iterator[Ids]:
+    def _batches(self, order: np.random.Generator) -> Iterator[Ids]:
         size = self._batch_size
         if not self._train:
             shard = np.arange(self._rank, self._count, self._world_size)
             yield from (shard[start : start + size] for start in range(0, len(shard), size))
             return
-        parts, page_bytes = self._parts(np.random.default_rng(order)), self._tables.page_bytes
+        parts, page_bytes = self._parts(order), self._tables.page_bytes
         permutation, ends = np.concatenate([ids for _, ids in parts]), np.cumsum([len(ids) for _, ids in parts])
         requested = 0
         for step in range(len(self)):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from randwire import streams
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
 
@@ -30,8 +31,7 @@ class DropEdge(nn.Module):
 
     def seed(self, seed: int, epoch: int, rank: int) -> None:
         """Start the draws of an epoch. They do not depend on the rank unless the configuration says so."""
-        own = f"/{rank}" if self.ranks == "independent" else ""
-        self._stream.seed(f"drop edge/{seed}/{epoch}{own}")
+        self._stream = streams.drop_edge(seed, epoch, rank if self.ranks == "independent" else None)
 
     def forward(self) -> dict[str, Edge]:
         """The edge that this step does without, by stage; stages that keep all edges are absent. Empty in evaluation.

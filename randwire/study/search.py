@@ -7,14 +7,13 @@ suggested again first, and a suggestion depends only on the seed, its number and
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections.abc import Iterator
 
 import optuna
 from optuna.trial import Trial, TrialState
 
-from randwire import graphs
+from randwire import graphs, streams
 from randwire.study import space
 from randwire.study.design import Design, Outcome
 from randwire.study.folder import StudyFolder
@@ -113,7 +112,7 @@ class Search:
             if self._take(setting, trial):
                 return setting
         left = self._untried()
-        random.Random(f"{self.design.seed}/{len(self.suggested)}").shuffle(left)
+        streams.untried_settings(self.design.seed, len(self.suggested)).shuffle(left)
         for setting in left:
             if self._take(setting, self._ask(setting)):
                 return setting
@@ -168,7 +167,7 @@ class Search:
         return setting in self.suggested or setting in self.rejected
 
     def _sampler(self, number: int, attempt: int) -> optuna.samplers.BaseSampler:
-        seed = random.Random(f"{self.design.seed}/{number}/{attempt}").getrandbits(32)
+        seed = streams.sampler_seed(self.design.seed, number, attempt)
         # Rejected settings count for TPE: its own start would come before the STARTUP that `foreseeable` relies on.
         if self.design.search == "random" or number < STARTUP or attempt >= TPE_ATTEMPTS:
             return optuna.samplers.RandomSampler(seed=seed)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from randwire import streams
 from randwire.config import DataConfig
 
 GRAY = (0.299, 0.587, 0.114)
@@ -45,7 +46,7 @@ class Augment:
 
     def _draw(self, count: int, epoch: int, step: int) -> Tensor:
         """Uniform numbers (count, DRAWS) of this rank's images, out of those of the step."""
-        stream = torch.Generator().manual_seed(((self._seed * 1_000_003 + epoch) * 1_000_003 + step) % 2**63)
+        stream = torch.Generator().manual_seed(streams.augmentation_seed(self._seed, epoch, step))
         return torch.rand(count * self._world_size, DRAWS, generator=stream)[self._rank * count :][:count]
 
     def _matrices(self, draws: Tensor) -> Tensor:

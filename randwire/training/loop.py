@@ -8,6 +8,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from randwire import streams
 from randwire.config import TrainConfig
 from randwire.metrics import IMAGES_PER_S, LR, SECONDS_LOADER, SECONDS_STEP, STEPS, TRAIN_LOSS
 from randwire.model.drop_edge import DropEdge
@@ -43,7 +44,7 @@ class EpochResult:
 
 def seed_epoch(network: nn.Module, seed: int, epoch: int, rank: int) -> None:
     """Seed dropout and drop edge for one epoch of one rank: a resumed run draws what it would have drawn."""
-    torch.manual_seed((seed * 1_000_003 + epoch) * 1_009 + rank)
+    torch.manual_seed(streams.epoch_seed(seed, epoch, rank))
     for module in network.modules():
         if isinstance(module, DropEdge):
             module.seed(seed, epoch, rank)

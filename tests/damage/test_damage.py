@@ -234,13 +234,13 @@ def test_counts_and_degrees() -> None:
 def test_a_sample_is_uniform_without_replacement() -> None:
     pool = damages({"a": GRAPHS["chain"]}, "node")
     draws = 4_000
-    pairs = Counter(tuple(d.part[0] for d in sample(pool, 2, f"{seed}")) for seed in range(draws))
+    pairs = Counter(tuple(d.part[0] for d in sample(pool, 2, random.Random(f"{seed}"))) for seed in range(draws))
     assert set(pairs) == set(combinations(range(5), 2)), "ascending, and none twice"
     for hits in pairs.values():
         assert abs(hits / draws - 0.1) < SIGMAS * math.sqrt(0.1 * 0.9 / draws)
-    assert set(sample(pool, 2, "x")) < set(sample(pool, 4, "x"))
-    assert sample(pool, None, "x") == sample(pool, 9, "x") == pool
-    assert sample(pool, 0, "x") == []
+    assert set(sample(pool, 2, random.Random("x"))) < set(sample(pool, 4, random.Random("x")))
+    assert sample(pool, None, random.Random("x")) == sample(pool, 9, random.Random("x")) == pool
+    assert sample(pool, 0, random.Random("x")) == []
 
 
 # The study.

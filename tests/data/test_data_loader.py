@@ -344,7 +344,7 @@ def test_quasi_random_order_requests_the_next_part_ahead(tmp_path: Path) -> None
         closing(Loader(dataset, "train", config, batch_size=6)) as loader,
     ):
         loader._map = Map()  # type: ignore[assignment]
-        steps = loader._batches(np.random.SeedSequence(0))
+        steps = loader._batches(np.random.default_rng(0))
         counts = []
         for ids in steps:
             counts.append(len(requested))
