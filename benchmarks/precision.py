@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 import randwire
+from randwire.metrics import TRAIN_LOSS, VAL_TOP1
 
 PRECISIONS = ("fp32", "bf16")
 WARMUPS = (0, 1)
@@ -48,8 +49,8 @@ def measure(seeds: int, epochs: int, folder: Path) -> list[Variant]:
         }
         record = randwire.train("digits", keys)
         last = json.loads((record / "metrics.jsonl").read_text().splitlines()[-1])
-        one.top1.append(last["val_top1"])
-        one.loss.append(last["train_loss"])
+        one.top1.append(last[VAL_TOP1.key])
+        one.loss.append(last[TRAIN_LOSS.key])
     return found
 
 

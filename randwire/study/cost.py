@@ -9,6 +9,7 @@ from itertools import islice
 from statistics import median
 
 from randwire import data
+from randwire.metrics import IMAGES_PER_S
 from randwire.records import Record
 from randwire.study.design import Design
 
@@ -89,9 +90,9 @@ def measured(design: Design, digests: Iterable[str]) -> tuple[float, int] | None
 
 def _rate(record: Record, resolution: int) -> float | None:
     rates = [
-        row["images_per_s"] * (row.get("resolution", resolution) / resolution) ** 2
+        row[IMAGES_PER_S.key] * (row.get("resolution", resolution) / resolution) ** 2
         for row in record.metrics()
-        if row.get("images_per_s")
+        if row.get(IMAGES_PER_S.key)
     ]
     ranks = (record.read_json("environment.json") or {}).get("world_size", 1)
     return median(rates) / ranks if rates else None

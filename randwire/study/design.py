@@ -14,6 +14,7 @@ from typing import Any, Literal
 from randwire import config as configuration
 from randwire import graphs
 from randwire.config import RunConfig
+from randwire.metrics import VAL_TOP1
 from randwire.records import Record, Row
 from randwire.study import space
 from randwire.study.folder import StudyFolder
@@ -126,7 +127,7 @@ class Design:
             return "unfinished", None
         if "failed" in statuses:
             return "failed", None
-        return "finished", sum(summary["val_top1"] for summary in summaries if summary) / len(summaries)
+        return "finished", sum(summary[VAL_TOP1.key] for summary in summaries if summary) / len(summaries)
 
     def identity(self) -> dict[str, Any]:
         """What must not change while a study goes on."""

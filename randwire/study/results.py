@@ -14,6 +14,7 @@ from randwire import records
 from randwire.config import RunConfig
 from randwire.dag import DAG
 from randwire.errors import RecordError, one_line
+from randwire.metrics import VAL_TOP1
 from randwire.records import Record, Row
 from randwire.statistics.describe import group
 from randwire.study import space
@@ -263,7 +264,7 @@ def _read(record: Record) -> Trial:
     rows = record.metrics()
     summary = _object(record, "summary.json")
     status, cause = summary.get("status", "unfinished"), summary.get("cause") or ""
-    top1 = number(summary, "val_top1") if status == "finished" else None
+    top1 = number(summary, VAL_TOP1.key) if status == "finished" else None
     if status not in STATUSES:
         status, cause = "unfinished", f"unknown status {status!r}"
     elif status == "unfinished":

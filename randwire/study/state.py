@@ -11,6 +11,7 @@ from typing import Literal
 
 from randwire.config import RunConfig
 from randwire.errors import one_line
+from randwire.metrics import SECONDS_LOADER, SECONDS_STEP, VAL_TOP1
 from randwire.records import CLOCK_SKEW_S, Record
 from randwire.study.design import Design
 
@@ -77,7 +78,7 @@ def _state(record: Record, digest: str) -> State:
         epochs = len(record.metrics()) if epochs is None else epochs
         seconds = summary.get("seconds")
         epoch_s = seconds / epochs if seconds and epochs else None
-        return State(digest, name, epochs, summary.get("val_top1"), summary.get("cause"), epoch_s=epoch_s)
+        return State(digest, name, epochs, summary.get(VAL_TOP1.key), summary.get("cause"), epoch_s=epoch_s)
     except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
         return State(digest, "unreadable", cause=one_line(error))
 
@@ -88,14 +89,14 @@ def _begun(record: Record, digest: str) -> State:
     if not changed:
         return State(digest, "pending")
     rows = record.metrics()
-    epoch_s = median(row.get("seconds_loader", 0) + row.get("seconds_step", 0) for row in rows) if rows else None
+    epoch_s = median(row.get(SECONDS_LOADER.key, 0) + row.get(SECONDS_STEP.key, 0) for row in rows) if rows else None
     patience = max(PATIENCE, EPOCHS * epoch_s) if epoch_s else FIRST_PATIENCE
     sign, locked = max(changed), record.locked()
     if locked or (locked is None and time.time() - sign < patience):
         name: StateName = "running"
     else:
         name = "stalled" if (record.folder / "config.yaml").exists() else "pending"
-    top1 = rows[-1]["val_top1"] if rows else None
+    top1 = rows[-1][VAL_TOP1.key] if rows else None
     return State(digest, name, len(rows), top1, None, sign, locked, epoch_s)
 
 

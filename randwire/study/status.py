@@ -11,6 +11,7 @@ from statistics import median
 from typing import get_args
 
 from randwire.config import RunConfig
+from randwire.metrics import VAL_TOP1
 from randwire.records import Row
 from randwire.study.cost import makespan
 from randwire.study.design import Design
@@ -51,7 +52,7 @@ class Status:
                 "state": state.name,
                 "epochs": state.epochs,
                 "of": trial.train.epochs,
-                "val_top1": state.top1,
+                VAL_TOP1.key: state.top1,
                 "cause": state.cause,
                 "last_sign": None if state.sign is None else iso(state.sign),
             }

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
+from randwire.metrics import VAL_TOP1
 from randwire.records import Row
 from randwire.study.design import FIRST_RUNG, KEPT
 
@@ -62,7 +63,7 @@ class Pruner:
         self.seen: dict[tuple[str, int], bool] = {}
         for digest, rows in history.items():
             for row in rows:
-                self.should_stop(digest, row["epoch"], row["val_top1"])
+                self.should_stop(digest, row["epoch"], row[VAL_TOP1.key])
 
     def should_stop(self, digest: str, epoch: int, top1: float) -> bool:
         """Whether the trial should stop after this epoch. Asked again, it answers the same."""

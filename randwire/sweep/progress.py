@@ -8,6 +8,7 @@ from typing import Self
 from tqdm import tqdm
 
 from randwire.config import RunConfig
+from randwire.metrics import VAL_TOP1
 from randwire.records import Row
 
 
@@ -40,7 +41,7 @@ class Progress:
         self.bar.update(1)
 
     def ended(self, config: RunConfig, summary: Row) -> None:
-        top1 = summary["val_top1"]
+        top1 = summary[VAL_TOP1.key]
         shown = "-" if top1 is None else f"{top1:.2f}%"
         cause = f" ({summary['cause']})" if summary["cause"] else ""
         counts = f"top-1 {shown}, {summary['epochs']} epochs, {summary['seconds']:.0f} s"

@@ -14,6 +14,7 @@ from ray.train.torch import get_device
 from torch import distributed
 
 from randwire.errors import RecordLockedError, UserError, one_line
+from randwire.metrics import VAL_TOP1
 from randwire.run import run
 from randwire.study.setting import Setting
 from randwire.sweep.actors import ENDED, MISTAKE, PRUNER
@@ -47,7 +48,7 @@ class RayWorker:
             return False
         stop = torch.zeros(1, device=self.device)
         if self.pruner is not None:
-            answer: Any = ray.get(self.pruner.should_stop.remote(self.digest, row["epoch"], row["val_top1"]))
+            answer: Any = ray.get(self.pruner.should_stop.remote(self.digest, row["epoch"], row[VAL_TOP1.key]))
             stop += float(answer)
         if self.world_size > 1:
             distributed.broadcast(stop, 0)
