@@ -7,12 +7,12 @@ from randwire import data, graphs, streams
 from randwire.config import RunConfig
 from randwire.dag import DAG
 from randwire.errors import ConfigError
-from randwire.graphs import Sample
+from randwire.graphs import SampledGraph
 from randwire.model.complexity import Complexity, channels_for, complexity
 from randwire.model.regimes import random_stages
 
 
-def sample_graphs(config: RunConfig) -> dict[str, Sample]:
+def sample_graphs(config: RunConfig) -> dict[str, SampledGraph]:
     """The DAG of every random stage, by stage; equal on every machine for equal `graph` and `network.regime`.
 
     With `graph.stages: shared`, stages of equal size get one DAG; with `graph.path`, the saved ones are read. Raises
@@ -20,8 +20,8 @@ def sample_graphs(config: RunConfig) -> dict[str, Sample]:
     """
     stages = random_stages(config.network.regime, config.graph.nodes)
     if config.graph.path is not None:
-        return {stage: Sample(dag, 0) for stage, dag in _saved_graphs(config, stages).items()}
-    samples: dict[str | int, Sample] = {}
+        return {stage: SampledGraph(dag, 0) for stage, dag in _saved_graphs(config, stages).items()}
+    samples: dict[str | int, SampledGraph] = {}
     keys = {stage: stage if config.graph.stages == "independent" else nodes for stage, nodes in stages.items()}
     for stage, key in keys.items():
         try:
@@ -51,7 +51,7 @@ def _saved_graphs(config: RunConfig, stages: Collection[str]) -> dict[str, DAG]:
     return found
 
 
-def count(config: RunConfig, samples: Mapping[str, Sample]) -> Complexity:
+def count(config: RunConfig, samples: Mapping[str, SampledGraph]) -> Complexity:
     """Parameters, multiply-adds and activations of the run's network, as it is evaluated.
 
     Raises ConfigError if its node operation cannot be counted.
@@ -77,11 +77,11 @@ def match_mult_adds(config: RunConfig, mult_adds: float) -> RunConfig:
     return config.override({"network.channels": channels})
 
 
-def dags_of(samples: Mapping[str, Sample]) -> dict[str, DAG]:
+def dags_of(samples: Mapping[str, SampledGraph]) -> dict[str, DAG]:
     return {stage: sample.dag for stage, sample in samples.items()}
 
 
-def dag_json(samples: Mapping[str, Sample]) -> dict[str, Any]:
+def dag_json(samples: Mapping[str, SampledGraph]) -> dict[str, Any]:
     """Nodes, edges, redraws and measures of every stage."""
     return {
         "stages": {

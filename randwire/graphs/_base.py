@@ -33,7 +33,7 @@ class Domain:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampledGraph:
     """A connected DAG, and how many disconnected ones were drawn before it from the same stream."""
 
     dag: DAG
@@ -70,7 +70,7 @@ class Generator(ABC):
     def draw(self, nodes: int, stream: random.Random) -> Iterable[tuple[int, int]]:
         """One random undirected graph on nodes 0..nodes-1, numbered as the paper orders them (section 3.2)."""
 
-    def sample(self, nodes: int, stream: random.Random) -> Sample:
+    def sample(self, nodes: int, stream: random.Random) -> SampledGraph:
         """A connected DAG; disconnected draws are drawn again from the same stream.
 
         Raises ValueError for impossible parameters or if MAX_REDRAWS draws in a row are disconnected.
@@ -79,7 +79,7 @@ class Generator(ABC):
         for redraws in range(MAX_REDRAWS + 1):
             dag = DAG.orient(nodes, self.draw(nodes, stream))
             if dag.connected:
-                return Sample(dag, redraws)
+                return SampledGraph(dag, redraws)
         raise ValueError(f"{self}: no connected graph of {nodes} nodes in {MAX_REDRAWS + 1} draws; raise its density")
 
     @property

@@ -24,7 +24,7 @@ import pytest
 from randwire import graphs, registry, wiring
 from randwire.config import load
 from randwire.dag import DAG
-from randwire.graphs import Generator, Sample
+from randwire.graphs import Generator, SampledGraph
 from randwire.study import space
 
 N = 32
@@ -52,7 +52,7 @@ def _search(kind: type[Generator]) -> list[Generator]:
 SEARCH = [generator for kind in KINDS for generator in _search(kind)]
 
 
-def _sample(spec: str, seed: int, nodes: int = N) -> Sample:
+def _sample(spec: str, seed: int, nodes: int = N) -> SampledGraph:
     return graphs.parse(spec).sample(nodes, random.Random(seed))
 
 
