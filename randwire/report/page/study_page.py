@@ -11,8 +11,11 @@ from randwire.report.facts.exclusions import exclusions
 from randwire.report.facts.provenance import provenance
 from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import warnings
-from randwire.report.page import comparison, correlations, sections, tables
+from randwire.report.page import correlations, sections, tables
+from randwire.report.page.power import power
 from randwire.report.page.rates import check_text
+from randwire.report.page.settings import settings_comparison, variants_comparison
+from randwire.report.page.variance import variance
 from randwire.report.page.writer import write_page
 from randwire.report.plots import (
     early_epochs,
@@ -114,7 +117,7 @@ class _Page:
         self.parts.append(sections.group_cards(section.group))
         self.figure(variants.draw(section))
         if section.variants is not None:
-            self.parts.append(comparison.paired_comparison(section.variants))
+            self.parts.append(variants_comparison(section.variants))
         if section.group.counted:
             self.settings(section)
         self.figure(learning_curves.draw(section))
@@ -131,10 +134,10 @@ class _Page:
         """Settings and generators, and what sets them apart."""
         group = section.group
         self.figure(scores.draw(section))
-        self.parts += [tables.statistics_tables(group), comparison.comparison(group, section.pairs)]
+        self.parts += [tables.statistics_tables(group), settings_comparison(section)]
         self.figure(pairs.draw(section), pairs.NOTE)
         self.figure(error_distributions.draw(section), error_distributions.note(group))
-        self.parts += [comparison.variance(group), comparison.power(group, section.pairs)]
+        self.parts += [variance(group), power(section)]
 
     def figure(self, figure: Figure | None, note: str = "", after: str = "") -> None:
         """Make room for a figure, if there is one, with a control where it offers choices."""

@@ -1,0 +1,65 @@
+"""Which settings of a fixed grid are separated, in sentences; or why none is tested."""
+
+from collections.abc import Sequence
+
+from randwire.report.facts.study import Section
+from randwire.report.text import interval_text, many, p_text
+from randwire.statistics.describe import describe
+from randwire.statistics.pairs import MIN_REPLICATES, Pair, testable
+from randwire.study.results import Group
+
+UNTESTED = {
+    "search": "A search chooses what it looks at, and the best of many looks better than it is: a p value would not "
+    "mean what it says. Read it as a search: it finds settings worth a fixed grid (--search grid), which is tested.",
+    "unknown": "It is not known how these settings were chosen (no study.json), and a test of settings that were "
+    "chosen by their results would not mean what it says.",
+    "outside": "These settings are not of the fixed grid that this study is; something else chose them.",
+}
+STOPPED = "Early stopping was on: what is left was chosen by its results, and a test would not mean what it says."
+
+
+def why_untested(budget: Group) -> str:
+    """Why settings are not tested against each other; empty if they are."""
+    return "" if budget.tested else UNTESTED.get(budget.origin, STOPPED)
+
+
+def lacking(budget: Group) -> str:
+    """The settings that cannot be tested, in a sentence; empty if all can."""
+    names = [f"{name} (n={len(values)})" for name, values in budget.values.items() if not testable(values)]
+    return f"Not tested, with fewer than {MIN_REPLICATES} graphs or no spread: {', '.join(names)}." if names else ""
+
+
+def best_pairs(section: Section) -> list[Pair]:
+    """The setting with the highest mean, first in each pair, and each other tested setting, from the best down."""
+    best = section.pairs[0].names[0]
+    return [pair for pair in section.pairs if pair.names[0] == best]
+
+
+def summary(section: Section) -> str:
+    """From how many settings the best is separated, and from which it is not."""
+    against = best_pairs(section)
+    best = against[0].names[0]
+    top1 = describe(section.group.values[best])
+    near = [pair.names[1] for pair in against if not pair.separated]
+    text = (
+        f"{best} has the highest mean, {top1.mean:.2f}% (n={top1.n}). It is separated from "
+        f"{len(against) - len(near)} of the {many(len(against), 'other tested setting')}"
+    )
+    return text + (f", and not from {', '.join(near)}." if near else ".")
+
+
+def between_generators(section: Section) -> list[str]:
+    """What the pairs of the best settings of generators tell, in a sentence each."""
+    names = [section.pairs[0].names[0], *(pair.names[1] for pair in best_pairs(section))]
+    leaders = _first_of_each(section.group, names)
+    return [
+        f"{pair}: {pair.difference:.2f} points apart ({interval_text(pair.interval)}), corrected p "
+        f"{p_text(pair.adjusted)}"
+        for pair in section.pairs
+        if set(pair.names) <= leaders
+    ]
+
+
+def _first_of_each(budget: Group, names: Sequence[str]) -> set[str]:
+    """The first setting of each generator."""
+    return set({budget.generator(name): name for name in reversed(names)}.values())
