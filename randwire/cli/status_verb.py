@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from randwire.cli.plan_verb import LISTED
@@ -23,16 +23,19 @@ CLEAR = "\x1b[H\x1b[J"
 NOTABLE = ("running", "stalled", "failed", "unreadable")
 
 
-def show_status(design: Design, options: argparse.Namespace) -> int:
-    """Print where the study stands; with --watch again and again, until all has ended or it is interrupted."""
+def show_status(load: Callable[[], Design], options: argparse.Namespace) -> int:
+    """Print where the study stands; with --watch again and again, until all has ended or it is interrupted.
+
+    `load` gives the design as it is now: a study that is watched may grow.
+    """
     if options.watch is None:
-        found, design = _look(design)
+        found, design = _look(load)
         print(json.dumps(_json(found)) if options.json else "\n".join(_lines(found, design, options.all)))
         return 0
     try:
         while True:
-            found, stored = _look(design)
-            _draw(found, stored, options)
+            found, design = _look(load)
+            _draw(found, design, options)
             if found.ended:
                 return 0
             time.sleep(options.watch)
@@ -40,11 +43,10 @@ def show_status(design: Design, options: argparse.Namespace) -> int:
         return 0
 
 
-def _look(design: Design) -> tuple[Status, Design]:
-    from randwire.study.plan import stored
+def _look(load: Callable[[], Design]) -> tuple[Status, Design]:
     from randwire.study.status import status
 
-    design = stored(design)
+    design = load()
     return status(design), design
 
 

@@ -6,26 +6,49 @@ run: a setting, a graph seed and a training seed. All trials of a setting are tr
 of workers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypedDict, Unpack
 
 from randwire import config as configuration
 from randwire import graphs
 from randwire.config import RunConfig
+from randwire.errors import ConfigError, one_line
 from randwire.metrics import VAL_TOP1
 from randwire.records import Record, Row
 from randwire.study import space
-from randwire.study.folder import StudyFolder
+from randwire.study.folder import StudyFolder, base_of
 from randwire.study.requirements import Requirement, quantities
 from randwire.study.setting import Setting
 from randwire.study.variants import Variants, as_json, check_variants
 
 Search = Literal["tpe", "random", "grid"]
+DEFAULT_BASE = "digits"
+"""The preset of a study that names none."""
+CHOSEN_OTHERWISE = {
+    "graph.generator": "graphs are what the study varies; choose with --generators",
+    "graph.path": "graphs are what the study varies; choose with --generators",
+    "runtime.study": "is the name of the study; choose with --name",
+    "runtime.variant": "is what the study varies; leave it out",
+}
+"""Keys that cannot be laid over the configuration of a study, with what to do instead."""
 Outcome = Literal["finished", "pruned", "failed", "unfinished"]
 FIRST_RUNG, KEPT = 2, 3
 """Successive halving: after epoch FIRST_RUNG, and each time after KEPT times as many, the best 1/KEPT may go on."""
+
+
+class Options(TypedDict, total=False):
+    """The options of a design, see `Design`; None where one is not given."""
+
+    search: Search | None
+    settings: int | None
+    seeds: int | None
+    train_seeds: int | None
+    generators: tuple[str, ...] | None
+    seed: int | None
+    early_stopping: bool | None
+    require: tuple[Requirement, ...] | None
 
 
 @dataclass(frozen=True)
@@ -51,6 +74,52 @@ class Design:
     def __post_init__(self) -> None:
         """Raises ConfigError for variants that cannot be told apart."""
         check_variants(self.base, self.variants)
+
+    @classmethod
+    def load(
+        cls,
+        base: str | None = None,
+        values: Mapping[str, object] | None = None,
+        *,
+        name: str,
+        variants: Variants | Callable[[RunConfig], Variants] | None = None,
+        **options: Unpack[Options],
+    ) -> Self:
+        """The design of the study `name`: what is given here, laid over what the study's folder holds already.
+
+        `base` is a preset, a YAML file or a record, `values` are dotted keys laid over it. What is not given, or is
+        None, comes from the study's folder, and where there is no such study yet, from the defaults and the preset
+        DEFAULT_BASE. `variants` may depend on the configuration.
+
+        Raises ConfigError, in one line, for anything impossible, and where the folder holds a study with another value
+        of what is given: its records would not be those of this design.
+        """
+        values = dict(values or {})
+        for key, fix in CHOSEN_OTHERWISE.items():
+            if key in values:
+                raise ConfigError(f"{key}: {fix}")
+        given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+        asked = values if base else {key: value for key, value in values.items() if key.startswith("runtime.")}
+        config = configuration.load(base or DEFAULT_BASE, {**asked, "runtime.study": name})
+        folder = StudyFolder(config.runtime.output / name)
+        study = folder.read()
+        if study is not None:
+            try:
+                given = {**_stored_options(study), **given}
+                stored = base_of(study, _path(values)).model_copy(update={"runtime": config.runtime})
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ConfigError(f"{folder.folder / 'study.json'}: damaged: {one_line(error)}") from None
+            config = config if base else configuration.resolve(stored.override(values))
+        elif base is None:
+            config = configuration.load(DEFAULT_BASE, {**values, "runtime.study": name})
+        if config.train.pretrained is not None:
+            raise ConfigError("train.pretrained: weights belong to one graph, and graphs are what the study varies")
+        if config.graph.path is not None:
+            raise ConfigError(f"--base: {base} has saved graphs, and graphs are what the study varies")
+        laid = variants(config) if callable(variants) else variants
+        design = cls(config, **given, variants=_variants(laid, (study or {}).get("variants", {})))
+        design.check()
+        return design
 
     def grid(self) -> list[Setting]:
         """The settings of the fixed grid: the paper's Figure 4, or the variants of each generator's best setting."""
@@ -156,10 +225,39 @@ class Design:
         """The content of study.json."""
         return {
             **self.identity(),
+            "generator": self.base.graph.generator,
+            "data_path": self.base.data.path,
             "settings": self.settings,
             "seeds": list(range(self.base.graph.seed, self.base.graph.seed + self.seeds)),
             "train_seeds": list(range(self.base.train.seed, self.base.train.seed + self.train_seeds)),
         }
+
+
+def _stored_options(study: Row) -> dict[str, Any]:
+    """The options of a recorded design. Raises ValueError, KeyError or TypeError for a damaged one."""
+    return {
+        "search": study["search"],
+        "settings": study["settings"],
+        "seeds": len(study["seeds"]),
+        "train_seeds": len(study["train_seeds"]),
+        "generators": tuple(study["generators"]),
+        "seed": study["seed"],
+        "early_stopping": study["early_stopping"],
+        "require": tuple(Requirement.parse(text) for text in study["require"]),
+    }
+
+
+def _path(values: Mapping[str, object]) -> str | None:
+    path = values.get("data.path")
+    return path if isinstance(path, str) else None
+
+
+def _variants(given: Variants | None, stored: Variants) -> Variants:
+    """The variants that are given, or those of the folder: also where further ones are given, which came later."""
+    if given is None:
+        return stored
+    known = as_json(given)
+    return stored if stored and all(known.get(name) == keys for name, keys in stored.items()) else given
 
 
 def settings_of_grid(generators: Sequence[str], variants: Variants) -> list[Setting]:

@@ -5,37 +5,39 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from randwire import config as configuration
 from randwire import graphs
-from randwire.config import FOLDER_SOURCE, RunConfig
+from randwire.config import RunConfig
 from randwire.errors import ConfigError, RecordError
 from randwire.records import Record, Row, atomic
 from randwire.study import space
 from randwire.study.setting import Setting
 
 
-def base_of(study: Row, path: str | None = None) -> RunConfig:
-    """The configuration that all trials of a recorded design (study.json) share, with its default generator and places.
+def base_of(study: Row, data_path: str | None = None) -> RunConfig:
+    """The configuration that all trials of a recorded design (study.json) share; `runtime` is at its defaults.
 
-    `path` stands for that of the data where the source needs one: the design knows its SHA-256 alone. Raises ValueError
-    or KeyError if it is damaged.
+    `data_path` is where the data is, for a design that does not tell. Raises ValueError, KeyError or TypeError for a
+    damaged design.
     """
     base = study["base"]
-    possible = (spec for spec in space.best(study.get("generators") or space.names()) if _possible(spec, base))
-    graph = {**base["graph"], "generator": next(possible, RunConfig().graph.generator)}
-    data = {**base["data"], "path": path if base["data"]["source"] == FOLDER_SOURCE else None}
+    generator = study.get("generator") or _generator(study.get("generators") or space.names(), base["graph"]["nodes"])
+    graph = {**base["graph"], "generator": generator}
+    data = {**base["data"], "path": study.get("data_path") or data_path}
     return RunConfig.model_validate({**base, "graph": graph, "data": data})
 
 
-def _possible(spec: str, base: Row) -> bool:
-    try:
-        graphs.parse(spec).check(base["graph"]["nodes"])
-    except ValueError:
-        return False
-    return True
+def _generator(names: Sequence[str], nodes: int) -> str:
+    """What a design that does not tell the generator of its configuration may have: one that its nodes admit."""
+    for spec in (default := RunConfig().graph.generator, *space.best(names)):
+        with suppress(ValueError):
+            graphs.parse(spec).check(nodes)
+            return spec
+    return default
 
 
 class StudyFolder:

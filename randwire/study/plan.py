@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from randwire.config import RunConfig
-from randwire.records import Record, Row
+from randwire.records import Row
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
-from randwire.study.requirements import Requirement, quantities
+from randwire.study.requirements import quantities
 from randwire.study.search import Search
 from randwire.study.setting import Setting
 from randwire.study.state import states
@@ -104,34 +104,3 @@ def plan(design: Design, listed: Listing) -> list[Planned]:
         for trial, state in zip(trials, states(design, trials), strict=True):
             found.append(Planned(len(found) + 1, setting, trial, state.digest, quantities(trial), state.name))
     return found
-
-
-def stored(folder_of: Design) -> Design:
-    """The design that the study's folder holds, or the given one if it holds none yet."""
-    known = Record(folder_of.folder).read_json("study.json")
-    if known is None:
-        return folder_of
-    base = RunConfig.model_validate(
-        {
-            **known["base"],
-            "graph": {**known["base"]["graph"], "seed": known["seeds"][0], "generator": folder_of.base.graph.generator},
-            "runtime": folder_of.base.runtime.model_dump(),
-            "data": {
-                **known["base"]["data"],
-                **folder_of.base.data.model_dump(include={"path", "stage", "stage_budget_gb"}),
-            },
-        }
-    )
-    return replace(
-        folder_of,
-        base=base,
-        search=known["search"],
-        settings=known["settings"],
-        seeds=len(known["seeds"]),
-        train_seeds=len(known["train_seeds"]),
-        generators=tuple(known["generators"]),
-        seed=known["seed"],
-        early_stopping=known["early_stopping"],
-        require=tuple(Requirement.parse(text) for text in known.get("require", [])),
-        variants=known.get("variants", {}),
-    )

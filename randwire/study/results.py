@@ -186,7 +186,7 @@ def _with_variants(trials: Sequence[Trial], study: Row) -> list[Trial]:
     variants: Variants = study["variants"]
     keys = varied_keys(variants)
     try:
-        values = resolved(base_of(study, path="unknown"), variants)
+        values = resolved(base_of(study, data_path="unknown"), variants)
     except (ValueError, KeyError, TypeError, AttributeError):
         values = {}  # a design that cannot be read: then no trial is known to be of its grid
 

@@ -36,7 +36,8 @@ _STATES: dict[Outcome, TrialState] = {
 class Search:
     """What a sweep asks for settings: `next` gives one, `tell` takes its outcome.
 
-    A search is an Optuna study; a grid is a list, and Optuna has nothing to decide.
+    A search is an Optuna study; a grid is a list, and Optuna has nothing to decide. Raises ConfigError if the folder
+    holds another study.
     """
 
     def __init__(self, design: Design, study: optuna.Study | None = None) -> None:
@@ -50,6 +51,7 @@ class Search:
         self.study = study or optuna.create_study(direction="maximize")
         self._open: dict[Setting, Trial] = {}
         self._queue: list[Setting] = []
+        design.check()  # or the settings of another study would be taken for its own
         entries = StudyFolder(design.folder).entries()
         for setting, broken in entries.items():
             if broken:

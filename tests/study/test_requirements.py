@@ -14,6 +14,7 @@ from randwire.errors import ConfigError
 from randwire.model.complexity import complexity
 from randwire.records import Record
 from randwire.study import plan, space
+from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.requirements import MEASURES, QUANTITIES, Requirement, quantities
 from randwire.study.search import Search
@@ -214,7 +215,7 @@ def test_requirements_are_part_of_the_study(tmp_path: Path) -> None:
     study = design(tmp_path, require=SMALL_AND_DEEP)
     study.open()
     assert json.loads((study.folder / "study.json").read_text())["require"] == ["depth>=8", "params<=85000"]
-    assert plan.stored(design(tmp_path)).require == SMALL_AND_DEEP
+    assert Design.load(None, {"runtime.output": str(tmp_path)}, name="study").require == SMALL_AND_DEEP
     with pytest.raises(ConfigError, match="another require"):
         design(tmp_path).open()
     study.open()
@@ -225,7 +226,7 @@ def test_a_study_from_before_requirements_goes_on(tmp_path: Path) -> None:
     old = study.to_json()
     del old["require"]
     Record(study.folder).write_json("study.json", old)
-    assert plan.stored(study).require == ()
+    assert Design.load(None, {"runtime.output": str(tmp_path)}, name="study") == study
     with pytest.raises(ConfigError, match="another require"):
         design(tmp_path, require=DEEP).open()
     study.open()

@@ -1,0 +1,121 @@
+"""The command line of a study: its verbs and their options."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from randwire.arguments import Parser, positive_float, positive_int
+from randwire.cli.text import key_help
+
+VERBS = {
+    "plan": "list the trials with their graphs, sizes and cost; nothing runs",
+    "sweep": "run what is left of the study",
+    "status": "where the study stands; works while a sweep runs",
+    "trial": "run one trial of the plan in this process",
+    "report": "write report.html, and a table, from the records",
+}
+
+
+def study_parser(name: str, description: str | None, of_variants: bool) -> Parser:
+    """The parser of `studies/NAME.py`; `of_variants`: the study is a fixed grid of variants.
+
+    Options of the design have no default here: what is not given comes from the study's folder.
+    """
+    parser = Parser(
+        prog=f"studies/{name}.py",
+        description=description,
+        epilog=key_help(),
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
+    parents = [_design_options(name, of_variants)]
+    add = {verb: verbs.add_parser(verb, parents=parents, help=text, allow_abbrev=False) for verb, text in VERBS.items()}
+    for verb in ("plan", "status"):
+        add[verb].add_argument("--json", action="store_true", help="JSON on stdout")
+        add[verb].add_argument("--all", action="store_true", help="every trial, however many there are")
+    for verb in ("plan", "sweep"):
+        add[verb].add_argument("--workers", type=positive_int, default=2, help="DDP ranks of a trial, one GPU each [2]")
+    _plan_options(add["plan"])
+    _sweep_options(add["sweep"])
+    add["status"].add_argument(
+        "--watch",
+        type=positive_float,
+        nargs="?",
+        const=5.0,
+        metavar="SECONDS",
+        help="show it again, until all has ended [5]",
+    )
+    add["trial"].add_argument("trial", help="number or digest of a trial, as `plan` lists it")
+    _report_options(add["report"])
+    return parser
+
+
+def _design_options(name: str, of_variants: bool) -> Parser:
+    common = Parser(add_help=False, allow_abbrev=False)
+    group = common.add_argument_group("design", "What is not given is that of the study in the folder.")
+    group.add_argument("--base", metavar="CONFIG", help="preset or YAML of all trials [digits]")
+    group.add_argument("--name", default=name, help=f"name of the study, and of its folder below runs [{name}]")
+    if of_variants:
+        common.set_defaults(search="grid", settings=1)
+    else:
+        group.add_argument("--search", choices=("tpe", "random", "grid"), help="grid: the paper's Figure 4 [tpe]")
+        group.add_argument("--settings", type=positive_int, help="settings to try, in tpe and random [6]")
+    group.add_argument("--seeds", type=positive_int, help="graph seeds of each setting [2]")
+    group.add_argument("--train-seeds", type=positive_int, help="training seeds of each graph [1]")
+    text = "generators, each in its best setting" if of_variants else "generators to compare"
+    group.add_argument("--generators", metavar="NAMES", help=f"{text}, such as er,ws [all of the default study]")
+    group.add_argument("--seed", type=int, help="seed of the search [0]")
+    group.add_argument(
+        "--require", action="append", metavar="BOUND", help='train nothing else: "mult_adds<=600e6", "depth>=8"'
+    )
+    group.add_argument(
+        "--early-stopping",
+        action="store_true",
+        default=None,
+        help="successive halving over the first trial of each setting",
+    )
+    return common
+
+
+def _plan_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--images-per-s",
+        type=positive_float,
+        metavar="R",
+        help="training images/s of one GPU [measured, if any was trained]",
+    )
+    parser.add_argument("--gpus", type=positive_int, metavar="N", help="GPUs to train on: tells the time it takes")
+    parser.add_argument("--price", type=positive_float, metavar="USD", help="dollars per GPU-hour: tells the dollars")
+
+
+def _sweep_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--address", help="Ray cluster to use, such as auto; without: one on this machine")
+    parser.add_argument("--cpus-per-worker", type=positive_int, default=1, help="CPUs of a rank [1]")
+    parser.add_argument("--concurrent", type=positive_int, help="settings at a time [as many as fit]")
+    parser.add_argument(
+        "--stall-minutes",
+        type=positive_float,
+        default=10.0,
+        metavar="M",
+        help="a training without a step for so long is ended, and started again [10]",
+    )
+    parser.add_argument(
+        "--losses", type=positive_int, default=4, metavar="N", help="give up what is lost N times without an epoch [4]"
+    )
+    parser.add_argument("--no-open", action="store_true", help="do not open the report in a browser")
+
+
+def _report_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--table", type=_table, metavar="FILE", help="also write all trials and epochs as a table (.parquet or .csv)"
+    )
+    parser.add_argument("--publish", action="store_true", help="make or update a W&B report too; prints its link")
+
+
+def _table(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in (".parquet", ".csv"):
+        raise argparse.ArgumentTypeError("must end in .parquet or .csv")
+    return path

@@ -1,0 +1,194 @@
+"""A folder holds one design: what is given is laid over it, what contradicts it is refused by every verb."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import commands
+import pytest
+from study_helpers import command, design
+
+from randwire.errors import ConfigError
+from randwire.records import Record
+from randwire.study.design import Design
+from randwire.study.folder import StudyFolder
+from randwire.study.plan import listing
+from randwire.study.search import Search
+from randwire.study.setting import Setting
+from randwire.study.status import status
+
+VERBS = (["plan"], ["sweep", "--runtime.wandb", "disabled"], ["status"], ["trial", "1"], ["report"])
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Design:
+    """A search over three generators that has begun."""
+    found = design(tmp_path, settings=3, seeds=2)
+    found.open()
+    for spec in ("er:p=0.2", "ba:m=5", "ws:k=4,p=0.75"):
+        StudyFolder(found.folder).add_suggestion(Setting(spec))
+    return found
+
+
+def place(study: Design) -> list[str]:
+    return ["--name", "study", "--runtime.output", str(study.base.runtime.output)]
+
+
+CONTRADICTIONS = [
+    (["--generators", "ws"], "generators"),
+    (["--search", "grid"], "search"),
+    (["--seed", "1"], "seed"),
+    (["--early-stopping"], "early_stopping"),
+    (["--require", "depth>=2"], "require"),
+    (["--train.epochs", "9"], "train.epochs"),
+    (["--graph.seed", "4"], "graph.seed"),
+    (["--base", "small"], "graph.nodes"),
+]
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb[0])
+@pytest.mark.parametrize(("options", "key"), CONTRADICTIONS, ids=[key for _, key in CONTRADICTIONS])
+def test_a_contradiction_is_one_line_for_every_verb(
+    verb: list[str], options: list[str], key: str, study: Design, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in study.folder.rglob("*") if path.is_file()}
+    assert command(*verb, *options, *place(study)) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert re.fullmatch(
+        rf"error: {re.escape(str(study.folder))}: holds a study with another {re.escape(key)} \(.*\); "
+        r"name this one with --name NAME\n",
+        shown.err,
+    ), shown.err
+    assert {path: path.read_bytes() for path in study.folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_study_without_variants_is_none_with_them(study: Design, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = study.base.runtime.output
+    with pytest.raises(ConfigError, match="holds a study with another search"):
+        Design.load(None, {"runtime.output": str(folder)}, name="study", search="grid", variants={"one": {}})
+    other = design(folder / "other", search="grid", variants={"one": {}})
+    other.open()
+    assert command("status", "--name", "study", "--runtime.output", str(folder / "other")) == 2
+    assert "holds a study with another variants" in capsys.readouterr().err
+
+
+def test_what_is_not_given_is_that_of_the_folder(study: Design, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Design.load(None, {"runtime.output": str(study.base.runtime.output)}, name="study") == study
+    assert command("plan", "--json", *place(study)) == 0
+    planned = json.loads(capsys.readouterr().out)["trials"]
+    assert [row["digest"] for row in planned] == [trial.digest for trial in listing(study).trials]
+    assert command("status", "--json", *place(study)) == 0
+    assert [row["digest"] for row in json.loads(capsys.readouterr().out)["trials"]] == [
+        row["digest"] for row in planned
+    ]
+
+
+def test_what_is_given_is_laid_over_the_folder(study: Design) -> None:
+    output = {"runtime.output": str(study.base.runtime.output)}
+    larger = Design.load(None, {**output, "runtime.device": "cpu"}, name="study", settings=8, seeds=5)
+    assert (larger.settings, larger.seeds, larger.base.runtime.device) == (8, 5, "cpu")
+    assert larger.base.train == study.base.train
+    same = Design.load("digits", {**output, "graph.nodes": 12, "train.epochs": 4}, name="study")
+    assert same.base == study.base
+    assert Design.load(None, {**output, "train.epochs": 4}, name="study") == study
+
+
+def test_a_new_study_has_the_defaults(tmp_path: Path) -> None:
+    loaded = Design.load("digits", {"runtime.output": str(tmp_path), "train.epochs": 3}, name="mine", seeds=3)
+    assert loaded == Design(loaded.base, seeds=3)
+    assert (loaded.base.train.epochs, loaded.folder) == (3, tmp_path / "mine")
+
+
+def test_the_configuration_of_a_study_is_read_back_whole(tmp_path: Path) -> None:
+    """Also what is no part of its identity: variants are chosen by the generator, and data is read from a path."""
+    keys = {"runtime.output": str(tmp_path), "data.path": str(tmp_path / "set"), "train.warmup_epochs": 30.0}
+    first = Design.load("small-100", keys, name="mine")
+    base = first.base.override({"graph.generator": "ba:m=5", "train.epochs": 60})
+    Design(base).open()
+    again = Design.load(None, {"runtime.output": str(tmp_path)}, name="mine").base
+    assert again == base
+    record = Record(tmp_path / "mine")
+    old = {key: value for key, value in record.read_json("study.json").items() if key not in ("generator", "data_path")}
+    record.write_json("study.json", old)
+    assert Design.load(None, {"runtime.output": str(tmp_path)}, name="mine").base.digest != base.digest  # its generator
+    assert Design.load(None, {"runtime.output": str(tmp_path)}, name="mine").base.train == base.train
+
+
+def test_nothing_is_replayed_before_the_design_is_checked(study: Design) -> None:
+    other = design(study.base.runtime.output, generators=("ws",))
+    for replay in (Search, listing, status):
+        with pytest.raises(ConfigError, match="holds a study with another generators"):
+            replay(other)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"base": 1}', '{"base": {}}', '{"base": {"graph": {}, "data": {}}, "search": "tpe"}']
+)
+def test_a_damaged_design_is_one_line(content: str, study: Design, capsys: pytest.CaptureFixture[str]) -> None:
+    (study.folder / "study.json").write_text(content)
+    for verb in VERBS:
+        assert command(*verb, *place(study)) == 2
+        err = capsys.readouterr().err
+        assert len(err.splitlines()) == 1
+        assert "study.json: damaged" in err
+
+
+@pytest.mark.parametrize("key", ["graph.generator", "graph.path", "runtime.study", "runtime.variant"])
+def test_keys_that_the_study_sets_are_refused(key: str, study: Design, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("plan", f"--{key}", "x", *place(study)) == 2
+    assert capsys.readouterr().err.startswith(f"error: {key}: ")
+
+
+def test_variants_that_came_later_lock_no_study(tmp_path: Path) -> None:
+    """Such as a node operation that was added as a file, and joins the variants of `studies/node_ops.py`."""
+    values = {"runtime.output": str(tmp_path)}
+    first = {"one": {}, "two": {"data.crop_area": (0.5, 1.0)}}
+    Design.load(None, values, name="mine", search="grid", variants=first).open()
+    later = Design.load(
+        None, values, name="mine", search="grid", variants=lambda _: {**first, "three": {"train.lr": 1}}
+    )
+    later.open()
+    assert [setting.variant for setting in later.grid()] == ["one", "two"] * 3
+    with pytest.raises(
+        ConfigError, match=r"another variants\.two\.data\.crop_area \(\[0\.5, 1\.0\], not \[0\.1, 1\.0\]\)"
+    ):
+        Design.load(None, values, name="mine", variants={**first, "two": {"data.crop_area": (0.1, 1.0)}})
+
+
+ROWS = re.findall(r"`python studies/generators.py (sweep .*?)` \|", (commands.ROOT / "README.md").read_text())
+SMALL = ("--graph.nodes", "12", "--network.channels", "4", "--network.head", "8", "--data.resolution", "32")
+
+
+def test_the_rows_of_the_readme_go_into_one_folder_in_sequence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a reader may run them: after `make sweep`, one after the other, and each again."""
+    assert len(ROWS) == 4
+    output = ("--runtime.output", str(tmp_path))
+    first = design(tmp_path)
+    Design(first.base.override({"runtime.study": "generators"})).open()
+    counts = []
+    for row in [*ROWS, *ROWS]:
+        words = shlex.split(row)[1:]
+        assert command("plan", "--json", *words, *SMALL, *output) == 0, row
+        planned = json.loads(capsys.readouterr().out)
+        counts.append((len(planned["trials"]), planned["later_settings"]))
+        name = words[words.index("--name") + 1]
+        study = Design.load(
+            words[words.index("--base") + 1],
+            {key.removeprefix("--"): value for key, value in zip(SMALL[::2], SMALL[1::2], strict=True)}
+            | {"runtime.output": str(tmp_path)},
+            name=name,
+            search="grid" if "grid" in words else None,
+            settings=1 if "--settings" in words else None,
+            generators=("ws",) if "ws" in words else None,
+            seeds=5,
+        )
+        study.open()  # as a sweep leaves it
+        for setting in listing(study).settings:
+            StudyFolder(study.folder).add_suggestion(setting)
+        assert command("status", "--json", "--name", name, *output) == 0
+        assert len(json.loads(capsys.readouterr().out)["trials"]) == len(planned["trials"])
+    assert counts == [(145, 0), (5, 0), (5, 0), (5, 0)] * 2
