@@ -1,6 +1,7 @@
 """The statistics hold what they state: on numbers whose truth is known, simulated with fixed seeds.
 
 Tolerances are four standard errors of a simulated rate: the numbers never change, and a wrong method is far outside.
+There are as many simulations as it takes for that, and no more: each test says which wrong method its number is for.
 """
 
 import gc
@@ -46,22 +47,22 @@ def test_groups_keep_their_order() -> None:
     assert group(["ba", "ab", "bc"], lambda word: word[0]) == {"b": ["ba", "bc"], "a": ["ab"]}
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 10])
-@pytest.mark.parametrize("level", [0.95, 0.8])
+@pytest.mark.parametrize(("n", "level"), [(2, 0.95), (5, 0.95), (5, 0.8)])
 def test_the_interval_of_a_mean_covers_at_its_rate(n: int, level: float) -> None:
-    draws = np.random.default_rng(n).normal(70, 2, (1500, n))
-    assert covered([t_interval(row, level) for row in draws.tolist()], 70) == pytest.approx(
-        level, abs=error(level, 1500)
-    )
+    """That with the normal distribution's quantile instead of Student's covers 0.70 at n = 2, and 0.88 at n = 5."""
+    draws = np.random.default_rng(n).normal(70, 2, (500, n))
+    rate = covered([t_interval(row, level) for row in draws.tolist()], 70)
+    assert rate == pytest.approx(level, abs=error(level, 500))
 
 
-@pytest.mark.parametrize("n", [5, 10, 20])
+@pytest.mark.parametrize("n", [5, 10])
 @pytest.mark.parametrize("shape", ["normal", "skewed"])
 def test_the_bootstrap_interval_covers_at_its_rate(n: int, shape: str) -> None:
-    random = np.random.default_rng(n)
-    draws = random.normal(70, 2, (1500, n)) if shape == "normal" else 73 - random.gamma(3, size=(1500, n))
-    rate = covered([bootstrap_interval(row, resamples=1999) for row in draws.tolist()], 70)
-    assert rate == pytest.approx(LEVEL, abs=error(LEVEL, 1500))
+    """The percentile interval covers 0.85 at n = 5 and 0.90 at n = 10; at n = 20 it is no longer outside."""
+    random, count = np.random.default_rng(n), 600
+    draws = random.normal(70, 2, (count, n)) if shape == "normal" else 73 - random.gamma(3, size=(count, n))
+    rate = covered([bootstrap_interval(row, resamples=999) for row in draws.tolist()], 70)
+    assert rate == pytest.approx(LEVEL, abs=error(LEVEL, count))
 
 
 def test_the_bootstrap_interval_follows_a_skew_and_repeats_itself() -> None:
@@ -89,17 +90,18 @@ def test_rank_correlation() -> None:
 
 
 @pytest.mark.parametrize("n", [10, 40])
-@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("rho", [0.0, 0.9])
 def test_the_interval_of_a_rank_correlation_covers_at_its_rate(n: int, rho: float) -> None:
-    random = np.random.default_rng(int(10 * rho) + n)
+    """Fisher's interval, which is for normal pairs' own correlation, covers 0.90 at 0.9; it is no other at 0."""
+    random, count = np.random.default_rng(int(10 * rho) + n), 500
     truth = 6 / math.pi * math.asin(rho / 2)  # of normal pairs whose product-moment correlation is rho
     intervals = []
-    for _ in range(1000):
+    for _ in range(count):
         one, two = random.normal(size=(2, n))
         found = spearman(one.tolist(), (rho * one + math.sqrt(1 - rho**2) * two).tolist())
         assert found is not None
         intervals.append(spearman_interval(found, n))
-    assert covered(intervals, truth) == pytest.approx(LEVEL, abs=error(LEVEL, 1000))
+    assert covered(intervals, truth) == pytest.approx(LEVEL, abs=error(LEVEL, count))
     assert spearman_interval(0.5, 4) is None
     assert spearman_interval(1.0, 40) is None
 
@@ -111,10 +113,11 @@ def test_a_distribution_counts_settings_alike() -> None:
     assert found.half_width is None  # one replicate tells nothing of how others would be
 
 
-@pytest.mark.parametrize("replicates", [(20,), (5, 5, 5, 5), (3, 4, 5, 6), (3,) * 12])
+@pytest.mark.parametrize("replicates", [(20,), (3, 4, 5, 6), (3, 3)])
 def test_the_band_of_a_distribution_holds_the_whole_truth_at_its_rate(replicates: tuple[int, ...]) -> None:
+    """A pointwise band does so far more rarely; one of deviations that are not scaled at 0.87 for (3, 3)."""
     random = np.random.default_rng(sum(replicates))
-    means, inside, count = np.arange(len(replicates)) * 0.8, 0, 400
+    means, inside, count = np.arange(len(replicates)) * 0.8, 0, 300
     for _ in range(count):
         settings = [random.normal(mean, 1, (n, 1)).tolist() for mean, n in zip(means, replicates, strict=True)]
         found = distribution(settings)
@@ -152,7 +155,6 @@ def grids(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[Pair]]]:
 @pytest.mark.parametrize(
     ("stds", "n"),
     [
-        ([1.0] * 29, [5] * 29),
         (np.linspace(0.1, 0.8, 29).tolist(), [5] * 29),
         ([0.8, *[0.1] * 28], [5] * 29),
         ([0.1, 0.5, 0.8], [3] * 3),
@@ -162,7 +164,8 @@ def grids(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[Pair]]]:
 def test_corrected_tests_hold_their_error_rate(
     stds: Sequence[float], n: Sequence[int], grids: Callable[..., list[list[Pair]]]
 ) -> None:
-    count = 500 if len(n) > 4 else 2000
+    """A common variance finds a false difference in 0.16 to 0.37 of grids of 29, and no correction in nearly all."""
+    count = 200 if len(n) > 4 else 2000
     found = grids([70.0] * len(n), stds, n, count)
     assert len(found[0]) == len(n) * (len(n) - 1) // 2
     false = sum(any(pair.separated for pair in pairs) for pairs in found) / count
@@ -176,14 +179,14 @@ def test_corrected_tests_hold_their_error_rate(
 
 def test_true_differences_are_found_and_raise_no_false_ones(grids: Callable[..., list[list[Pair]]]) -> None:
     means = [70.0] * 6 + [80.0] * 6
-    found = [pair for pairs in grids(means, [1.0] * 12, [6] * 12, 200) for pair in pairs]
+    found = [pair for pairs in grids(means, [1.0] * 12, [6] * 12, 100) for pair in pairs]
     differing = [pair for pair in found if means[int(pair.names[0])] != means[int(pair.names[1])]]
-    assert len(differing) == 200 * 36
+    assert len(differing) == 100 * 36
     assert np.mean([pair.separated for pair in differing]) > 0.99
     assert np.mean([pair.interval.low <= 10 <= pair.interval.high for pair in differing]) > 0.99
     assert all(int(pair.names[0]) >= 6 for pair in differing), "the better setting comes first"
     equal = [pair for pair in found if means[int(pair.names[0])] == means[int(pair.names[1])]]
-    assert sum(pair.separated for pair in equal) / 200 <= ALPHA + error(ALPHA, 200)
+    assert sum(pair.separated for pair in equal) / 100 <= ALPHA + error(ALPHA, 100)
 
 
 def test_a_pair_is_welchs_test_and_says_its_sentence() -> None:
@@ -235,12 +238,13 @@ def test_pairs_with_little_in_common_are_not_tested() -> None:
     assert compare_paired({}) == compare_paired({"A": values["A"]}) == []
 
 
-@pytest.mark.parametrize("graphs", [(9,), (5, 5, 5), (3, 1, 2)])
+@pytest.mark.parametrize("graphs", [(9,), (3, 1, 2)])
 def test_paired_tests_hold_their_error_rate_and_find_what_unpaired_ones_do_not(
     graphs: Sequence[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Without a correction one of four equal variants is found to differ in 0.2 of the simulations."""
     monkeypatch.setattr(gc, "collect", lambda: 0)  # statsmodels collects garbage in every correction
-    random, count, n = np.random.default_rng(len(graphs)), 1000, sum(graphs)
+    random, count, n = np.random.default_rng(len(graphs)), 300, sum(graphs)
     means = np.repeat(np.linspace(60, 75, len(graphs)), graphs)  # of settings, whose graphs differ by 3 points
     equal, apart, unpaired = [], [], []
 
@@ -353,10 +357,11 @@ def test_the_needed_number_separates_at_the_stated_power_and_one_fewer_does_not(
         test = stats.ttest_ind(*samples, axis=1, equal_var=False)
         return float(np.mean((test.pvalue <= alpha) & (test.statistic > 0)))
 
-    assert rate(found.n) >= POWER - error(POWER, count)
+    rate_of_n = rate(found.n)
+    assert rate_of_n >= POWER - error(POWER, count)
     assert rate(found.n - 1) <= POWER + error(POWER, count)
     # The formula has the degrees of freedom of the true variances, the test those of its sample.
-    assert rate(found.n) == pytest.approx(power(difference, found.n, (one**2, two**2), alpha), abs=0.03)
+    assert rate_of_n == pytest.approx(power(difference, found.n, (one**2, two**2), alpha), abs=0.03)
     smallest = detectable_difference(found.n, exact, alpha)
     assert smallest <= difference
     assert power(smallest, found.n, (one**2, two**2), alpha) == pytest.approx(POWER)
@@ -368,9 +373,10 @@ def test_power_for_equal_variances_is_that_of_statsmodels() -> None:
         assert power(effect, n, (1.0, 1.0)) == pytest.approx(known, abs=1e-3)
 
 
-@pytest.mark.parametrize("freedom", [(4, 4), (16, 76), (4, 76)])
+@pytest.mark.parametrize("freedom", [(4, 4), (4, 76)])
 def test_the_interval_of_the_needed_number_holds_the_true_one(freedom: tuple[int, int]) -> None:
-    random, count, variances = np.random.default_rng(0), 300, (0.5, 0.9)
+    """With the sum of the degrees of freedom instead of Satterthwaite's it holds 0.51 at (4, 76)."""
+    random, count, variances = np.random.default_rng(0), 120, (0.9, 0.5)
     truth = sample_size(1.0, (VarianceEstimate(variances[0], 10**9), VarianceEstimate(variances[1], 10**9))).n
     inside = 0
     for _ in range(count):
