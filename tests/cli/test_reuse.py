@@ -72,7 +72,7 @@ def weights(record: Path) -> dict[str, torch.Tensor]:
 
 def refused(*arguments: str) -> str:
     """The one line of a command that must not work."""
-    done = commands.run("train.py", *arguments)
+    done = commands.call("train.py", *arguments)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
@@ -184,7 +184,7 @@ def test_a_study_does_not_take_saved_graphs(trained: Path, tmp_path: Path) -> No
         ("--base", str(tmp_path / "base.yaml")),
         ("--train.pretrained", str(trained)),
     ):
-        done = commands.run("studies/generators.py", "plan", *arguments, "--runtime.output", str(tmp_path))
+        done = commands.call("studies/generators.py", "plan", *arguments, "--runtime.output", str(tmp_path))
         assert done.returncode == 2
         assert "graphs are what the study varies" in done.stderr
 
@@ -257,7 +257,7 @@ def _with_classes(record: Path, target: Path, classes: list[str]) -> Path:
 def test_another_number_of_classes_keeps_all_but_the_last_layer_and_says_so(trained: Path, tmp_path: Path) -> None:
     source = _with_classes(trained, tmp_path / "seven.pt", list("abcdefg"))
     keys = [f"--{key}={value}" for key, value in SMALL.items()]
-    done = commands.run("train.py", "digits", *keys, "--train.epochs=1", "--train.pretrained", str(source),
+    done = commands.call("train.py", "digits", *keys, "--train.epochs=1", "--train.pretrained", str(source),
                         "--runtime.output", str(tmp_path))  # fmt: skip
     assert done.returncode == 0, done.stderr
     total = len(weights(trained))
@@ -385,11 +385,11 @@ def test_evaluation_from_the_command_line_at_another_resolution(trained: Path) -
     before = len((trained / inference.EVALUATIONS).read_text().splitlines()) if (
         trained / inference.EVALUATIONS
     ).exists() else 0  # fmt: skip
-    done = commands.run("train.py", str(trained), "--evaluate", "--data.resolution", "48")
+    done = commands.call("train.py", str(trained), "--evaluate", "--data.resolution", "48")
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)
     assert row["resolution"] == 48
-    assert "at 48 pixels: top-1" in done.stderr
+    assert f"at 48 pixels: val loss {row['val_loss']:.4f}, val top-1 {row['val_top1']:.2f}%" in done.stderr
     lines = (trained / inference.EVALUATIONS).read_text().splitlines()
     assert len(lines) == before + 1
     assert json.loads(lines[-1]) == row
@@ -451,7 +451,7 @@ def test_an_evaluation_needs_the_classes_of_the_training(trained: Path, tmp_path
 def test_digits_can_be_evaluated_on_data_of_the_same_classes(trained: Path, tmp_path: Path) -> None:
     write_mnist(tmp_path / "files")
     assert (
-        commands.run("-m", "randwire.data.convert", "mnist", str(tmp_path / "files"), str(tmp_path / "m")).returncode
+        commands.call("-m", "randwire.data.convert", "mnist", str(tmp_path / "files"), str(tmp_path / "m")).returncode
         == 0
     )
     row = randwire.evaluate(trained, {"data.source": "mnist", "data.path": str(tmp_path / "m")})
@@ -531,13 +531,13 @@ def test_any_kind_of_image_is_read_as_a_viewer_shows_it(tmp_path: Path) -> None:
 
 def test_predict_on_the_command_line(trained: Path, pictures: tuple[list[Path], list[int]]) -> None:
     names = [str(path) for path in pictures[0][:3]]
-    done = commands.run("train.py", str(trained), "--predict", *names, "--top", "2")
+    done = commands.call("train.py", str(trained), "--predict", *names, "--top", "2")
     assert done.returncode == 0, done.stderr
     expected = randwire.predict(trained, names)
     for line, prediction in zip(done.stdout.splitlines(), expected, strict=True):
         shown = "  ".join(f"{name} {share:.4f}" for name, share in prediction.top(2))
         assert line == f"{prediction.path}  {shown}"
-    done = commands.run("train.py", str(trained), "--predict", *names, "--json")
+    done = commands.call("train.py", str(trained), "--predict", *names, "--json")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["path"] for row in rows] == names
     assert [row["probabilities"] for row in rows] == [
@@ -630,7 +630,7 @@ def test_places_that_cannot_be_written_and_unknown_suffixes_are_lines(trained: P
 
 def test_operations_at_equal_cost_from_the_command_line(tmp_path: Path) -> None:
     keys = ("small", "--network.op", "conv", "--show", "--json", "--match-mult-adds")
-    shown = json.loads(commands.run("train.py", *keys, "579e6").stdout)
+    shown = json.loads(commands.call("train.py", *keys, "579e6").stdout)
     assert shown["config"]["network"]["op"] == "conv"
     assert abs(shown["mult_adds"] / 579e6 - 1) < 0.03
     assert shown["config"]["network"]["channels"] < 78

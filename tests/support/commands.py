@@ -1,6 +1,9 @@
-"""The commands of the README, run as a user runs them."""
+"""The commands of the README, run as a user runs them, in processes of their own or in this one."""
 
+import contextlib
+import io
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -44,6 +47,36 @@ def run(*arguments: str, environment: Mapping[str, str] | None = None) -> "subpr
         raise
     print(stdout, stderr)
     return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+
+def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """As `run`, but in this process: a script, or a module after `-m`, is executed here, as Python executes it.
+
+    A process of its own takes seconds to import torch. What only a process can show (what is imported, signals, exit
+    codes of crashes) needs `run`.
+    """
+    module = arguments[0] == "-m"
+    name, words = (arguments[1], arguments[2:]) if module else (str(ROOT / arguments[0]), arguments[1:])
+    stdout, stderr = io.StringIO(), io.StringIO()
+    argv, handlers = sys.argv, {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    code: object = 0
+    try:
+        sys.argv = [name, *words]
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr), contextlib.chdir(ROOT):
+            if module:
+                runpy.run_module(name, run_name="__main__", alter_sys=True)
+            else:
+                runpy.run_path(name, run_name="__main__")
+    except SystemExit as error:
+        code = error.code
+    finally:
+        sys.argv = argv
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    print(stdout.getvalue(), stderr.getvalue())
+    return subprocess.CompletedProcess(
+        arguments, code if isinstance(code, int) else int(code is not None), stdout.getvalue(), stderr.getvalue()
+    )
 
 
 def await_that(
