@@ -65,18 +65,18 @@ class DAG:
     @cached_property
     def predecessors(self) -> tuple[tuple[int, ...], ...]:
         """For each node, the nodes with an edge into it, ascending."""
-        found: list[list[int]] = [[] for _ in range(self.nodes)]
+        inputs: list[list[int]] = [[] for _ in range(self.nodes)]
         for i, j in self.edges:
-            found[j].append(i)
-        return tuple(map(tuple, found))
+            inputs[j].append(i)
+        return tuple(map(tuple, inputs))
 
     @cached_property
     def successors(self) -> tuple[tuple[int, ...], ...]:
         """For each node, the nodes that it has an edge to, ascending."""
-        found: list[list[int]] = [[] for _ in range(self.nodes)]
+        outputs: list[list[int]] = [[] for _ in range(self.nodes)]
         for i, j in self.edges:
-            found[i].append(j)
-        return tuple(map(tuple, found))
+            outputs[i].append(j)
+        return tuple(map(tuple, outputs))
 
     @cached_property
     def sources(self) -> tuple[int, ...]:
@@ -91,10 +91,10 @@ class DAG:
     @cached_property
     def levels(self) -> tuple[int, ...]:
         """For each node, the number of edges on the longest path that ends in it (0 for a source)."""
-        found: list[int] = []
+        levels: list[int] = []
         for node in range(self.nodes):
-            found.append(1 + max((found[i] for i in self.predecessors[node]), default=-1))
-        return tuple(found)
+            levels.append(1 + max((levels[i] for i in self.predecessors[node]), default=-1))
+        return tuple(levels)
 
     @property
     def depth(self) -> int:
@@ -140,11 +140,11 @@ class DAG:
 
     def _clustering(self) -> float:
         sets = [sum(1 << other for other in others) for others in self._neighbours]
-        found = []
+        coefficients = []
         for node, others in enumerate(self._neighbours):
             linked = sum((sets[other] & sets[node]).bit_count() for other in others)  # each link among them twice
-            found.append(linked / (len(others) * (len(others) - 1)) if linked else 0.0)
-        return sum(found) / self.nodes
+            coefficients.append(linked / (len(others) * (len(others) - 1)) if linked else 0.0)
+        return sum(coefficients) / self.nodes
 
     def _path_length(self) -> float:
         if not self.connected:

@@ -36,19 +36,19 @@ def _saved_graphs(config: RunConfig, stages: Collection[str]) -> dict[str, DAG]:
     path = config.graph.path
     assert path is not None
     try:
-        found = graphs.read_saved(path)
+        saved = graphs.read_saved(path)
     except ValueError as error:
         raise ConfigError(f"graph.path: {error}") from None
-    if graphs.saved_sha256(found) != config.graph.path_sha256:
+    if graphs.saved_sha256(saved) != config.graph.path_sha256:
         raise ConfigError(f"graph.path: {path} has changed since graph.path_sha256 was taken; name it again")
-    if set(found) == {graphs.ALL_STAGES}:
-        return dict.fromkeys(stages, found[graphs.ALL_STAGES])
-    if set(found) != set(stages):
+    if set(saved) == {graphs.ALL_STAGES}:
+        return dict.fromkeys(stages, saved[graphs.ALL_STAGES])
+    if set(saved) != set(stages):
         raise ConfigError(
-            f"graph.path: {path} has graphs for {', '.join(found)}; the {config.network.regime} regime needs "
+            f"graph.path: {path} has graphs for {', '.join(saved)}; the {config.network.regime} regime needs "
             f"{', '.join(stages)}"
         )
-    return found
+    return saved
 
 
 def count(config: RunConfig, samples: Mapping[str, SampledGraph]) -> Complexity:

@@ -13,7 +13,8 @@ from itertools import pairwise
 
 from randwire.dag import DAG
 
-SWEEPS = 16
+MAX_SWEEPS = 16
+"""Sweeps over the layers that order them; fewer for large graphs."""
 
 Order = list[list[int]]
 
@@ -55,10 +56,10 @@ class Layers:
         return order
 
     def _neighbours(self, pairs: Sequence[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
-        found: list[list[int]] = [[] for _ in self.levels]
+        neighbours: list[list[int]] = [[] for _ in self.levels]
         for vertex, other in pairs:
-            found[vertex].append(other)
-        return tuple(map(tuple, found))
+            neighbours[vertex].append(other)
+        return tuple(map(tuple, neighbours))
 
 
 def layers(dag: DAG) -> Layers:
@@ -82,10 +83,10 @@ def crossings(stage: Layers, order: Order) -> int:
     """How many pairs of segments cross when the layers are in this order."""
     count = 0
     for upper, lower in pairwise(order):
-        place = {vertex: k for k, vertex in enumerate(lower)}
+        position = {vertex: k for k, vertex in enumerate(lower)}
         seen: list[int] = []
         for vertex in upper:
-            ends = sorted(place[other] for other in stage.below[vertex])
+            ends = sorted(position[other] for other in stage.below[vertex])
             for end in ends:
                 count += len(seen) - bisect_left(seen, end + 1)
             seen = sorted(seen + ends)
@@ -96,17 +97,17 @@ def arrange(stage: Layers) -> Order:
     """An order of every layer with few crossings: sweeps by barycentre, then exchanges of neighbours."""
     order = best = stage.trivial()
     fewest = crossings(stage, best)
-    sweeps = max(2, min(SWEEPS, 30_000 // (len(stage.segments) + 1)))
+    sweeps = max(2, min(MAX_SWEEPS, 30_000 // (len(stage.segments) + 1)))
     for sweep in range(sweeps):
         down = sweep % 2 == 0
         neighbours = stage.above if down else stage.below
         order = [list(layer) for layer in order]
-        place = {vertex: float(k) for layer in order for k, vertex in enumerate(layer)}
+        position = {vertex: float(k) for layer in order for k, vertex in enumerate(layer)}
         for layer in order if down else reversed(order):
             # Ties change sides on every other pair of sweeps, so that sweeps do not settle too early.
-            layer.sort(key=lambda vertex: place[vertex], reverse=sweep % 4 > 1)
-            layer.sort(key=lambda vertex: _mean([place[other] for other in neighbours[vertex]], place[vertex]))
-            place.update((vertex, float(k)) for k, vertex in enumerate(layer))
+            layer.sort(key=lambda vertex: position[vertex], reverse=sweep % 4 > 1)
+            layer.sort(key=lambda vertex: _mean([position[other] for other in neighbours[vertex]], position[vertex]))
+            position.update((vertex, float(k)) for k, vertex in enumerate(layer))
         _exchange(stage, order)
         count = crossings(stage, order)
         if count < fewest:
@@ -120,7 +121,7 @@ def _mean(values: Sequence[float], default: float) -> float:
 
 def _exchange(stage: Layers, order: Order) -> None:
     """Exchange neighbours in a layer while that removes crossings."""
-    place = {vertex: k for layer in order for k, vertex in enumerate(layer)}
+    position = {vertex: k for layer in order for k, vertex in enumerate(layer)}
     for _ in range(4):
         changed = False
         for layer in order:
@@ -128,12 +129,12 @@ def _exchange(stage: Layers, order: Order) -> None:
                 a, b = layer[k], layer[k + 1]
                 gain = 0
                 for neighbours in (stage.above, stage.below):
-                    left = [place[other] for other in neighbours[a]]
-                    right = [place[other] for other in neighbours[b]]
+                    left = [position[other] for other in neighbours[a]]
+                    right = [position[other] for other in neighbours[b]]
                     gain += sum((x > y) - (x < y) for x in left for y in right)
                 if gain > 0:
                     layer[k], layer[k + 1] = b, a
-                    place[a], place[b] = k + 1, k
+                    position[a], position[b] = k + 1, k
                     changed = True
         if not changed:
             return

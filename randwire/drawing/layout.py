@@ -13,14 +13,14 @@ from itertools import pairwise
 from randwire.dag import DAG
 from randwire.drawing.layers import Layers, Order, arrange, crossings, layers
 
-STRAIGHT, EASE = 40, 10
+STRAIGHT_ROUNDS, FREE_ROUNDS = 40, 10
 """Rounds of settling with straight trunks, and then with free ones."""
-TRUNK = 3.0
+TRUNK_WEIGHT = 3.0
 """How much more strongly a trunk holds together than an edge pulls at its ends."""
-CENTRING = 0.35
+CENTRING_WEIGHT = 0.35
 """How strongly all vertices are drawn to the middle of the stage, in pulls of their edges."""
-DUMMY = 1.5
-MARGIN = 12.0
+DUMMY_RADIUS_PX = 1.5
+MARGIN_PX = 12.0
 
 Point = tuple[float, float]
 
@@ -60,16 +60,16 @@ def lay_out(dag: DAG) -> Layout:
     order = arrange(stage)
     inputs = [len(others) for others in dag.predecessors]
     radii = [4.2 + 0.28 * min(count, 9) for count in inputs] + [6.2, 6.2]
-    room = radii + [DUMMY] * (len(stage.levels) - len(radii))
+    half_widths = radii + [DUMMY_RADIUS_PX] * (len(stage.levels) - len(radii))
     gap = max(21.0, min(40.0, 760 / len(order)))
-    xs = _positions(stage, order, room)
-    left = min(x - r for x, r in zip(xs, room, strict=True)) - MARGIN
+    xs = _positions(stage, order, half_widths)
+    left = min(x - r for x, r in zip(xs, half_widths, strict=True)) - MARGIN_PX
     xs = [round(x - left, 1) for x in xs]
-    ys = [round(MARGIN + 6 + gap * level, 1) for level in stage.levels]
+    ys = [round(MARGIN_PX + 6 + gap * level, 1) for level in stage.levels]
     return Layout(
         nodes=dag.nodes,
-        width=max(x + r for x, r in zip(xs, room, strict=True)) + MARGIN,
-        height=max(ys) + MARGIN + 6,
+        width=max(x + r for x, r in zip(xs, half_widths, strict=True)) + MARGIN_PX,
+        height=max(ys) + MARGIN_PX + 6,
         centres=tuple(zip(xs, ys, strict=True))[: dag.nodes + 2],
         radii=tuple(radii),
         edges=stage.edges,
@@ -78,24 +78,24 @@ def lay_out(dag: DAG) -> Layout:
     )
 
 
-def _positions(stage: Layers, order: Order, room: Sequence[float]) -> list[float]:
-    """Horizontal positions that keep the order and the room of the vertices: first straight trunks, then at ease."""
+def _positions(stage: Layers, order: Order, half_widths: Sequence[float]) -> list[float]:
+    """Horizontal positions that keep the order and the widths of the vertices: first straight trunks, then at ease."""
     xs = [0.0] * len(stage.levels)
     for layer in order:
-        steps = [_room(room, a, b) for a, b in pairwise(layer)]
+        steps = [_min_distance(half_widths, a, b) for a, b in pairwise(layer)]
         x = -sum(steps) / 2
         for vertex, step in zip(layer, [*steps, 0.0], strict=True):
             xs[vertex] = x
             x += step
     centred = list(xs)
-    xs = _settle(stage, order, room, _blocks(stage, order), xs, centred, STRAIGHT)
-    return _settle(stage, order, room, list(range(len(xs))), xs, centred, EASE)
+    xs = _settle(stage, order, half_widths, _blocks(stage, order), xs, centred, STRAIGHT_ROUNDS)
+    return _settle(stage, order, half_widths, list(range(len(xs))), xs, centred, FREE_ROUNDS)
 
 
 def _settle(
     stage: Layers,
     order: Order,
-    room: Sequence[float],
+    half_widths: Sequence[float],
     block: Sequence[int],
     start: Sequence[float],
     centred: Sequence[float],
@@ -110,7 +110,7 @@ def _settle(
     for layer in order:
         for a, b in pairwise(layer):
             pair = block[a], block[b]
-            distance[pair] = max(_room(room, a, b), distance.get(pair, 0.0))
+            distance[pair] = max(_min_distance(half_widths, a, b), distance.get(pair, 0.0))
     lefts: list[list[tuple[int, float]]] = [[] for _ in range(count)]
     rights: list[list[tuple[int, float]]] = [[] for _ in range(count)]
     for (a, b), step in distance.items():
@@ -129,35 +129,35 @@ def _settle(
     pulls: list[list[tuple[int, float]]] = [[] for _ in range(count)]
     for i, j in stage.segments:
         if block[i] != block[j]:
-            weight = TRUNK if j >= real else 1.0
+            weight = TRUNK_WEIGHT if j >= real else 1.0
             pulls[block[i]].append((block[j], weight))
             pulls[block[j]].append((block[i], weight))
-    middle = [CENTRING * sum(centred[vertex] for vertex in group) / len(group) for group in members]
+    middle = [CENTRING_WEIGHT * sum(centred[vertex] for vertex in group) / len(group) for group in members]
     for turn in range(rounds):
         for b in ranking if turn % 2 else reversed(ranking):
             total = sum(weight for _, weight in pulls[b])
-            x = (total * middle[b] + sum(xs[a] * weight for a, weight in pulls[b])) / (total * (1 + CENTRING))
+            x = (total * middle[b] + sum(xs[a] * weight for a, weight in pulls[b])) / (total * (1 + CENTRING_WEIGHT))
             x = min([x, *(xs[a] - step for a, step in rights[b])])
             xs[b] = max([x, *(xs[a] + step for a, step in lefts[b])])
     return [xs[b] for b in block]
 
 
-def _room(room: Sequence[float], a: int, b: int) -> float:
+def _min_distance(half_widths: Sequence[float], a: int, b: int) -> float:
     """Least distance of two neighbours in a layer."""
-    return room[a] + room[b] + (9 if max(room[a], room[b]) > DUMMY else 5)
+    return half_widths[a] + half_widths[b] + (9 if max(half_widths[a], half_widths[b]) > DUMMY_RADIUS_PX else 5)
 
 
 def _blocks(stage: Layers, order: Order) -> list[int]:
     """For every vertex, the block of vertices that get one position: pieces of trunks that cross no other trunk."""
-    place = {vertex: k for layer in order for k, vertex in enumerate(layer)}
+    position = {vertex: k for layer in order for k, vertex in enumerate(layer)}
     follower = {a: b for trunk in stage.trunks for a, b in pairwise(trunk)}
     block = list(range(len(stage.levels)))
     for layer in order:
         heads = [vertex for vertex in layer if vertex in follower]
-        # The longest increasing run of places below: the most trunks that go on without a crossing.
+        # The longest increasing run of positions below: the most trunks that go on without a crossing.
         chains: list[list[int]] = []
         for k, vertex in enumerate(heads):
-            before = [chains[m] for m in range(k) if place[follower[heads[m]]] < place[follower[vertex]]]
+            before = [chains[m] for m in range(k) if position[follower[heads[m]]] < position[follower[vertex]]]
             chains.append([*max(before, key=len, default=[]), vertex])
         for vertex in max(chains, key=len, default=[]):
             block[follower[vertex]] = block[vertex]

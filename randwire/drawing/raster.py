@@ -11,18 +11,31 @@ from matplotlib.path import Path
 
 from randwire.dag import DAG
 from randwire.drawing.layout import Strand
-from randwire.drawing.scene import ACCENT, FOOT, GAP, INK, MUTED, NODE, PAPER, SHADES, SPANS, scene, shade, thickness
+from randwire.drawing.scene import (
+    ACCENT,
+    FOOT_PX,
+    GAP_PX,
+    INK,
+    MUTED,
+    NODE,
+    PAPER,
+    SHADES,
+    SPANS,
+    scene,
+    shade,
+    thickness,
+)
 
-MOST = 2.0
+MAX_ENLARGEMENT = 2.0
 """Largest enlargement: a narrow picture gets margins rather than huge nodes."""
-TALL = 1.9
+MAX_ASPECT = 1.9
 """Largest height of the picture in widths."""
 
 
 def png(dags: Mapping[str, DAG], title: str, width: int) -> bytes:
     """The picture as a PNG of `width` pixels, without date or software in its metadata."""
     picture = scene(dags, title)
-    scale = min(width / picture.width, MOST * max(1.0, width / 900), TALL * width / picture.height)
+    scale = min(width / picture.width, MAX_ENLARGEMENT * max(1.0, width / 900), MAX_ASPECT * width / picture.height)
     height = round(picture.height * scale)
     dpi = 72 * scale  # one point is one pixel of the SVG
     figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi, facecolor=PAPER)
@@ -61,8 +74,8 @@ def png(dags: Mapping[str, DAG], title: str, width: int) -> bytes:
         fills = [ACCENT if vertex >= layout.nodes else NODE for vertex in range(len(circles))]
         axes.add_collection(PatchCollection(circles, facecolors=fills, edgecolors=PAPER, linewidths=1.2, zorder=2))
 
-    y = picture.height - FOOT / 2
-    x = max(GAP, (picture.width - 272) / 2)
+    y = picture.height - FOOT_PX / 2
+    x = max(GAP_PX, (picture.width - 272) / 2)
     write(x, y, "levels down an edge", 9.5, MUTED, va="center")
     x += 122
     for _, label, colour in SPANS:

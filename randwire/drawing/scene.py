@@ -9,22 +9,22 @@ from randwire.drawing.layout import Layout, Strand, lay_out
 INK, MUTED, PAPER = "#1f2937", "#5b6472", "#ffffff"
 NODE, ACCENT, ACCENT_EDGE = "#26456e", "#e8710a", "#f0b27a"
 SPANS = ((1, "1", "#9aa5b4"), (3, "2-3", "#4a90c2"), (7, "4-7", "#7d5fb2"), (10**9, "8+", "#c03a72"))
-"""Edge colours by levels from source to target: most levels of the class, label, colour. Legible without hue too."""
+"""Edge colours by levels from source to target: their maximum, label and colour. Legible without hue too."""
 SHADES = (*(colour for _, _, colour in SPANS), ACCENT_EDGE)
 
-WIDEST = 8
+MAX_LINE_EDGES = 8
 """Lines do not become wider beyond this many shared edges."""
 MAX_EDGES = 4_000
 """Beyond this many edges a picture shows nothing, so only the captions are drawn."""
-HEAD, FOOT, GAP = 40.0, 30.0, 22.0
-TITLE = 30.0
-LEAST = 190.0
-"""Least width of a panel: its caption needs it."""
+HEAD_PX, FOOT_PX, GAP_PX = 40.0, 30.0, 22.0
+TITLE_PX = 30.0
+MIN_PANEL_WIDTH_PX = 190.0
+"""Width of the narrowest panel: its caption needs it."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One DAG of the picture, with its label, caption, place and drawing (None if it is too large to draw)."""
+    """One DAG of the picture, with its label, caption, position and drawing (None if it is too large to draw)."""
 
     label: str
     caption: str
@@ -55,30 +55,30 @@ def scene(dags: Mapping[str, DAG], title: str) -> Scene:
     for name, dag in dags.items():
         names.setdefault(dag, []).append(name)
     panels: list[Panel] = []
-    left, height = GAP, 40.0
+    left, height = GAP_PX, 40.0
     for dag, stages in names.items():
         layout = lay_out(dag) if len(dag.edges) <= MAX_EDGES else None
         size = f"{dag.nodes} node{'s' * (dag.nodes != 1)}, {len(dag.edges)} edge{'s' * (len(dag.edges) != 1)}"
         caption = f"{size}, depth {dag.depth}" + ("" if layout else ": too large to draw")
         label = " = ".join(stages)
-        width = max(LEAST, layout.width if layout else 0.0, 7.5 * len(label), 6.2 * len(caption))
+        width = max(MIN_PANEL_WIDTH_PX, layout.width if layout else 0.0, 7.5 * len(label), 6.2 * len(caption))
         panels.append(Panel(label, caption, left, width, layout))
-        left += width + GAP
+        left += width + GAP_PX
         height = max(height, layout.height if layout else 0.0)
-    top = TITLE * bool(title) + HEAD + 8
-    width = max(left, 8.6 * len(title) + 2 * GAP, 300.0)
+    top = TITLE_PX * bool(title) + HEAD_PX + 8
+    width = max(left, 8.6 * len(title) + 2 * GAP_PX, 300.0)
     extra = (width - left) / 2
     panels = [Panel(p.label, p.caption, p.left + extra, p.width, p.layout) for p in panels]
-    return Scene(title, width, top + height + FOOT, top, tuple(panels))
+    return Scene(title, width, top + height + FOOT_PX, top, tuple(panels))
 
 
 def shade(strand: Strand, layout: Layout) -> int:
     """Which of SHADES a strand has: that of its shortest edge, or that of the input and output node."""
     if strand.source == layout.nodes or strand.targets == (layout.nodes + 1,):
         return len(SPANS)
-    return next(k for k, (most, _, _) in enumerate(SPANS) if strand.span <= most)
+    return next(k for k, (max_levels, _, _) in enumerate(SPANS) if strand.span <= max_levels)
 
 
 def thickness(edges: int) -> float:
     """The width of a line that this many edges share."""
-    return 1.2 + 0.12 * (min(edges, WIDEST) - 1)
+    return 1.2 + 0.12 * (min(edges, MAX_LINE_EDGES) - 1)

@@ -12,16 +12,16 @@ from randwire.dag import DAG
 from randwire.drawing.layout import Layout, Strand, lay_out
 from randwire.drawing.scene import (
     ACCENT,
-    FOOT,
-    GAP,
+    FOOT_PX,
+    GAP_PX,
     INK,
     MAX_EDGES,
+    MAX_LINE_EDGES,
     MUTED,
     NODE,
     PAPER,
     SHADES,
     SPANS,
-    WIDEST,
     Panel,
     scene,
     shade,
@@ -29,7 +29,7 @@ from randwire.drawing.scene import (
 )
 
 IN, OUT = "#0b8a6f", "#d1371f"
-FINE = 400
+MAX_DECIMAL_STRANDS = 400
 """Up to this many strands, coordinates have a decimal; with more, whole pixels keep the text short."""
 
 
@@ -92,7 +92,10 @@ def _style(scope: str, vertices: int) -> str:
         f".{scope} .l{{font-size:13px;font-weight:600;fill:{INK}}}",
         f".{scope} .k{{text-anchor:start}}",
         f".{scope} path{{fill:none;pointer-events:none}}",
-        *(f".{scope} .w{count}{{stroke-width:{_number(thickness(count), 2)}}}" for count in range(2, WIDEST + 1)),
+        *(
+            f".{scope} .w{count}{{stroke-width:{_number(thickness(count), 2)}}}"
+            for count in range(2, MAX_LINE_EDGES + 1)
+        ),
         *(f".{scope} .s{k}{{stroke:{colour}}}" for k, colour in enumerate(SHADES)),
         f".{scope} .v{{fill:{NODE};stroke:{PAPER};stroke-width:1.2;pointer-events:none}}",
         f".{scope} .v.x{{fill:{ACCENT}}}",
@@ -116,10 +119,10 @@ def _panel(panel: Panel, layout: Layout) -> list[str]:
             f'<circle class="h h{vertex}" cx="{_number(x)}" cy="{_number(y)}" r="9">'
             f"<title>{escape(_describe(vertex, panel, layout))}</title></circle>"
         )
-    digits = 0 if len(layout.strands) > FINE else 1
+    digits = 0 if len(layout.strands) > MAX_DECIMAL_STRANDS else 1
     for strand in layout.strands:
         ends = "".join(f" i{target}" for target in strand.targets)
-        width = f" w{min(len(strand.targets), WIDEST)}" if len(strand.targets) > 1 else ""
+        width = f" w{min(len(strand.targets), MAX_LINE_EDGES)}" if len(strand.targets) > 1 else ""
         parts.append(
             f'<path class="s{shade(strand, layout)} o{strand.source}{ends}{width}" d="{_path(strand, digits)}"/>'
         )
@@ -151,8 +154,8 @@ def _describe(vertex: int, panel: Panel, layout: Layout) -> str:
 
 
 def _legend(width: float, height: float) -> list[str]:
-    y = height - FOOT / 2
-    x = max(GAP, (width - 272) / 2)
+    y = height - FOOT_PX / 2
+    x = max(GAP_PX, (width - 272) / 2)
     parts = [f'<text class="k" x="{_number(x)}" y="{_number(y + 4)}">levels down an edge</text>']
     x += 122
     for _, label, colour in SPANS:

@@ -23,17 +23,17 @@ def read_saved(path: Path) -> dict[str, DAG]:
             raise ValueError(f"{folder}: holds no adjacency matrix; it should hold conv3.txt and so on")
     else:
         files = {ALL_STAGES: path}
-    found = {}
+    dags = {}
     for stage, file in files.items():
         try:
-            found[stage] = DAG.from_text(file.read_text())
+            dags[stage] = DAG.from_text(file.read_text())
         except OSError as error:
             raise ValueError(f"{file}: cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise ValueError(f"{file}: is no text; an adjacency matrix has rows of 0 and 1") from None
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from None
-    return found
+    return dags
 
 
 def saved_sha256(dags: Mapping[str, DAG]) -> str:

@@ -13,9 +13,9 @@ PACKAGE = "randwire.graphs"
 def parse(spec: str) -> Generator:
     """The generator of a spec. Raises ValueError, in one line, for anything that is not a valid spec."""
     name, _, rest = spec.strip().partition(":")
-    known = registry.names(PACKAGE)
-    if name not in known:
-        raise ValueError(f"unknown generator {name!r} in {spec!r}; known: {', '.join(known)}")
+    names = registry.names(PACKAGE)
+    if name not in names:
+        raise ValueError(f"unknown generator {name!r} in {spec!r}; known: {', '.join(names)}")
     kind = registry.load(PACKAGE, name, Generator)  # type: ignore[type-abstract]
     expected = [field.name for field in fields(kind)]
     form = f"{name}:" + ",".join(f"{key}=..." for key in expected) if expected else name

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-MOST = 32
+MAX_INPUTS = 32
 """Inputs of the largest kernel; nodes with more are computed step by step."""
-ELEMENTS = 1 << 20
+EXAMPLE_ELEMENTS = 1 << 20
 """Elements of the inputs that kernels are made with: reductions are laid out by the first size that is seen."""
 
 
@@ -24,7 +24,7 @@ def aggregate(weights: Tensor, inputs: Sequence[Tensor], compiled: bool = False)
 
     `compiled` changes no more than the rounding, in training; without gradients it changes nothing.
     """
-    if compiled and len(inputs) <= MOST and torch.is_grad_enabled():
+    if compiled and len(inputs) <= MAX_INPUTS and torch.is_grad_enabled():
         out: Tensor = _Compiled.apply(weights, *inputs)  # type: ignore[no-untyped-call]
         return out
     # A chain of multiply-adds, in place, needs no stacked copy of the inputs. Weights take the inputs' type.
@@ -41,10 +41,10 @@ def prepare(counts: Iterable[int], device: torch.device, dtype: torch.dtype) -> 
     Raises what the compiler raises if there is none that works. A training calls it first: compilation in the midst of
     a backward pass would happen in a thread of autograd, where there is one.
     """
-    for count in sorted({count for count in counts if 1 < count <= MOST}):
+    for count in sorted({count for count in counts if 1 < count <= MAX_INPUTS}):
         kind = torch.promote_types(dtype, torch.float32)  # parameters stay as they are under autocast
         weights = torch.full((count,), 0.5, device=device, dtype=kind)
-        inputs = [torch.ones(ELEMENTS, device=device, dtype=dtype) for _ in range(count)]
+        inputs = [torch.ones(EXAMPLE_ELEMENTS, device=device, dtype=dtype) for _ in range(count)]
         with torch.no_grad(), torch.autocast(device.type, enabled=False):  # as when they are used
             out = _kernel(_forward, count)(weights, inputs)
             _kernel(_backward, count)(torch.ones_like(out), out, weights, inputs)

@@ -66,9 +66,9 @@ class Node(nn.Module):
             weights = torch.sigmoid(self.aggregation)
             if dropped is not None:
                 # Zero instead of absent: every parameter keeps a gradient, as distributed training demands.
-                kept = torch.ones_like(weights)
-                kept[dropped] = 0
-                weights = weights * kept
+                mask = torch.ones_like(weights)
+                mask[dropped] = 0
+                weights = weights * mask
             x = aggregate(weights, inputs, self.compiled)
         out: Tensor = self.bn(self.op(x))
         return out

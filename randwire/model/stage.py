@@ -69,11 +69,13 @@ def _contexts(node: nn.Module) -> tuple[AbstractContextManager[None], AbstractCo
 @contextmanager
 def _copied_buffers(node: nn.Module) -> Iterator[None]:
     """Running statistics change in copies while the block lasts: they have seen the batch already."""
-    places = [(module, name, value) for module in node.modules() for name, value in module.named_buffers(recurse=False)]
+    buffers = [
+        (module, name, value) for module in node.modules() for name, value in module.named_buffers(recurse=False)
+    ]
     try:
-        for module, name, value in places:
+        for module, name, value in buffers:
             setattr(module, name, value.clone())
         yield
     finally:
-        for module, name, value in places:
+        for module, name, value in buffers:
             setattr(module, name, value)

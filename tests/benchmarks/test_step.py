@@ -225,7 +225,7 @@ def test_a_compiled_aggregation_is_the_sum_for_all_shapes_with_one_kernel(cache:
 
 
 def test_many_inputs_are_not_compiled_nor_is_what_needs_no_gradient(cache: Path) -> None:
-    inputs = [torch.randn(2, 3, 4, 4, requires_grad=True) for _ in range(aggregation.MOST + 1)]
+    inputs = [torch.randn(2, 3, 4, 4, requires_grad=True) for _ in range(aggregation.MAX_INPUTS + 1)]
     weights = torch.rand(len(inputs), requires_grad=True)
     before = _graphs()
     expected = functional.relu(sum(weight * value for weight, value in zip(weights, inputs, strict=True)))

@@ -58,7 +58,7 @@ def _gradients(
     grad: Tensor, x: Tensor, weight: Tensor, stride: int, mask: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None]:
     """PyTorch's gradients of a depthwise 3x3 convolution for x and weight, those that `mask` asks for."""
-    found = torch.ops.aten.convolution_backward(
+    grads = torch.ops.aten.convolution_backward(
         grad, x, weight, None, [stride] * 2, [1, 1], [1, 1], False, [0, 0], len(weight), [*mask, False]
     )
-    return found[0], found[1]
+    return grads[0], grads[1]
