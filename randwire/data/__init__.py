@@ -1,15 +1,18 @@
 """Data: every source is converted to FFCV's `.beton` once, and read back by one loader.
 
-    sources/    what exists: one file each yields RGB images and labels
+    sources/    the data sources: one file each yields RGB images and labels
     convert/    a source -> a folder with train.beton, val.beton, dataset.json
     codec.py    image files to pixels, and pixels to what is stored
-    beton.py    the file format: writing it, and finding damage before it is opened
-    dataset.py  a converted folder, checked
-    staging.py  copies of folders that are elsewhere, on a disk of this machine
-    loader.py   batches of it
-    decoder.py  the compiled part of the loader
+    beton.py    the file format: write, check, read
+    sidecar.py  dataset.json
+    dataset.py  a converted folder: find it, check it
+    staging.py  copies, on a disk of this machine, of folders on S3 or a network disk
+    cache.py    the folder of such copies and of compiled code, and locks in it
+    loader.py   batches of a converted set
+    images.py   image files as evaluation sees the images of a set
+    decoder.py  the compiled part of both
 
-Importing this package is cheap: torch, FFCV and numba are imported with the loader.
+Importing this package is cheap: torch, numba and FFCV's library are loaded with the loader.
 """
 
 from typing import TYPE_CHECKING, Any
