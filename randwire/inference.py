@@ -112,10 +112,12 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
         dataset,
         "val",
         config.data.evaluation,
-        batch_size=max(1, config.train.batch_size // worker.world_size),
-        rank=worker.rank,
-        world_size=worker.world_size,
-        threads=config.runtime.loader_workers or worker.cpus,
+        data.Batching(
+            batch_size=max(1, config.train.batch_size // worker.world_size),
+            rank=worker.rank,
+            world_size=worker.world_size,
+            threads=config.runtime.loader_workers or worker.cpus,
+        ),
     )
     network = trained.network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     try:

@@ -211,11 +211,13 @@ class _Rank:
             self.dataset,
             split,
             config.data if split == "train" else config.data.evaluation,
-            batch_size=config.train.batch_size // worker.world_size,
-            rank=worker.rank,
-            world_size=worker.world_size,
-            seed=config.train.seed,
-            threads=self.threads,
+            data.Batching(
+                batch_size=config.train.batch_size // worker.world_size,
+                rank=worker.rank,
+                world_size=worker.world_size,
+                seed=config.train.seed,
+                threads=self.threads,
+            ),
         )
 
     def _epoch(self, training: Training, train: data.Loader, val: data.Loader, epoch: int) -> Row:

@@ -36,11 +36,11 @@ class Measured:
 
 def ours(folder: Path, **keys: object) -> Callable[[int], int]:
     """An epoch of randwire's loader. Raises ValueError for unknown keys of the configuration."""
-    from randwire.data import Loader, prepare
+    from randwire.data import Batching, Loader, prepare
 
     values = {"resolution": SIDE, "crop_area": AREA, "crop_aspect": ASPECT, "flip": 0.5, **keys}
     config = DataConfig.model_validate({"source": "imagenet", "path": str(folder), **values})
-    loader = Loader(prepare(config), "train", config, batch_size=BATCH, threads=CPUS)
+    loader = Loader(prepare(config), "train", config, Batching(batch_size=BATCH, threads=CPUS))
     return lambda number: sum(len(images) for images, _ in loader.epoch(number))
 
 

@@ -18,11 +18,11 @@ STARTS = 5
 FIRST_BATCH = """
 import json, resource, sys, time
 from randwire.config import DataConfig
-from randwire.data import Loader, prepare
+from randwire.data import Batching, Loader, prepare
 config = DataConfig.model_validate({"source": "imagenet", "path": sys.argv[1]})
 dataset = prepare(config)
 start = time.monotonic()
-batch = next(Loader(dataset, "train", config, batch_size=int(sys.argv[2]), threads=0).epoch(0))
+batch = next(Loader(dataset, "train", config, Batching(batch_size=int(sys.argv[2]), threads=0)).epoch(0))
 end, used = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([start, end, used.ru_utime + used.ru_stime]))
 """

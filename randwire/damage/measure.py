@@ -142,14 +142,14 @@ def measure(
     worker = ProcessWorker(pick_device(config.runtime.device))
     dataset = evaluation_data(trained, config, worker.cpus)
     batch_size, threads = config.train.batch_size, config.runtime.loader_workers or worker.cpus
-    val = data.Loader(dataset, "val", config.data.evaluation, batch_size=batch_size, threads=threads)
+    val = data.Loader(dataset, "val", config.data.evaluation, data.Batching(batch_size=batch_size, threads=threads))
     try:
         judged = judging_batches(val, dataset.sizes["val"], batch_size, options)
     finally:
         val.close()
     calibration: list[Tensor] = []
     if any(batches for _, batches in tasks):
-        train = data.Loader(dataset, "train", config.data, batch_size=batch_size, threads=threads)
+        train = data.Loader(dataset, "train", config.data, data.Batching(batch_size=batch_size, threads=threads))
         try:
             calibration = [images for images, _ in islice(train.epoch(0), options.recalibrate)]
         finally:

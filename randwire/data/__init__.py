@@ -21,14 +21,14 @@ from randwire.data.dataset import Dataset, check, class_count, inspect, prepare,
 from randwire.errors import DataError
 
 if TYPE_CHECKING:
-    from randwire.data.loader import Loader
+    from randwire.data.loader import Batching, Loader
 
-__all__ = ["DataError", "Dataset", "Loader", "check", "class_count", "inspect", "prepare", "train_images"]
+__all__ = ["Batching", "DataError", "Dataset", "Loader", "check", "class_count", "inspect", "prepare", "train_images"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Loader":
-        from randwire.data.loader import Loader
+    if name in ("Batching", "Loader"):
+        from randwire.data import loader
 
-        return Loader
+        return getattr(loader, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

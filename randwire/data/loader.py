@@ -12,6 +12,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -42,6 +43,30 @@ class _Pending(NamedTuple):
     pieces: Sequence[Future[None]]
 
 
+@dataclass(frozen=True)
+class Batching:
+    """Which images a loader puts into a batch, and by how many threads.
+
+    `batch_size` counts the images of a step on this rank. `threads` threads decode, at most as many as the process may
+    use CPUs; 0 means so many. Raises ValueError for impossible numbers.
+    """
+
+    batch_size: int
+    rank: int = 0
+    world_size: int = 1
+    seed: int = 0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or not 0 <= self.rank < self.world_size or self.threads < 0 or self.seed < 0:
+            raise ValueError(f"impossible {self}")
+
+    @property
+    def global_batch_size(self) -> int:
+        """The images of a step on all ranks together."""
+        return self.batch_size * self.world_size
+
+
 class Loader:
     """Batches of one split on one rank.
 
@@ -54,8 +79,7 @@ class Loader:
     val: rank r sees images r, r + world_size, ...: every image once over all ranks, the last batch may be smaller, and
     a rank may have no batch at all. The crop is the centered square of `eval_crop` of the shorter side.
 
-    `batch_size` counts the images of a step on this rank. `threads` threads decode, at most as many as the process may
-    use CPUs; 0 means so many. Use a loader in the process that made it.
+    Use a loader in the process that made it.
     """
 
     def __init__(
@@ -63,40 +87,33 @@ class Loader:
         dataset: Dataset,
         split: Literal["train", "val"],
         config: DataConfig,
-        *,
-        batch_size: int,
-        rank: int = 0,
-        world_size: int = 1,
-        seed: int = 0,
-        threads: int = 1,
+        batching: Batching,
     ) -> None:
         """Map the file and compile the decoder.
 
         Raises DataError if the train split is smaller than the global batch or if the file cannot be opened.
         """
-        if batch_size < 1 or not 0 <= rank < world_size or threads < 0 or seed < 0:
-            raise ValueError(f"impossible {batch_size=}, {rank=}, {world_size=}, {seed=} or {threads=}")
+        self._batching = batching
         self._count = dataset.sizes[split]
-        self._batch_size, self._rank, self._world_size, self._seed = batch_size, rank, world_size, seed
         self._train = split == "train"
-        if self._train and self._count < batch_size * world_size:
+        if self._train and self._count < batching.global_batch_size:
             raise DataError(
-                f"train.batch_size: {batch_size * world_size} exceeds the {self._count} training images of "
+                f"train.batch_size: {batching.global_batch_size} exceeds the {self._count} training images of "
                 f"{dataset.source}; lower it to at most {self._count}"
             )
         self._config = config
         self._path = dataset.file(split)
         self._open()
         usable = len(os.sched_getaffinity(0))
-        self._threads = min(threads or usable, usable)
+        self._threads = min(batching.threads or usable, usable)
         self._pool = ThreadPoolExecutor(self._threads, f"randwire-{split}")
         self._decode(np.empty(0, np.int64), np.empty((0, 1, 1, 3), np.uint8), np.uint64(0))  # compiles it
 
     def __len__(self) -> int:
         """Steps of an epoch on this rank."""
         if self._train:
-            return self._count // (self._batch_size * self._world_size)
-        return -(-len(range(self._rank, self._count, self._world_size)) // self._batch_size)
+            return self._count // self._batching.global_batch_size
+        return -(-len(self._val_shard()) // self._batching.batch_size)
 
     def epoch(self, number: int, resolution: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch, the same at every call: images uint8 (B, 3, R, R) channels last, labels int64 (B,).
@@ -105,7 +122,7 @@ class Loader:
         page-locked where CUDA is in use, so that a copy to the device may be asynchronous. Raises DataError at the
         batch that cannot be read.
         """
-        order, key = streams.images(self._seed, number)
+        order, key = streams.images(self._batching.seed, number)
         pending: deque[_Pending] = deque()
         try:
             for ids in self._batches(order):
@@ -130,17 +147,21 @@ class Loader:
             raise DataError(f"{self._path}: cannot be opened ({error}); convert the data again") from None
         self._data = np.frombuffer(self._map, np.uint8)
 
+    def _val_shard(self) -> range:
+        """The images of the validation split that this rank takes."""
+        return range(self._batching.rank, self._count, self._batching.world_size)
+
     def _batches(self, order: np.random.Generator) -> Iterator[Ids]:
-        size = self._batch_size
+        size = self._batching.batch_size
         if not self._train:
-            shard = np.arange(self._rank, self._count, self._world_size)
+            shard = np.array(self._val_shard(), np.int64)
             yield from (shard[start : start + size] for start in range(0, len(shard), size))
             return
         parts, page_bytes = self._parts(order), self._tables.page_bytes
         permutation, ends = np.concatenate([ids for _, ids in parts]), np.cumsum([len(ids) for _, ids in parts])
         requested = 0
         for step in range(len(self)):
-            start = (step * self._world_size + self._rank) * size
+            start = step * self._batching.global_batch_size + self._batching.rank * size
             while requested < len(parts) and requested <= np.searchsorted(ends, start, "right") + 1:
                 for page in parts[requested][0]:  # of the part in use and the next one
                     self._map.madvise(mmap.MADV_WILLNEED, page * page_bytes, page_bytes)

@@ -500,7 +500,7 @@ def test_predictions_are_those_of_the_evaluation(trained: Path, pictures: tuple[
 def test_a_file_becomes_the_pixels_of_the_loader(pictures: tuple[list[Path], list[int]]) -> None:
     for keys in ({}, {"data.resolution": 20, "data.eval_crop": 0.7}):
         config = configuration.load("digits", keys).data
-        loader = data.Loader(data.prepare(config), "val", config, batch_size=360)
+        loader = data.Loader(data.prepare(config), "val", config, data.Batching(batch_size=360))
         ((expected, _),) = loader.epoch(0)
         loader.close()
         (found,) = batches(pictures[0], config, 360)

@@ -310,8 +310,8 @@ def test_recalibration_sees_the_first_batches_of_the_training(trained: Path, don
     found = open_trained(trained)
     config = evaluation_config(found, {})
     dataset = evaluation_data(found, config, 1)
-    train = data.Loader(dataset, "train", config.data, batch_size=16)
-    val = data.Loader(dataset, "val", config.data.evaluation, batch_size=16)
+    train = data.Loader(dataset, "train", config.data, data.Batching(batch_size=16))
+    val = data.Loader(dataset, "val", config.data.evaluation, data.Batching(batch_size=16))
     batches = [found.normalise(images) for images, _ in train.epoch(0)][:2]
     judged = study.judging_batches(val, 360, 16, QUICK)
     train.close()
@@ -369,7 +369,7 @@ def test_judged_images_are_a_sample_of_the_validation_split(trained: Path) -> No
     found = open_trained(trained)
     config = evaluation_config(found, {})
     dataset = evaluation_data(found, config, 1)
-    loader = data.Loader(dataset, "val", config.data.evaluation, batch_size=16)
+    loader = data.Loader(dataset, "val", config.data.evaluation, data.Batching(batch_size=16))
     whole = torch.cat([images for images, _ in loader.epoch(0)])
     labels = torch.cat([labels for _, labels in loader.epoch(0)])
     places = {image.numpy().tobytes(): place for place, image in enumerate(whole.contiguous())}

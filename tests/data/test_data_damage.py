@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from data_helpers import Image, build, epoch, plain
 
-from randwire.data import Dataset, Loader, beton, prepare
+from randwire.data import Batching, Dataset, Loader, beton, prepare
 from randwire.data.sources import Mode
 from randwire.errors import DataError
 
@@ -64,7 +64,7 @@ CHANGES: tuple[Callable[[bytearray, np.random.Generator, int], None], ...] = (
 
 def _read(dataset: Dataset) -> tuple[bytes, list[int]]:
     config = plain(dataset.folder, resolution=24)
-    with closing(Loader(prepare(config), "train", config, batch_size=COUNT)) as loader:
+    with closing(Loader(prepare(config), "train", config, Batching(batch_size=COUNT))) as loader:
         [(images, labels)] = epoch(loader)
     return images.tobytes(), labels
 
@@ -110,7 +110,7 @@ def test_one_bit_of_any_image_is_enough(dataset: Dataset, threads: int) -> None:
             content[int(offset)] ^= 4
             path.write_bytes(content)
             with (
-                closing(Loader(prepare(config), "val", config, batch_size=2, threads=threads)) as loader,
+                closing(Loader(prepare(config), "val", config, Batching(batch_size=2, threads=threads))) as loader,
                 pytest.raises(DataError, match=rf"val\.beton: image {row['sample']} is damaged"),
             ):
                 epoch(loader)
@@ -126,7 +126,7 @@ def test_a_stored_file_that_is_no_jpeg_is_refused(tmp_path: Path) -> None:
         beton.write(file, [image] * COUNT, COUNT)
     config = plain(dataset.folder, resolution=24)
     with (
-        closing(Loader(dataset, "val", config, batch_size=2)) as loader,
+        closing(Loader(dataset, "val", config, Batching(batch_size=2))) as loader,
         pytest.raises(DataError, match="image 0 is damaged"),
     ):
         epoch(loader)

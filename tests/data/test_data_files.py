@@ -18,7 +18,7 @@ import torch
 from data_helpers import augmented, build, epoch, identity, noise, plain
 
 from randwire.config import DataConfig
-from randwire.data import Dataset, Loader, beton, class_count, prepare
+from randwire.data import Batching, Dataset, Loader, beton, class_count, prepare
 from randwire.errors import DataError
 
 COUNT = 23
@@ -135,7 +135,7 @@ def test_images_do_not_cross_pages(tmp_path: Path) -> None:
     images = noise(9, 500, 500)  # 750,000 bytes: two a page
     dataset = build(tmp_path / "set", images, images[:1])
     assert dataset.file("train").stat().st_size > 5 * beton.PAGE_BYTES
-    with closing(Loader(dataset, "train", plain(resolution=500), batch_size=9)) as loader:
+    with closing(Loader(dataset, "train", plain(resolution=500), Batching(batch_size=9))) as loader:
         [(pixels, _)] = epoch(loader)
     assert np.array_equal(pixels.transpose(0, 2, 3, 1), np.stack(images)[identity(pixels)])
 
@@ -246,7 +246,7 @@ def test_random_damage_of_the_tables_is_found_or_harmless(dataset: Dataset) -> N
         except DataError:
             refused += 1
             continue
-        with closing(Loader(dataset, "train", plain(), batch_size=COUNT)) as loader, suppress(DataError):
+        with closing(Loader(dataset, "train", plain(), Batching(batch_size=COUNT))) as loader, suppress(DataError):
             epoch(loader)  # padding, another label, or raw pixels called a jpg
     assert refused > 150
 
@@ -291,7 +291,7 @@ def test_a_broken_sidecar_is_refused_in_one_line(dataset: Dataset, content: byte
 def test_a_file_that_vanishes_before_it_is_opened(dataset: Dataset) -> None:
     dataset.file("train").unlink()
     with pytest.raises(DataError, match=r"train\.beton: cannot be opened"):
-        Loader(dataset, "train", plain(), batch_size=1)
+        Loader(dataset, "train", plain(), Batching(batch_size=1))
 
 
 # Where the data is
@@ -359,7 +359,7 @@ def test_a_file_exchanged_after_the_check_is_not_trusted(tmp_path: Path, dataset
     other = build(tmp_path / "other", noise(COUNT - 1), noise(5))
     other.file("train").rename(dataset.file("train"))
     with pytest.raises(DataError, match=f"{COUNT - 1} images, not {COUNT}"):
-        Loader(dataset, "train", plain(), batch_size=1)
+        Loader(dataset, "train", plain(), Batching(batch_size=1))
 
 
 def test_class_count_needs_no_data() -> None:

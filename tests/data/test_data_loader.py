@@ -16,7 +16,7 @@ import torch
 from data_helpers import augmented, build, epoch, identity, noise, plain
 
 from randwire.config import DataConfig
-from randwire.data import Dataset, Loader, beton
+from randwire.data import Batching, Dataset, Loader, beton
 from randwire.data import loader as module
 from randwire.errors import DataError
 
@@ -32,7 +32,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def _read(dataset: Dataset, split: Any, config: DataConfig, number: int = 0, **options: Any) -> Any:
-    with closing(Loader(dataset, split, config, **{"batch_size": 8, **options})) as loader:
+    with closing(Loader(dataset, split, config, Batching(**{"batch_size": 8, **options}))) as loader:
         batches = epoch(loader, number)
         assert len(batches) == len(loader)
     return batches
@@ -43,7 +43,7 @@ def _pixels(batches: Any) -> np.ndarray:
 
 
 def test_a_batch_has_the_promised_form(dataset: Dataset) -> None:
-    with closing(Loader(dataset, "train", plain(resolution=24), batch_size=5)) as loader:
+    with closing(Loader(dataset, "train", plain(resolution=24), Batching(batch_size=5))) as loader:
         images, labels = next(iter(loader.epoch(0)))
     assert images.shape == (5, 3, 24, 24)
     assert images.dtype == torch.uint8
@@ -110,7 +110,7 @@ def test_pixels_do_not_depend_on_threads_or_batch_size(dataset: Dataset) -> None
 
 def test_an_epoch_is_the_same_after_resuming(dataset: Dataset) -> None:
     config = augmented(dataset.folder)
-    with closing(Loader(dataset, "train", config, batch_size=8, seed=1)) as loader:
+    with closing(Loader(dataset, "train", config, Batching(batch_size=8, seed=1))) as loader:
         uninterrupted = [epoch(loader, number) for number in range(3)]
         again = epoch(loader, 1)
     resumed = _read(dataset, "train", config, 2, seed=1)
@@ -149,7 +149,7 @@ def test_crops_and_flips_follow_their_distributions(tmp_path: Path) -> None:
     image[:, :, 0], image[:, :, 1] = ramp[None, :], ramp[:, None]
     dataset = build(tmp_path / "set", [image] * 300, [image])
     config = DataConfig(source="digits", resolution=out, crop_area=(0.08, 1.0), flip=0.3)
-    with closing(Loader(dataset, "train", config, batch_size=300)) as loader:
+    with closing(Loader(dataset, "train", config, Batching(batch_size=300))) as loader:
         pixels = np.concatenate([_pixels(epoch(loader, number)) for number in range(5)]).astype(float)
     step = 1 - 1 / out
     width = (pixels[:, 0, 0, -1] - pixels[:, 0, 0, 0]) / step
@@ -201,7 +201,7 @@ def test_extreme_shapes_are_read(tmp_path: Path, height: int, width: int) -> Non
 
 
 def test_batches_stay_as_they_were(dataset: Dataset) -> None:
-    with closing(Loader(dataset, "train", plain(), batch_size=4, threads=2)) as loader:
+    with closing(Loader(dataset, "train", plain(), Batching(batch_size=4, threads=2))) as loader:
         batches = list(loader.epoch(0))
         copies = epoch(loader, 0)
     assert all(np.array_equal(images.numpy(), copy) for (images, _), (copy, _) in zip(batches, copies, strict=True))
@@ -223,7 +223,7 @@ def test_a_damaged_jpg_is_an_error(tmp_path: Path, threads: int) -> None:
     starts = [i for i in range(len(content)) if content[i : i + 3] == b"\xff\xd8\xff"]
     content[starts[25] : starts[25] + 64] = bytes(64)
     dataset.file("val").write_bytes(content)
-    with closing(Loader(dataset, "val", plain(), batch_size=4, threads=threads)) as loader:
+    with closing(Loader(dataset, "val", plain(), Batching(batch_size=4, threads=threads))) as loader:
         for _ in range(2):
             batches = loader.epoch(0)
             assert [len(next(batches)[1]) for _ in range(6)] == [4] * 6
@@ -233,7 +233,7 @@ def test_a_damaged_jpg_is_an_error(tmp_path: Path, threads: int) -> None:
 
 def test_a_break_leaks_no_thread(dataset: Dataset) -> None:
     before = threading.active_count()
-    loader = Loader(dataset, "train", plain(), batch_size=4, threads=2)
+    loader = Loader(dataset, "train", plain(), Batching(batch_size=4, threads=2))
     for number in range(10):
         for _ in loader.epoch(number):
             break
@@ -244,7 +244,7 @@ def test_a_break_leaks_no_thread(dataset: Dataset) -> None:
 
 def test_a_forgotten_loader_leaks_no_thread(dataset: Dataset) -> None:
     before = set(threading.enumerate())
-    loader = Loader(dataset, "train", plain(), batch_size=4)
+    loader = Loader(dataset, "train", plain(), Batching(batch_size=4))
     next(iter(loader.epoch(0)))
     started = set(threading.enumerate()) - before
     assert started
@@ -256,7 +256,7 @@ def test_a_forgotten_loader_leaks_no_thread(dataset: Dataset) -> None:
 
 
 def test_closing_within_an_epoch_ends_it(dataset: Dataset) -> None:
-    loader = Loader(dataset, "train", plain(), batch_size=4)
+    loader = Loader(dataset, "train", plain(), Batching(batch_size=4))
     batches = iter(loader.epoch(0))
     next(batches)
     loader.close()
@@ -268,8 +268,8 @@ def test_closing_within_an_epoch_ends_it(dataset: Dataset) -> None:
 
 def test_two_loaders_may_be_in_use_at_once(dataset: Dataset) -> None:
     with (
-        closing(Loader(dataset, "train", plain(), batch_size=8, threads=2)) as train,
-        closing(Loader(dataset, "val", plain(), batch_size=8, threads=2)) as val,
+        closing(Loader(dataset, "train", plain(), Batching(batch_size=8, threads=2))) as train,
+        closing(Loader(dataset, "val", plain(), Batching(batch_size=8, threads=2))) as val,
     ):
         for (images, _), (shown, _) in zip(train.epoch(0), val.epoch(0), strict=False):
             assert len(images) == 8
@@ -287,15 +287,15 @@ def test_torchs_threads_are_left_alone(dataset: Dataset) -> None:
 
 
 def test_a_set_smaller_than_the_global_batch_is_refused(dataset: Dataset) -> None:
-    Loader(dataset, "train", plain(), batch_size=TRAIN).close()
+    Loader(dataset, "train", plain(), Batching(batch_size=TRAIN)).close()
     with pytest.raises(DataError, match=r"train\.batch_size: 104 exceeds the 103 training images.*lower it"):
-        Loader(dataset, "train", plain(), batch_size=52, world_size=2)
+        Loader(dataset, "train", plain(), Batching(batch_size=52, world_size=2))
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"rank": 1}, {"rank": -1}, {"threads": -1}, {"seed": -1}])
-def test_impossible_arguments_are_refused(dataset: Dataset, wrong: dict[str, int]) -> None:
+def test_impossible_numbers_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="impossible"):
-        Loader(dataset, "val", plain(), **{"batch_size": 1, **wrong})
+        Batching(**{"batch_size": 1, **wrong})
 
 
 # Quasi-random order
@@ -313,10 +313,10 @@ def test_quasi_random_order_covers_all_and_reads_part_by_part(tmp_path: Path) ->
     with mock.patch.object(module, "PART_BYTES", 4 * beton.PAGE_BYTES):
         orders = []
         for _ in range(2):  # two loaders: the order is a function of seed and epoch
-            with closing(Loader(dataset, "train", config, batch_size=6, seed=3)) as loader:
+            with closing(Loader(dataset, "train", config, Batching(batch_size=6, seed=3))) as loader:
                 orders.append([[int(v) for images, _ in epoch(loader, number) for v in images[:, 0, 0, 0]]
                                for number in range(3)])  # fmt: skip
-        with closing(Loader(dataset, "train", config, batch_size=6, seed=4)) as loader:
+        with closing(Loader(dataset, "train", config, Batching(batch_size=6, seed=4))) as loader:
             other = [int(v) for images, _ in epoch(loader, 0) for v in images[:, 0, 0, 0]]
     assert orders[0] == orders[1]
     first, second, third = orders[0]
@@ -341,7 +341,7 @@ def test_quasi_random_order_requests_the_next_part_ahead(tmp_path: Path) -> None
 
     with (
         mock.patch.object(module, "PART_BYTES", 4 * beton.PAGE_BYTES),
-        closing(Loader(dataset, "train", config, batch_size=6)) as loader,
+        closing(Loader(dataset, "train", config, Batching(batch_size=6))) as loader,
     ):
         loader._map = Map()  # type: ignore[assignment]
         steps = loader._batches(np.random.default_rng(0))
@@ -359,10 +359,10 @@ def test_ranks_share_the_steps_of_either_order(tmp_path: Path, order: str) -> No
     config = plain(dataset.folder, resolution=8).model_copy(update={"order": order})
     whole, parts = [], {}
     with mock.patch.object(module, "PART_BYTES", 4 * beton.PAGE_BYTES):
-        with closing(Loader(dataset, "train", config, batch_size=10)) as loader:
+        with closing(Loader(dataset, "train", config, Batching(batch_size=10))) as loader:
             whole = [images[:, 0, 0, 0].tolist() for images, _ in epoch(loader)]
         for rank in range(2):
-            with closing(Loader(dataset, "train", config, batch_size=5, rank=rank, world_size=2)) as loader:
+            with closing(Loader(dataset, "train", config, Batching(batch_size=5, rank=rank, world_size=2))) as loader:
                 parts[rank] = [images[:, 0, 0, 0].tolist() for images, _ in epoch(loader)]
     assert [a + b for a, b in zip(parts[0], parts[1], strict=True)] == whole
     assert len(whole) == 4
@@ -372,7 +372,7 @@ def test_ranks_share_the_steps_of_either_order(tmp_path: Path, order: str) -> No
 
 
 def test_an_epoch_may_have_a_resolution_of_its_own(dataset: Dataset) -> None:
-    with closing(Loader(dataset, "train", plain(), batch_size=8)) as loader:
+    with closing(Loader(dataset, "train", plain(), Batching(batch_size=8))) as loader:
         small, usual = next(loader.epoch(0, 9))[0], next(loader.epoch(0))[0]
     assert (small.shape, usual.shape) == ((8, 3, 9, 9), (8, 3, 16, 16))
 

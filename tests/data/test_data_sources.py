@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 
 from randwire import registry
 from randwire.config import DataConfig
-from randwire.data import Loader, class_count, prepare, sources, train_images
+from randwire.data import Batching, Loader, class_count, prepare, sources, train_images
 from randwire.data.convert import convert, main
 from randwire.data.sources import SPLITS, Split, load_source
 from randwire.data.sources.digits import Digits
@@ -75,7 +75,7 @@ def test_a_source_is_added_as_one_file(
     assert capsys.readouterr().out.endswith("6 train, 4 val images, 2 classes\n")
     config = DataConfig(source="squares", path=str(tmp_path / "out"), resolution=8)
     assert (class_count(config), train_images(config)) == (2, 6)
-    with closing(Loader(prepare(config), "val", config, batch_size=4)) as loader:
+    with closing(Loader(prepare(config), "val", config, Batching(batch_size=4))) as loader:
         [(images, labels)] = epoch(loader)
     assert labels == [0, 1, 0, 1]
     assert [image.max() for image in images] == [image.min() for image in images] == [0, 255, 0, 255]
@@ -88,7 +88,7 @@ def test_digits_are_read_as_the_source_has_them() -> None:
     dataset, config = prepare(plain()), plain(resolution=32)
     for split in SPLITS:
         samples = samples_of(Digits(), split)
-        with closing(Loader(dataset, split, config, batch_size=len(samples))) as loader:
+        with closing(Loader(dataset, split, config, Batching(batch_size=len(samples)))) as loader:
             [(images, labels)] = epoch(loader)
         if split == "train":  # a permutation of all: compare as multisets
             pairs = sorted((label, image.tobytes()) for image, label in zip(images, labels, strict=True))
@@ -133,7 +133,7 @@ def test_mnist_is_converted(tmp_path: Path, dotted: bool, zipped: bool, capsys: 
     assert main(["mnist", str(tmp_path / "idx"), str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'out'}: 30 train, 12 val images, 10 classes\n"
     config = plain(tmp_path / "out", resolution=28).model_copy(update={"source": "mnist"})
-    with closing(Loader(prepare(config), "val", config, batch_size=12)) as loader:
+    with closing(Loader(prepare(config), "val", config, Batching(batch_size=12))) as loader:
         [(images, labels)] = epoch(loader)
     assert labels == content["t10k"][1].tolist()
     assert np.array_equal(images, np.repeat(content["t10k"][0][:, None], 3, axis=1))

@@ -21,7 +21,7 @@ from PIL import Image as Picture
 from randwire import config as configuration
 from randwire import data
 from randwire.config import DataConfig
-from randwire.data import Loader, prepare
+from randwire.data import Batching, Loader, prepare
 from randwire.data.convert import main
 from randwire.data.sources import Split
 from randwire.data.sources.cifar10 import Cifar10
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 def _read(source: str, folder: Path, split: Split, resolution: int) -> tuple[list[Image], list[int]]:
     config = plain(folder, resolution=resolution).model_copy(update={"source": source})
     dataset = prepare(config)
-    with closing(Loader(dataset, split, config, batch_size=dataset.sizes[split])) as loader:
+    with closing(Loader(dataset, split, config, Batching(batch_size=dataset.sizes[split]))) as loader:
         [(images, labels)] = epoch(loader)
     return list(images.transpose(0, 2, 3, 1)), labels
 

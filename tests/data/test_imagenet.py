@@ -27,7 +27,7 @@ from PIL import Image as Picture
 from benchmarks.imagenet_like import make, read_stamp
 from randwire import config as configuration
 from randwire.config import DataConfig
-from randwire.data import Loader, beton, codec, prepare
+from randwire.data import Batching, Loader, beton, codec, prepare
 from randwire.data.convert import convert, main
 from randwire.data.sidecar import Sidecar
 from randwire.data.sources import SPLITS, Split
@@ -487,7 +487,9 @@ def test_validation_is_exact_over_any_number_of_ranks(converted: Path) -> None:
     for world in (1, 3, 7):
         seen[world] = []
         for rank in range(world):
-            with closing(Loader(dataset, "val", config, batch_size=64, rank=rank, world_size=world)) as loader:
+            with closing(
+                Loader(dataset, "val", config, Batching(batch_size=64, rank=rank, world_size=world))
+            ) as loader:
                 for images, labels in epoch(loader):
                     seen[world] += [int(image.astype(np.int64).sum()) * 1000 + label for image, label in
                                     zip(images, labels, strict=True)]  # fmt: skip

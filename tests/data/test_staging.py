@@ -16,7 +16,7 @@ from data_helpers import Image, build, epoch, noise, plain
 
 from randwire import config as configuration
 from randwire.config import DataConfig
-from randwire.data import Loader, check, prepare, staging
+from randwire.data import Batching, Loader, check, prepare, staging
 from randwire.errors import DataError, UserError
 
 SIZE = 6 * (1 << 20)
@@ -49,7 +49,7 @@ def _copies(cache: Path) -> list[str]:
 
 def _reads(config: DataConfig, images: list[Image]) -> Path:
     dataset = prepare(config)
-    with closing(Loader(dataset, "val", config, batch_size=3)) as loader:
+    with closing(Loader(dataset, "val", config, Batching(batch_size=3))) as loader:
         [(pixels, labels)] = epoch(loader)
     assert np.array_equal(pixels.transpose(0, 2, 3, 1), np.stack(images[:3]))
     assert labels == [0, 1, 2]

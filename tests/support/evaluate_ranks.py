@@ -25,7 +25,7 @@ if __name__ == "__main__":
         torch.manual_seed(0)
         dags = {stage: sample.dag for stage, sample in wiring.sample_graphs(config).items()}
         network = RandWire(config.network, dags, 10)
-        loader = data.Loader(dataset, "val", config.data, batch_size=8, rank=rank, world_size=world_size)
+        loader = data.Loader(dataset, "val", config.data, data.Batching(batch_size=8, rank=rank, world_size=world_size))
         scores = evaluate(network, loader.epoch(0), Normalise(dataset.mean, dataset.std).to(device))
         loader.close()
         if rank == 0:
