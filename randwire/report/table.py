@@ -12,27 +12,27 @@ from randwire.records import Row, atomic
 from randwire.study import space
 from randwire.study.results import Broken, Group, Trial, design_of, groups, load, number
 
-WHOLE = ("graph_seed", "train_seed", "epochs", "nodes", "params", "mult_adds", "epoch")
+INTEGERS = ("graph_seed", "train_seed", "epochs", "nodes", "params", "mult_adds", "epoch")
 """Columns of whole numbers, which may be missing."""
 
 
 def write_table(folder: Path | str, path: Path) -> list[Broken]:
     """Write the table of the study in `folder`, as Parquet or CSV by the suffix of `path`.
 
-    Top-1 and top-5 are in percent, measures are means over the random stages, and what is unknown is empty. `budget`
-    is the same where trials may be compared, `counted` is true where a trial enters statistics, `final` marks the last
-    epoch of those. A trial without an epoch has one row. Returns the records that cannot be read: they have no row.
-    Raises RecordError if there is no record, or the file cannot be written.
+    Top-1 and top-5 are in percent, measures are means over the random stages, and what was not recorded is empty.
+    `budget` is the same where trials may be compared, `counted` is true where a trial enters statistics, `final` marks
+    the last epoch of those. A trial without an epoch has one row. Returns the records that cannot be read: they have no
+    row. Raises RecordError if there is no record, or the file cannot be written.
     """
     folder = Path(folder)
     trials, broken = load(folder)
     study = design_of(folder) or {}
-    rows = [row for found in groups(trials, study) for trial in found.trials for row in _rows(trial, found, study)]
+    rows = [row for budget in groups(trials, study) for trial in budget.trials for row in _rows(trial, budget, study)]
     for row in rows:
         row["study"] = folder.resolve().name
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys(["study", *(key for row in rows for key in row)])))
     # A column without a value would have no type, and the same column another one in the next study.
-    frame = frame.astype(dict.fromkeys(frame.columns[frame.isna().all()], "float64") | dict.fromkeys(WHOLE, "Int64"))
+    frame = frame.astype(dict.fromkeys(frame.columns[frame.isna().all()], "float64") | dict.fromkeys(INTEGERS, "Int64"))
     try:
         with atomic(path) as file:
             if path.suffix == ".parquet":
@@ -44,11 +44,11 @@ def write_table(folder: Path | str, path: Path) -> list[Broken]:
     return broken
 
 
-def _rows(trial: Trial, found: Group, study: Row) -> Iterator[Row]:
+def _rows(trial: Trial, budget: Group, study: Row) -> Iterator[Row]:
     config = trial.config
     identity = json.dumps(trial.budget, sort_keys=True).encode()
-    known: Row = {
-        "design": study["search"] if found.origin in ("grid", "search") else found.origin,
+    constant: Row = {
+        "design": study["search"] if budget.origin in ("grid", "search") else budget.origin,
         "digest": trial.folder,
         "setting": trial.setting,
         "generator": trial.generator,
@@ -69,7 +69,7 @@ def _rows(trial: Trial, found: Group, study: Row) -> Iterator[Row]:
     for row in trial.rows or [{"epoch": None}]:
         final = trial.top1 is not None and row["epoch"] == config.train.epochs
         yield {
-            **known,
+            **constant,
             "epoch": row["epoch"],
             "final": final,
             **{key: number(row, key) for key in row if key != "epoch"},

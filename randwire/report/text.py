@@ -28,6 +28,6 @@ def p_text(value: float) -> str:
 
 
 def mean_text(name: str, values: Description, interval: Interval | None) -> str:
-    """What is known of a mean, for the text beside the pointer."""
+    """A mean with its deviation and interval, for the text beside the pointer."""
     std = f"std {values.std:.2f}" if values.std is not None else "no std"
     return f"{name}: mean {values.mean:.2f}%, {std}, n = {values.n}<br>interval {interval_text(interval)}"

@@ -12,7 +12,7 @@ from randwire.study.results import Trial, groups
 
 
 class Check(NamedTuple):
-    """An entry of the checklist, and whether it was found to hold."""
+    """An entry of the checklist, and whether it holds."""
 
     text: str
     holds: bool

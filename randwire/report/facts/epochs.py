@@ -1,4 +1,4 @@
-"""Numbers of trials by epoch, and what early epochs tell of the last."""
+"""Numbers of trials by epoch, and how early epochs compare with the last."""
 
 from collections.abc import Sequence
 

@@ -11,8 +11,8 @@ from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import MIN_REPLICATES, Pair, compare_paired, differences
 from randwire.study.results import Group, Trial, mean, number
 
-APART = 1.2
-"""Least ratio of the costs of two variants that an axis of cost tells apart."""
+MIN_COST_RATIO = 1.2
+"""Ratio of the costs of neighbours from which on variants lie on an axis of cost."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Paired:
     @cached_property
     def shared(self) -> dict[tuple[str, str], int]:
         """How many graphs two variants have in common; pairs without any are left out."""
-        found = {pair: len(differences(*(self.values[name] for name in pair))) for pair in combinations(self.cells, 2)}
-        return {pair: n for pair, n in found.items() if n}
+        counts = {pair: len(differences(*(self.values[name] for name in pair))) for pair in combinations(self.cells, 2)}
+        return {pair: n for pair, n in counts.items() if n}
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -69,28 +69,27 @@ class Paired:
         return f"{sample.mean:.2f}{std}<br>(n={sample.n})"
 
     def costs(self, key: str) -> dict[str, float]:
-        """The mean cost of each variant, from the least on; empty if it is not known, or does not set them apart."""
-        found = {}
+        """The mean cost of each variant, ascending; empty if a record lacks it or two cost nearly the same."""
+        costs = {}
         for name, cells in self.cells.items():
-            known = [number(same[0].complexity, key) for same in cells.values()]
-            positive = [cost for cost in known if cost]
-            if len(positive) < len(known):
+            recorded = [number(same[0].complexity, key) for same in cells.values()]
+            positive = [cost for cost in recorded if cost]
+            if len(positive) < len(recorded):
                 return {}
-            found[name] = mean(positive)
-        found = dict(sorted(found.items(), key=lambda item: item[1]))
-        rising = list(found.values())
-        apart = all(high > APART * low for low, high in pairwise(rising))
-        return found if apart else {}
+            costs[name] = mean(positive)
+        costs = dict(sorted(costs.items(), key=lambda item: item[1]))
+        apart = all(high > MIN_COST_RATIO * low for low, high in pairwise(costs.values()))
+        return costs if apart else {}
 
     def sentence(self, pair: Pair) -> str:
-        """What a pair tells, in words."""
+        """The difference of a pair and its test, in words."""
         best, other = pair.names
         where = "on the same graphs" if self.same_graphs else "on graphs of the same seeds"
         n = many(pair.n[0], "graph") if self.same_graphs else f"{many(pair.n[0], 'pair')} of graphs"
-        known = f"(n = {n}, {LEVEL:.0%} interval {interval_text(pair.interval)}, corrected p {p_text(pair.adjusted)})"
+        test = f"(n = {n}, {LEVEL:.0%} interval {interval_text(pair.interval)}, corrected p {p_text(pair.adjusted)})"
         if pair.separated:
-            return f"{other} is {pair.difference:.2f} points below {best} {where} {known}."
-        return f"{other} and {best} are not separated {where}: {pair.difference:.2f} points apart {known}."
+            return f"{other} is {pair.difference:.2f} points below {best} {where} {test}."
+        return f"{other} and {best} are not separated {where}: {pair.difference:.2f} points apart {test}."
 
     @property
     def sentences(self) -> list[str]:
@@ -99,22 +98,22 @@ class Paired:
             return ["No graph has been trained with two variants yet, so there is nothing to pair."]
         tested = {frozenset(pair.names) for pair in self.pairs}
         missing = [f"{one} and {two} (n={n})" for (one, two), n in self.shared.items() if {one, two} not in tested]
-        found = [self.sentence(pair) for pair in self.pairs if self.best in pair.names]
+        sentences = [self.sentence(pair) for pair in self.pairs if self.best in pair.names]
         if missing:
-            found.append(f"Not tested, with fewer than {MIN_REPLICATES} graphs or no spread: {', '.join(missing)}.")
-        return found
+            sentences.append(f"Not tested, with fewer than {MIN_REPLICATES} graphs or no spread: {', '.join(missing)}.")
+        return sentences
 
 
-def paired(found: Group) -> Paired | None:
-    """The variants of a study from the cheapest on, or the best where costs do not tell; None where none is tested."""
+def paired(budget: Group) -> Paired | None:
+    """The variants of a study from the cheapest on, or from the best if costs are alike; None where none is tested."""
     cells: dict[str, dict[str, Sequence[Trial]]] = {}
-    for same in (same for graphs in found.graphs.values() for same in graphs):
+    for same in (same for graphs in budget.graphs.values() for same in graphs):
         if same[0].variant:
             cells.setdefault(same[0].variant, {})[_graph(same[0])] = same
-    if not cells or not found.tested:
+    if not cells or not budget.tested:
         return None
-    known = Paired(cells)
-    order = list(known.costs("mult_adds")) or sorted(cells, key=known.mean, reverse=True)
+    unordered = Paired(cells)
+    order = list(unordered.costs("mult_adds")) or sorted(cells, key=unordered.mean, reverse=True)
     return Paired({name: cells[name] for name in order})
 
 

@@ -9,17 +9,17 @@ from randwire.report.facts.study import StudyFacts
 from randwire.report.text import many
 from randwire.study.results import Trial, number
 
-MOST_VALUES = 6
-"""Commits, versions, kinds of hardware and commands that are named."""
+MAX_VALUES = 6
+"""Commits, versions, kinds of hardware, commands and seeds that are named one by one."""
 
 
 def provenance(study: StudyFacts) -> dict[str, str]:
-    """Where the numbers come from, by what it is: design, budget, commits, versions; what is not known is left out."""
+    """Where the numbers come from, by what it is: design, budget, commits; what was not recorded is left out."""
     environments = [trial.environment for trial in study.trials if trial.environment]
     facts = {"design": _design(study.design), "trials": study.statuses}
     budgets = {f"{t.config.train.epochs} epochs on {t.config.data.source}" for t in study.trials}
     facts["budget"] = "; ".join(sorted(budgets))
-    facts |= {name: _counted(values) for name, values in _provenance(environments).items()}
+    facts |= {name: _counted(values) for name, values in _values(environments).items()}
     started = sorted({str(environment["started"]) for environment in environments if environment.get("started")})
     facts["started"] = " to ".join(dict.fromkeys([started[0], started[-1]])) if started else ""
     seconds = sum(number(trial.summary, "seconds") or 0 for trial in study.trials)
@@ -30,16 +30,16 @@ def provenance(study: StudyFacts) -> dict[str, str]:
 def mixed(trials: Sequence[Trial]) -> list[str]:
     """In what the trials differ that should be one for all."""
     environments = [trial.environment for trial in trials if trial.environment]
-    known = _provenance(environments)
+    values = _values(environments)
     lines = []
-    if len(known["commit"]) > 1:
-        lines.append(f"The trials come from {len(known['commit'])} different commits.")
-    if any(found.get("dirty") for found in environments):
+    if len(values["commit"]) > 1:
+        lines.append(f"The trials come from {len(values['commit'])} different commits.")
+    if any(environment.get("dirty") for environment in environments):
         lines.append("Some trials ran with uncommitted changes: the commit alone does not reproduce them.")
-    if len(known["versions"]) > 1:
+    if len(values["versions"]) > 1:
         lines.append(f"The trials ran with different package versions: {_differing(environments)}.")
-    if len(known["hardware"]) > 1:
-        lines.append(f"The trials ran on {len(known['hardware'])} kinds of hardware.")
+    if len(values["hardware"]) > 1:
+        lines.append(f"The trials ran on {len(values['hardware'])} kinds of hardware.")
     silent = len(trials) - len(environments)
     if silent:
         lines.append(f"{many(silent, 'trial')} without environment.json: commit and versions are not known.")
@@ -62,7 +62,7 @@ def _design(study: Row | None) -> str:
 
 
 def _listed(seeds: Sequence[int]) -> str:
-    if len(seeds) > MOST_VALUES:
+    if len(seeds) > MAX_VALUES:
         return f"{seeds[0]} to {seeds[-1]}"
     return ", ".join(map(str, seeds))
 
@@ -74,35 +74,35 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def _provenance(environments: Sequence[Mapping[str, Any]]) -> dict[str, Counter[str]]:
+def _values(environments: Sequence[Mapping[str, Any]]) -> dict[str, Counter[str]]:
     """How many trials have which commit, versions, hardware and command."""
     return {
         "commit": Counter(
-            f"{found.get('commit') or 'unknown'}{' with uncommitted changes' if found.get('dirty') else ''}"
-            for found in environments
+            f"{environment.get('commit') or 'unknown'}{' with uncommitted changes' if environment.get('dirty') else ''}"
+            for environment in environments
         ),
         "versions": Counter(map(_versions, environments)),
         "hardware": Counter(map(_hardware, environments)),
-        "command": Counter(str(found.get("command") or "") for found in environments),
+        "command": Counter(str(environment.get("command") or "") for environment in environments),
     }
 
 
 def _counted(values: Counter[str]) -> str:
     """Values, the most frequent first, with their number of trials where there are several."""
-    known = [(value, n) for value, n in values.most_common() if value]
-    if len(known) < 2:
-        return "".join(value for value, _ in known)
-    shown = [f"{value} ({many(n, 'trial')})" for value, n in known[:MOST_VALUES]]
-    return "; ".join(shown + [f"and {len(known) - MOST_VALUES} more"] * (len(known) > MOST_VALUES))
+    named = [(value, n) for value, n in values.most_common() if value]
+    if len(named) < 2:
+        return "".join(value for value, _ in named)
+    shown = [f"{value} ({many(n, 'trial')})" for value, n in named[:MAX_VALUES]]
+    return "; ".join(shown + [f"and {len(named) - MAX_VALUES} more"] * (len(named) > MAX_VALUES))
 
 
 def _differing(environments: Sequence[Mapping[str, Any]]) -> str:
     """The packages whose versions differ, with all of these."""
-    found: dict[str, set[str]] = {}
+    versions: dict[str, set[str]] = {}
     for environment in environments:
         for name, version in {"python": environment.get("python"), **(environment.get("packages") or {})}.items():
-            found.setdefault(name, set()).add(str(version or "none"))
-    return ", ".join(f"{name} {' and '.join(sorted(known))}" for name, known in found.items() if len(known) > 1)
+            versions.setdefault(name, set()).add(str(version or "none"))
+    return ", ".join(f"{name} {' and '.join(sorted(each))}" for name, each in versions.items() if len(each) > 1)
 
 
 def _versions(environment: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from randwire.report.style import style
 
 Cell = str | tuple[str, float]
-"""HTML, and what a column is sorted by where the text does not tell it."""
+"""HTML, and the number that a column is sorted by where the text is none."""
 
 
 def table(

@@ -14,7 +14,7 @@ from randwire.report.text import many
 from randwire.statistics.describe import describe
 from randwire.study.results import STATUSES, Group, Trial, number
 
-BEST, WORST = 4, 4
+MAX_BEST, MAX_WORST = 4, 4
 """Trials in the gallery."""
 GALLERY = (
     "Data flow from top to bottom. Orange: the unique input and output node of the stage. Lines are coloured by how "
@@ -55,50 +55,50 @@ def cards(facts: StudyFacts) -> str:
     return '<div class="cards">' + "".join(_card(value, [name]) for value, name in rows) + "</div>"
 
 
-def group_cards(found: Group) -> str:
+def group_cards(budget: Group) -> str:
     """The best trial and the mean of one budget."""
-    if not found.counted:
+    if not budget.counted:
         return (
             '<p class="warning" role="note">No trial of this budget has finished, so there is nothing to compare.</p>'
         )
-    title = "best top-1" if len(found.counted) > 1 else "only finished trial"
-    best, all_ = found.counted[0], describe([trial.score for trial in found.counted])
-    std = f"standard deviation {all_.std:.2f}" if all_.std is not None else "one trial, no standard deviation"
-    rates = sorted(rate for trial in found.counted for row in trial.rows if (rate := number(row, IMAGES_PER_S.key)))
+    title = "best top-1" if len(budget.counted) > 1 else "only finished trial"
+    best, top1 = budget.counted[0], describe([trial.score for trial in budget.counted])
+    std = f"standard deviation {top1.std:.2f}" if top1.std is not None else "one trial, no standard deviation"
+    rates = sorted(rate for trial in budget.counted for row in trial.rows if (rate := number(row, IMAGES_PER_S.key)))
     shown = [
         _card(f"{best.score:.2f}%", [f"{title}: {best.setting}", f"graph seed {best.config.graph.seed}"], main=True),
-        _card(f"{all_.mean:.2f}%", [f"mean top-1, n = {all_.n}", std]),
-        _card(str(len(found.by_setting)), ["setting" + "s" * (len(found.by_setting) != 1)]),
+        _card(f"{top1.mean:.2f}%", [f"mean top-1, n = {top1.n}", std]),
+        _card(str(len(budget.by_setting)), ["setting" + "s" * (len(budget.by_setting) != 1)]),
     ]
     if rates:
         shown.append(_card(f"{rates[len(rates) // 2]:,.0f}", ["images a second", "median over epochs"]))
     return '<div class="cards">' + "".join(shown) + "</div>"
 
 
-def gallery(found: Group) -> str:
+def gallery(budget: Group) -> str:
     """The DAGs of the best and the worst trials; no DAG twice."""
-    rank = {trial.folder: place for place, trial in enumerate(found.counted, 1)}
-    best = _distinct_graphs(found.counted, BEST, [])
-    worst = _distinct_graphs(found.counted[::-1], WORST, best)
+    ranks = {trial.folder: rank for rank, trial in enumerate(budget.counted, 1)}
+    best = _distinct_graphs(budget.counted, MAX_BEST, [])
+    worst = _distinct_graphs(budget.counted[::-1], MAX_WORST, best)
     parts = []
     first = "DAGs of the best trials" if worst else "DAGs, best first" if len(best) > 1 else "DAG"
     for title, trials in ((first, best), ("DAGs of the worst trials, last first", worst)):
         if trials:
-            tiles = "".join(_tile(trial, rank[trial.folder], len(rank)) for trial in trials)
+            tiles = "".join(_tile(trial, ranks[trial.folder], len(ranks)) for trial in trials)
             parts.append(f'<h3 class="above">{title}</h3><div class="gallery">{tiles}</div>')
     if not parts:
         return ""
     return "".join(parts) + f'<p class="note">{GALLERY}</p>'
 
 
-def _distinct_graphs(trials: Sequence[Trial], most: int, taken: Sequence[Trial]) -> list[Trial]:
+def _distinct_graphs(trials: Sequence[Trial], limit: int, taken: Sequence[Trial]) -> list[Trial]:
     """The first trials whose DAGs are not those of an earlier one or of one that is taken."""
-    seen, found = [trial.dags for trial in taken], list[Trial]()
+    seen, distinct = [trial.dags for trial in taken], list[Trial]()
     for trial in trials:
-        if len(found) < most and trial.dags and trial.dags not in seen:
+        if len(distinct) < limit and trial.dags and trial.dags not in seen:
             seen.append(trial.dags)
-            found.append(trial)
-    return found
+            distinct.append(trial)
+    return distinct
 
 
 def _tile(trial: Trial, rank: int, of: int) -> str:

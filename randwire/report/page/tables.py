@@ -11,24 +11,24 @@ from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL, MIN_BOOTSTRAP_VALUES, bootstrap_interval, t_interval
 from randwire.study.results import Group, Trial, number
 
-MOST_CAUSE = 400
+MAX_CAUSE_LENGTH = 400
 """Characters of a cause; all of it is in summary.json."""
 
 
-def statistics_tables(found: Group) -> str:
+def statistics_tables(budget: Group) -> str:
     """Top-1 by generator over its trials, and by setting over its graphs: n, mean, deviation, intervals, range."""
-    trials = [trial for same in found.by_setting.values() for trial in same]
+    trials = [trial for same in budget.by_setting.values() for trial in same]
     heads = ["mean top-1 (%)", "std", "range"]
-    first = [[dot(name) + escape(name.upper()), *_described(same)] for name, same in found.by_generator.items()]
+    first = [[dot(name) + escape(name.upper()), *_described(same)] for name, same in budget.by_generator.items()]
     several = len(first) > 1
     first += [["all", *_described(trials)]] * several
-    repeated = any(len(found.values[name]) != len(same) for name, same in found.by_setting.items())
+    repeated = any(len(budget.values[name]) != len(same) for name, same in budget.by_setting.items())
     second = []
-    for name, values in found.values.items():
+    for name, values in budget.values.items():
         n, *shown = _cells(values)
-        runs = [str(len(found.by_setting[name]))] * repeated
+        runs = [str(len(budget.by_setting[name]))] * repeated
         intervals = [interval_text(interval(values)) for interval in (t_interval, bootstrap_interval)]
-        second.append([dot(found.generator(name)) + escape(name), n, *runs, *shown[:2], *intervals, *shown[2:]])
+        second.append([dot(budget.generator(name)) + escape(name), n, *runs, *shown[:2], *intervals, *shown[2:]])
     intervals = [f"{LEVEL:.0%} interval", "by bootstrap"]
     return panel("Top-1 by generator, all trials", table(["generator", "n", *heads], first, several)) + panel(
         "Top-1 by setting",
@@ -45,7 +45,7 @@ def trial_table(groups: Sequence[Group], runs: Mapping[str, str]) -> str:
     heads = ["trial", "setting", "status", "graph seed", "train seed", "epochs", "top-1 (%)", "parameters", "mult-adds"]
     heads += ["minutes"] + ["budget"] * (len(groups) > 1) + ["W&B"] * bool(runs)
     rows = []
-    for place, trial in [(place, trial) for place, found in enumerate(groups, 1) for trial in found.trials]:
+    for section, trial in [(k, trial) for k, budget in enumerate(groups, 1) for trial in budget.trials]:
         seconds = number(trial.summary, "seconds")
         cells: list[Cell] = [
             record_link(trial),
@@ -59,7 +59,7 @@ def trial_table(groups: Sequence[Group], runs: Mapping[str, str]) -> str:
             _short(number(trial.complexity, "mult_adds")),
             "-" if seconds is None else f"{seconds / 60:.1f}",
         ]
-        cells += [str(place)] * (len(groups) > 1)
+        cells += [str(section)] * (len(groups) > 1)
         cells += [_run_link(runs.get(trial.folder))] * bool(runs)
         rows.append(cells)
     shown = table(heads, rows, text=("setting", "status", "W&B"), kind="sortable trials")
@@ -87,10 +87,10 @@ def _described(trials: Sequence[Trial]) -> list[str]:
 
 
 def _cells(values: Sequence[float]) -> list[str]:
-    found = describe(values)
-    std = "-" if found.std is None else f"{found.std:.2f}"
-    spread = f"{found.minimum:.2f} to {found.maximum:.2f}" if found.n > 1 else "-"
-    return [str(found.n), f"{found.mean:.2f}", std, spread]
+    described = describe(values)
+    std = "-" if described.std is None else f"{described.std:.2f}"
+    spread = f"{described.minimum:.2f} to {described.maximum:.2f}" if described.n > 1 else "-"
+    return [str(described.n), f"{described.mean:.2f}", std, spread]
 
 
 def _short(value: float | None) -> Cell:
@@ -102,13 +102,14 @@ def _status(status: str) -> str:
 
 
 def _cause(cause: str) -> str:
-    shown = cause if len(cause) <= MOST_CAUSE else f"{cause[:MOST_CAUSE]} ..."
+    shown = cause if len(cause) <= MAX_CAUSE_LENGTH else f"{cause[:MAX_CAUSE_LENGTH]} ..."
     return escape(shown) or "no cause recorded"
 
 
-def _run_link(place: str | None) -> str:
-    if place is None:
+def _run_link(run: str | None) -> str:
+    """A link to a W&B run: a URL, or a path from the study's folder."""
+    if run is None:
         return "-"
-    if place.startswith(("https://", "http://")):
-        return f'<a href="{escape(place)}">run</a>'
-    return f'<a href="./{quote(place)}/">offline</a>'
+    if run.startswith(("https://", "http://")):
+        return f'<a href="{escape(run)}">run</a>'
+    return f'<a href="./{quote(run)}/">offline</a>'

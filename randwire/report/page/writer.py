@@ -22,8 +22,8 @@ def write_page(target: Path, title: str, body: Sequence[str], figures: Mapping[s
         "body": "\n".join(body),
         "figures": json.dumps(figures, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
     }
-    # One pass: nothing that a record says is taken for a place of the template.
-    text = re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], TEMPLATE.read_text())
+    # One pass: nothing that a record says is taken for a placeholder of the template.
+    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], TEMPLATE.read_text())
     with atomic(target) as file:
         file.write(text.encode())
     return target

@@ -52,10 +52,10 @@ def draw(section: Section) -> Figure | None:
     ]
     layout = layout_of("top-1 error (%)", "share of networks", 380)
     layout["yaxis"] |= {"tickformat": ".0%", "range": [-0.02, 1.02]}
-    most = float(np.quantile(every, 0.9))
+    worst_of_best = float(np.quantile(every, 0.9))
     ranges = {"all networks": list(ends)}
-    if worst - best > 3 * (most - best):  # a few networks that hardly train would leave no room for the others
-        ranges = {"the best 90%": [best - margin / 4, most + margin / 4], **ranges}
+    if worst - best > 3 * (worst_of_best - best):  # a few networks that hardly train would leave no room for the others
+        ranges = {"the best 90%": [best - margin / 4, worst_of_best + margin / 4], **ranges}
     choices = [{"label": label, "data": {}, "layout": {"xaxis.range": span}} for label, span in ranges.items()]
     layout["xaxis"]["range"] = next(iter(ranges.values()))
     return {"data": data, "layout": layout, "choices": choices, "label": "Error distribution by generator"}

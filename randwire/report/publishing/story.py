@@ -113,7 +113,7 @@ def _review(facts: StudyFacts, uploaded: Mapping[str, Row]) -> list[Any]:
 
 
 def _tables(section: Section) -> str:
-    """Top-1 by generator and by setting, in Markdown, from the records; of a study of variants first what it tells."""
+    """Top-1 by generator and by setting, in Markdown; of a study of variants first the sentences on pairs."""
     parts = []
     if section.variants is not None:
         parts.append("\n".join(f"- {sentence}" for sentence in section.variants.sentences))
