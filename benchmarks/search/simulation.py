@@ -19,8 +19,8 @@ from randwire import graphs
 from randwire.config import load
 from randwire.study import space
 from randwire.study.design import Design
+from randwire.study.pruner import Pruner
 from randwire.study.search import Search
-from randwire.sweep.actors import Pruner
 
 Floats = NDArray[np.float64]
 FIRST_LOOK = 2

@@ -21,6 +21,7 @@ from randwire.study import space
 from randwire.study.folder import StudyFolder, base_of
 from randwire.study.requirements import Requirement, quantities
 from randwire.study.setting import Setting
+from randwire.study.statuses import Outcome
 from randwire.study.variants import Variants, as_json, check_variants
 
 Search = Literal["tpe", "random", "grid"]
@@ -33,9 +34,6 @@ CHOSEN_OTHERWISE = {
     "runtime.variant": "is what the study varies; leave it out",
 }
 """Keys that cannot be laid over the configuration of a study, with what to do instead."""
-Outcome = Literal["finished", "pruned", "failed", "unfinished"]
-FIRST_RUNG, KEPT = 2, 3
-"""Successive halving: after epoch FIRST_RUNG, and each time after KEPT times as many, the best 1/KEPT may go on."""
 
 
 class Options(TypedDict, total=False):

@@ -21,12 +21,12 @@ from randwire.study import space
 from randwire.study.design import settings_of_grid
 from randwire.study.folder import base_of
 from randwire.study.setting import Setting
+from randwire.study.statuses import RECORD_STATUSES
 from randwire.study.variants import Variants, resolved, values_of, varied_keys
 
 Origin = Literal["grid", "search", "unknown", "outside"]
 """How the settings of a group were chosen; outside: they are none of the fixed grid that the study is."""
 NUMBER = (int, float)
-STATUSES = ("finished", "pruned", "failed", "unfinished", "unreadable")
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def _read(record: Record) -> Trial:
     summary = _object(record, "summary.json")
     status, cause = summary.get("status", "unfinished"), summary.get("cause") or ""
     top1 = number(summary, VAL_TOP1.key) if status == "finished" else None
-    if status not in STATUSES:
+    if status not in RECORD_STATUSES:
         status, cause = "unfinished", f"unknown status {status!r}"
     elif status == "unfinished":
         cause = f"{len(rows)} of {config.train.epochs} epochs so far" if rows else "no epoch has ended yet"

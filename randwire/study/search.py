@@ -15,9 +15,10 @@ from optuna.trial import Trial, TrialState
 
 from randwire import graphs, streams
 from randwire.study import space
-from randwire.study.design import Design, Outcome
+from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.setting import Setting
+from randwire.study.statuses import Outcome
 
 STARTUP = 10
 """Suggestions before TPE takes over from random ones."""

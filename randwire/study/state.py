@@ -7,16 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Literal
 
 from randwire.config import RunConfig
 from randwire.errors import one_line
 from randwire.metrics import SECONDS_LOADER, SECONDS_STEP, VAL_TOP1
 from randwire.records import CLOCK_SKEW_S, Record
 from randwire.study.design import Design
-
-StateName = Literal["finished", "pruned", "skipped", "failed", "unreadable", "running", "stalled", "pending"]
-ENDED = ("finished", "pruned", "failed", "skipped")
+from randwire.study.statuses import END_STATUSES, StateName
 
 PATIENCE = 60.0
 """Seconds without a sign of life after which a trial that may run on another machine counts as stalled, at least."""
@@ -73,7 +70,7 @@ def _state(record: Record, digest: str) -> State:
         if summary is None:
             return _begun(record, digest)
         name, epochs = summary["status"], summary.get("epochs")
-        if name not in ENDED:
+        if name not in END_STATUSES:
             raise ValueError(f"unknown status {name!r}")
         epochs = len(record.metrics()) if epochs is None else epochs
         seconds = summary.get("seconds")

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
-from typing import get_args
 
 from randwire.config import RunConfig
 from randwire.metrics import VAL_TOP1
@@ -18,7 +17,8 @@ from randwire.study.design import Design
 from randwire.study.folder import failures_of
 from randwire.study.plan import listing
 from randwire.study.setting import Setting
-from randwire.study.state import ENDED, State, StateName, states
+from randwire.study.state import State, states
+from randwire.study.statuses import ENDED, STATE_NAMES
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Status:
     @property
     def counts(self) -> Counter[str]:
         found = Counter(state.name for _, state in self.trials)
-        return Counter({name: found[name] for name in get_args(StateName) if found[name]})
+        return Counter({name: found[name] for name in STATE_NAMES if found[name]})
 
     @property
     def ended(self) -> bool:

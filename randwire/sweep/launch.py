@@ -27,9 +27,10 @@ from randwire.run import tracker_of
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.plan import rejected
+from randwire.study.pruner import Pruner
 from randwire.study.search import Search
 from randwire.study.setting import Setting
-from randwire.sweep.actors import PRUNER, Pruner
+from randwire.sweep.actors import PRUNER
 from randwire.sweep.callback import Watch
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.connection import capacity, connected

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from benchmarks.search import cases, landscape, report, simulation
 from benchmarks.search.simulation import Case, Tried
 from randwire.study import space
-from randwire.sweep.actors import Pruner
+from randwire.study.pruner import Pruner
 
 CASE = Case("random", 2)
 

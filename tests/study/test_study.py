@@ -15,9 +15,9 @@ from randwire.records import Row
 from randwire.study import plan, space
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
+from randwire.study.pruner import Pruner
 from randwire.study.search import STARTUP, Search
 from randwire.study.setting import Setting
-from randwire.sweep.actors import Pruner
 
 
 def planned_of(study: Design) -> tuple[list[plan.Planned], int]:

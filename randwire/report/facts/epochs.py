@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from randwire.metrics import VAL_TOP1
 from randwire.report.facts.correlations import Correlation, correlate
-from randwire.study.design import FIRST_RUNG, KEPT
+from randwire.study.pruner import FIRST_RUNG_EPOCHS, REDUCTION_FACTOR
 from randwire.study.results import Group, Trial, number
 
 
@@ -40,11 +40,11 @@ class EarlyEpochs:
     @property
     def rungs(self) -> list[int]:
         """The epochs after which successive halving decides."""
-        rungs, rung = [], FIRST_RUNG
+        rungs, rung = [], FIRST_RUNG_EPOCHS
         while rung <= max(self.top1, default=0):
             if rung in self.top1:
                 rungs.append(rung)
-            rung *= KEPT
+            rung *= REDUCTION_FACTOR
         return rungs
 
     def correlation(self, epoch: int, within: bool) -> Correlation:

@@ -12,8 +12,9 @@ from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.facts.paired import Paired, paired
 from randwire.statistics.pairs import Pair, compare
 from randwire.study.folder import failures_of
-from randwire.study.results import STATUSES, Broken, Group, Trial, design_of, groups, load
+from randwire.study.results import Broken, Group, Trial, design_of, groups, load
 from randwire.study.setting import Setting
+from randwire.study.statuses import RECORD_STATUSES
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class StudyFacts:
     def statuses(self) -> str:
         """How many trials have which status, such as `5 finished, 1 failed`; what does not occur is left out."""
         counts = Counter([*(trial.status for trial in self.trials), *("unreadable" for _ in self.broken)])
-        return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+        return ", ".join(f"{counts[status]} {status}" for status in RECORD_STATUSES if counts[status])
 
     @cached_property
     def sections(self) -> list[Section]:

@@ -7,7 +7,7 @@ from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.page.html import table
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import ALPHA
-from randwire.study.design import KEPT
+from randwire.study.pruner import REDUCTION_FACTOR
 from randwire.study.results import Group, mean
 
 
@@ -18,10 +18,10 @@ def early_table(early: EarlyEpochs) -> str:
     for epoch in early.rungs:
         scores = early.top1[epoch]
         rank = 1 + sum(score > scores[best] for score in scores)
-        kept = "kept" if rank <= -(-len(scores) // KEPT) else "stopped"
+        kept = "kept" if rank <= -(-len(scores) // REDUCTION_FACTOR) else "stopped"
         cells = [str(early.correlation(epoch, within)) for within in SCOPES]
         rows.append([str(epoch), *cells, f"{rank} of {len(scores)}", kept])
-    heads = ["after epoch", *SCOPES.values(), "rank of the finally best", f"if the best 1/{KEPT} go on"]
+    heads = ["after epoch", *SCOPES.values(), "rank of the finally best", f"if the best 1/{REDUCTION_FACTOR} go on"]
     return table(heads, rows) if rows else ""
 
 

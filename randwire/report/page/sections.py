@@ -12,7 +12,8 @@ from randwire.report.facts.warnings import Warned
 from randwire.report.page.html import dot, link
 from randwire.report.text import many
 from randwire.statistics.describe import describe
-from randwire.study.results import STATUSES, Group, Trial, number
+from randwire.study.results import Group, Trial, number
+from randwire.study.statuses import RECORD_STATUSES
 
 MAX_BEST, MAX_WORST = 4, 4
 """Trials in the gallery."""
@@ -49,7 +50,7 @@ def facts_list(facts: Mapping[str, str]) -> str:
 def cards(facts: StudyFacts) -> str:
     """How many trials have ended in which way."""
     counts = Counter(trial.status for trial in facts.trials)
-    rows = [(str(counts[status]), status) for status in STATUSES[:4]]
+    rows = [(str(counts[status]), status) for status in RECORD_STATUSES[:4]]
     if facts.broken:
         rows.append((str(len(facts.broken)), "unreadable"))
     return '<div class="cards">' + "".join(_card(value, [name]) for value, name in rows) + "</div>"
