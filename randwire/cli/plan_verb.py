@@ -15,7 +15,7 @@ from randwire.errors import ConfigError
 if TYPE_CHECKING:
     from randwire.study.cost import Cost
     from randwire.study.design import Design
-    from randwire.study.plan import Planned
+    from randwire.study.planning import Planned
 
 LISTED = 200
 """More trials than this are shown by setting, unless all are asked for."""
@@ -29,7 +29,7 @@ COLUMNS = (
 def show_plan(design: Design, options: argparse.Namespace) -> int:
     """Print the trials of a study, their sizes and graphs, and what it costs."""
     from randwire.study.cost import cost, measured
-    from randwire.study.plan import listing, plan
+    from randwire.study.planning import listing, plan
 
     if options.gpus and options.gpus < options.workers:
         raise ConfigError(f"--gpus: {options.gpus} cannot hold a trial of {options.workers} workers (--workers)")

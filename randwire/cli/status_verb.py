@@ -16,8 +16,8 @@ from randwire.cli.text import span
 if TYPE_CHECKING:
     from randwire.config import RunConfig
     from randwire.study.design import Design
+    from randwire.study.progress import Status
     from randwire.study.state import State
-    from randwire.study.status import Status
 
 CLEAR = "\x1b[H\x1b[J"
 NOTABLE = ("running", "stalled", "failed", "unreadable")
@@ -44,7 +44,7 @@ def show_status(load: Callable[[], Design], options: argparse.Namespace) -> int:
 
 
 def _look(load: Callable[[], Design]) -> tuple[Status, Design]:
-    from randwire.study.status import status
+    from randwire.study.progress import status
 
     design = load()
     return status(design), design
@@ -66,7 +66,7 @@ def _draw(found: Status, design: Design, options: argparse.Namespace) -> None:
 
 
 def _json(found: Status) -> dict[str, object]:
-    from randwire.study.status import iso
+    from randwire.study.progress import iso
 
     finish = None if found.finish is None else iso(found.finish)
     return {"counts": found.counts, "later": found.later, "expected_finish": finish, "trials": found.rows()}

@@ -44,9 +44,7 @@ def study(
 def _design(options: argparse.Namespace, keys: Mapping[str, object], variants: Variants | None) -> Design:
     """The design of the options and keys that are given, laid over the one that the study's folder holds."""
     from randwire.study.design import Design
-    from randwire.study.requirements import Requirement
 
-    require = options.require and tuple(sorted({Requirement.parse(text) for text in options.require}))
     return Design.load(
         options.base,
         keys,
@@ -59,7 +57,7 @@ def _design(options: argparse.Namespace, keys: Mapping[str, object], variants: V
         generators=_generators(options.generators),
         seed=options.seed,
         early_stopping=options.early_stopping,
-        require=require,
+        require=options.require,
     )
 
 
@@ -117,7 +115,7 @@ def _open(page: Path, wanted: bool) -> None:
 
 
 def _trial(load: Callable[[], Design], options: argparse.Namespace) -> int:
-    from randwire.study.plan import listing
+    from randwire.study.planning import listing
 
     trials = listing(load()).trials
     for number, trial in enumerate(trials, 1):

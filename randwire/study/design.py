@@ -46,7 +46,7 @@ class Options(TypedDict, total=False):
     generators: tuple[str, ...] | None
     seed: int | None
     early_stopping: bool | None
-    require: tuple[Requirement, ...] | None
+    require: Sequence[Requirement | str] | None
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,8 @@ class Design:
             if key in values:
                 raise ConfigError(f"{key}: {fix}")
         given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+        if options.get("require") is not None:
+            given["require"] = Requirement.all_of(options["require"] or ())
         asked = values if base else {key: value for key, value in values.items() if key.startswith("runtime.")}
         config = configuration.load(base or DEFAULT_BASE, {**asked, "runtime.study": name})
         folder = StudyFolder(config.runtime.output / name)

@@ -3,7 +3,7 @@
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 
@@ -46,6 +46,11 @@ class Requirement:
         if not math.isfinite(number):
             raise ConfigError(f"--require: {text!r}: {bound.strip()!r} is no finite number")
         return cls(name, sign, number)
+
+    @classmethod
+    def all_of(cls, bounds: "Iterable[Requirement | str]") -> "tuple[Requirement, ...]":
+        """Requirements and their texts as requirements, sorted, each once. Raises ConfigError as `parse` does."""
+        return tuple(sorted({cls.parse(bound) if isinstance(bound, str) else bound for bound in bounds}))
 
     def __str__(self) -> str:
         return f"{self.name}{self.sign}{repr(self.bound).removesuffix('.0')}"

@@ -26,7 +26,7 @@ from randwire.records import find_records
 from randwire.run import tracker_of
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
-from randwire.study.plan import rejected
+from randwire.study.planning import rejected
 from randwire.study.pruner import Pruner
 from randwire.study.search import Search
 from randwire.study.setting import Setting

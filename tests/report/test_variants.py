@@ -21,7 +21,7 @@ from randwire.records import Record
 from randwire.report import figures, write_report
 from randwire.study import results as trials_of
 from randwire.study.design import Design
-from randwire.study.plan import listing, plan
+from randwire.study.planning import listing, plan
 from randwire.study.search import Search
 from randwire.study.setting import Setting
 from randwire.wiring import sample_graphs

@@ -13,10 +13,10 @@ from randwire.errors import ConfigError
 from randwire.records import Record
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
-from randwire.study.plan import listing
+from randwire.study.planning import listing
+from randwire.study.progress import status
 from randwire.study.search import Search
 from randwire.study.setting import Setting
-from randwire.study.status import status
 
 VERBS = (["plan"], ["sweep", "--runtime.wandb", "disabled"], ["status"], ["trial", "1"], ["report"])
 
@@ -192,3 +192,16 @@ def test_the_rows_of_the_readme_go_into_one_folder_in_sequence(
         assert command("status", "--json", "--name", name, *output) == 0
         assert len(json.loads(capsys.readouterr().out)["trials"]) == len(planned["trials"])
     assert counts == [(145, 0), (5, 0), (5, 0), (5, 0)] * 2
+
+
+def test_a_study_is_planned_from_python(tmp_path: Path) -> None:
+    import randwire.study as package
+
+    values = {"train.epochs": 3, "runtime.output": str(tmp_path)}
+    made = package.Design.load(
+        "digits", values, name="mine", search="grid", generators=("er",), seeds=3, require=["depth>=2"]
+    )
+    planned = package.plan(made)
+    assert len(planned) == 4 * 3
+    assert {trial.setting for trial in planned} == {package.Setting(f"er:p={p}") for p in (0.2, 0.4, 0.6, 0.8)}
+    assert package.status(made).counts == {"pending": 12}

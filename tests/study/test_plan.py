@@ -11,7 +11,7 @@ from study_helpers import command, design, end
 
 from randwire import wiring
 from randwire.model import complexity
-from randwire.study import plan, requirements
+from randwire.study import planning, requirements
 from randwire.study.cost import Cost, cost, makespan, measured
 from randwire.study.requirements import QUANTITIES
 from randwire.study.setting import Setting
@@ -135,7 +135,7 @@ def test_mistakes(arguments: list[str], message: str, tmp_path: Path, capsys: py
 
 def test_every_quantity_of_a_trial_is_that_of_its_network(tmp_path: Path) -> None:
     study = design(tmp_path, search="grid", seeds=1)
-    planned = plan.plan(study, plan.listing(study))
+    planned = planning.plan(study, planning.listing(study))
     for trial in planned[::4]:
         row = trial.to_row()
         samples = sample_graphs(trial.config)
@@ -184,7 +184,7 @@ def test_a_plan_of_thousands_runs_no_network_and_validates_no_trial(
     counted(type(design(tmp_path).base), "override", "override")
     counted(wiring, "sample_graphs", "sample")
     study = design(tmp_path, search="grid", seeds=40, train_seeds=4)
-    assert len(plan.plan(study, plan.listing(study))) == 29 * 160
+    assert len(planning.plan(study, planning.listing(study))) == 29 * 160
     assert calls["measure"] <= 10  # once for each kind of layer
     assert calls["override"] <= 29 * 6  # by setting, not by trial
     assert calls["sample"] == 29 * 40  # one graph for all its training seeds

@@ -13,7 +13,7 @@ from randwire.config import RunConfig
 from randwire.errors import ConfigError
 from randwire.model.complexity import complexity
 from randwire.records import Record
-from randwire.study import plan, space
+from randwire.study import planning, space
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.requirements import MEASURES, QUANTITIES, Requirement, quantities
@@ -105,7 +105,7 @@ def test_a_grid_drops_the_cells_that_break_a_bound_and_counts_them(tmp_path: Pat
             elif trial.train.seed == (trial.graph.seed * 2 if spec.endswith("p=0") else 0):  # one of a cell's trials
                 cells += 1
                 by.update(broken)
-    listed = plan.listing(bound)
+    listed = planning.listing(bound)
     assert [trial.digest for trial in listed.trials] == kept
     assert (listed.rejected.what, listed.rejected.number, listed.rejected.by) == ("cells", cells, by)
     assert 10 < len(kept) < 150
@@ -119,8 +119,8 @@ def test_a_bound_that_all_keep_changes_nothing(tmp_path: Path) -> None:
     for search in ("grid", "random"):
         free = design(tmp_path, search=search, settings=12)
         bound = design(tmp_path, search=search, settings=12, require=(Requirement("depth", ">", 0),))
-        assert plan.listing(bound).trials == plan.listing(free).trials
-        assert plan.listing(bound).rejected.number == 0
+        assert planning.listing(bound).trials == planning.listing(free).trials
+        assert planning.listing(bound).rejected.number == 0
 
 
 @pytest.mark.parametrize("kind", ["tpe", "random"])
@@ -157,7 +157,7 @@ def test_an_interrupted_search_with_bounds_goes_on_as_an_uninterrupted_one(tmp_p
 
 def test_the_plan_of_a_search_with_bounds_is_what_comes(tmp_path: Path) -> None:
     study = design(tmp_path, settings=16, require=DEEP)
-    foreseen = plan.listing(study)
+    foreseen = planning.listing(study)
     assert drain(Search(study), 99)[:10] == list(foreseen.settings)
     assert foreseen.later == 6
     assert foreseen.rejected.number > 0
@@ -175,7 +175,7 @@ def test_the_space_is_gone_through_to_its_end(tmp_path: Path) -> None:
     search = Search(bound)
     assert sorted(drain(search, 200), key=str) == sorted(deep, key=str)
     assert search.exhausted
-    listed = plan.listing(bound)
+    listed = planning.listing(bound)
     assert (listed.later, listed.exhausted) == (0, True)
     assert {*search.rejected} == {*every} - {*deep}
 
@@ -193,12 +193,12 @@ def test_a_sweep_notes_that_nothing_more_will_come(tmp_path: Path) -> None:
             end(study, setting)
         elif setting.generator in space.best(NAMES):
             StudyFolder(study.folder).add_suggestion(None, {setting: ["depth>=8"]})
-    assert plan.listing(study).later > 0  # which no one has looked at yet
+    assert planning.listing(study).later > 0  # which no one has looked at yet
     before = StudyFolder(study.folder).suggestions()
     assert sweep(study, Cluster(), NullTracker()) == 0
     assert StudyFolder(study.folder).suggestions() == before
     assert StudyFolder(study.folder).entries().keys() == {*every}
-    assert plan.listing(study).later == 0
+    assert planning.listing(study).later == 0
 
 
 def test_a_setting_that_more_seeds_spoil_is_not_trained_on(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_setting_that_more_seeds_spoil_is_not_trained_on(tmp_path: Path) -> No
     more = design(tmp_path, settings=6, seeds=20, require=DEEP)
     setting = next(setting for setting in found if not more.trials(setting))
     assert more.outcome(setting) == ("pruned", None)
-    assert setting not in plan.listing(more).settings
+    assert setting not in planning.listing(more).settings
     assert setting not in list(Search(more).foreseeable())
 
 
@@ -238,7 +238,7 @@ def test_a_bound_that_nothing_keeps_ends_before_anything_starts(tmp_path: Path, 
     from randwire.sweep.launch import check
 
     impossible = design(tmp_path, search=search, require=(Requirement("depth", ">", 12),))
-    assert plan.listing(impossible).trials == []
+    assert planning.listing(impossible).trials == []
     with pytest.raises(ConfigError, match=r"--require: no setting meets depth>12"):
         check(impossible, Cluster())
     assert not impossible.folder.exists()
@@ -264,12 +264,12 @@ def test_the_plan_tells_what_is_rejected(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_a_trial_of_the_plan_counts_no_rejected_ones(tmp_path: Path) -> None:
     study = design(tmp_path, search="grid", seeds=2, require=DEEP)
-    listed = plan.listing(study)
-    rows = [trial.to_row() for trial in plan.plan(study, listed)]
+    listed = planning.listing(study)
+    rows = [trial.to_row() for trial in planning.plan(study, listed)]
     assert [row["number"] for row in rows] == list(range(1, len(rows) + 1))
     assert all(row["depth"] >= 8 for row in rows)
     end(study, rows[0]["setting"])
-    assert plan.plan(study, plan.listing(study))[0].state == "finished"
+    assert planning.plan(study, planning.listing(study))[0].state == "finished"
 
 
 def test_trials_are_those_that_a_whole_validation_gives(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from randwire.records import Record, Row
 from randwire.study import state
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
+from randwire.study.progress import status
 from randwire.study.setting import Setting
-from randwire.study.status import status
 
 KEYS = ("--name", "study", "--settings", "3", "--graph.nodes", "12", "--train.epochs", "4")
 

@@ -12,7 +12,7 @@ from study_helpers import NAMES, design, drain, end
 from randwire import graphs
 from randwire.errors import ConfigError
 from randwire.records import Row
-from randwire.study import plan, space
+from randwire.study import planning, space
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.pruner import Pruner
@@ -20,9 +20,9 @@ from randwire.study.search import STARTUP, Search
 from randwire.study.setting import Setting
 
 
-def planned_of(study: Design) -> tuple[list[plan.Planned], int]:
-    listed = plan.listing(study)
-    return plan.plan(study, listed), listed.later
+def planned_of(study: Design) -> tuple[list[planning.Planned], int]:
+    listed = planning.listing(study)
+    return planning.plan(study, listed), listed.later
 
 
 def test_the_grid_is_figure_4(tmp_path: Path) -> None:

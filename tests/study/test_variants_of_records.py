@@ -16,10 +16,10 @@ from randwire.errors import ConfigError
 from randwire.records import Record
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
+from randwire.study.progress import status
 from randwire.study.results import Group, design_of, groups
 from randwire.study.results import load as load_trials
 from randwire.study.setting import Setting
-from randwire.study.status import status
 
 PLANTED = {"baseline": 51.1, "bf16": 80.6}
 BF16: Mapping[str, Mapping[str, Any]] = {"baseline": {}, "bf16": {"train.precision": "bf16"}}

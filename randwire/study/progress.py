@@ -15,7 +15,7 @@ from randwire.records import Row
 from randwire.study.cost import makespan
 from randwire.study.design import Design
 from randwire.study.folder import failures_of
-from randwire.study.plan import listing
+from randwire.study.planning import listing
 from randwire.study.setting import Setting
 from randwire.study.state import State, states
 from randwire.study.statuses import ENDED, STATE_NAMES

@@ -97,10 +97,13 @@ def rejected(design: Design, search: Search) -> Rejected:
     return Rejected("cells" if grid else "settings", len(broken), Counter(name for names in broken for name in names))
 
 
-def plan(design: Design, listed: Listing) -> list[Planned]:
-    """Every trial of a listing with what is known of it before it runs."""
-    found: list[Planned] = []
-    for setting, trials in listed.settings.items():
+def plan(design: Design, listed: Listing | None = None) -> list[Planned]:
+    """Every trial of a listing, by default that of the design, with what is known of it before it runs.
+
+    Raises ConfigError for a setting that is impossible, and if the study's folder holds another design.
+    """
+    planned: list[Planned] = []
+    for setting, trials in (listed or listing(design)).settings.items():
         for trial, state in zip(trials, states(design, trials), strict=True):
-            found.append(Planned(len(found) + 1, setting, trial, state.digest, quantities(trial), state.name))
-    return found
+            planned.append(Planned(len(planned) + 1, setting, trial, state.digest, quantities(trial), state.name))
+    return planned
