@@ -145,7 +145,7 @@ def test_a_training_with_drop_edge_is_another_one_and_repeats_itself(tmp_path: P
         ("again", ("--network.drop_edge=0.9",)),
     ):
         output = tmp_path / name
-        done = commands.run(*keys, *more, "--runtime.output", str(output))
+        done = commands.call(*keys, *more, "--runtime.output", str(output))
         assert done.returncode == 0, done.stderr
         (rows,) = output.glob("local/*/metrics.jsonl")
         losses[name] = [json.loads(line)["train_loss"] for line in rows.read_text().splitlines()]

@@ -323,7 +323,7 @@ def test_k_and_m_are_passed_on_from_a_file_and_from_the_search(tmp_path: Path) -
 
 def test_k_and_m_are_passed_on_from_the_command_line() -> None:
     keys = ("--graph.generator", "ws:k=6,p=0.5", "--graph.nodes=12")
-    done = commands.run("train.py", "digits", *keys, "--show", "--json")
+    done = commands.call("train.py", "digits", *keys, "--show", "--json")
     assert done.returncode == 0
     assert {stage["measures"]["edges"] for stage in json.loads(done.stdout)["graphs"].values()} == {36}
 

@@ -354,7 +354,7 @@ def test_without_a_key_one_line_says_so(folder: Path, monkeypatch: pytest.Monkey
     grid_study(folder)
     monkeypatch.delenv("WANDB_API_KEY")
     place = ("--name", folder.name, "--runtime.output", str(folder.parent))
-    done = commands.run("studies/generators.py", "report", *place, "--publish")
+    done = commands.call("studies/generators.py", "report", *place, "--publish")
     assert done.returncode == 2
     assert done.stderr == "error: no API key is found (set WANDB_API_KEY or run `wandb login`)\n"
     assert done.stdout == f"{folder / 'report.html'}\n"

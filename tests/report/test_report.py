@@ -490,11 +490,11 @@ def test_the_table_is_written_whole_or_not_at_all(study: Path, tmp_path: Path, m
 
 def test_the_report_command_writes_a_table(study: Path, tmp_path: Path) -> None:
     place = ("--name", "my-study", "--runtime.output", str(tmp_path))
-    done = commands.run("studies/generators.py", "report", "--table", str(tmp_path / "trials.csv"), *place)
+    done = commands.call("studies/generators.py", "report", "--table", str(tmp_path / "trials.csv"), *place)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str(study / "report.html"), str(tmp_path / "trials.csv")]
     assert len(pandas.read_csv(tmp_path / "trials.csv")) == 57
-    done = commands.run("studies/generators.py", "report", "--table", "trials.xlsx", *place)
+    done = commands.call("studies/generators.py", "report", "--table", "trials.xlsx", *place)
     assert done.returncode == 2
     assert "must end in .parquet or .csv" in done.stderr
 

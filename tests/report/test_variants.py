@@ -112,13 +112,13 @@ def test_regimes_are_those_of_the_presets() -> None:
 def test_the_studies_are_run_from_the_command_line(name: str, tmp_path: Path) -> None:
     keys = ["--runtime.output", str(tmp_path), "--graph.nodes", "10", "--network.channels", "8", "--train.epochs", "1",
             "--runtime.wandb", "disabled", "--seeds", "1", "--generators", "ws"]  # fmt: skip
-    done = commands.run(f"studies/{name}.py", "plan", *keys, "--json")
+    done = commands.call(f"studies/{name}.py", "plan", *keys, "--json")
     assert done.returncode == 0, done.stderr
     planned = json.loads(done.stdout)["trials"]
     assert len({row["setting"] for row in planned}) == len(planned) == (4 if name == "node_ops" else 3)
-    assert commands.run(f"studies/{name}.py", "trial", "2", *keys).returncode == 0
+    assert commands.call(f"studies/{name}.py", "trial", "2", *keys).returncode == 0
     assert (tmp_path / name / planned[1]["digest"] / "summary.json").exists()
-    assert commands.run(f"studies/{name}.py", "plan", "--search", "tpe", *keys).returncode == 2
+    assert commands.call(f"studies/{name}.py", "plan", "--search", "tpe", *keys).returncode == 2
 
 
 OPS = {op: {"network.op": op} for op in ("conv", "sepconv", "avgpool")}

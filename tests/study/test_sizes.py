@@ -23,7 +23,7 @@ def _rows(page: str, cells: int) -> list[list[str]]:
 
 
 def test_the_command_writes_the_committed_page() -> None:
-    done = commands.run("studies/sizes.py")
+    done = commands.call("studies/sizes.py")
     assert done.returncode == 0, done.stderr
     assert done.stdout == PAGE.read_text(), "write it again: python studies/sizes.py > docs/sizes.md"
     assert done.stderr == ""
@@ -96,6 +96,6 @@ def test_another_network_would_not_fit(keys: dict[str, object], monkeypatch: pyt
 
 def test_mistakes_are_a_line() -> None:
     for arguments in (["--seeds", "1"], ["--seeds", "many"], ["--start", "-1"]):
-        done = commands.run("studies/sizes.py", *arguments)
+        done = commands.call("studies/sizes.py", *arguments)
         assert done.returncode == 2
         assert len(done.stderr.strip().splitlines()) == 1

@@ -175,13 +175,13 @@ KEYS = (*commands.TINY, "--settings", "4", "--seeds", "1")
 
 def test_plan_and_status_commands(tmp_path: Path) -> None:
     place = ("--runtime.output", str(tmp_path))
-    planned = json.loads(commands.run("studies/generators.py", "plan", "--json", *KEYS, *place).stdout)
+    planned = json.loads(commands.call("studies/generators.py", "plan", "--json", *KEYS, *place).stdout)
     assert [trial["setting"] for trial in planned["trials"]][:3] == ["er:p=0.2", "ba:m=5", "ws:k=4,p=0.75"]
     assert len(planned["trials"]) == 4
-    text = commands.run("studies/generators.py", "plan", *KEYS, *place).stdout
+    text = commands.call("studies/generators.py", "plan", *KEYS, *place).stdout
     assert all(trial["digest"] in text for trial in planned["trials"])
     assert not list(tmp_path.iterdir())
-    assert "nothing started yet" in commands.run("studies/generators.py", "status", *place).stdout
+    assert "nothing started yet" in commands.call("studies/generators.py", "status", *place).stdout
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_plan_and_status_commands(tmp_path: Path) -> None:
 )
 def test_mistakes_get_one_line_and_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
     output = () if "--runtime.output" in arguments else ("--runtime.output", str(tmp_path / "runs"))
-    done = commands.run("studies/generators.py", *arguments, *output)
+    done = commands.call("studies/generators.py", *arguments, *output)
     assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
@@ -225,7 +225,7 @@ def test_trials_of_one_graph_have_training_seeds_of_their_own(tmp_path: Path) ->
 def test_the_plan_of_figure_4_names_its_29_settings_and_their_cost(tmp_path: Path) -> None:
     arguments = ("plan", "--base", "small-100", "--search", "grid", "--seeds", "2", "--images-per-s", "1000")
     where = ("--runtime.output", str(tmp_path))
-    shown = json.loads(commands.run("studies/generators.py", *arguments, "--json", *where).stdout)
+    shown = json.loads(commands.call("studies/generators.py", *arguments, "--json", *where).stdout)
     rows = shown["trials"]
     assert len(rows) == 58
     assert len({row["digest"] for row in rows}) == 58
@@ -237,6 +237,6 @@ def test_the_plan_of_figure_4_names_its_29_settings_and_their_cost(tmp_path: Pat
     assert shown["training_images"] == 58 * 100 * 1_281_167
     assert shown["gpu_hours"] == pytest.approx(58 * 100 * 1_281_167 / 1000 / 3600)
     assert shown["later_settings"] == 0
-    text = commands.run("studies/generators.py", *arguments, *where).stdout
+    text = commands.call("studies/generators.py", *arguments, *where).stdout
     assert "see 7,430,768,600 images: 2,064.1 GPU-hours at 1,000 images/s a GPU" in text
     assert "WS(4,0.75) " in text

@@ -155,7 +155,7 @@ def test_an_ended_trial_is_not_run_again(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_ends_the_trial_as_failed(tmp_path: Path) -> None:
     keys = (*commands.TINY, "--train.epochs", "2", "--train.lr", "1e30", "--runtime.wandb", "disabled")
-    done = commands.run("train.py", "digits", *keys, "--runtime.output", str(tmp_path))
+    done = commands.call("train.py", "digits", *keys, "--runtime.output", str(tmp_path))
     assert done.returncode == 1
     summary = json.loads(done.stdout)
     assert summary["status"] == "failed"
@@ -244,7 +244,7 @@ def test_stage_graphs() -> None:
 ])  # fmt: skip
 def test_show(graph: str, params: int, mult_adds: int, tmp_path: Path) -> None:
     keys = ("--graph.generator", graph, "--graph.seed=3", "--runtime.output", str(tmp_path / "none"))
-    shown = json.loads(commands.run("train.py", "small", "--show", "--json", *keys).stdout)
+    shown = json.loads(commands.call("train.py", "small", "--show", "--json", *keys).stdout)
     assert (shown["params"], shown["mult_adds"]) == (params, mult_adds)
     assert shown["config"]["graph"] == {
         "generator": graph, "nodes": 32, "seed": 3, "stages": "shared", "path": None, "path_sha256": None,
@@ -252,10 +252,12 @@ def test_show(graph: str, params: int, mult_adds: int, tmp_path: Path) -> None:
     assert [stage["output"] for stage in shown["stages"]] == [
         [39, 112, 112], [78, 56, 56], [78, 28, 28], [156, 14, 14], [312, 7, 7], [1000, 1, 1],
     ]  # fmt: skip
-    larger = json.loads(commands.run("train.py", "small", "--show", "--json", *keys, "--data.resolution", "320").stdout)
+    larger = json.loads(
+        commands.call("train.py", "small", "--show", "--json", *keys, "--data.resolution", "320").stdout
+    )
     assert larger["params"] == params
     assert larger["mult_adds"] > 2 * mult_adds
-    text = commands.run("train.py", "small", "--show", *keys).stdout
+    text = commands.call("train.py", "small", "--show", *keys).stdout
     assert f"{params:,}" in text
     assert not (tmp_path / "none").exists()
 
@@ -281,7 +283,7 @@ def test_show(graph: str, params: int, mult_adds: int, tmp_path: Path) -> None:
 )
 def test_mistakes_get_one_line_and_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
     output = () if "--runtime.output" in arguments else ("--runtime.output", str(tmp_path / "runs"))
-    done = commands.run("train.py", *arguments, *output, "--runtime.wandb", "disabled")
+    done = commands.call("train.py", *arguments, *output, "--runtime.wandb", "disabled")
     assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
@@ -302,7 +304,7 @@ def test_an_ended_process_goes_on_from_its_checkpoint(number: signal.Signals, tm
     assert rows, stderr
     assert process.returncode == (-9 if number == signal.SIGKILL else 130), stderr
     assert "Traceback" not in stderr
-    done = commands.run("train.py", "digits", *keys)
+    done = commands.call("train.py", "digits", *keys)
     assert done.returncode == 0
     assert "epoch 1/12" not in done.stderr
     assert "epoch 12/12" in done.stderr
@@ -312,7 +314,7 @@ def test_an_ended_process_goes_on_from_its_checkpoint(number: signal.Signals, tm
 def test_one_process_at_a_time_works_on_a_trial(tmp_path: Path) -> None:
     config = settings(tmp_path)
     with run.record_of(config).lock():
-        done = commands.run("train.py", "digits", *(f"--{key}={value}" for key, value in SMALL.items()),
+        done = commands.call("train.py", "digits", *(f"--{key}={value}" for key, value in SMALL.items()),
                             "--runtime.output", str(tmp_path))  # fmt: skip
     assert done.returncode == 2
     assert "another process is working on this trial" in done.stderr
