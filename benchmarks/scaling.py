@@ -30,22 +30,22 @@ from torch.nn.parallel import DistributedDataParallel
 from randwire.config import TrainConfig, load
 from randwire.environment import environment
 from randwire.model.network import RandWire
-from randwire.run import EXCHANGE
+from randwire.run import DDP_OPTIONS
 from randwire.training.loop import train_step
-from randwire.training.optim import optimizer
+from randwire.training.optim import make_optimizer
 from randwire.training.worker import ProcessWorker
 from randwire.wiring import sample_graphs
 
 CLASSES = 1000
 ALONE = "no exchange"
 SETTINGS: dict[str, dict[str, Any]] = {
-    ALONE: EXCHANGE,
-    "randwire": EXCHANGE,
+    ALONE: DDP_OPTIONS,
+    "randwire": DDP_OPTIONS,
     "PyTorch's defaults": {},
-    "static graph": {**EXCHANGE, "static_graph": True},
-    "buckets of 5 MB": {**EXCHANGE, "bucket_cap_mb": 5},
-    "buckets of 100 MB": {**EXCHANGE, "bucket_cap_mb": 100},
-    "gradients sent in bf16": EXCHANGE,  # PyTorch has it for GPUs alone
+    "static graph": {**DDP_OPTIONS, "static_graph": True},
+    "buckets of 5 MB": {**DDP_OPTIONS, "bucket_cap_mb": 5},
+    "buckets of 100 MB": {**DDP_OPTIONS, "bucket_cap_mb": 100},
+    "gradients sent in bf16": DDP_OPTIONS,  # PyTorch has it for GPUs alone
 }
 
 
@@ -96,7 +96,7 @@ def _step(
     wrapped = DistributedDataParallel(network, **keywords)
     if "bf16" in name:
         wrapped.register_comm_hook(None, default_hooks.bf16_compress_hook)
-    updates = optimizer(network, config)
+    updates = make_optimizer(network, config)
 
     def step() -> None:
         with wrapped.no_sync() if name == ALONE else nullcontext():

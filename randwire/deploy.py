@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from randwire.errors import ExportError
 from randwire.inference import Trained, open_trained
 
-TOLERANCE = 1e-3
+MAX_LOGIT_DIFFERENCE = 1e-3
 """Largest difference of a logit, as a share of the largest logit."""
 
 
@@ -28,8 +28,9 @@ def export(source: str | Path, target: str | Path, resolution: int | None = None
 
     Input `images`: uint8 (B, 3, R, R), RGB, any B, R being `resolution` or the one of evaluation; normalisation is part
     of the file. Output `logits`: float32 (B, classes). The file is read back and run beside the network on a batch of
-    another size; if a logit differs by more than TOLERANCE of the largest, nothing is written. Raises ExportError for
-    that, for another suffix and for a place that cannot be written, and CheckpointError for an unusable network.
+    another size; if a logit differs by more than MAX_LOGIT_DIFFERENCE of the largest, nothing is written. Raises
+    ExportError for that, for another suffix and for a path that cannot be written, and CheckpointError for an unusable
+    network.
     """
     target = Path(target)
     write = _WRITERS.get(target.suffix)
@@ -47,7 +48,7 @@ def export(source: str | Path, target: str | Path, resolution: int | None = None
             with torch.no_grad():
                 expected = network(check)
                 difference = float((run(check) - expected).abs().max() / expected.abs().max())
-            if not difference <= TOLERANCE:
+            if not difference <= MAX_LOGIT_DIFFERENCE:
                 raise ExportError(f"{target}: not written: its logits differ by {difference:.2g} of the largest")
     except OSError as error:
         raise ExportError(f"{target}: cannot be written: {error.strerror}") from None
@@ -57,8 +58,8 @@ def export(source: str | Path, target: str | Path, resolution: int | None = None
 def _torch_export(trained: Trained, network: nn.Module, example: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
     program = _program(network, example)
     torch.export.save(program, path, extra_files={"classes.json": json.dumps(trained.classes)})
-    found = torch.export.load(path).module()
-    return lambda images: found(images)
+    module = torch.export.load(path).module()
+    return lambda images: module(images)
 
 
 def _onnx(trained: Trained, network: nn.Module, example: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
@@ -82,9 +83,9 @@ def _program(network: nn.Module, example: Tensor) -> torch.export.ExportedProgra
 
 @contextlib.contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
-    """A path beside `target`, with its suffix, that takes its place when the block ends well."""
+    """A path beside `target`, with its suffix, whose file replaces it when the block ends well."""
     partial = target.with_name(f".{target.stem}.{uuid4().hex}.partial{target.suffix}")
-    partial.touch(exist_ok=False)  # torch does not tell a place that cannot be written by an OSError
+    partial.touch(exist_ok=False)  # torch raises no OSError for a path that cannot be written
     try:
         yield partial
         partial.replace(target)

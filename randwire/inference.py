@@ -20,19 +20,19 @@ from randwire.model.network import RandWire
 from randwire.records import Record, Row
 from randwire.training import checkpoint
 from randwire.training.evaluate import Normalise
-from randwire.training.evaluate import evaluate as count_hits
+from randwire.training.evaluate import evaluate as score
 from randwire.training.worker import ProcessWorker, Worker, pick_device
 
-EVALUATIONS = "evaluations.jsonl"
+EVALUATIONS_FILE = "evaluations.jsonl"
 """Where a record keeps its later evaluations, one a line."""
-FREE = ("data.", "runtime.", "train.batch_size", "train.precision")
-"""What an evaluation may choose; all else belongs to the network."""
-BATCH = 64
+EVALUATION_KEYS = ("data.", "runtime.", "train.batch_size", "train.precision")
+"""Keys, and prefixes of keys, that an evaluation may choose; all others belong to the network."""
+BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A network in evaluation mode, on the CPU, with what its images and outputs mean."""
+    """A network in evaluation mode, on the CPU, with its classes and the statistics that normalise its images."""
 
     path: Path
     network: RandWire
@@ -73,8 +73,8 @@ def open_trained(source: str | Path) -> Trained:
             warnings.simplefilter("ignore")
             config = configuration.build(state["config"])
             dags = {stage: DAG.from_text(text) for stage, text in state["graphs"].items()}
-            means = state["data"]
-            network = RandWire(config.network, dags, len(means["classes"]))
+            about_data = state["data"]
+            network = RandWire(config.network, dags, len(about_data["classes"]))
             network.load_state_dict(state["network"])
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{path}: its checkpoint is of another version or damaged: {one_line(error)}") from None
@@ -83,8 +83,8 @@ def open_trained(source: str | Path) -> Trained:
         network.eval(),
         config,
         int(state["epoch"]),
-        tuple(means["classes"]),
-        *_floats(means["mean"], means["std"]),
+        tuple(about_data["classes"]),
+        *_floats(about_data["mean"], about_data["std"]),
     )
 
 
@@ -121,7 +121,7 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
     )
     network = trained.network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     try:
-        scores = count_hits(network, loader.epoch(0), trained.normalise.to(worker.device), config.train.precision)
+        scores = score(network, loader.epoch(0), trained.normalise.to(worker.device), config.train.precision)
     finally:
         loader.close()
     row = {
@@ -135,17 +135,19 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
     }
     if worker.rank == 0 and trained.path.is_dir():
         try:
-            Record(trained.path).append(EVALUATIONS, row)
+            Record(trained.path).append(EVALUATIONS_FILE, row)
         except OSError as error:  # the record of somebody else, or an archive: the result is no less true
-            print(f"{trained.path}: cannot be written ({error.strerror}); the result is not kept", file=sys.stderr)
+            print(f"{trained.path}: cannot be written ({error.strerror}); the result is not recorded", file=sys.stderr)
     return row
 
 
 def evaluation_config(trained: Trained, values: Mapping[str, object]) -> RunConfig:
-    """The configuration of a trained network with what an evaluation may choose laid over it; ConfigError otherwise."""
+    """The configuration of a trained network with other values for EVALUATION_KEYS; ConfigError for other keys."""
     for key in values:
-        if not key.startswith(FREE):
-            raise ConfigError(f"{key}: is what {trained.path} was trained with; an evaluation may choose {_free()}")
+        if not key.startswith(EVALUATION_KEYS):
+            raise ConfigError(
+                f"{key}: is what {trained.path} was trained with; an evaluation may choose {_evaluation_keys()}"
+            )
     if "data.resolution" in values and "data.eval_resolution" not in values:
         values = {**values, "data.eval_resolution": None}
     return configuration.resolve(trained.config.override(values))
@@ -172,20 +174,20 @@ def predict(source: str | Path, images: Sequence[str | Path], device: Device = "
 
 @torch.no_grad()
 def predictions(trained: Trained, images: Sequence[Path], device: torch.device) -> Iterator[Prediction]:
-    """What `predict` gives, image by image."""
+    """The predictions of `predict`, one by one."""
     from randwire.data.images import batches
 
     network = folded(trained.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     normalise = trained.normalise.to(device)
-    rest = iter(images)
-    for batch in batches(images, trained.config.data.evaluation, BATCH):
+    paths = iter(images)
+    for batch in batches(images, trained.config.data.evaluation, BATCH_SIZE):
         for values in network(normalise(batch.to(device))).softmax(1).tolist():
-            yield Prediction(next(rest), dict(zip(trained.classes, values, strict=True)))
+            yield Prediction(next(paths), dict(zip(trained.classes, values, strict=True)))
 
 
-def _free() -> str:
-    return ", ".join(f"{key}*" if key.endswith(".") else key for key in FREE)
+def _evaluation_keys() -> str:
+    return ", ".join(f"{key}*" if key.endswith(".") else key for key in EVALUATION_KEYS)
 
 
 def _floats(*values: Sequence[Any]) -> list[tuple[float, ...]]:
-    return [tuple(float(number) for number in found) for found in values]
+    return [tuple(float(number) for number in row) for row in values]

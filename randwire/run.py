@@ -30,13 +30,13 @@ from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise, evaluate
 from randwire.training.finite import check_scores
 from randwire.training.loop import Training, train_epoch
-from randwire.training.optim import optimizer as make_optimizer
+from randwire.training.optim import make_optimizer
 from randwire.training.pretrained import Loaded, load_pretrained
 from randwire.training.worker import ProcessWorker, Worker, pick_device
 from randwire.wiring import count, dag_json, dags_of, sample_graphs
 
-EXCHANGE: dict[str, Any] = {"forward_sync_buffers": False, "gradient_as_bucket_view": True}
-"""Of DistributedDataParallel. Running statistics are averaged once an epoch instead of sent with every step."""
+DDP_OPTIONS: dict[str, Any] = {"forward_sync_buffers": False, "gradient_as_bucket_view": True}
+"""BN's running statistics are averaged once an epoch (`loop.average_buffers`) instead of sent with every step."""
 
 
 def record_of(config: RunConfig) -> Record:
@@ -197,7 +197,7 @@ class _Rank:
             optimizer.load_state_dict(self.checkpoint["optimizer"])
             self.checkpoint = None  # its memory is not needed any more
         return Training(
-            self.network if worker.world_size == 1 else DistributedDataParallel(self.network, **EXCHANGE),
+            self.network if worker.world_size == 1 else DistributedDataParallel(self.network, **DDP_OPTIONS),
             optimizer,
             Augment(config.data, config.train.seed, worker.rank, worker.world_size),
             Normalise(self.dataset.mean, self.dataset.std).to(worker.device),

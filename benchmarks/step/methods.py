@@ -19,7 +19,7 @@ from randwire.model.network import RandWire
 from randwire.model.node import Node
 from randwire.model.ops._depthwise import Depthwise
 from randwire.training.loop import train_step
-from randwire.training.optim import optimizer
+from randwire.training.optim import make_optimizer
 from randwire.wiring import sample_graphs
 
 CLASSES = 1000
@@ -68,7 +68,7 @@ def methods(
                 module.compile(dynamic=False, recompile_limit=RECOMPILATIONS)
             given, labels = images(batch, side, layout, torch.float32), torch.arange(batch, device=device)
             settings = TrainConfig.model_validate({"precision": precision})
-            update = optimizer(mine, settings)
+            update = make_optimizer(mine, settings)
 
             def step() -> None:
                 with around():

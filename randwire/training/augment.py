@@ -1,7 +1,7 @@
 """Random affine maps and colours of a batch, on its device, by torch's own functions.
 
 FFCV has operations for colours too, but draws in them from a stream for each thread: images would depend on the number
-of threads and ranks, and a resumed run would see others. Its formulas are kept. It has none for affine maps.
+of threads and ranks, and a resumed run would see others. Its formulas are used here. It has none for affine maps.
 """
 
 import math
@@ -15,14 +15,14 @@ from randwire.config import DataConfig
 
 GRAY = (0.299, 0.587, 0.114)
 """ITU-R BT.601 luma, as PIL's and FFCV's colour operations take it."""
-DRAWS = 8
+DRAWS_PER_IMAGE = 8
 
 
 class Augment:
-    """What `data.rotate` to `data.saturation` ask for; with none of them a batch passes as it is.
+    """The augmentations of `data.rotate` to `data.saturation`; with none of them a batch stays as it is.
 
-    Draws are a function of (seed, epoch, step, place of the image in the step over all ranks): the same with any number
-    of ranks, and after a resume. Crop and flip are the loader's.
+    Draws are a function of (seed, epoch, step, position of the image in the step over all ranks): the same with any
+    number of ranks, and after a resume. Crop and flip are the loader's.
     """
 
     def __init__(self, config: DataConfig, seed: int, rank: int = 0, world_size: int = 1) -> None:
@@ -45,16 +45,17 @@ class Augment:
         return pixels
 
     def _draw(self, count: int, epoch: int, step: int) -> Tensor:
-        """Uniform numbers (count, DRAWS) of this rank's images, out of those of the step."""
+        """Uniform numbers (count, DRAWS_PER_IMAGE) of this rank's images, out of those of the step."""
         stream = torch.Generator().manual_seed(streams.augmentation_seed(self._seed, epoch, step))
-        return torch.rand(count * self._world_size, DRAWS, generator=stream)[self._rank * count :][:count]
+        return torch.rand(count * self._world_size, DRAWS_PER_IMAGE, generator=stream)[self._rank * count :][:count]
 
     def _matrices(self, draws: Tensor) -> Tensor:
         """Affine maps (B, 2, 3) of coordinates in -1..1: shear, then scale and rotation, then translation."""
         config = self._config
         low, high = config.scale
         angle, shear = (
-            math.radians(most) * (2 * draws[:, place] - 1) for place, most in ((0, config.rotate), (1, config.shear))
+            math.radians(degrees) * (2 * draws[:, column] - 1)
+            for column, degrees in ((0, config.rotate), (1, config.shear))
         )
         size = low + (high - low) * draws[:, 2]
         shift = 2 * config.translate * (2 * draws[:, 3:5] - 1)

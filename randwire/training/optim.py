@@ -34,7 +34,7 @@ def learning_rate(step: int, steps_per_epoch: int, config: TrainConfig) -> float
     return config.lr / 2 * (1 + math.cos(math.pi * done / rest))
 
 
-def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
+def make_optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
     """The optimizer; weight decay on matrices and filters, on vectors and scalars only with `decay_vectors`.
 
     Decay is part of the gradient in SGD and Adam, and apart from it in AdamW.

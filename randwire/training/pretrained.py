@@ -12,13 +12,13 @@ from randwire.errors import ConfigError
 from randwire.records import checkpoint_file
 from randwire.training import checkpoint
 
-LAST = "stages.classifier.fc."
-CLASSIFIER = "stages.classifier."
+LAST_LAYER = "stages.classifier.fc."
+CLASSIFIER_STAGE = "stages.classifier."
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was taken of a checkpoint, and why the rest was not, by tensor."""
+    """The tensors that were taken from a checkpoint, and why each of the others was not."""
 
     path: str
     epoch: int
@@ -54,22 +54,22 @@ def load_pretrained(
             f"train.pretrained: {file} has other graphs than this network; take them over with "
             "--graph.path RECORD, the folder of its record"
         )
-    ours, theirs = network.state_dict(), state["network"]
+    own, saved = network.state_dict(), state["network"]
     left_out = {}
-    for name in [*ours, *(name for name in theirs if name not in ours)]:
-        if name not in theirs or name not in ours:
-            left_out[name] = "not in the file" if name in ours else "not in this network"
-        elif ours[name].shape != theirs[name].shape:
-            left_out[name] = f"{_shape(theirs[name])} in the file, {_shape(ours[name])} here"
-        elif name.startswith(LAST) and list(state["data"]["classes"]) != list(classes):
+    for name in [*own, *(name for name in saved if name not in own)]:
+        if name not in saved or name not in own:
+            left_out[name] = "not in the file" if name in own else "not in this network"
+        elif own[name].shape != saved[name].shape:
+            left_out[name] = f"{_shape(saved[name])} in the file, {_shape(own[name])} here"
+        elif name.startswith(LAST_LAYER) and list(state["data"]["classes"]) != list(classes):
             left_out[name] = "its classes have other names"
-    if wrong := [name for name in left_out if not name.startswith(CLASSIFIER)]:
+    if misfits := [name for name in left_out if not name.startswith(CLASSIFIER_STAGE)]:
         raise ConfigError(
-            f"train.pretrained: {file} is another network: {wrong[0]}: {left_out[wrong[0]]}; "
+            f"train.pretrained: {file} is another network: {misfits[0]}: {left_out[misfits[0]]}; "
             "take over network.regime, network.channels and network.op of its record"
         )
-    network.load_state_dict({name: value for name, value in theirs.items() if name not in left_out}, strict=False)
-    return Loaded(str(file), int(state["epoch"]), len(theirs.keys() & ours.keys() - left_out.keys()), left_out)
+    network.load_state_dict({name: value for name, value in saved.items() if name not in left_out}, strict=False)
+    return Loaded(str(file), int(state["epoch"]), len(saved.keys() & own.keys() - left_out.keys()), left_out)
 
 
 def _shape(value: Any) -> str:

@@ -1,6 +1,6 @@
-"""Who runs a training: the members that a training loop needs, here for one process and for torchrun.
+"""One rank of a training: the interface that a training loop needs, and the rank of a plain process or of torchrun.
 
-Ray's worker is in `randwire.study`, so that a training never depends on Ray.
+That of a Ray Train worker is in `randwire.sweep.worker`, so that a training never depends on Ray.
 """
 
 import gc

@@ -382,15 +382,15 @@ def test_evaluation_gives_the_scores_of_the_training(trained: Path) -> None:
 
 
 def test_evaluation_from_the_command_line_at_another_resolution(trained: Path) -> None:
-    before = len((trained / inference.EVALUATIONS).read_text().splitlines()) if (
-        trained / inference.EVALUATIONS
+    before = len((trained / inference.EVALUATIONS_FILE).read_text().splitlines()) if (
+        trained / inference.EVALUATIONS_FILE
     ).exists() else 0  # fmt: skip
     done = commands.call("train.py", str(trained), "--evaluate", "--data.resolution", "48")
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)
     assert row["resolution"] == 48
     assert f"at 48 pixels: val loss {row['val_loss']:.4f}, val top-1 {row['val_top1']:.2f}%" in done.stderr
-    lines = (trained / inference.EVALUATIONS).read_text().splitlines()
+    lines = (trained / inference.EVALUATIONS_FILE).read_text().splitlines()
     assert len(lines) == before + 1
     assert json.loads(lines[-1]) == row
     expected = randwire.evaluate(trained, {"data.eval_resolution": 48})
@@ -400,10 +400,10 @@ def test_evaluation_from_the_command_line_at_another_resolution(trained: Path) -
 def test_a_record_that_cannot_be_written_is_evaluated_and_says_so(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    copy = Path(shutil.copytree(trained, tmp_path / "copy", ignore=shutil.ignore_patterns(inference.EVALUATIONS)))
-    (copy / inference.EVALUATIONS).mkdir()  # even root cannot write there
+    copy = Path(shutil.copytree(trained, tmp_path / "copy", ignore=shutil.ignore_patterns(inference.EVALUATIONS_FILE)))
+    (copy / inference.EVALUATIONS_FILE).mkdir()  # even root cannot write there
     assert randwire.evaluate(copy)["val_top1"] == Record(trained).metrics()[-1]["val_top1"]
-    assert "the result is not kept" in capsys.readouterr().err
+    assert "the result is not recorded" in capsys.readouterr().err
 
 
 def test_two_ranks_evaluate_as_one(trained: Path) -> None:

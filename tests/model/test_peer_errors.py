@@ -32,7 +32,7 @@ from randwire.study.setting import Setting
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise
 from randwire.training.loop import EpochResult, Training, train_epoch
-from randwire.training.optim import optimizer
+from randwire.training.optim import make_optimizer
 from randwire.training.worker import ProcessWorker
 
 CHAIN = DAG(4, tuple(pairwise(range(4))))
@@ -549,7 +549,7 @@ def test_aggregation_weights_remain_parameters_when_the_network_moves(change: st
     found = {name: value for name, value in after.named_parameters() if name.endswith("aggregation")}
     assert len(found) == 6  # nodes 2 and 4 in three stages
     assert list(after.state_dict()) == list(before.state_dict())
-    stepped = {id(value) for group in optimizer(after, TrainConfig()).param_groups for value in group["params"]}
+    stepped = {id(value) for group in make_optimizer(after, TrainConfig()).param_groups for value in group["params"]}
     for value in found.values():
         assert isinstance(value, nn.Parameter)
         assert value.requires_grad
@@ -609,7 +609,7 @@ def _epoch(
 def test_learning_rate_is_half_a_cosine_without_steps_or_restarts() -> None:
     config = TrainConfig(epochs=4)
     network = _Logits([0.0, 0.0, 0.0])
-    found = optimizer(network, config)
+    found = make_optimizer(network, config)
     rates: list[float] = []
     found.register_step_pre_hook(lambda given, _, __: rates.extend({group["lr"] for group in given.param_groups}))
     for epoch in range(1, 5):
@@ -621,7 +621,7 @@ def test_default_optimizer_is_sgd_with_momentum_not_adam() -> None:
     """The step is as long as the gradient; Adam's would be of one length."""
     network = nn.Linear(2, 1, bias=False)
     nn.init.zeros_(network.weight)
-    found = optimizer(network, TrainConfig())
+    found = make_optimizer(network, TrainConfig())
     for speed in (1.0, 1.9):
         before = network.weight.detach().clone()
         network.weight.grad = torch.tensor([[1.0, 100.0]])
@@ -634,7 +634,7 @@ def test_default_label_smoothing_is_a_tenth() -> None:
     config = TrainConfig()
     logits = [2.0, 0.0, -1.0]
     network = _Logits(logits)
-    result = _epoch(network, optimizer(network, config), 1, 1, config)
+    result = _epoch(network, make_optimizer(network, config), 1, 1, config)
     total = sum(map(exp, logits))
     losses = [log(total) - value for value in logits]
     smooth = [0.9 * losses[label] + 0.1 * sum(losses) / 3 for label in (0, 2)]

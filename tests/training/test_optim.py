@@ -14,7 +14,7 @@ from randwire.config import NetworkConfig, TrainConfig
 from randwire.model.network import RandWire
 from randwire.model.regimes import random_stages
 from randwire.training.loop import train_step
-from randwire.training.optim import learning_rate, optimizer
+from randwire.training.optim import learning_rate, make_optimizer
 
 
 def _train(**values: object) -> TrainConfig:
@@ -93,7 +93,7 @@ def test_schedules_are_those_of_torch() -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
 def test_adam_and_adamw_get_their_settings(name: str, kind: type[torch.optim.Optimizer]) -> None:
-    found = optimizer(_network(), _train(optimizer=name, lr=0.002, betas=[0.8, 0.95], eps=1e-6, weight_decay=0.5))
+    found = make_optimizer(_network(), _train(optimizer=name, lr=0.002, betas=[0.8, 0.95], eps=1e-6, weight_decay=0.5))
     assert type(found) is kind
     assert [group["weight_decay"] for group in found.param_groups] == [0.5, 0]
     for group in found.param_groups:
@@ -105,7 +105,7 @@ def test_decay_is_in_the_gradient_of_adam_and_apart_from_it_in_adamw() -> None:
     for name, expected in (("adam", 1 - 0.1), ("adamw", 1 - 0.1 * 0.01)):
         network = nn.Linear(1, 1, bias=False)
         nn.init.ones_(network.weight)
-        found = optimizer(network, _train(optimizer=name, lr=0.1, weight_decay=0.01))
+        found = make_optimizer(network, _train(optimizer=name, lr=0.1, weight_decay=0.01))
         network.weight.grad = torch.zeros(1, 1)
         found.step()
         assert network.weight.item() == pytest.approx(expected, abs=1e-6)
@@ -114,7 +114,7 @@ def test_decay_is_in_the_gradient_of_adam_and_apart_from_it_in_adamw() -> None:
 @pytest.mark.parametrize("decay_vectors", [False, True])
 def test_each_parameter_is_in_one_group(decay_vectors: bool) -> None:
     network = _network()
-    groups = optimizer(network, _train(weight_decay=0.01, decay_vectors=decay_vectors)).param_groups
+    groups = make_optimizer(network, _train(weight_decay=0.01, decay_vectors=decay_vectors)).param_groups
     seen = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(seen) == sorted(id(parameter) for parameter in network.parameters())
     decay = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
@@ -127,7 +127,7 @@ def test_each_parameter_is_in_one_group(decay_vectors: bool) -> None:
 
 
 def test_settings_reach_every_group() -> None:
-    found = optimizer(_network(), _train(lr=0.25, momentum=0.8, nesterov=True, weight_decay=0.5))
+    found = make_optimizer(_network(), _train(lr=0.25, momentum=0.8, nesterov=True, weight_decay=0.5))
     assert isinstance(found, torch.optim.SGD)
     for group in found.param_groups:
         assert (group["lr"], group["momentum"], group["nesterov"], group["dampening"]) == (0.25, 0.8, True, 0)
@@ -136,7 +136,7 @@ def test_settings_reach_every_group() -> None:
 def test_frozen_parameters_are_left_out() -> None:
     network = nn.Linear(3, 2)
     network.bias.requires_grad_(False)
-    groups = optimizer(network, _train()).param_groups
+    groups = make_optimizer(network, _train()).param_groups
     assert [id(parameter) for group in groups for parameter in group["params"]] == [id(network.weight)]
 
 
@@ -167,7 +167,7 @@ class _Constant(nn.Module):
 def test_two_steps_are_those_of_sgd_with_momentum() -> None:
     network = nn.Linear(2, 1)
     weight, bias = network.weight.detach().clone(), network.bias.detach().clone()
-    found = optimizer(network, _train(lr=0.1, momentum=0.9, weight_decay=0.01))
+    found = make_optimizer(network, _train(lr=0.1, momentum=0.9, weight_decay=0.01))
     x = torch.tensor([[1.0, -2.0]])
     speed = torch.zeros_like(weight)
     bias_speed = torch.zeros_like(bias)
