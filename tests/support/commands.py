@@ -10,8 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 # Seconds instead of minutes: a few nodes and channels.
 TINY = ("--graph.nodes", "6", "--network.channels", "4", "--network.head", "16")
@@ -80,14 +81,15 @@ def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def await_that(
-    condition: Callable[[], object],
+    condition: Callable[[], T],
     process: "subprocess.Popen[Any]",
     told: Callable[[], object] | None = None,
     seconds: float = PATIENCE,
-) -> None:
-    """Wait until the condition holds while a process runs. `told` is what it has said, if not to pipes."""
+) -> T:
+    """The value of the condition, once it holds while a process runs. `told`: what it has said, if not to pipes."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (value := condition()):
         assert process.poll() is None, f"it has ended:\n{(told or process.communicate)()}"
         assert time.monotonic() < deadline, f"timed out:\n{told() if told else ''}"
         time.sleep(0.05)
+    return value

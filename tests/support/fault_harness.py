@@ -5,6 +5,7 @@ took.
 """
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import commands
 import psutil
@@ -26,6 +27,10 @@ from ray.util import get_node_ip_address
 from randwire.records import Record, Row, find_records
 
 RAY = str(Path(sys.executable).with_name("ray"))
+SOON = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
+"""Environment of a head that notices the loss of a machine in two seconds, not in fifteen."""
+SHORT = {"stall_s": 12.0, "retry_delays_s": [0.5], "storage_poll_s": 0.2, "head_s": 3.0, "head_poll_s": 0.5}
+"""Waits of a sweep (`Timeouts`). A hang shows by a rank that waits; on busy cores a step may take seconds."""
 
 
 class Node:
@@ -83,7 +88,7 @@ class SmallCluster:
         self.dashboard = f"http://127.0.0.1:{dashboard}"
         self.folder = folder
         self.head = Node(
-            {**self.environment, **self.variables}, folder / "head.log", "--head", "--num-cpus", "0",
+            {**self.environment, **SOON, **self.variables}, folder / "head.log", "--head", "--num-cpus", "0",
             "--port", str(port), "--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard), *options,
         )  # fmt: skip
         self._await_start(folder / "head.log")
@@ -149,12 +154,29 @@ def named(word: str, nodes: Sequence[Node]) -> list[psutil.Process]:
     return found
 
 
+T = TypeVar("T")
+MAIN = Path(__file__).with_name("sweep_main.py")
+TINY = {"graph.nodes": 6, "network.channels": 4, "network.head": 16,
+        "runtime.study": "generators", "runtime.wandb": "disabled"}  # fmt: skip
+
+
 class Sweep:
     """A sweep of the digits on a cluster, in a process of its own that may be started again."""
 
-    def __init__(self, cluster: SmallCluster, output: Path, *keys: str) -> None:
-        self.cluster, self.output = cluster, output
-        self.keys = ("--runtime.output", str(output), *keys)
+    def __init__(
+        self,
+        cluster: SmallCluster,
+        output: Path,
+        *,
+        epochs: int,
+        generators: Sequence[str] = ("ws",),
+        settings: int = 1,
+        seeds: int = 1,
+        losses: int = 4,
+    ) -> None:
+        self.cluster, self.output, self.losses = cluster, output, losses
+        self.values = {**TINY, "train.epochs": epochs, "runtime.output": str(output)}
+        self.design = {"generators": generators, "settings": settings, "seeds": seeds}
         self.log = cluster.folder / f"sweep-{secrets.token_hex(4)}.log"
         self.start()
 
@@ -170,10 +192,11 @@ class Sweep:
         return self.output / "generators"
 
     def start(self) -> None:
+        cluster = {"address": self.cluster.address, "workers": 2, "concurrent": 1, "losses": self.losses}
+        options = {"values": self.values, "design": self.design, "cluster": cluster, "timeouts": SHORT}
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "studies/generators.py", "sweep", "--no-open", "--address", self.cluster.address,
-                 "--workers", "2", *self.keys],
+                [sys.executable, str(MAIN), json.dumps(options)],
                 cwd=commands.ROOT,
                 env=self.cluster.environment,
                 stdin=subprocess.DEVNULL,
@@ -196,8 +219,8 @@ class Sweep:
         """What it has said."""
         return self.log.read_text()
 
-    def await_that(self, condition: Callable[[], object], seconds: float = commands.PATIENCE) -> None:
-        commands.await_that(condition, self.process, self.told, seconds)
+    def await_that(self, condition: Callable[[], T], seconds: float = commands.PATIENCE) -> T:
+        return commands.await_that(condition, self.process, self.told, seconds)
 
 
 # What may happen. Each returns when the damage is done, or undone where time undoes it.

@@ -45,7 +45,6 @@ class Own:
             pytest.skip(f"no ssh server, and none can be had: {done.stderr.strip()}")
         shutil.copytree(unpack[-1], folder / "ssh", symlinks=True)
         self.laptop, self.head, self.worker = (folder / name for name in machines.NAMES)
-        self.left = dict(LINES)
         machines.copy_checkout(self.laptop / "randwire")
         self._edit()
         (folder / "shared").mkdir()
@@ -102,8 +101,7 @@ class Own:
 
     def readme(self, start: str) -> str:
         """The command of the README that begins so, as it can be run here."""
-        (line,) = (line for line in self.left if line.startswith(start))
-        here: str = self.left.pop(line)
+        (here,) = (run for line, run in LINES.items() if line.startswith(start))
         here = here.replace("ray up ", "ray up -y ").replace("ray down ", "ray down -y ")
         return here.replace("--concurrent 2 --workers 4 --runtime.device cuda", SMALL)
 

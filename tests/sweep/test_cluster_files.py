@@ -16,6 +16,7 @@ import machines
 import pytest
 import yaml
 from moto import mock_aws
+from own_cluster import LINES
 from ray.autoscaler._private.aws import config as ray_aws
 from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
 from ray.autoscaler._private.util import prepare_config, validate_config
@@ -105,6 +106,13 @@ def test_the_head_trains_nothing_and_workers_come_and_go() -> None:
 def test_the_readme_names_the_machines_of_the_file() -> None:
     named = set(re.findall(r"\b[a-z]\d\w*\.\d*x?large\b", README))
     assert named == {kind["node_config"]["InstanceType"] for kind in prepared(AWS)["available_node_types"].values()}
+
+
+def test_each_command_of_the_readme_for_a_cluster_is_run_on_one() -> None:
+    run = re.findall(r'\.readme\("([^"]*)"', Path(__file__).with_name("test_own_cluster.py").read_text())
+    assert len(LINES) == 8
+    for line in LINES:
+        assert len([start for start in run if line.startswith(start)]) == 1, line
 
 
 def launched(availabilities: Mapping[str, float], gpus: int) -> dict[str, int]:

@@ -17,14 +17,13 @@ import commands
 import pytest
 from fault_harness import FAULTS, RAY, SmallCluster, Sweep, small_disk, strip, undisturbed
 
-from randwire.records import find_records
+from randwire.records import Record, find_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900 + 120 * int(os.environ.get("RANDWIRE_FAULTS", "0")))]
 COUNT = int(os.environ.get("RANDWIRE_FAULTS", "5"))
 SEED = int(os.environ.get("RANDWIRE_FAULTS_SEED", "0"))
-EPOCHS = max(15, 3 * COUNT)
-KEYS = (*commands.TINY, "--generators", "ws", "--settings", "1", "--seeds", "2", "--concurrent", "1",
-        "--train.epochs", str(EPOCHS), "--runtime.wandb", "disabled")  # fmt: skip
+EPOCHS = max(8, 2 * COUNT)
+"""Of each of two trials: a fault takes three at most."""
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +33,22 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallCluster]:
     cluster.close()
 
 
+def trained(sweep: Sweep, cluster: SmallCluster) -> Record | None:
+    """The record of the trial that all ranks train."""
+    return sweep.training() if len(cluster.workers()) == 2 and cluster.drivers() else None
+
+
 def test_every_trial_ends_once_as_if_nothing_had_happened(cluster: SmallCluster, tmp_path: Path) -> None:
     """Each kind of fault at a random moment: the rows are those of undisturbed runs, and no epoch is trained twice."""
     stream = random.Random(SEED)
     faults = [FAULTS[number % len(FAULTS)] for number in range(COUNT)]
     stream.shuffle(faults)
-    # A hang shows by a rank that waits; on busy cores a step of these networks takes up to seconds.
     table = []
-    with Sweep(cluster, tmp_path / "runs", *KEYS, "--stall-minutes", "0.3") as sweep:
+    with Sweep(cluster, tmp_path / "runs", epochs=EPOCHS, seeds=2) as sweep:
         for fault in faults:
             rows = sweep.rows() + stream.randint(1, 2)
             sweep.await_that(partial(sweep.has, rows))
-            sweep.await_that(lambda: sweep.training() and len(cluster.workers()) == 2 and cluster.drivers())
-            record = sweep.training()
+            record = sweep.await_that(partial(trained, sweep, cluster))
             assert record is not None
             # Of the last epoch, the checkpoint may not be there yet.
             kept = (record.folder / "metrics.jsonl").read_text().splitlines()[:-1]
@@ -77,7 +79,7 @@ def test_records_survive_a_disk_that_is_full_or_away_for_a_while(cluster: SmallC
     disk = tmp_path / "disk"
     disk.mkdir()
     try:
-        with small_disk(disk, 30), Sweep(cluster, disk / "runs", *KEYS, "--seeds", "1") as sweep:
+        with small_disk(disk, 30), Sweep(cluster, disk / "runs", epochs=EPOCHS, losses=100) as sweep:
             sweep.await_that(lambda: sweep.rows() >= 2)
             with suppress(OSError), open(disk / "ballast", "wb") as ballast:
                 while True:
@@ -110,8 +112,8 @@ def test_a_job_without_the_token_is_refused(cluster: SmallCluster) -> None:
 
 
 def test_a_sweep_without_the_token_is_told_so(cluster: SmallCluster, tmp_path: Path) -> None:
-    sweep = ["studies/generators.py", "sweep", "--address", cluster.address, "--runtime.output", str(tmp_path), *KEYS]
-    done = commands.run(*sweep, environment={"HOME": str(tmp_path)})
+    sweep = ("studies/generators.py", "sweep", "--address", cluster.address, *commands.TINY)
+    done = commands.run(*sweep, "--runtime.output", str(tmp_path), environment={"HOME": str(tmp_path)})
     assert done.returncode == 2
     line = done.stderr.splitlines()[-1]  # Ray's own code in C++ warns before
     assert line.startswith("error: --address: ")

@@ -58,12 +58,38 @@ print(json.dumps([reached, status({}), status({}, job), status(wrong, job), stat
 """
 
 
-def test_jobs_are_taken_with_the_token_alone_and_go_on_without_the_laptop(own: Own) -> None:
-    tunnel = subprocess.Popen(own.machines.laptop(own.readme("ray dashboard")), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    probe = f"python -c {shlex.quote(PROBE)} {machines.ADDRESSES['head']}"
+@pytest.fixture(scope="module")
+def tunnel(own: Own) -> Iterator[psutil.Process]:
+    """The connection of the laptop to the dashboard, where jobs are submitted too."""
+    process = psutil.Popen(own.machines.laptop(own.readme("ray dashboard")), stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     own.awaited(lambda: subprocess.run(own.machines.laptop("exec 3<>/dev/tcp/127.0.0.1/8265"),
                                        stderr=subprocess.DEVNULL).returncode == 0, 60)  # fmt: skip
+    yield process
+    close(process)
+
+
+def close(tunnel: psutil.Process) -> None:
+    if tunnel.is_running():
+        for process in tunnel.children(recursive=True):
+            process.terminate()
+        tunnel.wait(20)
+
+
+@pytest.fixture(scope="module")
+def study(own: Own, tunnel: psutil.Process) -> Path:
+    """The folder of a study, on the disk that machines share, whose job has ended while the laptop was away."""
+    submitted = own.run(own.readme("ray exec cluster.yaml 'ray job submit"))
+    assert SMALL in submitted
+    assert "submitted successfully" in submitted
+    close(tunnel)
+    own.awaited(lambda: "report.html" in own.job_log or "error" in own.job_log, 300)
+    print(own.job_log)
+    return own.folder / "shared" / "runs" / "generators"
+
+
+def test_jobs_are_taken_with_the_token_alone(own: Own, tunnel: psutil.Process) -> None:
+    probe = f"python -c {shlex.quote(PROBE)} {machines.ADDRESSES['head']}"
     # Over the network the dashboard is not there. Neither it, through the tunnel, nor the agent of a machine, which
     # the others must reach, takes anything without the token.
     assert json.loads(own.run(probe).splitlines()[-1]) == [False, 401, 401, 403, 401, 200]
@@ -74,24 +100,16 @@ def test_jobs_are_taken_with_the_token_alone_and_go_on_without_the_laptop(own: O
     direct = f"ray status --address {machines.ADDRESSES['head']}:6379"
     assert "InvalidAuthToken" in own.run(direct, returns=1, RAY_AUTH_MODE="disabled")
     assert not list(own.folder.glob("*/tmp/intruder"))
-    submitted = own.run(own.readme("ray exec cluster.yaml 'ray job submit"))
-    assert SMALL in submitted
-    assert "submitted successfully" in submitted
-    for process in psutil.Process(tunnel.pid).children(recursive=True):
-        process.terminate()
-    tunnel.wait(20)
 
-    study = own.folder / "shared" / "runs" / "generators"
-    own.awaited(lambda: "report.html" in own.job_log or "error" in own.job_log, 300)
-    print(own.job_log)
+
+def test_a_job_goes_on_without_the_laptop_which_fetches_its_records(own: Own, study: Path) -> None:
     # Ray needs a moment to notice that the job has ended.
     ended = 'timeout 90 bash -c "until ray job list | grep -o JobStatus.SUCCEEDED; do sleep 1; done"'
-    told = own.run(own.readme("ray exec cluster.yaml 'cd randwire").removesuffix("'") + f" && {ended}'")
-    assert "1 finished; all has ended" in told
-    assert "JobStatus.SUCCEEDED" in told
+    status = own.run(own.readme("ray exec cluster.yaml 'cd randwire").removesuffix("'") + f" && {ended}'")
+    assert "1 finished; all has ended" in status
+    assert "JobStatus.SUCCEEDED" in status
     (record,) = find_records(study)
-    environment = record.read_json("environment.json")
-    assert environment["world_size"] == RANKS
+    assert record.read_json("environment.json")["world_size"] == RANKS
     assert (study / "report.html").is_file()
     assert not (study / ".ray").exists()
     own.run(own.readme("ray rsync-down"))
@@ -100,7 +118,7 @@ def test_jobs_are_taken_with_the_token_alone_and_go_on_without_the_laptop(own: O
     assert find_records(fetched)[0].metrics() == record.metrics()
 
 
-def test_the_key_of_wandb_is_on_the_head_alone(own: Own) -> None:
+def test_the_key_of_wandb_is_on_the_head_alone(own: Own, study: Path) -> None:
     netrc = own.head / "home" / ".netrc"
     assert KEY in netrc.read_text()
     assert netrc.stat().st_mode & 0o777 == 0o600
@@ -118,7 +136,7 @@ def test_the_key_of_wandb_is_on_the_head_alone(own: Own) -> None:
 
 
 def test_ray_down_leaves_nothing_running(own: Own) -> None:
+    """The last one here: it takes the cluster of the others."""
     assert len(own.ray_processes()) > 4
     own.run(own.readme("ray down"))
     own.awaited(lambda: not own.ray_processes(), 60)
-    assert not own.left, "commands of the README that were not run"

@@ -15,6 +15,7 @@ import commands
 import psutil
 import pytest
 import wandb
+from study_helpers import command
 
 from randwire import config as configuration
 from randwire.records import Record, find_records
@@ -158,28 +159,28 @@ def test_secrets_stay_in_the_driver(family_and_study: tuple[Family, Path]) -> No
                 assert SENTINEL.encode() not in path.read_bytes(), path
 
 
-def test_a_second_sweep_starts_nothing(study: Path) -> None:
+def test_a_second_sweep_starts_nothing(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = (*SWEEP[1:], "--runtime.output", str(study.parent), "--runtime.wandb", "offline")
     before = {path: path.stat().st_mtime_ns for path in study.glob("*/*") if path.is_file()}
-    done = commands.run(*SWEEP, "--runtime.output", str(study.parent), "--runtime.wandb", "offline")
-    assert done.returncode == 0
-    assert "nothing to run" in done.stderr
+    assert command(*again) == 0
+    assert "nothing to run" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in study.glob("*/*") if path.is_file()} == before
-    refused = commands.run(*SWEEP, "--runtime.output", str(study.parent), "--train.lr", "0.2")
-    assert refused.returncode == 2
-    assert "another train.lr (0.1, not 0.2)" in refused.stderr
+    assert command(*again, "--train.lr", "0.2") == 2
+    assert "another train.lr (0.1, not 0.2)" in capsys.readouterr().err
 
 
-def test_status_trial_and_report(study: Path) -> None:
-    place = ("--runtime.output", str(study.parent))
-    status = json.loads(commands.run("studies/generators.py", "status", "--json", *place).stdout)
+def test_status_trial_and_report(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = ("--runtime.output", str(study.parent))
+    assert command("status", "--json", *output) == 0
+    status = json.loads(capsys.readouterr().out)
     assert status["counts"] == {"finished": 6}
     assert {trial["digest"] for trial in status["trials"]} == {record.folder.name for record in find_records(study)}
-    assert "6 finished" in commands.run("studies/generators.py", "status", *place).stdout
-    done = commands.run("studies/generators.py", "trial", "2", *place)
-    assert done.returncode == 0
-    assert json.loads(done.stdout)["status"] == "finished"
+    assert command("status", *output) == 0
+    assert "6 finished" in capsys.readouterr().out
+    assert command("trial", "2", *output) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "finished"
     (study / "report.html").unlink()
-    assert commands.run("studies/generators.py", "report", *place).returncode == 0
+    assert command("report", *output) == 0
     page = (study / "report.html").read_text()
     for record in find_records(study):
         assert record.folder.name in page
@@ -189,13 +190,17 @@ def rows(folder: Path) -> int:
     return sum(len(record.metrics()) for record in find_records(folder))
 
 
+EPOCHS = 6
+"""Of the sweep that is interrupted."""
+
+
 def test_an_interrupted_sweep_stops_cleanly_and_goes_on(tmp_path: Path) -> None:
     place = ("--runtime.output", str(tmp_path), "--runtime.wandb", "offline")
-    keys = (*SWEEP, *place, "--train.epochs", "12", "--settings", "2")
+    keys = (*SWEEP, *place, "--train.epochs", str(EPOCHS), "--settings", "2")
     process = commands.popen(keys)
     family = Family(process)
     folder = tmp_path / "generators"
-    commands.await_that(lambda: rows(folder) >= 14, process)  # in the middle of the second trial
+    commands.await_that(lambda: rows(folder) >= EPOCHS + 2, process)  # in the middle of the second trial
     start = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=15)
@@ -208,7 +213,7 @@ def test_an_interrupted_sweep_stops_cleanly_and_goes_on(tmp_path: Path) -> None:
     times = {digest: (folder / digest / "metrics.jsonl").stat().st_mtime_ns for digest in ended}
     done = commands.run(*keys)
     assert done.returncode == 0, done.stderr
-    assert all(record.summary()["epochs"] == 12 for record in find_records(folder))  # type: ignore[index]
+    assert all(record.summary()["epochs"] == EPOCHS for record in find_records(folder))  # type: ignore[index]
     assert len(find_records(folder)) == 4
     assert times == {digest: (folder / digest / "metrics.jsonl").stat().st_mtime_ns for digest in ended}
 
