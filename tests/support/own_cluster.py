@@ -1,4 +1,4 @@
-"""A cluster of cluster-own.yaml, on the machines of `machines`, and the commands of the README for it."""
+"""A cluster of cluster/own.yaml, on the machines of `machines`, and the commands of the README for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import machines
 import psutil
 import pytest
 
-OWN = commands.ROOT / "cluster-own.yaml"
+OWN = commands.ROOT / "cluster/own.yaml"
 README = (commands.ROOT / "README.md").read_text()
 
 KEY = "sentinel0key0" + "b" * 27
@@ -31,11 +31,11 @@ SMALL = (
 )
 (BLOCK,) = re.findall(r"^## On a cluster$.*?^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 # The commands of the README, on the cluster of this test: each of them is run below.
-LINES: dict[str, str] = {line: line.replace("cluster.yaml", "cluster-own.yaml") for line in BLOCK.splitlines()}
+LINES: dict[str, str] = {line: line.replace("cluster.yaml", "cluster/own.yaml") for line in BLOCK.splitlines()}
 
 
 class Own:
-    """Machines brought up with cluster-own.yaml."""
+    """Machines brought up with cluster/own.yaml."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -56,7 +56,7 @@ class Own:
         self.machines = machines.Machines(folder)
 
     def _edit(self) -> None:
-        file = self.laptop / "randwire" / OWN.name
+        file = self.laptop / "randwire" / OWN.relative_to(commands.ROOT)
         text = file.read_text()
         for known, here in {
             "head_ip: 192.0.2.1 ": f"head_ip: {machines.ADDRESSES['head']} ",

@@ -24,9 +24,9 @@ from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
 from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
 from ray.autoscaler.v2.utils import ResourceRequestUtil
 
-import cluster_account
+from cluster import account
 
-AWS, OWN = commands.ROOT / "cluster.yaml", commands.ROOT / "cluster-own.yaml"
+AWS, OWN = commands.ROOT / "cluster.yaml", commands.ROOT / "cluster/own.yaml"
 README = (commands.ROOT / "README.md").read_text()
 both = pytest.mark.parametrize("file", [AWS, OWN], ids=lambda file: file.name)
 
@@ -143,7 +143,7 @@ def launches(
 ) -> Iterator[dict[str, Any]]:
     """What AWS's own client was asked for, by type of machine, by Ray's launch of one of each; moto is the cloud.
 
-    In an account made ready by cluster_account.py, with the lines that it prints.
+    In an account made ready by cluster/account.py, with the lines that it prints.
     """
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -153,7 +153,7 @@ def launches(
         ec2 = boto3.resource("ec2", region_name="us-west-2")
         iam = boto3.client("iam", region_name="us-west-2")
         for _ in range(2):  # the second time finds all that the first has made
-            assert cluster_account.main(["--ssh-from", "203.0.113.7", "--bucket", "sets"]) == 0
+            assert account.main(["--ssh-from", "203.0.113.7", "--bucket", "sets"]) == 0
         region, group, efs = capsys.readouterr().out.splitlines()[:3]
         text = AWS.read_text()
         for start, line in (("region: ", region), ("SecurityGroupIds: ", group), ("RANDWIRE_EFS=", efs)):
@@ -232,7 +232,7 @@ def test_the_account_lets_in_ssh_from_one_address_and_machines_do_little(launche
 
 def test_an_account_is_not_opened_to_everybody(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cluster_account.main(["--ssh-from", "0.0.0.0/0"])
+        account.main(["--ssh-from", "0.0.0.0/0"])
     assert "lets too many in" in capsys.readouterr().err
 
 

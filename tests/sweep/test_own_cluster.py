@@ -1,4 +1,4 @@
-"""A cluster of cluster-own.yaml is brought up, used and taken down by the commands of the README."""
+"""A cluster of cluster/own.yaml is brought up, used and taken down by the commands of the README."""
 
 from __future__ import annotations
 

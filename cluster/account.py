@@ -1,6 +1,6 @@
 """What cluster.yaml needs in an AWS account, made once: a security group, a file system, and roles for its machines.
 
-python cluster_account.py --ssh-from 203.0.113.7 --bucket NAME    prints the three lines to edit in cluster.yaml
+python cluster/account.py --ssh-from 203.0.113.7 --bucket NAME    prints the three lines to edit in cluster.yaml
 
 Called again, it makes what is missing, lets the new address in too, and changes nothing else. It acts with the
 credentials that boto3 finds, in the default network of the region.
@@ -115,7 +115,7 @@ def _address(text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="cluster_account.py", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="cluster/account.py", description=__doc__.partition("\n")[0])
     parser.add_argument("--region", default="us-west-2", help="[us-west-2]")
     parser.add_argument("--ssh-from", type=_address, required=True, metavar="ADDRESS", help="who may connect: you")
     parser.add_argument("--bucket", metavar="NAME", help="an S3 bucket that holds data sets")

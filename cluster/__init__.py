@@ -1,0 +1,1 @@
+"""What belongs to cluster.yaml: a cluster of machines one owns, and what an account with AWS needs."""
