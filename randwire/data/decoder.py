@@ -54,14 +54,14 @@ def _numba_cache() -> Iterator[None]:
         config.CACHE_DIR = before
 
 
-def _compiled(function: F) -> F:
+def compiled(function: F) -> F:
     """Compile at the first call, or load what an earlier process compiled."""
     with _numba_cache():
         try:
-            compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+            dispatcher: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
         except RuntimeError:  # no folder for a cache can be written: compile in every process
-            compiled = numba.njit(nogil=True, error_model="numpy")(function)
-    return cast(F, compiled)
+            dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    return cast(F, dispatcher)
 
 
 _library = ffcv_library()
@@ -134,7 +134,7 @@ def _center_crop(height: Any, width: Any, share: Any) -> Any:
     return (height - side) // 2, (width - side) // 2, side, side
 
 
-@_compiled
+@compiled
 def decode(
     data: np.ndarray,
     rows: np.ndarray,

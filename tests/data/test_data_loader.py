@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numba.core.config
 import numpy as np
 import pytest
 import torch
 from data_helpers import augmented, build, epoch, identity, noise, plain
 
 from randwire.config import DataConfig
-from randwire.data import Batching, Dataset, Loader, beton
+from randwire.data import Batching, Dataset, Loader, beton, decoder
 from randwire.data import loader as module
 from randwire.errors import DataError
 
@@ -284,6 +285,33 @@ def test_torchs_threads_are_left_alone(dataset: Dataset) -> None:
         assert torch.get_num_threads() == before + 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_ffcvs_library_is_used_without_its_python_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ffcv", raising=False)
+    library = decoder.ffcv_library()
+    assert library.imdecode
+    assert library.resize
+    assert "ffcv" not in sys.modules
+    monkeypatch.setattr(decoder, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="install ffcv"):
+        decoder.ffcv_library()
+
+
+def test_compiled_code_is_cached_and_numba_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config: Any = numba.core.config
+    monkeypatch.setenv("RANDWIRE_CACHE", str(tmp_path))
+    monkeypatch.setattr(config, "CACHE_DIR", "")
+    dispatcher: Any = decoder.compiled(_one)
+    assert tmp_path / "numba" in Path(dispatcher.stats.cache_path).parents
+    assert config.CACHE_DIR == ""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RANDWIRE_CACHE", str(tmp_path / "file"))
+    assert decoder.compiled(_one)() == 1
+
+
+def _one() -> int:
+    return 1
 
 
 def test_a_set_smaller_than_the_global_batch_is_refused(dataset: Dataset) -> None:
