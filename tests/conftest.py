@@ -28,6 +28,32 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The record of a short training on the digits."""
+    from trained_helpers import SMALL
+
+    import randwire
+
+    return randwire.train("digits", {**SMALL, "runtime.output": str(tmp_path_factory.mktemp("reuse"))})
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[int]]:
+    """The validation images of the digits as files, and their labels."""
+    from data_helpers import samples_of
+    from PIL import Image
+
+    from randwire.data.sources.digits import Digits
+
+    folder = tmp_path_factory.mktemp("pictures")
+    labels: list[int] = []
+    for image, label in samples_of(Digits(), "val"):
+        Image.fromarray(image).save(folder / f"{len(labels):03}.png")
+        labels.append(label)
+    return sorted(folder.iterdir()), labels
+
+
 @pytest.fixture(autouse=True)
 def only_the_cluster_tier_starts_ray(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
