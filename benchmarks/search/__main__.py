@@ -4,8 +4,8 @@ python -m benchmarks.search [--repetitions 200] [--json FILE] [--figure docs/sea
 
 Nothing is trained. The truth is a landscape over the whole search space that passes through the paper's Figure 4; a
 simulated training draws its top-1 around it, with the figure's spread. The code that is asked for settings and told
-outcomes is the one that a sweep runs: `randwire.study.search.Search`, and `Pruner` for early stopping. One setting is
-trained at a time. Cases of one repetition see the same noise, so differences are taken within repetitions.
+outcomes is the one that a sweep runs: `SettingSearch` and, for early stopping, `Pruner` of `randwire.study`. One
+setting is trained at a time. Cases of one repetition see the same noise, so differences are taken within repetitions.
 
 Regret is how far the truth of the setting that a study would recommend, that of the highest mean, lies below the best
 truth of the space, in points of top-1.

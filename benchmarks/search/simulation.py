@@ -20,7 +20,7 @@ from randwire.config import load
 from randwire.study import space
 from randwire.study.design import Design
 from randwire.study.pruner import Pruner
-from randwire.study.search import Search
+from randwire.study.search import SettingSearch
 
 Floats = NDArray[np.float64]
 FIRST_LOOK = 2
@@ -94,7 +94,7 @@ def simulate(case: Case, repetition: int, trials: int) -> list[Tried]:
         base = BASE.override({"runtime.output": empty})
         design = Design(base, search=case.search, settings=trials, seeds=case.seeds, seed=repetition)
         with mock.patch.object(space, "best", return_value=[]) if case.start == "blind" else nullcontext():
-            search = Search(design)
+            search = SettingSearch(design)
         while cost < trials - ROUNDING and (setting := search.next()) is not None:
             spec = setting.generator
             finals = [case.top1(spec, number, repetition) for number in range(case.seeds)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.start.marks import Marks, in_worker
 from randwire.study.design import Design
-from randwire.study.search import Search
+from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
 from randwire.sweep.driver import HEAD
 from randwire.sweep.job import Job
@@ -54,7 +54,7 @@ def sweep_plain(design: Design, workers: int) -> None:
         try:
             tune.Tuner(
                 tune.with_resources(tune.with_parameters(drive_plain, job=job), HEAD),
-                param_space={"setting": tune.grid_search(list(map(str, iter(Search(design).next, None))))},
+                param_space={"setting": tune.grid_search(list(map(str, iter(SettingSearch(design).next, None))))},
                 tune_config=tune.TuneConfig(max_concurrent_trials=1),
                 run_config=tune.RunConfig(storage_path=scratch, verbose=0),
             ).fit()

@@ -10,13 +10,13 @@ import pandas as pd
 from randwire.errors import RecordError
 from randwire.records import Row, atomic
 from randwire.study import space
-from randwire.study.results import Broken, Group, Trial, design_of, groups, load, number
+from randwire.study.results import Trial, TrialGroup, UnreadableRecord, design_of, groups, load, number
 
 INTEGERS = ("graph_seed", "train_seed", "epochs", "nodes", "params", "mult_adds", "epoch")
 """Columns of whole numbers, which may be missing."""
 
 
-def write_table(folder: Path | str, path: Path) -> list[Broken]:
+def write_table(folder: Path | str, path: Path) -> list[UnreadableRecord]:
     """Write the table of the study in `folder`, as Parquet or CSV by the suffix of `path`.
 
     Top-1 and top-5 are in percent, measures are means over the random stages, and what was not recorded is empty.
@@ -44,7 +44,7 @@ def write_table(folder: Path | str, path: Path) -> list[Broken]:
     return broken
 
 
-def _rows(trial: Trial, budget: Group, study: Row) -> Iterator[Row]:
+def _rows(trial: Trial, budget: TrialGroup, study: Row) -> Iterator[Row]:
     config = trial.config
     identity = json.dumps(trial.budget, sort_keys=True).encode()
     constant: Row = {

@@ -24,7 +24,7 @@ from randwire.study.setting import Setting
 from randwire.study.statuses import Outcome
 from randwire.study.variants import Variants, as_json, check_variants
 
-Search = Literal["tpe", "random", "grid"]
+SearchMethod = Literal["tpe", "random", "grid"]
 DEFAULT_BASE = "digits"
 """The preset of a study that names none."""
 CHOSEN_OTHERWISE = {
@@ -39,7 +39,7 @@ CHOSEN_OTHERWISE = {
 class Options(TypedDict, total=False):
     """The options of a design, see `Design`; None where one is not given."""
 
-    search: Search | None
+    search: SearchMethod | None
     settings: int | None
     seeds: int | None
     train_seeds: int | None
@@ -58,7 +58,7 @@ class Design:
     """
 
     base: RunConfig
-    search: Search = "tpe"
+    search: SearchMethod = "tpe"
     settings: int = 6
     seeds: int = 2
     train_seeds: int = 1

@@ -11,7 +11,7 @@ from randwire.records import Row
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.requirements import quantities
-from randwire.study.search import Search
+from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
 from randwire.study.state import states
 
@@ -80,7 +80,7 @@ def listing(design: Design) -> Listing:
 
     Raises ConfigError for a setting that is impossible.
     """
-    search = Search(design)
+    search = SettingSearch(design)
     known = StudyFolder(design.folder).suggestions()
     settings = known + [setting for setting in search.foreseeable() if setting not in known]
     found = {setting: trials for setting in settings if (trials := design.trials(setting))}
@@ -89,7 +89,7 @@ def listing(design: Design) -> Listing:
     return Listing(found, later, rejected(design, search), exhausted)
 
 
-def rejected(design: Design, search: Search) -> Rejected:
+def rejected(design: Design, search: SettingSearch) -> Rejected:
     """What requirements keep out of a grid, or have kept out of a search so far."""
     grid = design.search == "grid"
     cells = (names for setting in design.grid() for names in design.violations(setting).values())

@@ -30,7 +30,7 @@ NUMBER = (int, float)
 
 
 @dataclass(frozen=True)
-class Broken:
+class UnreadableRecord:
     """A record that cannot be read, and why."""
 
     folder: str
@@ -93,7 +93,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Group:
+class TrialGroup:
     """Trials of one budget and one design. Only these may be compared with each other."""
 
     trials: list[Trial]
@@ -161,7 +161,7 @@ class Group:
         return [trial for trial in self.trials if trial.top1 is not None]
 
 
-def load(folder: Path) -> tuple[list[Trial], list[Broken]]:
+def load(folder: Path) -> tuple[list[Trial], list[UnreadableRecord]]:
     """The trials of a study, in order, and the records that cannot be read. Raises RecordError if there is none."""
     enabled = gc.isenabled()
     gc.disable()  # it would look at millions of rows again and again, and none of them is garbage
@@ -175,7 +175,7 @@ def load(folder: Path) -> tuple[list[Trial], list[Broken]]:
     trials = [trial for trial in found if isinstance(trial, Trial)]
     if (study := design_of(folder)) and study.get("variants"):
         trials = _with_variants(trials, study)
-    return in_order(trials), [trial for trial in found if isinstance(trial, Broken)]
+    return in_order(trials), [trial for trial in found if isinstance(trial, UnreadableRecord)]
 
 
 def _with_variants(trials: Sequence[Trial], study: Row) -> list[Trial]:
@@ -207,13 +207,13 @@ def design_of(folder: Path) -> Row | None:
     return study if isinstance(study, dict) else None
 
 
-def read(record: Record) -> Trial | Broken:
+def read(record: Record) -> Trial | UnreadableRecord:
     """The trial of a record, whatever state it is in."""
     try:
         return _read(record)
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         cause = f"lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
-        return Broken(record.folder.name, one_line(cause.replace(f"{record.folder}/", "")))
+        return UnreadableRecord(record.folder.name, one_line(cause.replace(f"{record.folder}/", "")))
 
 
 def in_order(trials: Sequence[Trial]) -> list[Trial]:
@@ -221,7 +221,7 @@ def in_order(trials: Sequence[Trial]) -> list[Trial]:
     return sorted(trials, key=_order)
 
 
-def groups(trials: Sequence[Trial], study: Row | None = None) -> list[Group]:
+def groups(trials: Sequence[Trial], study: Row | None = None) -> list[TrialGroup]:
     """Trials by budget, the largest group first; in a group they keep their order.
 
     Of a study that is a fixed grid, trials of other settings make groups of their own, at the end.
@@ -239,7 +239,7 @@ def groups(trials: Sequence[Trial], study: Row | None = None) -> list[Group]:
     origin: Origin = "grid" if search == "grid" else "unknown" if search is None else "search"
     stopping = bool(study.get("early_stopping"))
     return [
-        Group(found[key], "outside" if key[0] else origin, stopping)
+        TrialGroup(found[key], "outside" if key[0] else origin, stopping)
         for key in sorted(found, key=lambda key: (key[0], -len(found[key]), key[1]))
     ]
 

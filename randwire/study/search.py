@@ -34,7 +34,7 @@ _STATES: dict[Outcome, TrialState] = {
 }
 
 
-class Search:
+class SettingSearch:
     """What a sweep asks for settings: `next` gives one, `tell` takes its outcome.
 
     A search is an Optuna study; a grid is a list, and Optuna has nothing to decide. Raises ConfigError if the folder

@@ -28,7 +28,7 @@ from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.planning import rejected
 from randwire.study.pruner import Pruner
-from randwire.study.search import Search
+from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
 from randwire.sweep.actors import PRUNER
 from randwire.sweep.callback import Watch
@@ -58,7 +58,7 @@ def sweep(design: Design, cluster: Cluster, tracker: Tracker | None = None) -> i
 
 
 def _train(design: Design, cluster: Cluster, tracker: Tracker) -> int:
-    search = Search(design)
+    search = SettingSearch(design)
     if design.search == "grid" and (out := rejected(design, search)).number:
         note(str(out))
     remaining = list(iter(search.next, None))
@@ -84,7 +84,7 @@ def _train(design: Design, cluster: Cluster, tracker: Tracker) -> int:
 
 def _close(design: Design) -> None:
     """Note what else was rejected if the space is exhausted: then `status` knows that nothing more will come."""
-    search = Search(design)
+    search = SettingSearch(design)
     for _ in iter(search.next, None):
         pass  # what could not be run
     StudyFolder(design.folder).add_suggestion(None, search.rejected)
@@ -98,7 +98,7 @@ def check(design: Design, cluster: Cluster) -> None:
     batch = design.base.train.batch_size
     if batch % cluster.workers:
         raise ConfigError(f"train.batch_size: {batch} is not divisible by {cluster.workers} ranks (--workers)")
-    search = Search(design)
+    search = SettingSearch(design)
     for spec in iter(search.next, None):
         for trial in design.trials(spec)[:1]:
             sample_graphs(trial)

@@ -11,7 +11,7 @@ from randwire.records import Row
 from randwire.study import space
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
-from randwire.study.search import Search
+from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
 from randwire.sweep.cluster import Timeouts
 from randwire.sweep.driver import METRIC
@@ -31,7 +31,7 @@ class StudySearch(OptunaSearch):
             space=lambda trial: {"setting": space.suggest(trial, design.generators)}, metric=METRIC, mode="max"
         )
         self._design, self._timeouts = design, timeouts
-        self._search = Search(design, self._ot_study)
+        self._search = SettingSearch(design, self._ot_study)
         self._settings: dict[str, Setting] = {}
         self._rejected = len(self._search.rejected)
 

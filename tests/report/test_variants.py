@@ -22,7 +22,7 @@ from randwire.report import figures, write_report
 from randwire.study import results as trials_of
 from randwire.study.design import Design
 from randwire.study.planning import listing, plan
-from randwire.study.search import Search
+from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
 from randwire.wiring import sample_graphs
 from studies import node_ops, regimes
@@ -38,7 +38,7 @@ def _design(folder: Path, **changes: object) -> Design:
 
 def test_variants_are_crossed_with_the_best_settings_on_the_same_graphs(tmp_path: Path) -> None:
     design = _design(tmp_path, seeds=3)
-    settings = list(Search(design).foreseeable())
+    settings = list(SettingSearch(design).foreseeable())
     assert settings == [Setting(spec, name) for spec in ("er:p=0.2", "ba:m=5", "ws:k=4,p=0.75") for name in VARIANTS]
     one, two = design.trials(Setting("ba:m=5", "one")), design.trials(Setting("ba:m=5", "two"))
     assert [trial.graph.seed for trial in one] == [trial.graph.seed for trial in two] == [0, 1, 2]
@@ -67,7 +67,7 @@ def test_variants_belong_to_the_identity_of_a_study(tmp_path: Path) -> None:
 def test_the_report_compares_variants_in_one_group(tmp_path: Path) -> None:
     design = _design(tmp_path)
     design.open()
-    for number, setting in enumerate(Search(design).foreseeable()):
+    for number, setting in enumerate(SettingSearch(design).foreseeable()):
         end(design, setting, top1=50.0 + number)
     for trial in (trial for setting in design.grid() for trial in design.trials(setting)):
         record = design.record(trial)

@@ -12,7 +12,7 @@ from randwire.cli import damage
 from randwire.config import RunConfig
 from randwire.study import sizes, space
 from randwire.study.design import Design
-from randwire.study.search import Search
+from randwire.study.search import SettingSearch
 
 HEAD = """
 from collections.abc import Iterable
@@ -77,7 +77,7 @@ def test_a_new_generator_joins_the_default_study(tmp_path: Path, capsys: pytest.
     assert [str(setting) for setting in study.grid()][29:] == ["a_tree:arity=3", "chain"]
     variants = design(tmp_path, search="grid", variants={"one": {}, "two": {"network.op": "conv"}})
     assert [str(setting) for setting in variants.grid()][-2:] == ["chain one", "chain two"]
-    assert [setting.label for setting in drain(Search(design(tmp_path / "search", settings=6)), 5)] == [
+    assert [setting.label for setting in drain(SettingSearch(design(tmp_path / "search", settings=6)), 5)] == [
         "ER(0.2)", "BA(5)", "WS(4,0.75)", "A_TREE(3)", "CHAIN"
     ]  # fmt: skip
     assert command("plan", "--settings", "5", "--json", "--runtime.output", str(tmp_path)) == 0
@@ -92,7 +92,7 @@ def test_a_new_generator_joins_the_default_study(tmp_path: Path, capsys: pytest.
 @pytest.mark.usefixtures("_new")
 def test_the_space_of_generators_without_parameters_is_searched_to_its_end(tmp_path: Path) -> None:
     study = design(tmp_path, settings=9, generators=("chain", "a_tree", "apart"))
-    assert sorted(map(str, drain(Search(study), 9))) == [
+    assert sorted(map(str, drain(SettingSearch(study), 9))) == [
         "a_tree:arity=2",
         "a_tree:arity=3",
         "a_tree:arity=4",

@@ -15,7 +15,7 @@ from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.planning import listing
 from randwire.study.progress import status
-from randwire.study.search import Search
+from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
 
 VERBS = (["plan"], ["sweep", "--runtime.wandb", "disabled"], ["status"], ["trial", "1"], ["report"])
@@ -118,7 +118,7 @@ def test_the_configuration_of_a_study_is_read_back_whole(tmp_path: Path) -> None
 
 def test_nothing_is_replayed_before_the_design_is_checked(study: Design) -> None:
     other = design(study.base.runtime.output, generators=("ws",))
-    for replay in (Search, listing, status):
+    for replay in (SettingSearch, listing, status):
         with pytest.raises(ConfigError, match="holds a study with another generators"):
             replay(other)
 

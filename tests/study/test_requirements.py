@@ -17,7 +17,7 @@ from randwire.study import planning, space
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.requirements import MEASURES, QUANTITIES, Requirement, quantities
-from randwire.study.search import Search
+from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
 from randwire.tracking import NullTracker
 from randwire.wiring import sample_graphs
@@ -111,7 +111,7 @@ def test_a_grid_drops_the_cells_that_break_a_bound_and_counts_them(tmp_path: Pat
     assert 10 < len(kept) < 150
     assert len(by) == 2
     assert len(listed.settings) < 29
-    assert drain(Search(bound), 99) == list(listed.settings)
+    assert drain(SettingSearch(bound), 99) == list(listed.settings)
     assert listed.later == 0
 
 
@@ -126,7 +126,7 @@ def test_a_bound_that_all_keep_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["tpe", "random"])
 def test_a_search_passes_over_settings_that_break_a_bound(tmp_path: Path, kind: str) -> None:
     study = design(tmp_path, search=kind, settings=16, seeds=3, require=DEEP)
-    search = Search(study)
+    search = SettingSearch(study)
     found = drain(search, 99)
     assert len(found) == len(set(found)) == 16
     free = design(tmp_path, seeds=3)
@@ -148,17 +148,17 @@ def test_a_search_passes_over_settings_that_break_a_bound(tmp_path: Path, kind: 
 @pytest.mark.parametrize("kind", ["tpe", "random"])
 def test_an_interrupted_search_with_bounds_goes_on_as_an_uninterrupted_one(tmp_path: Path, kind: str) -> None:
     whole = design(tmp_path / "whole", search=kind, settings=26, require=DEEP)
-    drain(Search(whole), 99)
+    drain(SettingSearch(whole), 99)
     parts = design(tmp_path / "parts", search=kind, settings=26, require=DEEP)
     while len(StudyFolder(parts.folder).suggestions()) < 26:
-        drain(Search(parts), 3)
+        drain(SettingSearch(parts), 3)
     assert list(StudyFolder(parts.folder).entries().items()) == list(StudyFolder(whole.folder).entries().items())
 
 
 def test_the_plan_of_a_search_with_bounds_is_what_comes(tmp_path: Path) -> None:
     study = design(tmp_path, settings=16, require=DEEP)
     foreseen = planning.listing(study)
-    assert drain(Search(study), 99)[:10] == list(foreseen.settings)
+    assert drain(SettingSearch(study), 99)[:10] == list(foreseen.settings)
     assert foreseen.later == 6
     assert foreseen.rejected.number > 0
 
@@ -167,12 +167,12 @@ def test_the_space_is_gone_through_to_its_end(tmp_path: Path) -> None:
     every = [Setting(spec) for spec in space.every(NAMES)]
     assert len(every) == len(set(every)) == 109
     study = design(tmp_path, search="random", settings=109, seeds=1)
-    assert sorted(drain(Search(study), 200), key=str) == sorted(every, key=str)
+    assert sorted(drain(SettingSearch(study), 200), key=str) == sorted(every, key=str)
     free = design(tmp_path / "free", seeds=2)
     deep = [setting for setting in every if all(depths(trial).pop() >= 8 for trial in free.trials(setting))]
     assert 10 < len(deep) < 100
     bound = design(tmp_path / "bound", settings=109, require=DEEP)
-    search = Search(bound)
+    search = SettingSearch(bound)
     assert sorted(drain(search, 200), key=str) == sorted(deep, key=str)
     assert search.exhausted
     listed = planning.listing(bound)
@@ -203,12 +203,12 @@ def test_a_sweep_notes_that_nothing_more_will_come(tmp_path: Path) -> None:
 
 def test_a_setting_that_more_seeds_spoil_is_not_trained_on(tmp_path: Path) -> None:
     few = design(tmp_path, settings=6, seeds=1, require=DEEP)
-    found = drain(Search(few), 6)
+    found = drain(SettingSearch(few), 6)
     more = design(tmp_path, settings=6, seeds=20, require=DEEP)
     setting = next(setting for setting in found if not more.trials(setting))
     assert more.outcome(setting) == ("pruned", None)
     assert setting not in planning.listing(more).settings
-    assert setting not in list(Search(more).foreseeable())
+    assert setting not in list(SettingSearch(more).foreseeable())
 
 
 def test_requirements_are_part_of_the_study(tmp_path: Path) -> None:

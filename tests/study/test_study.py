@@ -16,7 +16,7 @@ from randwire.study import planning, space
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.pruner import Pruner
-from randwire.study.search import STARTUP, Search
+from randwire.study.search import STARTUP, SettingSearch
 from randwire.study.setting import Setting
 
 
@@ -29,7 +29,7 @@ def test_the_grid_is_figure_4(tmp_path: Path) -> None:
     settings = space.paper(NAMES)
     assert len(settings) == len(set(settings)) == 29
     assert Counter(graphs.parse(spec).name() for spec in settings) == {"er": 4, "ba": 5, "ws": 20}
-    assert drain(Search(design(tmp_path, search="grid", seeds=1)), 99) == [Setting(spec) for spec in settings]
+    assert drain(SettingSearch(design(tmp_path, search="grid", seeds=1)), 99) == [Setting(spec) for spec in settings]
 
 
 def test_the_space_is_conditional_and_reaches_its_edges() -> None:
@@ -55,42 +55,42 @@ def test_the_space_is_conditional_and_reaches_its_edges() -> None:
 
 
 def test_a_search_begins_with_the_best_of_the_paper_and_never_repeats(tmp_path: Path) -> None:
-    found = drain(Search(design(tmp_path, settings=30, seeds=1)), 99)
+    found = drain(SettingSearch(design(tmp_path, settings=30, seeds=1)), 99)
     assert list(map(str, found[:3])) == ["er:p=0.2", "ba:m=5", "ws:k=4,p=0.75"]
     assert len(found) == len(set(found)) == 30
 
 
 def test_an_exhausted_space_ends_the_search(tmp_path: Path) -> None:
-    found = drain(Search(design(tmp_path, settings=30, seeds=1, generators=("ba",))), 99)
+    found = drain(SettingSearch(design(tmp_path, settings=30, seeds=1, generators=("ba",))), 99)
     assert sorted(map(str, found)) == [f"ba:m={m}" for m in range(1, 9)]
 
 
 @pytest.mark.parametrize("kind", ["tpe", "random"])
 def test_an_interrupted_search_goes_on_as_an_uninterrupted_one(tmp_path: Path, kind: str) -> None:
-    whole = drain(Search(design(tmp_path / "whole", search=kind, settings=16, seeds=1)), 99)
+    whole = drain(SettingSearch(design(tmp_path / "whole", search=kind, settings=16, seeds=1)), 99)
     parts = design(tmp_path / "parts", search=kind, settings=16, seeds=1)
     found: list[Setting] = []
     while len(found) < 16:
-        found += drain(Search(parts), 5)
+        found += drain(SettingSearch(parts), 5)
     assert found == whole
 
 
 def test_a_setting_that_has_not_ended_comes_first(tmp_path: Path) -> None:
     study = design(tmp_path, settings=6, seeds=2)
-    search = Search(study)
+    search = SettingSearch(study)
     ended, left = search.next(), search.next()
     assert ended is not None
     assert left is not None
     for setting in (ended, left):
         StudyFolder(study.folder).add_suggestion(setting)
     end(study, ended)
-    again = Search(study)
+    again = SettingSearch(study)
     assert again.next() == left
     assert ended not in drain(again, 99)
 
 
 def test_search_of_another_seed_differs(tmp_path: Path) -> None:
-    found = [drain(Search(design(tmp_path / str(seed), settings=12, seeds=1, seed=seed)), 99) for seed in (0, 1)]
+    found = [drain(SettingSearch(design(tmp_path / str(seed), settings=12, seeds=1, seed=seed)), 99) for seed in (0, 1)]
     assert found[0][:3] == found[1][:3]
     assert found[0] != found[1]
 
@@ -100,7 +100,7 @@ def test_optuna_learns_what_an_outcome_is(tmp_path: Path) -> None:
     for spec, status in zip(space.best(NAMES), ("finished", "pruned", "failed"), strict=True):
         StudyFolder(study.folder).add_suggestion(Setting(spec))
         end(study, spec, status, top1=70.0)
-    states = [(trial.state.name, trial.value) for trial in Search(study).study.trials]
+    states = [(trial.state.name, trial.value) for trial in SettingSearch(study).study.trials]
     assert states == [("COMPLETE", 70.0), ("PRUNED", None), ("FAIL", None)]
 
 
@@ -144,7 +144,7 @@ def test_the_plan_lists_what_will_come_whatever_the_results(tmp_path: Path) -> N
     planned, later = planned_of(study)
     assert later == 14 - STARTUP
     specs = [trial.config.graph.generator for trial in planned[::2]]
-    done = drain(Search(study), 3)
+    done = drain(SettingSearch(study), 3)
     assert list(map(str, done)) == specs[:3]
     planned, later = planned_of(study)
     assert [trial.state for trial in planned] == ["finished"] * 6 + ["pending"] * (2 * STARTUP - 6)

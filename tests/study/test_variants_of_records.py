@@ -17,7 +17,7 @@ from randwire.records import Record
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.progress import status
-from randwire.study.results import Group, design_of, groups
+from randwire.study.results import TrialGroup, design_of, groups
 from randwire.study.results import load as load_trials
 from randwire.study.setting import Setting
 
@@ -49,7 +49,7 @@ def study_of(folder: Path, variants: Mapping[str, Mapping[str, Any]], recorded: 
     return study
 
 
-def groups_of(study: Design) -> list[Group]:
+def groups_of(study: Design) -> list[TrialGroup]:
     trials, unreadable = load_trials(study.folder)
     assert not unreadable
     return groups(trials, design_of(study.folder))

@@ -8,7 +8,7 @@ from randwire.cli import study
 from randwire.records import Record
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
-from randwire.study.search import Search
+from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
 
 NAMES = ("er", "ba", "ws")
@@ -31,7 +31,7 @@ def score(setting: Setting) -> float:
     return 40.0 + sum(ord(letter) for letter in str(setting)) % 50
 
 
-def drain(search: Search, count: int) -> list[Setting]:
+def drain(search: SettingSearch, count: int) -> list[Setting]:
     """Settings of a sweep of one setting at a time, each of which ends well."""
     found = []
     for _ in range(count):

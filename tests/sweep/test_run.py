@@ -8,7 +8,7 @@ from study_helpers import design, drain, end
 from randwire import sweep
 from randwire.errors import ConfigError
 from randwire.study.design import Design
-from randwire.study.search import Search
+from randwire.study.search import SettingSearch
 from randwire.sweep import launch
 from randwire.tracking import NullTracker, Tracker
 
@@ -38,7 +38,7 @@ def trackers(monkeypatch: pytest.MonkeyPatch) -> list[_Tracker]:
 def study(tmp_path: Path) -> Design:
     """A study whose settings have all ended, one of them in a failure."""
     study = design(tmp_path, settings=3, seeds=1)
-    last = drain(Search(study), 3)[-1]
+    last = drain(SettingSearch(study), 3)[-1]
     end(study, last, status="failed")
     return study
 
@@ -54,7 +54,7 @@ def test_a_tracker_is_closed_whatever_happens(
     def interrupt(*arguments: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(launch, "Search", interrupt)
+    monkeypatch.setattr(launch, "SettingSearch", interrupt)
     with pytest.raises(KeyboardInterrupt):
         launch.sweep(study, sweep.Cluster())
     assert [tracker.closed for tracker in trackers] == [True]

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from randwire.study.results import Group
+from randwire.study.results import TrialGroup
 
 
-def budget_text(budget: Group, budgets: Sequence[Group]) -> str:
+def budget_text(budget: TrialGroup, budgets: Sequence[TrialGroup]) -> str:
     """What the trials of a budget have in common; with several budgets, first what sets this one apart."""
     config = budget.trials[0].config
     graphs = "saved graphs"  # their nodes are their own

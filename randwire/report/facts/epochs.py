@@ -8,7 +8,7 @@ import numpy.typing as npt
 from randwire.metrics import VAL_TOP1
 from randwire.report.facts.correlations import Correlation, correlate
 from randwire.study.pruner import FIRST_RUNG_EPOCHS, REDUCTION_FACTOR
-from randwire.study.results import Group, Trial, number
+from randwire.study.results import Trial, TrialGroup, number
 
 
 def by_epoch(trials: Sequence[Trial], key: str) -> tuple[list[int], npt.NDArray[np.float64]]:
@@ -25,7 +25,7 @@ def by_epoch(trials: Sequence[Trial], key: str) -> tuple[list[int], npt.NDArray[
 class EarlyEpochs:
     """Top-1 of every replicate after each epoch that all of them have, and which settings they are of."""
 
-    def __init__(self, budget: Group) -> None:
+    def __init__(self, budget: TrialGroup) -> None:
         self.settings = [name for name, values in budget.values.items() for _ in values]
         self.final = [value for values in budget.values.values() for value in values]
         runs = [same for replicates in budget.replicates.values() for same in replicates]

@@ -9,7 +9,7 @@ from randwire.report.text import interval_text, many, p_text
 from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import MIN_REPLICATES, Pair, compare_paired, differences
-from randwire.study.results import Group, Trial, mean, number
+from randwire.study.results import Trial, TrialGroup, mean, number
 
 MIN_COST_RATIO = 1.2
 """Ratio of the costs of neighbours from which on variants lie on an axis of cost."""
@@ -104,7 +104,7 @@ class Paired:
         return sentences
 
 
-def paired(budget: Group) -> Paired | None:
+def paired(budget: TrialGroup) -> Paired | None:
     """The variants of a study from the cheapest on, or from the best if costs are alike; None where none is tested."""
     cells: dict[str, dict[str, Sequence[Trial]]] = {}
     for same in (same for graphs in budget.graphs.values() for same in graphs):

@@ -8,7 +8,7 @@ from randwire.config import TrainConfig
 from randwire.metrics import LR, STEPS
 from randwire.records import Row
 from randwire.statistics.describe import group
-from randwire.study.results import Group, Trial, number
+from randwire.study.results import Trial, TrialGroup, number
 from randwire.training.optim import learning_rate
 
 TOLERANCE = 1e-9
@@ -39,7 +39,7 @@ class Check:
     """Trials that disagree by more than TOLERANCE, the worst first."""
 
 
-def check(budget: Group) -> Check:
+def check(budget: TrialGroup) -> Check:
     """Compare every logged learning rate with the closed form."""
     epochs = trials = unlogged = 0
     largest, wrong = 0.0, list[Wrong]()
@@ -56,7 +56,7 @@ def check(budget: Group) -> Check:
     return Check(epochs, trials, unlogged, largest, wrong)
 
 
-def by_schedule(budget: Group) -> dict[str, list[Trial]]:
+def by_schedule(budget: TrialGroup) -> dict[str, list[Trial]]:
     """One schedule, unless it is what the variants of a study differ in."""
     return group(budget.trials, lambda trial: trial.config.train.model_dump_json(exclude={"seed"}))
 
@@ -69,7 +69,7 @@ def _logged(trial: Trial) -> Iterator[tuple[Row, float]]:
             yield row, lr
 
 
-def _forms(budget: Group) -> Iterator[tuple[Trial, Callable[[int, int], float]]]:
+def _forms(budget: TrialGroup) -> Iterator[tuple[Trial, Callable[[int, int], float]]]:
     """Every trial with the closed form of its schedule: the rate at the first step of an epoch of so many steps."""
     for same in by_schedule(budget).values():
         config = same[0].config.train

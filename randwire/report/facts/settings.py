@@ -6,7 +6,7 @@ from randwire.report.facts.study import Section
 from randwire.report.text import interval_text, many, p_text
 from randwire.statistics.describe import describe
 from randwire.statistics.pairs import MIN_REPLICATES, Pair, testable
-from randwire.study.results import Group
+from randwire.study.results import TrialGroup
 
 UNTESTED = {
     "search": "A search chooses what it looks at, and the best of many looks better than it is: a p value would not "
@@ -18,12 +18,12 @@ UNTESTED = {
 STOPPED = "Early stopping was on: what is left was chosen by its results, and a test would not mean what it says."
 
 
-def why_untested(budget: Group) -> str:
+def why_untested(budget: TrialGroup) -> str:
     """Why settings are not tested against each other; empty if they are."""
     return "" if budget.tested else UNTESTED.get(budget.origin, STOPPED)
 
 
-def lacking(budget: Group) -> str:
+def lacking(budget: TrialGroup) -> str:
     """The settings that cannot be tested, in a sentence; empty if all can."""
     names = [f"{name} (n={len(values)})" for name, values in budget.values.items() if not testable(values)]
     return f"Not tested, with fewer than {MIN_REPLICATES} graphs or no spread: {', '.join(names)}." if names else ""
@@ -60,6 +60,6 @@ def between_generators(section: Section) -> list[str]:
     ]
 
 
-def _first_of_each(budget: Group, names: Sequence[str]) -> set[str]:
+def _first_of_each(budget: TrialGroup, names: Sequence[str]) -> set[str]:
     """The first setting of each generator."""
     return set({budget.generator(name): name for name in reversed(names)}.values())

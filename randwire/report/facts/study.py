@@ -12,7 +12,7 @@ from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.facts.paired import Paired, paired
 from randwire.statistics.pairs import Pair, compare
 from randwire.study.folder import failures_of
-from randwire.study.results import Broken, Group, Trial, design_of, groups, load
+from randwire.study.results import Trial, TrialGroup, UnreadableRecord, design_of, groups, load
 from randwire.study.setting import Setting
 from randwire.study.statuses import RECORD_STATUSES
 
@@ -21,7 +21,7 @@ from randwire.study.statuses import RECORD_STATUSES
 class Section:
     """Trials that may be compared with each other, and what is inferred from them."""
 
-    group: Group
+    group: TrialGroup
     heading: str
 
     @cached_property
@@ -51,7 +51,7 @@ class StudyFacts:
     design: Row | None
     """None if it was not recorded."""
     trials: Sequence[Trial]
-    broken: Sequence[Broken]
+    broken: Sequence[UnreadableRecord]
     failures: Mapping[Setting, tuple[float, str]]
     """When (Unix seconds) and why settings could not be run."""
 
@@ -109,5 +109,5 @@ class StudyFacts:
         ]
 
     @property
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[TrialGroup]:
         return [section.group for section in self.sections]

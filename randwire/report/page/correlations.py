@@ -8,7 +8,7 @@ from randwire.report.page.html import table
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import ALPHA
 from randwire.study.pruner import REDUCTION_FACTOR
-from randwire.study.results import Group, mean
+from randwire.study.results import TrialGroup, mean
 
 
 def early_table(early: EarlyEpochs) -> str:
@@ -25,7 +25,7 @@ def early_table(early: EarlyEpochs) -> str:
     return table(heads, rows) if rows else ""
 
 
-def measure_table(budget: Group) -> str:
+def measure_table(budget: TrialGroup) -> str:
     """Rank correlation of each graph measure with top-1 over graphs; empty below MIN_NETWORKS graphs with measures."""
     graphs = [(name, same) for name, by_graph in budget.graphs.items() for same in by_graph]
     settings, scores = [name for name, _ in graphs], [mean([trial.score for trial in same]) for _, same in graphs]

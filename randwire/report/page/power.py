@@ -11,7 +11,7 @@ from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import ALPHA, MIN_REPLICATES
 from randwire.statistics.power import MAX_REPLICATES, POWER, SampleSize, detectable_difference, sample_size
 from randwire.statistics.variance import VarianceEstimate, pooled_variance
-from randwire.study.results import Group
+from randwire.study.results import TrialGroup
 
 POINTS = (0.25, 0.5, 1.0, 2.0)
 """True differences of top-1, in points, that the table is for."""
@@ -47,7 +47,7 @@ def power(section: Section) -> str:
     return panel("How many graphs would tell", table(heads, rows), note)
 
 
-def _variances(budget: Group) -> dict[str, VarianceEstimate]:
+def _variances(budget: TrialGroup) -> dict[str, VarianceEstimate]:
     """The variance between graphs within settings by generator, where it can be estimated."""
     estimates = {}
     for generator, names in group(budget.by_setting, budget.generator).items():

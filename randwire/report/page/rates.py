@@ -5,14 +5,14 @@ from html import escape
 from randwire.report.facts.rates import Check, by_schedule
 from randwire.report.page.html import link, table
 from randwire.report.text import many
-from randwire.study.results import Group
+from randwire.study.results import TrialGroup
 
 MAX_LISTED = 12
 """Trials that disagree and are listed."""
 SCHEDULES = {"cosine": "half a cosine", "step": "steps", "exponential": "exponential decay"}
 
 
-def check_text(budget: Group, result: Check) -> str:
+def check_text(budget: TrialGroup, result: Check) -> str:
     """The result of the check, and the trials that disagree."""
     if not result.epochs:
         return '<p class="note">No learning rate was logged.</p>'

@@ -12,7 +12,7 @@ from randwire.report.facts.warnings import Warned
 from randwire.report.page.html import dot, link
 from randwire.report.text import many
 from randwire.statistics.describe import describe
-from randwire.study.results import Group, Trial, number
+from randwire.study.results import Trial, TrialGroup, number
 from randwire.study.statuses import RECORD_STATUSES
 
 MAX_BEST, MAX_WORST = 4, 4
@@ -56,7 +56,7 @@ def cards(facts: StudyFacts) -> str:
     return '<div class="cards">' + "".join(_card(value, [name]) for value, name in rows) + "</div>"
 
 
-def group_cards(budget: Group) -> str:
+def group_cards(budget: TrialGroup) -> str:
     """The best trial and the mean of one budget."""
     if not budget.counted:
         return (
@@ -76,7 +76,7 @@ def group_cards(budget: Group) -> str:
     return '<div class="cards">' + "".join(shown) + "</div>"
 
 
-def gallery(budget: Group) -> str:
+def gallery(budget: TrialGroup) -> str:
     """The DAGs of the best and the worst trials; no DAG twice."""
     ranks = {trial.folder: rank for rank, trial in enumerate(budget.counted, 1)}
     best = _distinct_graphs(budget.counted, MAX_BEST, [])

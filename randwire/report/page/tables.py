@@ -9,13 +9,13 @@ from randwire.report.page.html import Cell, dot, panel, record_link, table
 from randwire.report.text import interval_text, many, short
 from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL, MIN_BOOTSTRAP_VALUES, bootstrap_interval, t_interval
-from randwire.study.results import Group, Trial, number
+from randwire.study.results import Trial, TrialGroup, number
 
 MAX_CAUSE_LENGTH = 400
 """Characters of a cause; all of it is in summary.json."""
 
 
-def statistics_tables(budget: Group) -> str:
+def statistics_tables(budget: TrialGroup) -> str:
     """Top-1 by generator over its trials, and by setting over its graphs: n, mean, deviation, intervals, range."""
     trials = [trial for same in budget.by_setting.values() for trial in same]
     heads = ["mean top-1 (%)", "std", "range"]
@@ -40,7 +40,7 @@ def statistics_tables(budget: Group) -> str:
     )
 
 
-def trial_table(groups: Sequence[Group], runs: Mapping[str, str]) -> str:
+def trial_table(groups: Sequence[TrialGroup], runs: Mapping[str, str]) -> str:
     """All trials with links to their records and W&B runs; a click on a heading sorts, a field above filters."""
     heads = ["trial", "setting", "status", "graph seed", "train seed", "epochs", "top-1 (%)", "parameters", "mult-adds"]
     heads += ["minutes"] + ["budget"] * (len(groups) > 1) + ["W&B"] * bool(runs)

@@ -6,7 +6,7 @@ from randwire.report.page.html import dot, panel, table
 from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.variance import VarianceSplit, split_variance
-from randwire.study.results import Group
+from randwire.study.results import TrialGroup
 
 TITLE = "Where the spread comes from"
 NOTE = (
@@ -15,7 +15,7 @@ NOTE = (
 )
 
 
-def variance(budget: Group) -> str:
+def variance(budget: TrialGroup) -> str:
     """The split of the variance of each setting and of all, or what it takes to tell it."""
     runs = {
         name: [[trial.score for trial in same] for same in replicates]
@@ -39,7 +39,7 @@ def variance(budget: Group) -> str:
     return panel(TITLE, table(heads, rows, len(runs) > 1) + f"<p>{escape(trained)}</p>" * bool(trained), NOTE)
 
 
-def _by_training_alone(budget: Group) -> str:
+def _by_training_alone(budget: TrialGroup) -> str:
     """How much settings with one graph vary, in a sentence; empty if there are none with two trainings."""
     values = {name: budget.values[name] for name, same in budget.by_setting.items() if same[0].one_graph}
     texts = [f"{describe(own).std:.2f} for {name} (n={len(own)})" for name, own in values.items() if len(own) > 1]

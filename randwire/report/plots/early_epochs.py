@@ -9,7 +9,7 @@ from randwire.report.facts.study import Section
 from randwire.report.plots.plotly_figure import plotly_figure
 from randwire.report.style import Figure, layout_of, shade
 from randwire.statistics.intervals import LEVEL
-from randwire.study.results import Group
+from randwire.study.results import TrialGroup
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
@@ -49,7 +49,7 @@ def draw(section: Section) -> Figure | None:
     return {"data": data, "layout": layout, "label": "Do early epochs tell the final order?"}
 
 
-def note(budget: Group) -> str:
+def note(budget: TrialGroup) -> str:
     """What the correlations are over."""
     text = (
         f"Spearman's rank correlation over networks, with {LEVEL:.0%} intervals for each epoch by itself; within "

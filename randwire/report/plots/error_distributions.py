@@ -13,7 +13,7 @@ from randwire.report.text import many
 from randwire.statistics.describe import group
 from randwire.statistics.distribution import distribution
 from randwire.statistics.intervals import LEVEL
-from randwire.study.results import Group
+from randwire.study.results import TrialGroup
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
@@ -61,7 +61,7 @@ def draw(section: Section) -> Figure | None:
     return {"data": data, "layout": layout, "choices": choices, "label": "Error distribution by generator"}
 
 
-def note(budget: Group) -> str:
+def note(budget: TrialGroup) -> str:
     """What the bands are, or why there are none."""
     text = "The share of networks whose error is at most so much: the higher, the better."
     if not budget.tested:

@@ -13,7 +13,7 @@ from randwire.report.facts.study import Section
 from randwire.report.plots.plotly_figure import plotly_figure
 from randwire.report.style import Figure, epoch_ticks, evenly, layout_of, style
 from randwire.report.text import many
-from randwire.study.results import Group, Trial, mean
+from randwire.study.results import Trial, TrialGroup, mean
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
@@ -122,7 +122,7 @@ class Curve:
         return [float(total / n) if n else None for total, n in zip(totals, counts, strict=True)]
 
 
-def _curves(budget: Group) -> tuple[list[Curve], str]:
+def _curves(budget: TrialGroup) -> tuple[list[Curve], str]:
     """What is drawn, and what a reader must know of it."""
     counted = [trial for trial in budget.counted if trial.rows]
     others = [trial for trial in budget.trials if trial.rows and trial.top1 is None]

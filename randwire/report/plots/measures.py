@@ -11,7 +11,7 @@ from randwire.report.style import MAX_POINTS, Figure, evenly, layout_of, style
 from randwire.report.text import many
 from randwire.statistics.correlation import spearman
 from randwire.statistics.describe import group
-from randwire.study.results import Group, Trial, mean
+from randwire.study.results import Trial, TrialGroup, mean
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
@@ -70,7 +70,7 @@ def _trials(generator: str, trials: Sequence[Trial], xs: Sequence[float]) -> Fig
     }
 
 
-def _titles(budget: Group, labels: Mapping[str, object]) -> dict[str, str]:
+def _titles(budget: TrialGroup, labels: Mapping[str, object]) -> dict[str, str]:
     """Each measure with its rank correlation with top-1 over graphs."""
     graphs = [same for by_graph in budget.graphs.values() for same in by_graph]
     scores, values = [mean([trial.score for trial in same]) for same in graphs], columns([same[0] for same in graphs])

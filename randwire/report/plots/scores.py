@@ -10,7 +10,7 @@ from randwire.report.style import MAX_SETTINGS, Figure, evenly, layout_of, style
 from randwire.report.text import mean_text
 from randwire.statistics.describe import Description, describe, group
 from randwire.statistics.intervals import LEVEL, Interval, t_interval
-from randwire.study.results import Group, Trial
+from randwire.study.results import Trial, TrialGroup
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
@@ -71,7 +71,7 @@ def draw(section: Section) -> Figure | None:
     }
 
 
-def _note(budget: Group, shown: Sequence[str]) -> str:
+def _note(budget: TrialGroup, shown: Sequence[str]) -> str:
     note = "Each mark is a trial; the bars are about the mean over graphs."
     if len(shown) < len(budget.values):
         note += f" The best {MAX_SETTINGS} of {len(budget.values):,} settings, best first."
@@ -80,7 +80,7 @@ def _note(budget: Group, shown: Sequence[str]) -> str:
     return note
 
 
-def _trials(budget: Group, generator: str, names: Sequence[str], rows: Mapping[str, int]) -> Figure:
+def _trials(budget: TrialGroup, generator: str, names: Sequence[str], rows: Mapping[str, int]) -> Figure:
     """A mark for each trial of the settings of a generator."""
     colour, symbol = style(generator)
     marks = [(trial, rows[name] + offset) for name in names for trial, offset in _marks(budget.by_setting[name])]

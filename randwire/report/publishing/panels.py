@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from randwire.metrics import LR, VAL_TOP1
-from randwire.study.results import Group, Trial
+from randwire.study.results import Trial, TrialGroup
 
 if TYPE_CHECKING:
     import wandb_workspaces.reports.v2 as wr
@@ -23,7 +23,7 @@ def ids_by_project(trials: Sequence[Trial]) -> dict[str, list[str]]:
     return dict(sorted(ids.items(), key=lambda item: -len(item[1])))
 
 
-def results(budget: Group, entity: str) -> "wr.PanelGrid":
+def results(budget: TrialGroup, entity: str) -> "wr.PanelGrid":
     """Top-1 by setting, parallel coordinates, and top-1 against each measure, over the trials that count."""
     measures = [name for name in MEASURES if all(name in trial.measures for trial in budget.counted)]
     panels = [*_by_setting(budget), _parallel_coordinates(budget, measures), *_against(measures)]
@@ -80,7 +80,7 @@ def _grid(trials: Sequence[Trial], entity: str, name: str, *panels: Any) -> "wr.
     return wr.PanelGrid(runsets=runsets, panels=list(panels))
 
 
-def _by_setting(budget: Group) -> list[Any]:
+def _by_setting(budget: TrialGroup) -> list[Any]:
     """Mean and standard deviation of top-1 by setting, after the last epoch and by epoch."""
     import wandb_workspaces.reports.v2 as wr
 
@@ -99,7 +99,7 @@ def _by_setting(budget: Group) -> list[Any]:
     return [bars, _curves(title, TOP1, runs, layout, **by_setting)]
 
 
-def _parallel_coordinates(budget: Group, measures: Sequence[str]) -> "wr.ParallelCoordinatesPlot":
+def _parallel_coordinates(budget: TrialGroup, measures: Sequence[str]) -> "wr.ParallelCoordinatesPlot":
     """From the setting over measures and sizes to top-1."""
     import wandb_workspaces.reports.v2 as wr
 
