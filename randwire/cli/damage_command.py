@@ -10,7 +10,7 @@ from randwire import config as configuration
 from randwire.arguments import Parser, guarded, non_negative_int, positive_int, split
 from randwire.errors import ConfigError
 
-OURS = ("graph.generator", "graph.path", "train.pretrained", "runtime.output", "runtime.study")
+TRAINING_KEYS = ("graph.generator", "graph.path", "train.pretrained", "runtime.output", "runtime.study")
 """Keys that the training of the networks sets itself."""
 
 
@@ -69,17 +69,17 @@ def damage(description: str | None, arguments: Sequence[str] | None = None) -> i
 def _run(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
     from randwire.damage.measure import Options, run
 
-    chosen = Options(options.nodes, options.edges, options.images, options.recalibrate, options.seed)
+    damage_options = Options(options.nodes, options.edges, options.images, options.recalibrate, options.seed)
     if options.records:
         for record in options.records:
             if not Path(record).exists():
                 raise ConfigError(f"{record}: no such record; name folders of records, or checkpoint files")
-        run(options.records, chosen, options.output, keys)
+        run(options.records, damage_options, options.output, keys)
         return 0
     trained = _train(options.output, keys)
     if trained:
-        place = {key: value for key, value in keys.items() if key.startswith("runtime.")}
-        run(trained, chosen, options.output, place)
+        runtime_keys = {key: value for key, value in keys.items() if key.startswith("runtime.")}
+        run(trained, damage_options, options.output, runtime_keys)
     return 0 if trained else 1
 
 
@@ -92,12 +92,11 @@ def _train(folder: Path, keys: Mapping[str, object]) -> list[str]:
     from randwire.cli.train_command import train_one
     from randwire.study import space
 
-    if wrong := [key for key in keys if key in OURS]:
+    if wrong := [key for key in keys if key in TRAINING_KEYS]:
         raise ConfigError(f"{wrong[0]}: without a RECORD, the networks are trained in the folder of --output")
-    place = {"runtime.output": str(folder.parent), "runtime.study": folder.absolute().name}
-    configs = [
-        configuration.load("digits", {**keys, **place, "graph.generator": spec}) for spec in space.best(space.default())
-    ]
+    output_keys = {"runtime.output": str(folder.parent), "runtime.study": folder.absolute().name}
+    specs = space.best(space.default())
+    configs = [configuration.load("digits", {**keys, **output_keys, "graph.generator": spec}) for spec in specs]
     for config in configs:
         if run.record_of(config).summary() is None:
             print(f"training {config.title}", file=sys.stderr)

@@ -11,8 +11,8 @@ from randwire.statistics.correlation import spearman
 from randwire.statistics.describe import describe
 
 AXES: dict[Kind, str] = {"node": "out-degree of the removed node", "edge": "in-degree of the removed edge's target"}
-GRAY = "#6b7280"
-GAP_X, GAP_Y, TITLE = 0.025, 0.13, 0.05
+RECALIBRATED_COLOUR = "#6b7280"
+GAP_X, GAP_Y, TITLE_HEIGHT = 0.025, 0.13, 0.05
 """Space between panels and above each, as a share of the figure."""
 
 
@@ -27,28 +27,29 @@ def figure(drops: Sequence[Drop]) -> Figure:
     data: list[Figure] = []
     for line, kind in enumerate(kinds):
         for column, generator in enumerate(generators):
-            found = select(drops, kind=kind, generator=generator)
-            axis, first = (_axis(line * len(generators) + place) for place in (column, 0))
-            degrees = sorted({drop.degree for drop in found})
+            panel_drops = select(drops, kind=kind, generator=generator)
+            axis, first = (_axis(line * len(generators) + index) for index in (column, 0))
+            parts = {drop.degree: count_parts(select(panel_drops, degree=drop.degree)) for drop in panel_drops}
+            degrees = sorted(parts)
             bottom = 1 - (line + 1) / len(kinds)
             layout[f"xaxis{axis}"] = x | {
                 "anchor": f"y{axis}",
                 "domain": [column / len(generators) + (GAP_X if column else 0), (column + 1) / len(generators)],
                 "title": {"text": f"{AXES[kind]}<br><i>below it: how many</i>", "font": {"size": 11.5}},
                 "tickvals": degrees,
-                "ticktext": [f"{degree}<br><i>{count_parts(select(found, degree=degree))}</i>" for degree in degrees],
+                "ticktext": [f"{degree}<br><i>{parts[degree]}</i>" for degree in degrees],
                 "range": [min(degrees, default=0) - 0.7, max(degrees, default=0) + 0.7],
                 "showgrid": False,
             }
             layout[f"yaxis{axis}"] = y | {
                 "anchor": f"x{axis}",
-                "domain": [bottom + (0 if line == len(kinds) - 1 else GAP_Y), 1 - line / len(kinds) - TITLE],
+                "domain": [bottom + (0 if line == len(kinds) - 1 else GAP_Y), 1 - line / len(kinds) - TITLE_HEIGHT],
                 "zeroline": True,
                 "zerolinecolor": "#8892a0",
                 **({"matches": f"y{first}", "showticklabels": False} if column else {"title": {"text": _Y}}),
             }
-            layout["annotations"].append(_title(axis, f"<b>{escape(generator.upper())}</b>  {_summary(found)}"))
-            data += _traces(found, generator, axis)
+            layout["annotations"].append(_title(axis, f"<b>{escape(generator.upper())}</b>  {_summary(panel_drops)}"))
+            data += _traces(panel_drops, generator, axis)
     shown: set[str] = set()
     for trace in data:  # one entry of the legend for each name
         trace["showlegend"] = trace["name"] not in shown
@@ -59,30 +60,30 @@ def figure(drops: Sequence[Drop]) -> Figure:
 _Y = "drop in top-1 (points)"
 
 
-def _axis(place: int) -> str:
+def _axis(index: int) -> str:
     """What plotly adds to the name of an axis: nothing for the first, 2 for the second."""
-    return str(place + 1) if place else ""
+    return str(index + 1) if index else ""
 
 
 def _traces(drops: Sequence[Drop], generator: str, axis: str) -> list[Figure]:
     both = len({drop.recalibrated for drop in drops}) > 1
     traces: list[Figure] = []
-    for again, name in ((False, "BN statistics as trained"), (True, "recalibrated")):
-        found = select(drops, recalibrated=again)
-        if not found:
+    for recalibrated, name in ((False, "BN statistics as trained"), (True, "recalibrated")):
+        shown = select(drops, recalibrated=recalibrated)
+        if not shown:
             continue
-        shift = (0.21 if again else -0.21) if both else 0.0
-        colour = GRAY if again else style(generator)[0]
-        degrees = sorted({drop.degree for drop in found})
-        means = [describe([drop.points for drop in select(found, degree=degree)]).mean for degree in degrees]
+        shift = (0.21 if recalibrated else -0.21) if both else 0.0
+        colour = RECALIBRATED_COLOUR if recalibrated else style(generator)[0]
+        degrees = sorted({drop.degree for drop in shown})
+        means = [describe([drop.points for drop in select(shown, degree=degree)]).mean for degree in degrees]
         axes = {"xaxis": f"x{axis}", "yaxis": f"y{axis}", "legendgroup": name}
         traces.append(
             {
                 "type": "box",
                 "name": name,
-                "x": [drop.degree + shift for drop in found],
-                "y": [drop.points for drop in found],
-                "text": [_hover_text(drop) for drop in found],
+                "x": [drop.degree + shift for drop in shown],
+                "y": [drop.points for drop in shown],
+                "text": [_hover_text(drop) for drop in shown],
                 "hoverinfo": "text",
                 "hoveron": "points",
                 "boxpoints": "all",
@@ -90,7 +91,7 @@ def _traces(drops: Sequence[Drop], generator: str, axis: str) -> list[Figure]:
                 "pointpos": 0,
                 "width": 0.38 if both else 0.6,
                 "line": {"color": colour, "width": 1.2},
-                "fillcolor": "rgba(0,0,0,0)" if again else f"{colour}2e",
+                "fillcolor": "rgba(0,0,0,0)" if recalibrated else f"{colour}2e",
                 "marker": {"color": colour, "size": 3.5, "opacity": 0.5},
                 **axes,
             }
@@ -121,8 +122,8 @@ def _hover_text(drop: Drop) -> str:
 
 
 def _title(axis: str, text: str) -> Figure:
-    place = {"xref": f"x{axis} domain", "x": 0, "xanchor": "left", "yref": f"y{axis} domain", "y": 1.01}
-    return place | {"yanchor": "bottom", "showarrow": False, "text": text, "font": {"size": 12, "color": INK}}
+    position = {"xref": f"x{axis} domain", "x": 0, "xanchor": "left", "yref": f"y{axis} domain", "y": 1.01}
+    return position | {"yanchor": "bottom", "showarrow": False, "text": text, "font": {"size": 12, "color": INK}}
 
 
 def _summary(drops: Sequence[Drop]) -> str:

@@ -144,7 +144,7 @@ def measure(
     batch_size, threads = config.train.batch_size, config.runtime.loader_workers or worker.cpus
     val = data.Loader(dataset, "val", config.data.evaluation, data.Batching(batch_size=batch_size, threads=threads))
     try:
-        judged = judging_batches(val, dataset.sizes["val"], batch_size, options)
+        val_batches = judging_batches(val, dataset.sizes["val"], batch_size, options)
     finally:
         val.close()
     calibration: list[Tensor] = []
@@ -164,7 +164,7 @@ def measure(
             damaged(network, damage) if damage else nullcontext(),
             recalibrated(network, seen, precision) if batches else nullcontext(),
         ):
-            return evaluate(network, judged, normalise, precision)
+            return evaluate(network, val_batches, normalise, precision)
 
     for damage, batches in tasks:
         row = scores(damage, batches).to_row()

@@ -13,12 +13,12 @@ from randwire.report.page.writer import write_page
 from randwire.report.style import Figure
 from randwire.statistics.describe import describe, group
 
-HEAD = """<header><h1>Graph damage</h1>
+HEADER = """<header><h1>Graph damage</h1>
 <p class="lead">What trained networks lose with one node or one edge of one of their graphs, without further training
 (Xie et al. 2019, Figure 5).</p></header>
 <noscript>The figures of this page need JavaScript; its tables do not.</noscript>"""
-FOOT = """<footer>A drop is in percentage points of top-1 below the whole network. With recalibration, the statistics of
-batch norm are computed anew from training images, for the damaged network and for the whole one that it is compared
+FOOTER = """<footer>A drop is in percentage points of top-1 below the whole network. With recalibration, the statistics
+of batch norm are computed anew from training images, for the damaged network and for the whole one that it is compared
 with. n counts what was removed. std is the sample standard deviation, over networks in the first table and over what
 was removed in the others. Damages of one network are not independent of each other: how sure one can be of a generator
 depends on the number of networks. Rank correlations are
@@ -32,7 +32,7 @@ def write_report(folder: Path) -> Path:
     damaged network among the results.
     """
     figures: dict[str, Figure] = {}
-    body = [HEAD]
+    body = [HEADER]
     for protocol, results in group(read(folder), lambda result: result.subject.protocol).items():
         if drops := drops_of(results):
             name = f"figure-{len(figures) + 1}"
@@ -40,7 +40,7 @@ def write_report(folder: Path) -> Path:
             body.append(_section(protocol, results, drops, name))
     if not figures:
         raise RecordError(f"{folder}: holds no results of damaged networks to report on; `run` measures them")
-    return write_page(folder / "report.html", "randwire: graph damage", [*body, FOOT], figures)
+    return write_page(folder / "report.html", "randwire: graph damage", [*body, FOOTER], figures)
 
 
 def _section(protocol: Protocol, results: Sequence[Result], drops: Sequence[Drop], name: str) -> str:
@@ -58,23 +58,23 @@ def _section(protocol: Protocol, results: Sequence[Result], drops: Sequence[Drop
 def _generators(drops: Sequence[Drop]) -> str:
     """The mean drop of each network, described over networks: the damages of one are no independent sample."""
     lines = []
-    for kind, generator, found in _cases(drops):
-        networks = group(found, lambda drop: drop.result.subject.network)
-        cells = [kind, _marked(generator), str(len(networks)), str(count_parts(found))]
-        for again in (False, True):
-            each = [[drop.points for drop in select(same, recalibrated=again)] for same in networks.values()]
+    for kind, generator, selected in _cases(drops):
+        networks = group(selected, lambda drop: drop.result.subject.network)
+        cells = [kind, _marked(generator), str(len(networks)), str(count_parts(selected))]
+        for recalibrated in (False, True):
+            each = [[drop.points for drop in select(same, recalibrated=recalibrated)] for same in networks.values()]
             cells += _spread([describe(points).mean for points in each if points])
         lines.append(cells)
-    return _table(("removed", "generator", "networks", *HEADS), lines)
+    return _table(("removed", "generator", "networks", *DROP_HEADS), lines)
 
 
 def _degrees(drops: Sequence[Drop]) -> str:
     lines = [
-        [kind, _marked(generator), str(degree), *_cells(select(found, degree=degree))]
-        for kind, generator, found in _cases(drops)
-        for degree in sorted({drop.degree for drop in found})
+        [kind, _marked(generator), str(degree), *_cells(select(selected, degree=degree))]
+        for kind, generator, selected in _cases(drops)
+        for degree in sorted({drop.degree for drop in selected})
     ]
-    return _table(("removed", "generator", "degree", *HEADS), lines)
+    return _table(("removed", "generator", "degree", *DROP_HEADS), lines)
 
 
 def _networks(results: Sequence[Result], drops: Sequence[Drop]) -> str:
@@ -83,15 +83,15 @@ def _networks(results: Sequence[Result], drops: Sequence[Drop]) -> str:
     for network, mine in group(by_setting, lambda result: result.subject.network).items():
         subject = mine[0].subject
         whole = {bool(result.recalibrate): result.top1 for result in mine if not result.damage}
-        tops = [f"{whole[again]:.2f}" if again in whole else "-" for again in (False, True)]
+        tops = [f"{whole[recalibrated]:.2f}" if recalibrated in whole else "-" for recalibrated in (False, True)]
         name = f"{dot(subject.generator)}{escape(subject.setting)}"
         record = f"<code>{escape(Path(subject.record).name)}</code>"
         by_kind = [(kind, select(drops, network=network, kind=kind)) for kind in KINDS]
         lines += [[name, record, " / ".join(tops), kind, *_cells(some)] for kind, some in by_kind if some]
-    return _table(("network", "record", "whole (%) / recalibrated", "removed", *HEADS), lines)
+    return _table(("network", "record", "whole (%) / recalibrated", "removed", *DROP_HEADS), lines)
 
 
-HEADS = ("n", "mean drop ± std", "largest", "recalibrated ± std", "largest")
+DROP_HEADS = ("n", "mean drop ± std", "largest", "recalibrated ± std", "largest")
 
 
 def _cases(drops: Sequence[Drop]) -> list[tuple[Kind, str, list[Drop]]]:
@@ -106,7 +106,7 @@ def _marked(generator: str) -> str:
 
 
 def _cells(drops: Sequence[Drop]) -> list[str]:
-    both = ([drop.points for drop in select(drops, recalibrated=again)] for again in (False, True))
+    both = ([drop.points for drop in select(drops, recalibrated=recalibrated)] for recalibrated in (False, True))
     return [str(count_parts(drops)), *(cell for points in both for cell in _spread(points))]
 
 
@@ -114,9 +114,10 @@ def _spread(points: Sequence[float]) -> list[str]:
     """Mean with standard deviation, and the largest."""
     if not points:
         return ["-", "-"]
-    found = describe(points)
-    std = "" if found.std is None else f" ± {found.std:.2f}"
-    return [f"{round(found.mean, 2) + 0.0:.2f}{std}", f"{round(found.maximum, 2) + 0.0:.2f}"]  # no negative zero
+    description = describe(points)
+    std = "" if description.std is None else f" ± {description.std:.2f}"
+    mean, largest = (round(value, 2) + 0.0 for value in (description.mean, description.maximum))  # no negative zero
+    return [f"{mean:.2f}{std}", f"{largest:.2f}"]
 
 
 def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -63,13 +63,13 @@ def damages(dags: Mapping[str, DAG], kind: Kind) -> list[Damage]:
     return [Damage(stage, edge) for stage, dag in dags.items() for edge in dag.edges]
 
 
-def sample(found: list[Damage], count: int | None, stream: random.Random) -> list[Damage]:
+def sample(candidates: list[Damage], count: int | None, stream: random.Random) -> list[Damage]:
     """`count` of the damages in their order, uniform without replacement; all of them with None or too large a count.
 
     Of one seed of the stream, a larger sample contains the smaller ones: a study can be extended.
     """
-    chosen = set(stream.sample(found, len(found))[:count])
-    return [damage for damage in found if damage in chosen]
+    chosen = set(stream.sample(candidates, len(candidates))[:count])
+    return [damage for damage in candidates if damage in chosen]
 
 
 @contextmanager
@@ -104,10 +104,10 @@ def _scaled(factor: float) -> Callable[[nn.Module, Any, Tensor], Tensor]:
     return lambda module, inputs, output: output * factor
 
 
-def _without_input(place: int) -> Callable[[nn.Module, Any], Any]:
+def _without_input(index: int) -> Callable[[nn.Module, Any], Any]:
     def hook(module: nn.Module, arguments: Any) -> Any:
         values = list(arguments[0])
-        values[place] = torch.zeros_like(values[place])
+        values[index] = torch.zeros_like(values[index])
         return (values, *arguments[1:])
 
     return hook
