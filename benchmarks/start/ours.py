@@ -9,7 +9,8 @@ from randwire.records import Row
 from randwire.study.design import Design
 from randwire.sweep import launch
 from randwire.sweep.cluster import Cluster
-from randwire.sweep.driver import Group, SettingDriver
+from randwire.sweep.driver import SettingDriver
+from randwire.sweep.worker_group import Group
 from randwire.tracking import open_tracker
 
 

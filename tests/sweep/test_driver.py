@@ -17,11 +17,12 @@ from study_helpers import design, end
 from randwire.errors import UserError
 from randwire.records import Row
 from randwire.study.design import Design
-from randwire.sweep import driver
+from randwire.sweep import worker_group
 from randwire.sweep.actors import ENDED, MISTAKE, Desk
 from randwire.sweep.cluster import Timeouts
-from randwire.sweep.driver import Group, SettingDriver
+from randwire.sweep.driver import SettingDriver
 from randwire.sweep.job import Job
+from randwire.sweep.worker_group import Group
 
 LOSSES = 4
 SHORT = Timeouts(retry_delays_s=(0.0,) * 2, close_s=0.0)
@@ -157,7 +158,7 @@ def test_one_group_trains_the_settings_of_a_driver(study: Design) -> None:
 
 
 def test_a_cluster_that_ends_with_its_sweep_ends_its_workers(study: Design, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "wait", None)
+    monkeypatch.setattr(worker_group, "wait", None)
     one = _Driver(study, [[_row(1), {ENDED: 0}]])
     one.job = replace(one.job, local=True)
     one.told()
@@ -166,7 +167,7 @@ def test_a_cluster_that_ends_with_its_sweep_ends_its_workers(study: Design, monk
 
 
 def test_an_interrupt_does_not_wait_for_a_training(study: Design, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "wait", None)
+    monkeypatch.setattr(worker_group, "wait", None)
     one = _Driver(study, [[_row(1), _row(2)]])
     one.step()
     one.cleanup()

@@ -10,8 +10,8 @@ from ray.train import WorkerGroupError
 
 from randwire.config import load
 from randwire.study.design import Design
-from randwire.sweep.driver import cause_of
 from randwire.sweep.job import Job
+from randwire.sweep.losses import cause_of
 from randwire.sweep.watchdog import Watchdog, stalls
 
 
