@@ -20,17 +20,17 @@ from randwire.errors import ExportError
 @pytest.fixture(scope="module")
 def raw(pictures: tuple[list[Path], list[int]]) -> torch.Tensor:
     """Pixels as the exported file takes them: a batch of a size that the exporter never saw."""
-    (found,) = batches(pictures[0][:7], configuration.load("digits").data, 7)
-    return found.contiguous()
+    (images,) = batches(pictures[0][:7], configuration.load("digits").data, 7)
+    return images.contiguous()
 
 
 def test_a_torch_export_gives_the_same_logits(trained: Path, tmp_path: Path, raw: torch.Tensor) -> None:
     assert randwire.export(trained, tmp_path / "net.pt2") < 1e-6
     extra = {"classes.json": ""}
     program = torch.export.load(tmp_path / "net.pt2", extra_files=extra)
-    found = inference.open_trained(trained)
+    trained_network = inference.open_trained(trained)
     with torch.no_grad():
-        expected = found.network(found.normalise(raw))
+        expected = trained_network.network(trained_network.normalise(raw))
         for batch in (raw, raw[:1]):
             torch.testing.assert_close(program.module()(batch), expected[: len(batch)], rtol=1e-5, atol=1e-5)
     assert json.loads(extra["classes.json"]) == list("0123456789")
@@ -42,9 +42,9 @@ def test_an_onnx_export_gives_the_same_logits(trained: Path, tmp_path: Path, raw
     assert done.stdout.strip() == str(tmp_path / "net.onnx")
     assert len(done.stderr.strip().splitlines()) == 1
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
-    found = inference.open_trained(trained)
+    trained_network = inference.open_trained(trained)
     with torch.no_grad():
-        expected = found.network(found.normalise(raw))
+        expected = trained_network.network(trained_network.normalise(raw))
     for batch in (raw, raw[:1]):
         logits = torch.from_numpy(session.run(["logits"], {"images": batch.numpy()})[0])
         torch.testing.assert_close(logits, expected[: len(batch)], rtol=1e-4, atol=1e-4)
@@ -71,7 +71,7 @@ def test_a_wrong_export_gets_no_name(trained: Path, tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_places_that_cannot_be_written_and_unknown_suffixes_are_lines(trained: Path, tmp_path: Path) -> None:
+def test_paths_that_cannot_be_written_and_unknown_suffixes_are_lines(trained: Path, tmp_path: Path) -> None:
     assert "the suffix must be one of .pt2, .onnx" in refused(str(trained), "--export", str(tmp_path / "net.h5"))
     with pytest.raises(ExportError, match="cannot be written"):
         randwire.export(trained, tmp_path / "no" / "net.pt2")

@@ -155,11 +155,11 @@ def test_a_checkpoint_of_another_version_is_a_line(trained: Path, tmp_path: Path
 
 def test_predictions_are_those_of_the_evaluation(trained: Path, pictures: tuple[list[Path], list[int]]) -> None:
     paths, labels = pictures
-    found = randwire.predict(trained, paths)
-    assert [prediction.path for prediction in found] == paths
-    hits = sum(prediction.top(1)[0][0] == str(label) for prediction, label in zip(found, labels, strict=True))
+    predictions = randwire.predict(trained, paths)
+    assert [prediction.path for prediction in predictions] == paths
+    hits = sum(prediction.top(1)[0][0] == str(label) for prediction, label in zip(predictions, labels, strict=True))
     assert 100 * hits / len(labels) == pytest.approx(Record(trained).metrics()[-1]["val_top1"])
-    for prediction in found[:5]:
+    for prediction in predictions[:5]:
         assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-5)
         assert list(prediction.probabilities) == list("0123456789")
         shares = [share for _, share in prediction.top(10)]
@@ -172,8 +172,8 @@ def test_a_file_becomes_the_pixels_of_the_loader(pictures: tuple[list[Path], lis
         loader = data.Loader(data.prepare(config), "val", config, data.Batching(batch_size=360))
         ((expected, _),) = loader.epoch(0)
         loader.close()
-        (found,) = batches(pictures[0], config, 360)
-        assert torch.equal(found, expected)
+        (images,) = batches(pictures[0], config, 360)
+        assert torch.equal(images, expected)
 
 
 def test_any_kind_of_image_is_read_as_a_viewer_shows_it(tmp_path: Path) -> None:
@@ -190,9 +190,9 @@ def test_any_kind_of_image_is_read_as_a_viewer_shows_it(tmp_path: Path) -> None:
     exif[0x0112] = 6  # the viewer turns it by 90 degrees
     image.rotate(90, expand=True).save(tmp_path / "turned.png", exif=exif)
     paths = sorted(tmp_path.iterdir())
-    (found,) = batches(paths, config, 10)
-    plain = found[paths.index(tmp_path / "plain.png")].float()
-    for path, other in zip(paths, found, strict=True):
+    (images,) = batches(paths, config, 10)
+    plain = images[paths.index(tmp_path / "plain.png")].float()
+    for path, other in zip(paths, images, strict=True):
         assert float((other.float() - plain).abs().max()) <= 3, path
     assert plain[:, 0].mean() == 200
     assert plain[:, -1].mean() == 0

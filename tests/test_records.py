@@ -97,7 +97,7 @@ def test_what_json_cannot_hold_is_not_written(record: Record, value: object) -> 
 
 
 @pytest.mark.parametrize("content", [b"", b'{"a": 1', b"\xff\xfe\x00", b"{} {}"])
-def test_a_damaged_json_file_is_told_in_one_line(record: Record, content: bytes) -> None:
+def test_a_damaged_json_file_is_reported_in_one_line(record: Record, content: bytes) -> None:
     (record.folder / "summary.json").write_bytes(content)
     with pytest.raises(RecordError, match="damaged") as caught:
         record.summary()
@@ -254,7 +254,7 @@ def test_locks_of_different_records_are_independent(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file" / "trial", tmp_path / "file"):
         with (
@@ -280,7 +280,7 @@ def test_find_lists_the_records_of_a_study_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ['{"lr": 1}', "12", "[]"])
-def test_a_line_that_is_no_row_is_told(tmp_path: Path, line: str) -> None:
+def test_a_line_that_is_no_row_is_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n' + line + "\n")
     with pytest.raises(RecordError, match=r"metrics\.jsonl: damaged"):
         Record(tmp_path).metrics()

@@ -21,9 +21,9 @@ def test_saved_graphs_are_taken_as_they_are(trained: Path, tmp_path: Path) -> No
     drawn = {stage: DAG.from_text(text) for stage, text in Record(trained).graphs().items()}
     for path in (trained, trained / "graphs"):
         config = settings(tmp_path, graph__path=str(path), graph__seed=99, graph__generator="er:p=0.5")
-        found = wiring.sample_graphs(config)
-        assert {stage: sample.dag for stage, sample in found.items()} == drawn
-        assert all(sample.redraws == 0 for sample in found.values())
+        samples = wiring.sample_graphs(config)
+        assert {stage: sample.dag for stage, sample in samples.items()} == drawn
+        assert all(sample.redraws == 0 for sample in samples.values())
 
 
 def test_no_generator_is_asked_for_saved_graphs(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +46,7 @@ def test_one_file_is_the_graph_of_every_stage(tmp_path: Path) -> None:
     )
 
 
-def test_the_content_of_saved_graphs_names_the_run_and_their_place_does_not(trained: Path, tmp_path: Path) -> None:
+def test_the_content_of_saved_graphs_names_the_run_and_their_path_does_not(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "graphs", tmp_path / "moved")
     config = settings(tmp_path, graph__path=str(trained))
     assert config.digest == settings(tmp_path, graph__path=str(tmp_path / "moved")).digest

@@ -348,13 +348,13 @@ def test_rules_between_fields() -> None:
         ("zzzzzzzz", "--help"),
     ],
 )
-def test_an_unknown_key_of_the_command_line_is_told_with_a_suggestion(key: str, suggestion: str) -> None:
+def test_an_unknown_key_of_the_command_line_is_refused_with_a_suggestion(key: str, suggestion: str) -> None:
     message = _error("digits", {key: 1})
     assert message.startswith(f"{key}: unknown key")
     assert suggestion in message
 
 
-def test_an_unknown_key_of_a_file_is_told_with_a_suggestion(tmp_path: Path) -> None:
+def test_an_unknown_key_of_a_file_is_refused_with_a_suggestion(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("train: {epoch: 3}\n")
     message = _error(str(file))
@@ -457,7 +457,7 @@ def test_progressive_resolution_rises_in_steps_of_32() -> None:
         ({"data.path_sha256": "0" * 64}, "path_sha256 stands without path"),
     ],
 )
-def test_impossible_data_is_told(values: dict[str, object], message: str) -> None:
+def test_impossible_data_is_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load("small", values)
     assert message in str(caught.value)

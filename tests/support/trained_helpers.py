@@ -27,8 +27,8 @@ def settings(folder: Path, **keys: object) -> RunConfig:
 
 
 def weights(record: Path) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = checkpoint.read(checkpoint_file(record))["network"]
-    return found
+    tensors: dict[str, torch.Tensor] = checkpoint.read(checkpoint_file(record))["network"]
+    return tensors
 
 
 def refused(*arguments: str) -> str:

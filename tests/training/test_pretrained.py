@@ -34,15 +34,15 @@ def _initial(config: RunConfig) -> dict[str, torch.Tensor]:
 def test_a_training_goes_on_from_weights(trained: Path, tmp_path: Path, file: bool) -> None:
     source = checkpoint_file(trained) if file else trained
     config = settings(tmp_path, train__pretrained=str(source))
-    found, given = _initial(config), weights(trained)
+    initial, given = _initial(config), weights(trained)
     for name, value in given.items():
         if "running" not in name and "num_batches" not in name:
-            assert torch.equal(found[name], value), name
+            assert torch.equal(initial[name], value), name
     (path,) = tmp_path.glob("local/*/pretrained.json")
-    told = json.loads(path.read_text())
-    assert told["left_out"] == {}
-    assert told["loaded"] == len(given)
-    assert told["epoch"] == 3
+    loaded = json.loads(path.read_text())
+    assert loaded["left_out"] == {}
+    assert loaded["loaded"] == len(given)
+    assert loaded["epoch"] == 3
 
 
 def test_a_training_that_goes_on_is_better_than_one_that_starts(trained: Path, tmp_path: Path) -> None:
@@ -76,10 +76,10 @@ def test_another_number_of_classes_keeps_all_but_the_last_layer_and_says_so(trai
 
 def test_classes_of_other_names_do_not_get_each_others_weights(trained: Path, tmp_path: Path) -> None:
     source = with_classes(trained, tmp_path / "letters.pt", list("abcdefghij"))
-    found = _initial(settings(tmp_path, train__pretrained=str(source)))
+    initial = _initial(settings(tmp_path, train__pretrained=str(source)))
     given = weights(trained)
-    assert torch.equal(found["stages.classifier.conv.weight"], given["stages.classifier.conv.weight"])
-    assert not torch.equal(found["stages.classifier.fc.weight"], given["stages.classifier.fc.weight"])
+    assert torch.equal(initial["stages.classifier.conv.weight"], given["stages.classifier.conv.weight"])
+    assert not torch.equal(initial["stages.classifier.fc.weight"], given["stages.classifier.fc.weight"])
 
 
 @pytest.mark.parametrize(
@@ -104,10 +104,10 @@ def test_weights_of_another_network_are_refused(
 
 def test_another_head_keeps_the_stages(trained: Path, tmp_path: Path) -> None:
     config = settings(tmp_path, train__pretrained=str(trained), network__head=32)
-    found, given = _initial(config), weights(trained)
-    kept = [name for name in given if name.startswith("stages.conv") and name.endswith(".weight")]
-    assert kept
-    assert all(torch.equal(found[name], given[name]) for name in kept)
+    initial, given = _initial(config), weights(trained)
+    convolutions = [name for name in given if name.startswith("stages.conv") and name.endswith(".weight")]
+    assert convolutions
+    assert all(torch.equal(initial[name], given[name]) for name in convolutions)
 
 
 class _Bomb:
