@@ -14,8 +14,8 @@ DIAMOND = DAG(4, ((0, 1), (0, 2), (1, 3), (2, 3)))
 
 
 @st.composite
-def dags(draw: st.DrawFn, most: int = 12) -> DAG:
-    nodes = draw(st.integers(1, most))
+def dags(draw: st.DrawFn, max_nodes: int = 12) -> DAG:
+    nodes = draw(st.integers(1, max_nodes))
     pairs = list(combinations(range(nodes), 2))
     chosen = draw(st.sets(st.sampled_from(pairs))) if pairs else set()
     return DAG(nodes, tuple(sorted(chosen)))

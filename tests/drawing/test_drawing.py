@@ -186,8 +186,8 @@ def test_thumbnail_is_xml_without_rules_or_ids(dag: DAG) -> None:
 def test_png_has_the_width_asked_for_and_no_metadata(spec: str, width: int) -> None:
     picture = drawing.png({"conv3": sample(spec)}, "title", width)
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
-    found, height = struct.unpack(">II", picture[16:24])
-    assert found == width
+    width_px, height = struct.unpack(">II", picture[16:24])
+    assert width_px == width
     assert 0.2 * width < height <= 2 * width
     for kind in (b"tEXt", b"iTXt", b"zTXt", b"tIME"):
         assert kind not in picture

@@ -70,10 +70,10 @@ def _count_of_comparisons() -> Iterator[None]:
     assert len(_compared) <= COMPARISONS, "SIGMA is too small for so many comparisons"
 
 
-def _assert_near(found: float, expected: float, error: float, rounding: float = 0.0) -> None:
-    """`found`, of standard error `error`, is `expected`, which is known but for `rounding`."""
-    _compared.append(found)
-    assert abs(found - expected) <= SIGMA * error + rounding, f"{found} is not {expected:.4f} +- {error:.4f}"
+def _assert_near(observed: float, expected: float, error: float, rounding: float = 0.0) -> None:
+    """`observed`, of standard error `error`, is `expected`, which is exact but for `rounding`."""
+    _compared.append(observed)
+    assert abs(observed - expected) <= SIGMA * error + rounding, f"{observed} is not {expected:.4f} +- {error:.4f}"
 
 
 def _assert_share(hits: int, of: int, share: float, rounding: float = 0.0) -> None:
@@ -287,7 +287,7 @@ def _draws(spec: str) -> int:
 
 @pytest.mark.parametrize("p", [0.25, 1])
 def test_share_of_connected_ws_draws(p: float) -> None:
-    _assert_share(SAMPLES, _draws(f"ws:k=2,p={p}"), 0.7, rounding=0.015)  # known to lie in 0.69..0.71
+    _assert_share(SAMPLES, _draws(f"ws:k=2,p={p}"), 0.7, rounding=0.015)  # it lies in 0.69..0.71
 
 
 @pytest.mark.parametrize("p", [0.1, 0.2])
@@ -339,7 +339,7 @@ def test_ws_without_rewiring_is_the_ring_lattice(k: int) -> None:
 
 
 def test_ws_4_0_in_degrees() -> None:
-    inputs = [len(found) for found in _sample("ws:k=4,p=0", 0).dag.predecessors]
+    inputs = [len(predecessors) for predecessors in _sample("ws:k=4,p=0", 0).dag.predecessors]
     assert (inputs[31], inputs[30], inputs[1]) == (4, 3, 1)
     assert inputs[2:30] == [2] * 28
     assert sum(inputs[node] for node in range(N) if inputs[node] > 1) == 63
@@ -463,10 +463,10 @@ def test_ba_follows_its_definition(m: int) -> None:
 
 
 def test_ws_4_075_keeps_the_lattice_edges_that_rewiring_leaves() -> None:
-    kept = [_lattice_edges(dag.edges, 4) for dag in _dags("ws:k=4,p=0.75")]
+    remaining = [_lattice_edges(dag.edges, 4) for dag in _dags("ws:k=4,p=0.75")]
     # The expected values have one decimal.
-    _assert_near(fmean(kept), 18.6, 3.5 / math.sqrt(SAMPLES), rounding=0.05)
-    _assert_near(pstdev(kept), 3.5, 3.5 / math.sqrt(2 * SAMPLES), rounding=0.05)
+    _assert_near(fmean(remaining), 18.6, 3.5 / math.sqrt(SAMPLES), rounding=0.05)
+    _assert_near(pstdev(remaining), 3.5, 3.5 / math.sqrt(2 * SAMPLES), rounding=0.05)
 
 
 def test_ws_4_075_sources() -> None:
@@ -497,8 +497,8 @@ def test_ws_rewires_a_share_p_of_its_edges(k: int, p: float) -> None:
     nodes = 4_096
     edges, landed = nodes * k // 2, k * k * p / 2
     drawn = graphs.parse(f"ws:k={k},p={p}").draw(nodes, random.Random(0))
-    kept = _lattice_edges(DAG.orient(nodes, drawn).edges, k, nodes)
-    _assert_near(kept, edges * (1 - p) + landed / 2, math.sqrt(edges * p * (1 - p) + landed), rounding=landed / 2)
+    remaining = _lattice_edges(DAG.orient(nodes, drawn).edges, k, nodes)
+    _assert_near(remaining, edges * (1 - p) + landed / 2, math.sqrt(edges * p * (1 - p) + landed), rounding=landed / 2)
 
 
 @pytest.mark.parametrize("k", [2, 4, 6, 8])
@@ -534,18 +534,18 @@ def test_ba_1_degrees_grow_as_expected() -> None:
     So E[d] = prod (1 + 1 / 2e) and E[d (d + 1)] = 2 prod (1 + 1 / e) = 2 (N - 1) / i over e = i..N - 2.
     """
     degrees = zip(*(_degrees(dag.edges) for dag in _dags("ba:m=1")), strict=True)
-    for node, found in enumerate(degrees):
+    for node, observed in enumerate(degrees):
         first = max(node, 1)  # nodes 0 and 1 share the first edge
         mean = math.prod(1 + 1 / (2 * edges) for edges in range(first, N - 1))
         variance = 2 * (N - 1) / first - mean - mean**2
-        _assert_near(fmean(found), mean, math.sqrt(max(variance, 0) / SAMPLES), rounding=1e-9)
+        _assert_near(fmean(observed), mean, math.sqrt(max(variance, 0) / SAMPLES), rounding=1e-9)
 
 
 @pytest.mark.parametrize("m", [2, 5, 7])
 def test_ba_early_nodes_are_hubs(m: int) -> None:
     """All of these inequalities hold by more than 30 standard errors."""
     mean = 2 * m * (N - m) / N
-    degree = [fmean(found) for found in zip(*(_degrees(dag.edges) for dag in _dags(f"ba:m={m}")), strict=True)]
+    degree = [fmean(observed) for observed in zip(*(_degrees(dag.edges) for dag in _dags(f"ba:m={m}")), strict=True)]
     assert degree[m] > 1.5 * mean
     assert degree[N - 1] == m
     assert fmean(degree[-8:]) < mean

@@ -34,8 +34,8 @@ def _shared(spec: str, regime: str, seed: int) -> dict[str, DAG]:
     """One graph for each size of stage, as the paper's Figure 1 shows."""
     sizes = random_stages(regime, 32)
     generator = graphs.parse(spec)
-    found = {nodes: generator.sample(nodes, random.Random(f"{seed}/{nodes}")).dag for nodes in set(sizes.values())}
-    return {name: found[nodes] for name, nodes in sizes.items()}
+    drawn = {nodes: generator.sample(nodes, random.Random(f"{seed}/{nodes}")).dag for nodes in set(sizes.values())}
+    return {name: drawn[nodes] for name, nodes in sizes.items()}
 
 
 def _of(spec: str, regime: str, channels: int, seed: int = 0, resolution: int = 224) -> Complexity:
@@ -112,14 +112,14 @@ def _table_1(regime: str, base: int, dags: dict[str, DAG], reading: Reading = FA
 
 
 def test_ws_4_0_at_78_channels() -> None:
-    found = _of("ws:k=4,p=0", "small", 78)
-    assert (found.params, found.mult_adds) == (5_929_468, 603_665_420)
+    counted = _of("ws:k=4,p=0", "small", 78)
+    assert (counted.params, counted.mult_adds) == (5_929_468, 603_665_420)
 
 
 def test_ba_5_at_78_channels() -> None:
     for seed in range(3):
-        found = _of("ba:m=5", "small", 78, seed)
-        assert (found.params, found.mult_adds) == (5_677_900, 583_760_444)
+        counted = _of("ba:m=5", "small", 78, seed)
+        assert (counted.params, counted.mult_adds) == (5_677_900, 583_760_444)
 
 
 def test_separable_stem_would_give_other_numbers() -> None:
@@ -151,8 +151,8 @@ def test_parameters_of_one_node() -> None:
     [("small", 78, 1_682_920), ("regular", 109, 2_399_720), ("regular", 154, 2_860_520)],
 )
 def test_parameters_of_the_head(regime: str, channels: int, head: int) -> None:
-    found = _of("ws:k=4,p=0", regime, channels).stages[-1]
-    assert (found.name, found.params, found.output) == ("classifier", head, (1000, 1, 1))
+    counted = _of("ws:k=4,p=0", regime, channels).stages[-1]
+    assert (counted.name, counted.params, counted.output) == ("classifier", head, (1000, 1, 1))
 
 
 def test_parameters_of_the_stem() -> None:
@@ -173,19 +173,19 @@ def test_aggregation_parameters_of_a_stage(spec: str, weights: int) -> None:
 
 
 def test_counts_add_up() -> None:
-    found = _of("ws:k=4,p=0.75", "regular", 109)
-    assert [stage.name for stage in found.stages] == ["conv1", "conv2", "conv3", "conv4", "conv5", "classifier"]
-    assert found.params == sum(stage.params for stage in found.stages)
-    assert found.mult_adds == sum(stage.mult_adds for stage in found.stages)
-    values: dict[str, Any] = found.to_dict()
-    assert found.activations == sum(stage.activations for stage in found.stages)
-    totals = (found.params, found.mult_adds, found.activations)
+    counted = _of("ws:k=4,p=0.75", "regular", 109)
+    assert [stage.name for stage in counted.stages] == ["conv1", "conv2", "conv3", "conv4", "conv5", "classifier"]
+    assert counted.params == sum(stage.params for stage in counted.stages)
+    assert counted.mult_adds == sum(stage.mult_adds for stage in counted.stages)
+    values: dict[str, Any] = counted.to_dict()
+    assert counted.activations == sum(stage.activations for stage in counted.stages)
+    totals = (counted.params, counted.mult_adds, counted.activations)
     assert (values["params"], values["mult_adds"], values["activations"]) == totals
     assert values["stages"][2] == {
         "name": "conv3",
-        "params": found.stages[2].params,
-        "mult_adds": found.stages[2].mult_adds,
-        "activations": found.stages[2].activations,
+        "params": counted.stages[2].params,
+        "mult_adds": counted.stages[2].mult_adds,
+        "activations": counted.stages[2].activations,
         "output": (218, 28, 28),
     }
 
@@ -217,21 +217,21 @@ def test_activations_are_what_pytorch_keeps_for_the_backward_pass(
     config = _config(regime, channels, head=5, op=op, head_relu=head_relu, dropout=dropout)
     stages = dict(zip(random_stages(regime, 32), drawn, strict=False))
     network = RandWire(config, stages, 3).train()
-    known = {tensor.untyped_storage().data_ptr() for tensor in (*network.parameters(), *network.buffers())}
-    kept: dict[int, torch.Tensor] = {}
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*network.parameters(), *network.buffers())}
+    saved: dict[int, torch.Tensor] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        place = tensor.untyped_storage().data_ptr()
-        # Of two images; the statistics of a BN have one dimension, the places of maxima are integers.
-        if place not in known and tensor.dim() > 1 and tensor.is_floating_point():
-            kept[place] = tensor
+        address = tensor.untyped_storage().data_ptr()
+        # Of two images; the statistics of a BN have one dimension, the positions of maxima are integers.
+        if address not in own and tensor.dim() > 1 and tensor.is_floating_point():
+            saved[address] = tensor
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         out = network(torch.randn(2, 3, resolution, resolution))
     assert out.requires_grad
-    found = complexity(config, stages, 3, resolution)
-    assert sum(tensor.numel() for tensor in kept.values()) == 2 * found.activations
+    counted = complexity(config, stages, 3, resolution)
+    assert sum(tensor.numel() for tensor in saved.values()) == 2 * counted.activations
 
 
 @pytest.mark.parametrize("op", registry.names("randwire.model.ops"))
@@ -251,16 +251,16 @@ def test_the_closed_form_is_the_network(
     stages = dict(zip(random_stages(regime, 32), drawn, strict=False))
     with torch.device("meta"):
         network = RandWire(config, stages, classes)
-    found = complexity(config, stages, classes, resolution)
-    assert (found.params, found.mult_adds) == measure(network, (3, resolution, resolution))
-    assert found.params == sum(parameter.numel() for parameter in network.parameters())
+    counted = complexity(config, stages, classes, resolution)
+    assert (counted.params, counted.mult_adds) == measure(network, (3, resolution, resolution))
+    assert counted.params == sum(parameter.numel() for parameter in network.parameters())
     outputs: list[tuple[int, ...]] = []
-    for module, stage in zip(network.stages.values(), found.stages, strict=True):
+    for module, stage in zip(network.stages.values(), counted.stages, strict=True):
         assert stage.params == sum(parameter.numel() for parameter in module.parameters())
         module.register_forward_hook(lambda _, __, out: outputs.append(tuple(out.shape[1:])))
     with torch.no_grad():
         network.eval()(torch.empty(1, 3, resolution, resolution, device="meta"))
-    assert [stage.output for stage in found.stages[:-1]] == outputs[:-1]
+    assert [stage.output for stage in counted.stages[:-1]] == outputs[:-1]
     assert outputs[-1] == (classes,)
 
 
@@ -393,15 +393,15 @@ def _millions(pairs: Iterable[tuple[int, int]]) -> tuple[Sequence[float], Sequen
 def test_means_are_those_of_the_tables(regime: str, channels: int) -> None:
     config = _config(regime, channels)
     counts = [complexity(config, stages, IMAGENET, 224) for stages in _sampled(regime)]
-    params, adds = _millions((found.params, found.mult_adds) for found in counts)
+    params, adds = _millions((counted.params, counted.mult_adds) for counted in counts)
     printed_params, printed_adds = PRINTED[regime, channels]
     assert _fits(params, printed_params)
     assert _fits(adds, printed_adds)
     # A standard deviation of five values is uncertain by a factor of about two.
     assert 0.5 < pstdev(params) / printed_params[1] < 2
     assert 0.5 < pstdev(adds) / printed_adds[1] < 2
-    for found, stages in zip(counts[:20], _sampled(regime), strict=False):
-        assert (found.params, found.mult_adds) == _table_1(regime, channels, stages)
+    for counted, stages in zip(counts[:20], _sampled(regime), strict=False):
+        assert (counted.params, counted.mult_adds) == _table_1(regime, channels, stages)
 
 
 def test_the_large_regime_is_c_154_at_320_pixels() -> None:
@@ -428,7 +428,7 @@ def test_wrong_readings_do_not_fit_the_tables(reading: Reading, params: float, a
     if not reading.separable_stem or reading.change_at_sinks or reading.input_conv:
         assert not _fits(found_params, printed_params)
     assert not _fits(found_adds, printed_adds)
-    # They are the readings meant: these are the numbers that they are known to give. A separable stem has 86.6 M less.
+    # They are the readings meant: these are the numbers that they give. A separable stem has 86.6 M less.
     assert fmean(found_params) == pytest.approx(params, abs=0.03)
     assert fmean(found_adds) == pytest.approx(adds, abs=3)
 

@@ -27,9 +27,9 @@ STEPS = 4_000
 
 
 def _drop(dags: dict[str, DAG] = DAGS, seed: int = 0, rank: int = 0, epoch: int = 1, **options: object) -> DropEdge:
-    found = DropEdge(NetworkConfig.model_validate({"drop_edge": 0.1, **options}), dags)
-    found.seed(seed, epoch, rank)
-    return found
+    drop_edge = DropEdge(NetworkConfig.model_validate({"drop_edge": 0.1, **options}), dags)
+    drop_edge.seed(seed, epoch, rank)
+    return drop_edge
 
 
 def _draws(drop: DropEdge, steps: int = STEPS) -> list[dict[str, Edge]]:
@@ -106,7 +106,7 @@ def test_the_stream_of_python_is_left_alone() -> None:
     assert random.getstate() == before
 
 
-def test_ranks_share_their_edges_unless_told_otherwise() -> None:
+def test_ranks_share_their_edges_unless_configured_otherwise() -> None:
     assert _draws(_drop(rank=3), 200) == _draws(_drop(rank=0), 200)
     apart = [_draws(_drop(rank=rank, drop_edge_ranks="independent"), 200) for rank in (0, 3, 3)]
     assert apart[0] != apart[1] == apart[2]

@@ -60,9 +60,9 @@ REGIMES = sorted(TABLE_1)
 
 
 @st.composite
-def dags(draw: st.DrawFn, most: int = 40) -> DAG:
+def dags(draw: st.DrawFn, max_nodes: int = 40) -> DAG:
     """Any DAG, a disconnected one too: its definition needs no connection."""
-    nodes = draw(st.integers(1, most))
+    nodes = draw(st.integers(1, max_nodes))
     stream = draw(st.randoms(use_true_random=False))
     density = draw(st.sampled_from([0.03, 0.1, 0.3, 0.9]))
     return DAG(nodes, tuple(edge for edge in combinations(range(nodes), 2) if stream.random() < density))
@@ -125,13 +125,13 @@ class _Reference:
         scale, shift = (self.state[f"{name}.{key}"].view(1, -1, 1, 1) for key in ("weight", "bias"))
         return (x - mean) / torch.sqrt(variance + 1e-5) * scale + shift
 
-    def node(self, name: str, inputs: list[Tensor], stride: int, kept: list[int]) -> Tensor:
+    def node(self, name: str, inputs: list[Tensor], stride: int, present: list[int]) -> Tensor:
         if len(inputs) == 1:
             x = inputs[0]
         else:
             weights = 1 / (1 + torch.exp(-self.state[f"{name}.aggregation"]))
             assert len(weights) == len(inputs)
-            x = sum((weights[place] * inputs[place] for place in kept), torch.zeros(()))
+            x = sum((weights[index] * inputs[index] for index in present), torch.zeros(()))
         return self.bn(f"{name}.bn", self.operation(f"{name}.op", x.clamp(min=0), stride))
 
     def operation(self, name: str, x: Tensor, stride: int) -> Tensor:
@@ -149,15 +149,15 @@ class _Reference:
         return torch.einsum("oc,bchw->bohw", self.state[f"{name}.conv.weight"][:, :, 0, 0], x)
 
     def stage(self, name: str, dag: DAG, x: Tensor, stride: int) -> Tensor:
-        known: dict[int, Tensor] = {}
+        values: dict[int, Tensor] = {}
 
         def value(node: int) -> Tensor:
-            if node not in known:
+            if node not in values:
                 inputs = [i for i in range(node) if (i, node) in dag.edges]
                 given = [value(i) for i in inputs] if inputs else [x]
-                kept = [place for place, i in enumerate(inputs) if (i, node) != self.dropped.get(name)]
-                known[node] = self.node(f"{name}.nodes.{node}", given, 1 if inputs else stride, kept)
-            return known[node]
+                present = [index for index, i in enumerate(inputs) if (i, node) != self.dropped.get(name)]
+                values[node] = self.node(f"{name}.nodes.{node}", given, 1 if inputs else stride, present)
+            return values[node]
 
         sinks = [node for node in range(dag.nodes) if all(i != node for i, _ in dag.edges)]
         return torch.stack([value(node) for node in sinks]).mean(0)
@@ -222,10 +222,10 @@ def _compare(
     scales = {name: max(1.0, float(gradient.abs().max())) for name, gradient in gradients.items()}
     assume(all(float((others[name] - gradients[name]).abs().max()) < 1e-11 * scales[name] for name in gradients))
 
-    found = network(x)
-    assert found.shape == (8, CLASSES)
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
-    (found * direction).sum().backward()
+    logits = network(x)
+    assert logits.shape == (8, CLASSES)
+    torch.testing.assert_close(logits, expected, rtol=1e-10, atol=1e-10)
+    (logits * direction).sum().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         torch.testing.assert_close(
@@ -288,17 +288,17 @@ def test_zero_initialised_aggregation_halves_each_input() -> None:
 @pytest.mark.parametrize("init", [0.0, 1.0, -2.0])
 def test_aggregation_init_is_the_parameter_not_the_weight(init: float) -> None:
     network = _network("small", DAG(4, ((0, 2), (1, 2), (2, 3))), aggregation_init=init)
-    found = [value for name, value in network.named_parameters() if name.endswith("aggregation")]
-    assert len(found) == 3
-    for value in found:
+    parameters = [value for name, value in network.named_parameters() if name.endswith("aggregation")]
+    assert len(parameters) == 3
+    for value in parameters:
         assert value.tolist() == [init, init]
 
 
 def test_nodes_with_one_input_have_no_aggregation_parameter() -> None:
     dag = DAG(5, ((0, 2), (0, 4), (1, 2), (1, 4), (2, 3), (3, 4)))
     network = _network("tiny", dag)
-    found = {name: value.numel() for name, value in network.named_parameters() if name.endswith("aggregation")}
-    assert found == {
+    sizes = {name: value.numel() for name, value in network.named_parameters() if name.endswith("aggregation")}
+    assert sizes == {
         f"stages.{stage}.nodes.{node}.aggregation": inputs
         for stage in _random_stages("tiny")
         for node, inputs in ((2, 2), (4, 3))
@@ -329,9 +329,9 @@ def test_inputs_are_not_changed_in_place() -> None:
 def test_sources_carry_stride_and_channels_and_sinks_are_averaged() -> None:
     stage = Stage(DAG(3, ()), NodeSpec("sepconv", 4, 8, 2)).eval()
     x = torch.randn(2, 4, 9, 9)
-    found = stage(x)
-    assert found.shape == (2, 8, 5, 5)
-    torch.testing.assert_close(found, sum(node([x]) for node in stage.nodes) / 3)
+    out = stage(x)
+    assert out.shape == (2, 8, 5, 5)
+    torch.testing.assert_close(out, sum(node([x]) for node in stage.nodes) / 3)
 
 
 @settings(max_examples=15, deadline=None, derandomize=True, phases=PHASES)
@@ -509,7 +509,7 @@ def _watch(stage: Stage) -> Iterator[list[int]]:
     counts: list[int] = []
 
     def before(module: nn.Module, given: tuple[object, ...]) -> None:
-        counts.append(sum(found() is not None for found in alive))
+        counts.append(sum(reference() is not None for reference in alive))
 
     def after(module: nn.Module, given: tuple[object, ...], out: Tensor) -> None:
         alive.append(weakref.ref(out))

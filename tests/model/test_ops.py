@@ -94,7 +94,7 @@ def _config(op: str) -> NetworkConfig:
 
 
 def _network(op: str, recompute: bool = False) -> RandWire:
-    """The same weights for the same operation; statistics and aggregation away from their initial values."""
+    """The same weights for the same operation; statistics and aggregation have other values than at first."""
     generator = graphs.parse("ws:k=4,p=0.75")
     dags = {name: generator.sample(n, random.Random(name)).dag for name, n in random_stages("tiny", 8).items()}
     torch.manual_seed(1)
@@ -128,7 +128,7 @@ def _assert_contract(name: str) -> None:
             return out
 
         op.train()
-        assert torch.equal(again(0), again(0))  # no other source of chance, nothing kept from pass to pass
+        assert torch.equal(again(0), again(0))  # no other source of chance, no memory of earlier passes
         if op.deterministic:
             state = torch.get_rng_state()
             assert torch.equal(op(x), op(x))
@@ -236,10 +236,10 @@ def _gradients(network: RandWire) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", NEW)
 @pytest.mark.usefixtures("_new_ops")
 def test_gradients_are_exact_when_nodes_are_computed_again(name: str) -> None:
-    expected, found = _gradients(_network(name)), _gradients(_network(name, recompute=True))
-    assert found.keys() == expected.keys()
+    expected, recomputed = _gradients(_network(name)), _gradients(_network(name, recompute=True))
+    assert recomputed.keys() == expected.keys()
     for key, value in expected.items():
-        assert torch.equal(found[key], value), key
+        assert torch.equal(recomputed[key], value), key
 
 
 # Evaluation.

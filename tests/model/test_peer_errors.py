@@ -1,4 +1,4 @@
-"""Errors that other implementations of the paper are known to have made; each test fails if it is made here."""
+"""Errors that other implementations of the paper have made; each test fails if it is made here."""
 
 import copy
 import json
@@ -190,9 +190,9 @@ def test_default_dropout_is_zero(regime: str) -> None:
 
 def test_presets_of_the_regular_regime_have_its_dropout() -> None:
     networks = [load(str(path)).network for path in PRESETS.glob("*.yaml")]
-    found = [network.dropout for network in networks if network.regime == "regular"]
-    assert found
-    assert set(found) == {0.2}
+    dropouts = [network.dropout for network in networks if network.regime == "regular"]
+    assert dropouts
+    assert set(dropouts) == {0.2}
 
 
 @pytest.mark.parametrize("regime", ["small", "regular"])
@@ -249,9 +249,9 @@ def _sampled(spec: str, seed: int) -> DAG:
 
 
 def test_ws_graphs_are_rewired_and_differ_with_the_seed() -> None:
-    found = [_sampled("ws:k=4,p=0.75", seed) for seed in range(10)]
-    assert len(set(found)) == 10
-    for dag in found:
+    drawn = [_sampled("ws:k=4,p=0.75", seed) for seed in range(10)]
+    assert len(set(drawn)) == 10
+    for dag in drawn:
         assert sum(step <= 2 for step in _steps(dag)) < 40  # the lattice has 64; 18.6 +- 3.5 are expected
 
 
@@ -352,7 +352,7 @@ def test_strings_are_compared_by_value() -> None:
     assert random_stages(_fresh("regular"), 32)["conv2"] == 16
     assert space.kind(_fresh("ba")) is space.kind("ba")
     assert isinstance(ops.build(_fresh("sepconv"), 2, 2, 1), ops.NodeOp)
-    # Validation may put constants of its own in place of what it read, so go past it.
+    # Validation may put constants of its own instead of what it read, so go past it.
     config = _config(graph__nodes=12)
     graph = config.graph.model_copy(update={"stages": _fresh("independent")})
     network = config.network.model_copy(update={"regime": _fresh("regular"), "op": _fresh("sepconv"), "channels": 4})
@@ -546,17 +546,17 @@ def test_aggregation_weights_remain_parameters_when_the_network_moves(change: st
         after = copy.deepcopy(before).to(torch.bfloat16).to(torch.float32)
     else:
         after = copy.deepcopy(before).to(torch.float64 if change == "float64" else change)
-    found = {name: value for name, value in after.named_parameters() if name.endswith("aggregation")}
-    assert len(found) == 6  # nodes 2 and 4 in three stages
+    parameters = {name: value for name, value in after.named_parameters() if name.endswith("aggregation")}
+    assert len(parameters) == 6  # nodes 2 and 4 in three stages
     assert list(after.state_dict()) == list(before.state_dict())
     stepped = {id(value) for group in make_optimizer(after, TrainConfig()).param_groups for value in group["params"]}
-    for value in found.values():
+    for value in parameters.values():
         assert isinstance(value, nn.Parameter)
         assert value.requires_grad
         assert value.is_leaf
         assert id(value) in stepped
     after(_images().to(next(after.parameters()))).square().sum().backward()
-    assert all(value.grad is not None for value in found.values())
+    assert all(value.grad is not None for value in parameters.values())
 
 
 def test_separable_convolution_is_separable() -> None:
@@ -598,22 +598,22 @@ class _Logits(nn.Module):
 
 
 def _epoch(
-    network: nn.Module, found: torch.optim.Optimizer, steps: int, epoch: int, config: TrainConfig
+    network: nn.Module, update: torch.optim.Optimizer, steps: int, epoch: int, config: TrainConfig
 ) -> EpochResult:
     batches = [(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 2]))] * steps
     augment, normalise = Augment(DataConfig(), config.seed), Normalise((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     worker = ProcessWorker(torch.device("cpu"))
-    return train_epoch(Training(network, found, augment, normalise, config, worker), batches, steps, epoch)
+    return train_epoch(Training(network, update, augment, normalise, config, worker), batches, steps, epoch)
 
 
 def test_learning_rate_is_half_a_cosine_without_steps_or_restarts() -> None:
     config = TrainConfig(epochs=4)
     network = _Logits([0.0, 0.0, 0.0])
-    found = make_optimizer(network, config)
+    update = make_optimizer(network, config)
     rates: list[float] = []
-    found.register_step_pre_hook(lambda given, _, __: rates.extend({group["lr"] for group in given.param_groups}))
+    update.register_step_pre_hook(lambda given, _, __: rates.extend({group["lr"] for group in given.param_groups}))
     for epoch in range(1, 5):
-        _epoch(network, found, 5, epoch, config)
+        _epoch(network, update, 5, epoch, config)
     assert rates == pytest.approx([0.05 * (1 + cos(pi * step / 20)) for step in range(20)])
 
 
@@ -621,11 +621,11 @@ def test_default_optimizer_is_sgd_with_momentum_not_adam() -> None:
     """The step is as long as the gradient; Adam's would be of one length."""
     network = nn.Linear(2, 1, bias=False)
     nn.init.zeros_(network.weight)
-    found = make_optimizer(network, TrainConfig())
+    update = make_optimizer(network, TrainConfig())
     for speed in (1.0, 1.9):
         before = network.weight.detach().clone()
         network.weight.grad = torch.tensor([[1.0, 100.0]])
-        found.step()
+        update.step()
         step = (before - network.weight.detach()).flatten()
         torch.testing.assert_close(step, 0.1 * speed * torch.tensor([1.0, 100.0]), rtol=1e-4, atol=0)
 
