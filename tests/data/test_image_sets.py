@@ -4,8 +4,6 @@ import io
 import json
 import os
 import pickle
-import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from contextlib import closing
@@ -20,6 +18,7 @@ from PIL import Image as Picture
 
 from randwire import config as configuration
 from randwire import data
+from randwire.cli.train_command import train
 from randwire.config import DataConfig
 from randwire.data import Batching, Loader, prepare
 from randwire.data.convert import main
@@ -278,18 +277,14 @@ def test_which_set_it_is_belongs_to_the_identity_of_a_run(folder: Path, tmp_path
         configuration.load("digits", keys)
 
 
-def test_a_folder_is_trained_on(folder: Path, tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
+def test_a_folder_is_trained_on(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["folder", str(folder), str(tmp_path / "out")]) == 0
     values = {"data.source": "folder", "data.path": tmp_path / "out", "train.batch_size": 7, "train.epochs": 1,
               "graph.nodes": 5, "runtime.wandb": "disabled", "runtime.output": tmp_path / "runs"}  # fmt: skip
-    command = [sys.executable, "train.py", "digits", *(f"{word}" for k, v in values.items() for word in (f"--{k}", v))]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert train(["digits", *(f"{word}" for k, v in values.items() for word in (f"--{k}", v))]) == 0
     [record] = (tmp_path / "runs" / "local").iterdir()
     picture = next((folder / "val" / "dog").rglob("*.*"))
-    command = [sys.executable, "train.py", str(record), "--predict", str(picture)]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert all(name in done.stdout for name in ("cat", "dog", "ünï cødé"))
+    capsys.readouterr()
+    assert train([str(record), "--predict", str(picture)]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("cat", "dog", "ünï cødé"))

@@ -26,6 +26,7 @@ from PIL import Image as Picture
 
 from benchmarks.imagenet_like import make, read_stamp
 from randwire import config as configuration
+from randwire.cli.train_command import train
 from randwire.config import DataConfig
 from randwire.data import Batching, Loader, beton, codec, prepare
 from randwire.data.convert import convert, main
@@ -439,23 +440,20 @@ def test_an_interrupt_leaves_nothing(archives: Path, tmp_path: Path) -> None:
 # Use
 
 
-def test_small_is_trained_and_evaluated_on_it(converted: Path, tmp_path: Path) -> None:
-    """`small` for some steps at 64 pixels with `train.py`, then `--evaluate`."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def test_small_is_trained_and_evaluated_on_it(
+    converted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`small` for some steps at 64 pixels as by `train.py`, then `--evaluate`."""
     common = ["--runtime.wandb", "disabled", "--runtime.output", str(tmp_path / "runs")]
     values = {"data.path": converted, "data.resolution": 64, "data.start_resolution": 32, "data.ramp": "[0.5,0.6]",
               "train.epochs": 2, "train.batch_size": 500, "network.channels": 16, "graph.nodes": 6}  # fmt: skip
     keys = [word for key, value in values.items() for word in (f"--{key}", str(value))]
-    command = [sys.executable, "train.py", "small", *keys, *common]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["epochs"] == 2
+    assert train(["small", *keys, *common]) == 0
+    assert json.loads(capsys.readouterr().out)["epochs"] == 2
     [record] = (tmp_path / "runs" / "local").iterdir()
     rows = [json.loads(line) for line in (record / "metrics.jsonl").read_text().splitlines()]
     assert [(row["steps"], row["resolution"]) for row in rows] == [(3, 32), (3, 64)]
-    command = [sys.executable, "train.py", str(record), "--evaluate"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert train([str(record), "--evaluate"]) == 0
     scores = json.loads((record / "evaluations.jsonl").read_text())
     assert scores["images"] == VAL
     assert scores["val_top1"] == rows[-1]["val_top1"]

@@ -15,8 +15,10 @@ import pytest
 from data_helpers import Image, build, epoch, noise, plain
 
 from randwire import config as configuration
+from randwire.cli.train_command import train
 from randwire.config import DataConfig
 from randwire.data import Batching, Loader, check, prepare, staging
+from randwire.data.convert import main as convert
 from randwire.errors import DataError, UserError
 
 SIZE = 6 * (1 << 20)
@@ -293,21 +295,15 @@ def test_what_is_wrong_on_s3_is_one_line(tmp_path: Path, cache: Path, s3: str, m
     assert not _copies(cache)
 
 
-def test_a_training_takes_its_data_from_s3(tmp_path: Path, s3: str) -> None:
+def test_a_training_takes_its_data_from_s3(tmp_path: Path, s3: str, capsys: pytest.CaptureFixture[str]) -> None:
     """One epoch on digits, as a user would; the credentials are in no file that it leaves."""
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    subprocess.run(
-        [sys.executable, "-m", "randwire.data.convert", "digits", str(tmp_path / "digits")], env=environment, check=True
-    )
+    assert convert(["digits", str(tmp_path / "digits")]) == 0
     _upload(tmp_path / "digits", f"{s3}/d/digits")
-    command = ["train.py", "digits", "--data.path", f"{s3}/d/digits", "--train.epochs", "1", "--graph.nodes", "5",
+    command = ["digits", "--data.path", f"{s3}/d/digits", "--train.epochs", "1", "--graph.nodes", "5",
                "--runtime.wandb", "disabled", "--runtime.output", str(tmp_path / "runs")]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, *command], cwd=root, env=environment, capture_output=True, text=True, check=True
-    )
-    summary = json.loads(done.stdout)
-    assert summary["status"] == "finished"
+    capsys.readouterr()
+    assert train(command) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "finished"
     files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     assert len(files) > 8
     assert not [path for path in files if b"sentinel" in path.read_bytes()]
