@@ -1,7 +1,7 @@
-"""Trackers: what watches the trials of a study. W&B is the only one so far, and never in the way of a trial.
+"""Trackers of the trials of a study; W&B is the only one so far.
 
-The record of a trial (`records.py`) is the truth; W&B gets a copy. Hence the order of concerns: no prompt, no wait
-without a bound, no error that reaches the trial, no API key outside the user's environment and netrc file. wandb is
+W&B gets a copy of what the record of a trial (`records.py`) holds. So a tracker never prompts, never waits without a
+timeout, and none of its errors reaches a trial; the API key stays in the user's environment and netrc file. wandb is
 imported inside functions only, so importing this package is cheap and `disabled` never loads it.
 """
 
@@ -30,7 +30,7 @@ Choice = Literal["auto", "online", "offline", "disabled"]
 
 
 def open_tracker(choice: Choice, project: str, study: str, folder: Path, notice: Notice = to_stderr) -> Tracker:
-    """The tracker for a study. Call it before Ray starts; it never asks anything and takes about ten seconds at most.
+    """The tracker for a study. Call it before Ray starts; it never prompts and takes about ten seconds at most.
 
     `auto` is online if a key is found and the server takes it, else offline, with one notice that says why.
     Raises TrackingError, in one line, if the choice is `online` and that is not possible.

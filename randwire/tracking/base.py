@@ -1,4 +1,4 @@
-"""What a tracker is, and how its errors are kept from the trials."""
+"""The protocol of a tracker, and the guard between its errors and the trials."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -48,17 +48,17 @@ class NullTracker:
 
 
 def to_stderr(line: str) -> None:
-    """The notice of a command line: one line on stderr."""
+    """Write one line to stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
 class SafeTracker:
-    """Keeps the errors of a tracker from the trials: the first of each trial is told in one line, and that is all."""
+    """A tracker whose errors never reach a trial: the first error of each trial is reported in one line."""
 
     def __init__(self, inner: Tracker, notice: Notice = to_stderr) -> None:
         self.inner = inner
         self.notice = notice
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def start(self, record: Record, group: str, resumed_epochs: int | None = None) -> None:
         with self._guard(f"trial {record.folder.name}"):
@@ -81,6 +81,6 @@ class SafeTracker:
         try:
             yield
         except (Exception, SystemExit) as error:  # wandb leaves with SystemExit where its service has died
-            if about not in self._told:
-                self._told.add(about)
+            if about not in self._reported:
+                self._reported.add(about)
                 self.notice(f"W&B: {about}: {brief(error)}")

@@ -1,4 +1,4 @@
-"""How this process meets W&B: the check that decides whether its server is used, and wandb's environment."""
+"""The connection to W&B: the check that decides whether its server is used, and wandb's environment."""
 
 import os
 import tempfile
@@ -12,15 +12,15 @@ import psutil
 
 from randwire.errors import TrackingError, UserError, brief
 
-PREFLIGHT_SECONDS = 5
-WORK_SECONDS = 15.0
-END_SECONDS = 5.0
+PREFLIGHT_TIMEOUT_S = 5
+REQUEST_TIMEOUT_S = 15.0
+SERVICE_END_TIMEOUT_S = 5.0
 
 T = TypeVar("T")
 
 
 def preflight(folder: Path) -> None:
-    """Raise TrackingError unless a key is found and the server takes it, within about PREFLIGHT_SECONDS."""
+    """Raise TrackingError unless a key is found and the server takes it, within about PREFLIGHT_TIMEOUT_S."""
     with connected(folder):
         pass
 
@@ -46,17 +46,17 @@ def end_service() -> None:
     import wandb
 
     def end() -> None:
-        with suppress(SystemExit):  # wandb's way to tell that its service has not ended well
+        with suppress(SystemExit):  # raised where its service has not ended well
             wandb.teardown()
 
     thread = threading.Thread(target=end, name="W&B end", daemon=True)
     thread.start()
-    thread.join(END_SECONDS)
+    thread.join(SERVICE_END_TIMEOUT_S)
     if thread.is_alive():
         for process in psutil.Process().children():
             if process.name().startswith("wandb-core"):
                 process.kill()
-        thread.join(END_SECONDS)
+        thread.join(SERVICE_END_TIMEOUT_S)
         wandb.teardown()  # the first one ends when the service has been killed, and leaves the key in the session
 
 
@@ -68,19 +68,22 @@ def account() -> tuple[str, str]:
     return api.settings["base_url"], api.settings["entity"] or api.default_entity or ""
 
 
-def stored(entity: str, project: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def run_summaries(entity: str, project: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The summaries of those of the runs that the server has, by id. Only where `connected`."""
     import wandb
 
     with tempfile.TemporaryDirectory() as scratch:
-        os.environ["WANDB_DIR"] = scratch  # wandb makes a folder for every run that it is told of
+        os.environ["WANDB_DIR"] = scratch  # wandb makes a folder for every run
         # What users know as the id of a run is its `name` for the server.
         runs = wandb.Api().runs(f"{entity}/{project}", {"name": {"$in": list(ids)}}, per_page=200, lazy=False)
         return {run.id: dict(run.summary_metrics) for run in runs}
 
 
-def bounded(work: Callable[[], T]) -> T:
-    """The result of `work`, which talks to the server. Raises TrackingError if it fails or takes over WORK_SECONDS."""
+def with_timeout(work: Callable[[], T]) -> T:
+    """The result of `work`, which sends requests to the server.
+
+    Raises TrackingError if it fails or takes longer than REQUEST_TIMEOUT_S.
+    """
     results: list[T] = []
     errors: list[Exception] = []
 
@@ -92,16 +95,16 @@ def bounded(work: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=call, name="W&B", daemon=True)
     thread.start()
-    thread.join(WORK_SECONDS)
+    thread.join(REQUEST_TIMEOUT_S)
     if errors:
         raise errors[0] if isinstance(errors[0], UserError) else TrackingError(_cause(errors[0])) from None
     if not results:
-        raise TrackingError(f"the W&B server has not answered well within {WORK_SECONDS:g} s")
+        raise TrackingError(f"the W&B server has not answered well within {REQUEST_TIMEOUT_S:g} s")
     return results[0]
 
 
 def _cause(error: Exception) -> str:
-    """What has happened, in one line: wandb blames its own service where it is the server that has not answered."""
+    """The cause of an error in one line: wandb blames its own service where it is the server that has not answered."""
     return brief(error).partition(": Failed to execute API request")[0]
 
 
@@ -111,26 +114,26 @@ def check_server() -> None:
 
     errors: list[str] = []
 
-    def ask() -> None:
+    def request() -> None:
         try:
-            wandb.Api(timeout=PREFLIGHT_SECONDS)
+            wandb.Api(timeout=PREFLIGHT_TIMEOUT_S)
         except Exception as error:
             errors.append(_cause(error))
 
     try:
-        # Without a key wandb asks for one wherever there is a terminal, unless it is told not to.
-        found = wandb.login(prompt=False, verify=False)
+        # Without `prompt=False`, wandb asks for a key wherever there is a terminal.
+        has_key = wandb.login(prompt=False, verify=False)
     except Exception as error:
         raise TrackingError(brief(error)) from None
-    if not found:
+    if not has_key:
         raise TrackingError("no API key is found (set WANDB_API_KEY or run `wandb login`)")
     url = wandb.setup().settings.base_url  # starts the service, which is not the server's time
     # wandb bounds its request by itself; the thread bounds what comes before it, such as looking up the host.
-    thread = threading.Thread(target=ask, name="W&B preflight", daemon=True)
+    thread = threading.Thread(target=request, name="W&B preflight", daemon=True)
     thread.start()
-    thread.join(2 * PREFLIGHT_SECONDS)
+    thread.join(2 * PREFLIGHT_TIMEOUT_S)
     if thread.is_alive():
-        raise TrackingError(f"{url} has not answered within {2 * PREFLIGHT_SECONDS:g} s")
+        raise TrackingError(f"{url} has not answered within {2 * PREFLIGHT_TIMEOUT_S:g} s")
     if errors:
         raise TrackingError(errors[0])
 
@@ -139,17 +142,17 @@ def check_server() -> None:
 def environment(folder: Path) -> Iterator[None]:
     """The environment in which wandb is imported and its service started; the user's is restored afterwards.
 
-    wandb stages artifacts in the home directory unless told otherwise, and leaves the address of its service behind,
-    which processes started later would take for theirs.
+    By default wandb stages artifacts in the home directory, and leaves the address of its service behind, to which
+    processes started later would connect.
     """
-    mine = {
+    variables = {
         "WANDB_DATA_DIR": str(folder.absolute() / "wandb-data"),
         "WANDB_CACHE_DIR": str(folder.absolute() / "wandb-cache"),
         "WANDB_ERROR_REPORTING": "false",
         "WANDB_SILENT": "true",
     }
-    before = {name: os.environ.get(name) for name in (*mine, "WANDB_SERVICE", "WANDB_DIR")}
-    os.environ.update(mine)
+    before = {name: os.environ.get(name) for name in (*variables, "WANDB_SERVICE", "WANDB_DIR")}
+    os.environ.update(variables)
     os.environ.pop("WANDB_SERVICE", None)
     try:
         yield

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 Mode = Literal["online", "offline"]
 
-INIT_SECONDS = 20.0
-FINISH_SECONDS = 20.0
-CLOSE_SECONDS = 9.0
+INIT_TIMEOUT_S = 20.0
+FINISH_TIMEOUT_S = 20.0
+CLOSE_TIMEOUT_S = 9.0
 # wandb writes its log to disk every 15 s by default: a trial killed before the first write leaves an empty file.
-FLUSH_SECONDS = 1.0
+FLUSH_INTERVAL_S = 1.0
 
 
 @dataclass
-class _Open:
-    """A run that is open, and the top-1 of the epochs it has been told of."""
+class _OpenRun:
+    """A run that is open, the last epoch logged to it, and the top-1 by epoch."""
 
     run: "wandb.Run"
     mode: Mode
@@ -56,7 +56,7 @@ class WandbTracker:
         self.project = project
         self.study = study
         self.folder = folder.absolute()
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, _OpenRun] = {}
         self._ending: dict[str, threading.Thread] = {}
         self._errors: list[str] = []
 
@@ -67,30 +67,30 @@ class WandbTracker:
         """Open the run of a record's trial, log its DAGs once, and its measures.
 
         Raises ConfigError or RecordError if the record cannot be read, TrackingError if the folder cannot be written,
-        and what wandb raises, within INIT_SECONDS. If the server has gone, this and all later runs are offline, and the
-        TrackingError that says so comes after the run is open.
+        and what wandb raises, within INIT_TIMEOUT_S. If the server has gone, this and all later runs are offline, and
+        the TrackingError that says so comes after the run is open.
         """
         trial_id = record.folder.name
         if trial_id in self._open:
             self.finish(trial_id, "interrupted", {})
         if ending := self._ending.pop(trial_id, None):
-            ending.join(FINISH_SECONDS)
+            ending.join(FINISH_TIMEOUT_S)
         self._check_folder()
         config = configuration.load(str(record.folder / "config.yaml"))
         rows = record.metrics()
         if resumed_epochs is None:
             resumed_epochs = rows[-1]["epoch"] if rows else 0
-        gone: TrackingError | None = None
+        server_error: TrackingError | None = None
         with environment(self.folder):
             import wandb
 
             if self.mode == "online":
-                # A run that fails to start cannot be started again under its id, so the server is asked before.
+                # A run that fails to start cannot be started again under its id, so the server is checked before.
                 try:
                     check_server()
                 except TrackingError as error:
                     self.mode = "offline"
-                    gone = TrackingError(f"{error}; offline from here, {sync_hint(self.folder)}")
+                    server_error = TrackingError(f"{error}; offline from here, {sync_hint(self.folder)}")
             run = wandb.init(
                 mode=self.mode,
                 project=self.project,
@@ -110,7 +110,7 @@ class WandbTracker:
                 for row in rows
                 if row["epoch"] <= resumed_epochs and VAL_TOP1.key in row
             }
-            self._open[trial_id] = _Open(run, self.mode, resumed_epochs, logged)
+            self._open[trial_id] = _OpenRun(run, self.mode, resumed_epochs, logged)
             run.define_metric("epoch", hidden=True)
             for name in dict.fromkeys(_with_siblings(metric.wandb) for metric in METRICS if metric.wandb):
                 run.define_metric(name, step_metric="epoch")
@@ -118,9 +118,9 @@ class WandbTracker:
             if resumed_epochs == 0:
                 self._log_dags(run, record, config)
             offline = os.path.relpath(Path(run.dir).parent, self.folder.parent)
-            runs.note(self.folder, trial_id, run.url or offline)
-        if gone:
-            raise gone
+            runs.add(self.folder, trial_id, run.url or offline)
+        if server_error:
+            raise server_error
 
     def log(self, trial_id: str, row: Mapping[str, Any]) -> None:
         """Take the row of one epoch. Never waits for the server. Raises TrackingError if the trial is not open.
@@ -138,7 +138,7 @@ class WandbTracker:
             return
         state.logged = epoch
         values: dict[str, Any] = {each.wandb: row[each.key] for each in METRICS if each.wandb and each.key in row}
-        if all(known in state.top1 for known in range(1, epoch + 1)):
+        if all(earlier in state.top1 for earlier in range(1, epoch + 1)):
             values[BEST_TOP1.wandb] = max(state.top1.values())
         state.run.log({"epoch": epoch, **values})
 
@@ -152,19 +152,19 @@ class WandbTracker:
         thread = threading.Thread(target=self._end, args=(state.run, status), name=f"end {trial_id}", daemon=True)
         thread.start()
         if state.mode == "offline":
-            thread.join(FINISH_SECONDS)
+            thread.join(FINISH_TIMEOUT_S)
         else:
             self._ending[trial_id] = thread
 
     def close(self) -> None:
-        """End what is open as interrupted, and wait for all uploads, together CLOSE_SECONDS at most.
+        """End what is open as interrupted, and wait for all uploads, together CLOSE_TIMEOUT_S at most.
 
         Raises TrackingError if a run could not be ended well; about 15 s after the call all has ended then, wandb's
         service too.
         """
         for trial_id in list(self._open):
             self.finish(trial_id, "interrupted", {})
-        deadline = time.monotonic() + CLOSE_SECONDS
+        deadline = time.monotonic() + CLOSE_TIMEOUT_S
         for thread in self._ending.values():
             thread.join(max(0.0, deadline - time.monotonic()))
         late = sum(thread.is_alive() for thread in self._ending.values())
@@ -179,7 +179,7 @@ class WandbTracker:
         try:
             run.finish(exit_code=0 if status in ("finished", "pruned") else 1)
         except Exception as error:
-            self._errors.append(brief(error))  # told by close(): nobody waits here
+            self._errors.append(brief(error))  # raised by close(): nothing waits for this thread
 
     def _settings(self) -> "wandb.Settings":
         import wandb
@@ -193,12 +193,12 @@ class WandbTracker:
             disable_git=True,
             disable_code=True,
             save_code=False,
-            init_timeout=INIT_SECONDS,
-            finish_timeout=FINISH_SECONDS,
+            init_timeout=INIT_TIMEOUT_S,
+            finish_timeout=FINISH_TIMEOUT_S,
             finish_timeout_raises=True,
             x_disable_stats=True,
             x_disable_machine_info=True,
-            x_transaction_log_flush_interval=FLUSH_SECONDS,
+            x_transaction_log_flush_interval=FLUSH_INTERVAL_S,
         )
 
     def _check_folder(self) -> None:
@@ -248,20 +248,20 @@ def _with_siblings(name: str) -> str:
 
 
 def _scalars(record: Record, config: RunConfig) -> dict[str, float]:
-    """What is known of a trial before it trains: size of the network, and parameters and measures of its graphs.
+    """The numbers of a trial before its training: size of the network, parameters and measures of its graphs.
 
     `graph/NAME` is the mean over the stages, left out where a stage does not have it.
     """
     complexity = record.read_json("complexity.json")
-    found: dict[str, float] = {name: complexity[name] for name in ("params", "mult_adds")}
+    scalars: dict[str, float] = {name: complexity[name] for name in ("params", "mult_adds")}
     if config.graph.path is None:
-        found |= {f"generator/{name}": value for name, value in config.generator.params().items()}
+        scalars |= {f"generator/{name}": value for name, value in config.generator.params().items()}
     stages = record.read_json("dag.json")["stages"]
     for stage, about in stages.items():
         measures = {**about.get("measures", {}), "redraws": about.get("redraws", 0)}
-        found |= {f"graph/{stage}/{name}": value for name, value in measures.items() if math.isfinite(value)}
+        scalars |= {f"graph/{stage}/{name}": value for name, value in measures.items() if math.isfinite(value)}
     for name in {name for about in stages.values() for name in about.get("measures", {})}:
-        values = [found[key] for stage in stages if (key := f"graph/{stage}/{name}") in found]
-        if len(values) == len(stages):
-            found[f"graph/{name}"] = math.fsum(values) / len(values)
-    return found
+        of_stages = [scalars[key] for stage in stages if (key := f"graph/{stage}/{name}") in scalars]
+        if len(of_stages) == len(stages):
+            scalars[f"graph/{name}"] = math.fsum(of_stages) / len(of_stages)
+    return scalars

@@ -516,10 +516,10 @@ def test_the_query_of_the_readme_works(
 def test_the_trial_table_has_a_row_for_each_trial_with_links_and_sortable_values(study: Path) -> None:
     online, offline, hostile = sorted(path.parent.name for path in study.glob("*/config.yaml"))[:3]
     (study / "wandb").mkdir()
-    runs.note(study / "wandb", online, "https://wandb.example/me/project/runs/first")
-    runs.note(study / "wandb", online, "https://wandb.example/me/project/runs/last")
-    runs.note(study / "wandb", offline, "wandb/wandb/offline-run-1-abc")
-    runs.note(study / "wandb", hostile, "javascript:alert(1)")
+    runs.add(study / "wandb", online, "https://wandb.example/me/project/runs/first")
+    runs.add(study / "wandb", online, "https://wandb.example/me/project/runs/last")
+    runs.add(study / "wandb", offline, "wandb/wandb/offline-run-1-abc")
+    runs.add(study / "wandb", hostile, "javascript:alert(1)")
     with open(study / "wandb" / "runs.jsonl", "a") as file:
         file.write('[1]\n{"trial": "torn')
     page = Page(write_report(study))

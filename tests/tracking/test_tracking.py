@@ -391,7 +391,7 @@ tracker.close()
 
 def test_a_service_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It hangs now and then after a server has answered with errors; here it is stopped."""
-    monkeypatch.setattr(connection, "END_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "SERVICE_END_TIMEOUT_S", 1.0)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     started = time.monotonic()
     with FakeServer() as server:
@@ -483,7 +483,8 @@ def test_a_copied_folder_can_be_synced(offline: WandbTracker, tmp_path: Path) ->
 def test_a_server_that_fails_stops_no_trial(tmp_path: Path, trouble: Trouble | Literal["down"]) -> None:
     body = """
 from randwire.tracking import connection, wandb_tracker
-wandb_tracker.FINISH_SECONDS = wandb_tracker.CLOSE_SECONDS = connection.PREFLIGHT_SECONDS = connection.END_SECONDS = 2
+wandb_tracker.FINISH_TIMEOUT_S = wandb_tracker.CLOSE_TIMEOUT_S = 2
+connection.PREFLIGHT_TIMEOUT_S = connection.SERVICE_END_TIMEOUT_S = 2
 tracker = open_tracker("online", "project", "study", Path(sys.argv[1]))
 tracker.start(record("aaa"), GROUP)
 tracker.log("aaa", row(1))

@@ -35,7 +35,7 @@ def publish(folder: Path | str) -> str:
     with connection.connected(folder / "wandb"):
         import wandb_workspaces.reports.v2  # noqa: F401 (its import takes seconds that are not the server's)
 
-        link = connection.bounded(lambda: _publish(facts))
+        link = connection.with_timeout(lambda: _publish(facts))
     Record(folder).write_json(LINK, link)
     return str(link["url"])
 
@@ -55,7 +55,7 @@ def _uploaded(facts: StudyFacts, entity: str) -> dict[str, Row]:
     summaries: dict[str, Row] = {}
     projects = ids_by_project(facts.trials)
     for project, ids in projects.items():
-        summaries |= connection.stored(entity, project, ids)
+        summaries |= connection.run_summaries(entity, project, ids)
     if not summaries:
         hint = connection.sync_hint(facts.folder / "wandb")
         raise TrackingError(f"{entity}/{', '.join(projects)} has no run of this study; {hint}")
