@@ -13,11 +13,12 @@ import commands
 import pytest
 import wandb
 from fake_wandb_server import FakeServer
-from report_helpers import HOSTILE, add_trial, write_design
+from report_helpers import HOSTILE, Page, add_trial, write_design
 
 from randwire.cli.study_command import study as study_command
 from randwire.config import RunConfig
 from randwire.records import NEWEST_CHECKPOINT, Record
+from randwire.report import write_report
 from randwire.report.publishing.publisher import LINK, publish
 from randwire.tracking import WandbTracker
 from randwire.training import checkpoint
@@ -72,8 +73,8 @@ def text(block: Json) -> str:
 
 
 def panels(grid: Json) -> list[Json]:
-    found: list[Json] = grid["metadata"]["panelBankSectionConfig"]["panels"]
-    return found
+    panels: list[Json] = grid["metadata"]["panelBankSectionConfig"]["panels"]
+    return panels
 
 
 def ids(grid: Json) -> set[str]:
@@ -93,12 +94,12 @@ def checks(view: Json) -> dict[str, bool]:
 
 
 def ticked(view: Json, start: str) -> bool:
-    (found,) = [value for name, value in checks(view).items() if name.startswith(start)]
-    return found
+    (holds,) = [value for name, value in checks(view).items() if name.startswith(start)]
+    return holds
 
 
 def grid_study(folder: Path, seeds: int = 2) -> list[RunConfig]:
-    """Two settings of a fixed grid with some finished trials each, whose data are known."""
+    """Two settings of a fixed grid with some finished trials each, whose data files are recorded."""
     trials = [
         add_trial(folder, generator, seed, top1)
         for generator, scores in (("ws:k=4,p=0.75", (90.0, 92.0)), ("er:p=0.2", (80.0, 81.0)))
@@ -131,30 +132,30 @@ def test_the_panels_show_what_the_tracker_sends(folder: Path, server: FakeServer
     grids = blocks(view, "panel-grid")
     assert all(ids(grid) == {trial.digest for trial in trials} == set(server.runs) for grid in grids)
 
-    found = [(panel["viewType"], panel["config"]) for grid in grids for panel in panels(grid)]
-    kinds = [kind for kind, _ in found]
+    drawn = [(panel["viewType"], panel["config"]) for grid in grids for panel in panels(grid)]
+    kinds = [kind for kind, _ in drawn]
     assert kinds == [
         "Bar Chart", "Run History Line Plot", "Parallel Coordinates Plot", *["Scatter Plot"] * 4,
         "Run History Line Plot", "Run History Line Plot", "Media Browser", "Run Comparer",
     ]  # fmt: skip
     spread = {"groupBy": "group", "groupAgg": "mean", "groupArea": "stddev", "aggregate": True}
-    bars = found[0][1]
+    bars = drawn[0][1]
     assert bars.items() >= {"metrics": ["val/top1"], "limit": 2, "barLimit": 2, **spread}.items()
-    curves = [config for kind, config in found if kind == "Run History Line Plot"]
+    curves = [config for kind, config in drawn if kind == "Run History Line Plot"]
     assert [config["metrics"] for config in curves] == [["val/top1"], ["lr"], ["val/top1"]]
     assert [config.get("groupBy") for config in curves] == ["group", None, None]
     assert curves[0].items() >= spread.items()
     assert {config["xAxis"] for config in curves} == {"epoch"}
     assert all(config["limit"] == 2 for config in curves)
-    assert found[-2][1].items() >= {"mediaKeys": ["dag/image"], "gallerySettings": {"axis": "run"}}.items()
-    assert found[-1][1]["diffOnly"] == "split"
+    assert drawn[-2][1].items() >= {"mediaKeys": ["dag/image"], "gallerySettings": {"axis": "run"}}.items()
+    assert drawn[-1][1]["diffOnly"] == "split"
 
-    accessors = [column["accessor"] for column in found[2][1]["columns"]]
+    accessors = [column["accessor"] for column in drawn[2][1]["columns"]]
     assert accessors == [
         "config:graph.value.generator", "summary:graph/depth", "summary:graph/clustering", "summary:graph/path_length",
         "summary:graph/edges", "summary:params", "summary:mult_adds", "summary:val/top1",
     ]  # fmt: skip
-    scatters = [config for kind, config in found if kind == "Scatter Plot"]
+    scatters = [config for kind, config in drawn if kind == "Scatter Plot"]
     assert [config["xAxis"] for config in scatters] == accessors[1:5]
     assert {config["yAxis"] for config in scatters} == {"summary:val/top1"}
     for trial in trials:
@@ -194,6 +195,9 @@ def test_words_and_tables_are_those_of_the_records(folder: Path, server: FakeSer
     warnings = [text(block) for block in blocks(view, "callout-block")]
     assert any("biased by adaptivity" in line for line in warnings)
     assert any(line.startswith("3 trials excluded") for line in warnings)
+    page = Page(write_report(folder))
+    assert len(warnings) == sum(attributes.get("class") == "warning" for _, attributes in page.tags)
+    assert all(line in page.text for line in warnings), "both say the same"
     tables = next(text(block) for block in blocks(view, "markdown-block") if "| setting |" in text(block))
     assert "| WS(4,0.75) | 3 | 92.00 | 2.65 | 90.00 to 95.00 |" in tables
     assert "| BA(5) | 2 | 88.75 | 0.71 | 88.25 to 89.25 |" in tables
@@ -353,8 +357,8 @@ def test_without_a_server_one_line_says_so(
 def test_without_a_key_one_line_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     grid_study(folder)
     monkeypatch.delenv("WANDB_API_KEY")
-    place = ("--name", folder.name, "--runtime.output", str(folder.parent))
-    done = commands.call("studies/generators.py", "report", *place, "--publish")
+    options = ("--name", folder.name, "--runtime.output", str(folder.parent))
+    done = commands.call("studies/generators.py", "report", *options, "--publish")
     assert done.returncode == 2
     assert done.stderr == "error: no API key is found (set WANDB_API_KEY or run `wandb login`)\n"
     assert done.stdout == f"{folder / 'report.html'}\n"

@@ -163,9 +163,9 @@ def test_a_trial_with_another_schedule_is_found(study: Path) -> None:
     assert "Not the schedule in 1 of 10 trials" in page.text
     assert "largest deviation 0.05. 1 epoch without a logged rate." in page.text
     heads = ["trial", "epochs that disagree", "worst epoch", "logged", "closed form"]
-    (found,) = next(table for table in page.tables if table[0] == heads)[1:]
-    assert found[:3] == [f"{planted.name}BA(7) g5 t0", "3", "5"]
-    assert float(found[3]) - float(found[4]) == pytest.approx(0.05)
+    (cells,) = next(table for table in page.tables if table[0] == heads)[1:]
+    assert cells[:3] == [f"{planted.name}BA(7) g5 t0", "3", "5"]
+    assert float(cells[3]) - float(cells[4]) == pytest.approx(0.05)
     drawn = next(figure for label, figure in page.figures.items() if label.startswith("Learning rate"))["data"]
     assert "BA(7) g5 t0" in [trace.get("text") for trace in drawn], "the trial at fault is drawn, whichever are"
 
@@ -399,7 +399,7 @@ def test_early_epochs_are_ranked_against_the_last(tmp_path: Path) -> None:
     figure = next(figure for label, figure in page.figures.items() if label.startswith("Do early epochs"))
     lines = [trace for trace in figure["data"] if "name" in trace]
     assert [trace["name"] for trace in lines] == ["all networks", "within settings"]
-    assert all(trace["x"] == [1, 2, 3, 4, 5, 6, 7] for trace in lines), "the last epoch is what is told"
+    assert all(trace["x"] == [1, 2, 3, 4, 5, 6, 7] for trace in lines), "the last epoch is what they are compared with"
     assert [shape["x0"] for shape in figure["layout"]["shapes"]] == [2, 6]
     rows = page.table("after epoch")
     assert list(rows) == ["2", "6"]
@@ -485,16 +485,16 @@ def test_the_table_is_written_whole_or_not_at_all(study: Path, tmp_path: Path, m
     with pytest.raises(RecordError, match="No space left on device"):
         write_table(study, path)
     assert path.read_text() == "before"
-    assert [found.name for found in tmp_path.iterdir() if found.is_file()] == ["trials.csv"]
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["trials.csv"]
 
 
 def test_the_report_command_writes_a_table(study: Path, tmp_path: Path) -> None:
-    place = ("--name", "my-study", "--runtime.output", str(tmp_path))
-    done = commands.call("studies/generators.py", "report", "--table", str(tmp_path / "trials.csv"), *place)
+    options = ("--name", "my-study", "--runtime.output", str(tmp_path))
+    done = commands.call("studies/generators.py", "report", "--table", str(tmp_path / "trials.csv"), *options)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str(study / "report.html"), str(tmp_path / "trials.csv")]
     assert len(pandas.read_csv(tmp_path / "trials.csv")) == 57
-    done = commands.call("studies/generators.py", "report", "--table", "trials.xlsx", *place)
+    done = commands.call("studies/generators.py", "report", "--table", "trials.xlsx", *options)
     assert done.returncode == 2
     assert "must end in .parquet or .csv" in done.stderr
 
@@ -602,15 +602,15 @@ def test_parallel_coordinates_name_the_trials_that_they_select(study: Path) -> N
 
 def test_the_figures_are_those_of_plotly_with_their_menus(study: Path) -> None:
     page = Page(write_report(study))
-    found = figures(study)
-    assert len(found) == len(page.figures)
-    menu = found["Learning curves"].layout.updatemenus[0].buttons
+    drawn = figures(study)
+    assert len(drawn) == len(page.figures)
+    menu = drawn["Learning curves"].layout.updatemenus[0].buttons
     assert [button.label for button in menu] == [
         "val top-1", "val error, log scale", "val top-5", "val loss", "train loss"
     ]  # fmt: skip
-    assert found["Top-1 by setting"].to_json()
+    assert drawn["Top-1 by setting"].to_json()
     wandb = pytest.importorskip("wandb")
-    assert wandb.Plotly(found["Top-1 by setting"])
+    assert wandb.Plotly(drawn["Top-1 by setting"])
     add_trial(study, top1=50.0, train__epochs=5)
     assert "Top-1 by setting (2)" in figures(study), "a figure for each budget"
 

@@ -72,9 +72,9 @@ def test_the_report_compares_variants_in_one_group(tmp_path: Path) -> None:
     for trial in (trial for setting in design.grid() for trial in design.trials(setting)):
         record = design.record(trial)
         record.write_json("summary.json", {**(record.summary() or {}), "epochs": 4})
-    found, broken = trials_of.load(design.folder)
+    trials, broken = trials_of.load(design.folder)
     assert not broken
-    [group] = trials_of.groups(found, trials_of.design_of(design.folder))
+    [group] = trials_of.groups(trials, trials_of.design_of(design.folder))
     assert group.origin == "grid"
     means = {name: sum(values) / len(values) for name, values in group.values.items()}
     assert sorted(means) == sorted(setting.label for setting in design.grid())
@@ -86,23 +86,23 @@ def test_the_report_compares_variants_in_one_group(tmp_path: Path) -> None:
 @pytest.mark.parametrize("preset", ["small", "regular-109"])
 def test_node_operations_are_compared_at_equal_cost(preset: str, tmp_path: Path) -> None:
     base = configuration.load(preset, {"runtime.output": str(tmp_path), "runtime.study": "study"})
-    found = node_ops.variants(base)
-    assert tuple(found) == registry.names("randwire.model.ops")
-    assert found["sepconv"]["network.channels"] == base.network.channels
-    design = Design(base, search="grid", variants=found, seeds=2, generators=("ws",))
+    variants = node_ops.variants(base)
+    assert tuple(variants) == registry.names("randwire.model.ops")
+    assert variants["sepconv"]["network.channels"] == base.network.channels
+    design = Design(base, search="grid", variants=variants, seeds=2, generators=("ws",))
     cost: dict[int, dict[str, float]] = {}
     for row in plan(design, listing(design)):
         cost.setdefault(row.config.graph.seed, {})[row.config.network.op] = row.quantities["mult_adds"]
     for by_op in cost.values():
         assert max(by_op.values()) / min(by_op.values()) < 1.05  # a channel more or less is 2 to 3 %
-    assert len({keys["network.channels"] for keys in found.values()}) > 1
+    assert len({keys["network.channels"] for keys in variants.values()}) > 1
 
 
 def test_regimes_are_those_of_the_presets() -> None:
-    found = regimes.variants(configuration.load("small-100"))
+    variants = regimes.variants(configuration.load("small-100"))
     for name, preset in regimes.PRESETS.items():
         base, expected = configuration.load("small-100"), configuration.load(preset)
-        made = base.override(dict(found[name]))
+        made = base.override(dict(variants[name]))
         assert (made.network, made.train) == (expected.network, expected.train)
     scaled = regimes.variants(configuration.load("digits"))
     assert [keys["network.channels"] for keys in scaled.values()] == [16, 22, 32]
@@ -131,13 +131,13 @@ def add_variants(
     folder: Path, top1: Mapping[str, Sequence[float]], variants: Mapping[str, Mapping[str, Any]] = OPS, **more: Any
 ) -> dict[str, list[RunConfig]]:
     """A study with the top-1 of each variant on nine graphs, three of each setting, or fewer."""
-    found: dict[str, list[RunConfig]] = {}
+    configs: dict[str, list[RunConfig]] = {}
     for name, values in top1.items():
         keys = {key.replace(".", "__"): value for key, value in variants[name].items()}
         for k, value in enumerate(values):
-            found.setdefault(name, []).append(add_trial(folder, SETTINGS[k % 3], k // 3, value, **keys))
+            configs.setdefault(name, []).append(add_trial(folder, SETTINGS[k % 3], k // 3, value, **keys))
     write_design(folder, "grid", variants=variants, **more)
-    return found
+    return configs
 
 
 def planted(*effects: float, count: int = 9, noise: float = 0.3) -> list[list[float]]:
@@ -152,8 +152,8 @@ def described(values: Sequence[float]) -> str:
 
 def chart(page: Page) -> dict[str, Any]:
     """The figure of variants, with its traces by name."""
-    found: dict[str, Any] = next(figure for label, figure in page.figures.items() if label.startswith(TITLE))
-    return {**found, "data": {trace.get("name", "differences"): trace for trace in found["data"]}}
+    figure: dict[str, Any] = next(figure for label, figure in page.figures.items() if label.startswith(TITLE))
+    return {**figure, "data": {trace.get("name", "differences"): trace for trace in figure["data"]}}
 
 
 def test_variants_are_compared_graph_by_graph(tmp_path: Path) -> None:
@@ -183,25 +183,25 @@ def test_variants_are_compared_graph_by_graph(tmp_path: Path) -> None:
         f"interval {intervals['conv']}, corrected p {p})."
     ) in page.text
     assert "Holm's correction is for all 3 pairs" in page.text
-    # Between the settings of two variants, nothing is found: there the graphs are in the way.
+    # Between the settings of two variants, none is separated: there the graphs are in the way.
     assert "separated from 0 of the 8 other tested settings" in page.text
 
 
 def test_the_figure_joins_the_top1_of_each_graph(tmp_path: Path) -> None:
     conv, avgpool = planted(0.0, -2.0)
     add_variants(tmp_path, {"conv": conv, "avgpool": avgpool})
-    found = chart(Page(write_report(tmp_path)))
-    assert set(found["data"]) == {"BA", "ER", "WS", "mean ± std", "differences"}
-    for place, name in enumerate(("ER", "BA", "WS")):
-        lines = found["data"][name]["y"]
+    figure = chart(Page(write_report(tmp_path)))
+    assert set(figure["data"]) == {"BA", "ER", "WS", "mean ± std", "differences"}
+    for first, name in enumerate(("ER", "BA", "WS")):
+        lines = figure["data"][name]["y"]
         assert [lines[k : k + 3] for k in (0, 3, 6)] == [
-            [pytest.approx(conv[k]), pytest.approx(avgpool[k]), None] for k in (place, place + 3, place + 6)
+            [pytest.approx(conv[k]), pytest.approx(avgpool[k]), None] for k in (first, first + 3, first + 6)
         ]
-    assert found["data"]["BA"]["text"][:3] == ["BA(5) g0, conv", "BA(5) g0, avgpool", ""]
-    assert found["data"]["mean ± std"]["y"] == pytest.approx([sum(conv) / 9, sum(avgpool) / 9])
-    assert found["layout"]["xaxis"]["ticktext"] == [f"conv<br>{described(conv)}", f"avgpool<br>{described(avgpool)}"]
-    assert found["data"]["differences"]["x"] == pytest.approx([(sum(conv) - sum(avgpool)) / 9])
-    assert found["layout"]["yaxis2"]["ticktext"] == ["conv over avgpool"]
+    assert figure["data"]["BA"]["text"][:3] == ["BA(5) g0, conv", "BA(5) g0, avgpool", ""]
+    assert figure["data"]["mean ± std"]["y"] == pytest.approx([sum(conv) / 9, sum(avgpool) / 9])
+    assert figure["layout"]["xaxis"]["ticktext"] == [f"conv<br>{described(conv)}", f"avgpool<br>{described(avgpool)}"]
+    assert figure["data"]["differences"]["x"] == pytest.approx([(sum(conv) - sum(avgpool)) / 9])
+    assert figure["layout"]["yaxis2"]["ticktext"] == ["conv over avgpool"]
     assert TITLE in figures(tmp_path)
 
 
@@ -263,25 +263,25 @@ def test_variants_of_different_cost_lie_on_axes_of_cost(tmp_path: Path) -> None:
                 Record(tmp_path / trial.digest).write_json("complexity.json", size)
         return chart(Page(write_report(tmp_path)))
 
-    found = price({"narrow": 3e5, "wide": 1.25e6})
-    assert [choice["label"] for choice in found["choices"]] == ["by multiply-adds", "by parameters", "by name"]
-    axis = found["layout"]["xaxis"]
+    figure = price({"narrow": 3e5, "wide": 1.25e6})
+    assert [choice["label"] for choice in figure["choices"]] == ["by multiply-adds", "by parameters", "by name"]
+    axis = figure["layout"]["xaxis"]
     assert (axis["type"], axis["ticktext"]) == (
         "log",
         [f"narrow<br>304 k<br>{described(narrow)}", f"wide<br>1.254 M<br>{described(wide)}"],
     )
-    assert found["data"]["ER"]["x"][:3] == [3e5, 1.25e6, None], "from the cheapest on, each trial at its own cost"
-    assert found["data"]["ER"]["y"][:2] == pytest.approx([narrow[0], wide[0]])
-    for choice in found["choices"]:
-        assert [len(xs) for xs in choice["data"]["x"]] == [len(trace["y"]) for trace in found["data"].values()]
-    by_name = found["choices"][-1]["layout"]
+    assert figure["data"]["ER"]["x"][:3] == [3e5, 1.25e6, None], "from the cheapest on, each trial at its own cost"
+    assert figure["data"]["ER"]["y"][:2] == pytest.approx([narrow[0], wide[0]])
+    for choice in figure["choices"]:
+        assert [len(xs) for xs in choice["data"]["x"]] == [len(trace["y"]) for trace in figure["data"].values()]
+    by_name = figure["choices"][-1]["layout"]
     assert (by_name["xaxis.type"], by_name["xaxis.ticktext"][0]) == ("linear", f"narrow<br>{described(narrow)}")
-    found = price({"narrow": 3e5, "wide": 3.8e5})
-    low, high = (10**end for end in found["layout"]["xaxis"]["range"])
-    assert all(low < x < high for trace in list(found["data"].values())[:4] for x in trace["x"] if x is not None)
-    found = price({"narrow": 3e5, "wide": 3.3e5})
-    assert [choice["label"] for choice in found["choices"]] == ["by name"]
-    assert found["layout"]["xaxis"]["ticktext"][0] == f"wide<br>{described(wide)}", "the best first"
+    figure = price({"narrow": 3e5, "wide": 3.8e5})
+    low, high = (10**end for end in figure["layout"]["xaxis"]["range"])
+    assert all(low < x < high for trace in list(figure["data"].values())[:4] for x in trace["x"] if x is not None)
+    figure = price({"narrow": 3e5, "wide": 3.3e5})
+    assert [choice["label"] for choice in figure["choices"]] == ["by name"]
+    assert figure["layout"]["xaxis"]["ticktext"][0] == f"wide<br>{described(wide)}", "the best first"
 
 
 def test_equal_seeds_are_not_called_the_same_graphs(tmp_path: Path) -> None:
@@ -308,9 +308,9 @@ def test_many_graphs_and_variants_can_be_read(tmp_path: Path, monkeypatch: pytes
     drawn = random.Random(0)
     add_variants(tmp_path, {name: [80 + drawn.gauss(0, 1) for _ in range(48)] for name in variants}, variants)
     page = Page(write_report(tmp_path))
-    found = chart(page)
-    assert sum(len(found["data"][name]["y"]) for name in ("ER", "BA", "WS")) == 40 * 8
-    assert len(found["data"]["differences"]["x"]) == 6
+    figure = chart(page)
+    assert sum(len(figure["data"][name]["y"]) for name in ("ER", "BA", "WS")) == 40 * 8
+    assert len(figure["data"]["differences"]["x"]) == 6
     assert len(page.table("variants")) == 21
     assert "40 of 48 graphs are drawn" in page.text
     assert "Only the pairs of the best variant are drawn." in page.text

@@ -25,4 +25,4 @@ def exclusions(facts: StudyFacts) -> list[Exclusion]:
         for trial in facts.trials
         if trial.top1 is None
     ]
-    return [*readable, *(Exclusion(record.folder, "", "unreadable", "", record.cause) for record in facts.broken)]
+    return [*readable, *(Exclusion(record.folder, "", "unreadable", "", record.cause) for record in facts.unreadable)]

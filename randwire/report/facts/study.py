@@ -51,7 +51,7 @@ class StudyFacts:
     design: Row | None
     """None if it was not recorded."""
     trials: Sequence[Trial]
-    broken: Sequence[UnreadableRecord]
+    unreadable: Sequence[UnreadableRecord]
     failures: Mapping[Setting, tuple[float, str]]
     """When (Unix seconds) and why settings could not be run."""
 
@@ -68,7 +68,7 @@ class StudyFacts:
     @property
     def records(self) -> int:
         """Number of records, readable or not."""
-        return len(self.trials) + len(self.broken)
+        return len(self.trials) + len(self.unreadable)
 
     @cached_property
     def counted(self) -> list[Trial]:
@@ -88,7 +88,7 @@ class StudyFacts:
     @cached_property
     def statuses(self) -> str:
         """How many trials have which status, such as `5 finished, 1 failed`; what does not occur is left out."""
-        counts = Counter([*(trial.status for trial in self.trials), *("unreadable" for _ in self.broken)])
+        counts = Counter([*(trial.status for trial in self.trials), *("unreadable" for _ in self.unreadable)])
         return ", ".join(f"{counts[status]} {status}" for status in RECORD_STATUSES if counts[status])
 
     @cached_property

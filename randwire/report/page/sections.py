@@ -51,8 +51,8 @@ def cards(facts: StudyFacts) -> str:
     """How many trials have ended in which way."""
     counts = Counter(trial.status for trial in facts.trials)
     rows = [(str(counts[status]), status) for status in RECORD_STATUSES[:4]]
-    if facts.broken:
-        rows.append((str(len(facts.broken)), "unreadable"))
+    if facts.unreadable:
+        rows.append((str(len(facts.unreadable)), "unreadable"))
     return '<div class="cards">' + "".join(_card(value, [name]) for value, name in rows) + "</div>"
 
 
