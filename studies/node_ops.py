@@ -22,11 +22,11 @@ def variants(base: RunConfig) -> Mapping[str, Mapping[str, object]]:
     from randwire.wiring import count, match_mult_adds, sample_graphs
 
     mult_adds = count(base, sample_graphs(base)).mult_adds
-    found = {}
+    by_name = {}
     for op in registry.names("randwire.model.ops"):
         config = match_mult_adds(base.override({"network.op": op}), mult_adds)
-        found[op] = {"network.op": op, "network.channels": config.network.channels}
-    return found
+        by_name[op] = {"network.op": op, "network.channels": config.network.channels}
+    return by_name
 
 
 if __name__ == "__main__":

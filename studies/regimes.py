@@ -23,14 +23,14 @@ KEYS = ("network.regime", "network.dropout", "network.drop_edge", "train.weight_
 def variants(base: RunConfig) -> Mapping[str, Mapping[str, object]]:
     """The regimes as the presets have them, with channels in proportion to those of `base`."""
     smallest = configuration.load(PRESETS["small"]).network.channels
-    found = {}
+    by_name = {}
     for name, preset in PRESETS.items():
         config = configuration.load(preset)
         channels = round(config.network.channels * base.network.channels / smallest)
         sections = config.model_dump()
         values = {key: sections[section][field] for key in KEYS for section, field in [key.split(".")]}
-        found[name] = {**values, "network.channels": channels}
-    return found
+        by_name[name] = {**values, "network.channels": channels}
+    return by_name
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from randwire.study.design import Design
     from randwire.study.planning import Planned
 
-LISTED = 200
+MAX_LISTED_TRIALS = 200
 """More trials than this are shown by setting, unless all are asked for."""
 COLUMNS = (
     ("params", 12, ",.0f"), ("mult_adds", 15, ",.0f"), ("edges", 7, ".4g"), ("sources", 9, ".3g"),
@@ -45,10 +45,10 @@ def show_plan(design: Design, options: argparse.Namespace) -> int:
             "with `trial 1`"
         )
     each = design.seeds * design.train_seeds
-    sizes = [len(found) for found in listed.settings.values()] + [each] * listed.later
+    sizes = [len(trials_of) for trials_of in listed.settings.values()] + [each] * listed.later
     price = cost(design, sizes, rate[0], options.workers, options.gpus, options.price)
     if options.json:
-        found = {
+        output = {
             "trials": [trial.to_row() for trial in trials],
             "later_settings": listed.later,
             "rejected": {"what": listed.rejected.what, "number": listed.rejected.number, "by": listed.rejected.by},
@@ -61,9 +61,9 @@ def show_plan(design: Design, options: argparse.Namespace) -> int:
             "busy": price.busy,
             "dollars": price.dollars,
         }
-        print(json.dumps(found))
+        print(json.dumps(output))
         return 0
-    _table(trials) if len(trials) <= LISTED or options.all else _summary(trials)
+    _table(trials) if len(trials) <= MAX_LISTED_TRIALS or options.all else _summary(trials)
     print(f"\n{len(trials)} trials of {design.base.train.epochs} epochs in {design.folder}, up to {each} a setting")
     if listed.rejected.number:
         print(listed.rejected)
@@ -94,12 +94,12 @@ def _summary(trials: Sequence[Planned]) -> None:
         settings.setdefault(trial.label, []).append(trial)
     wide = _width(trials)
     print(f"{'setting':<{wide}}{'trials':>7}{_heads()}  states")
-    for label, found in settings.items():
+    for label, same in settings.items():
         cells = "".join(
-            f"{fmean(trial.quantities[name] for trial in found):>{width}{form}}" for name, width, form in COLUMNS
+            f"{fmean(trial.quantities[name] for trial in same):>{width}{form}}" for name, width, form in COLUMNS
         )
-        states = ", ".join(f"{number} {state}" for state, number in Counter(trial.state for trial in found).items())
-        print(f"{label:<{wide}}{len(found):>7}{cells}  {states}")
+        states = ", ".join(f"{number} {state}" for state, number in Counter(trial.state for trial in same).items())
+        print(f"{label:<{wide}}{len(same):>7}{cells}  {states}")
     print("means of each setting; --all lists every trial")
 
 
@@ -111,23 +111,23 @@ def _heads() -> str:
     return "".join(f"{name.replace('_', ' ').replace('mult adds', 'mult-adds'):>{width}}" for name, width, _ in COLUMNS)
 
 
-def _costs(found: Cost, records: int, options: argparse.Namespace, at_most: bool) -> None:
-    most = "at most " if at_most else ""
-    rate = found.images_per_s
+def _costs(cost: Cost, records: int, options: argparse.Namespace, at_most: bool) -> None:
+    limit = "at most " if at_most else ""
+    rate = cost.images_per_s
     if rate is None:
-        print(f"{found.trials} trainings see {most}{found.images:,} images; --images-per-s tells the GPU-hours")
+        print(f"{cost.trials} trainings see {limit}{cost.images:,} images; --images-per-s tells the GPU-hours")
         return
     source = f", measured in {records} records" if records else ""
     print(
-        f"{found.trials} trainings see {most}{found.images:,} images: {found.gpu_hours:,.1f} GPU-hours "
+        f"{cost.trials} trainings see {limit}{cost.images:,} images: {cost.gpu_hours:,.1f} GPU-hours "
         f"at {rate:,.6g} images/s a GPU{source}"
     )
-    if found.wall_hours is not None:
-        busy = "" if found.busy is None else f", which train {found.busy:.0%} of the time"
+    if cost.wall_hours is not None:
+        busy = "" if cost.busy is None else f", which train {cost.busy:.0%} of the time"
         print(
-            f"that is {most}{span(found.wall_hours * 3600)} on {options.gpus} GPUs, {options.workers} for each "
+            f"that is {limit}{span(cost.wall_hours * 3600)} on {options.gpus} GPUs, {options.workers} for each "
             f"setting{busy}"
         )
-    if found.dollars is not None:
-        print(f"{most}${found.dollars:,.2f} at ${options.price:g} a GPU-hour")
+    if cost.dollars is not None:
+        print(f"{limit}${cost.dollars:,.2f} at ${options.price:g} a GPU-hour")
     print("evaluation and start-up come on top")

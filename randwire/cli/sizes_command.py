@@ -21,7 +21,7 @@ def sizes(description: str | None, arguments: Sequence[str] | None = None) -> in
     def main() -> int:
         from tqdm import tqdm
 
-        from randwire.study.sizes import LIMIT, compare, markdown, settings
+        from randwire.study.sizes import MAX_STANDARD_ERRORS, compare, markdown, settings
 
         options = parser.parse_args(arguments)
         if options.seeds < 2 or options.start < 0:
@@ -32,7 +32,10 @@ def sizes(description: str | None, arguments: Sequence[str] | None = None) -> in
         wrong = [row.printed for row in compared if not row.fits]
         for printed in wrong:
             where = f"{printed.table}, {printed.preset}"
-            print(f"{where}: {printed.quantity} are off by more than {LIMIT:g} standard errors", file=sys.stderr)
+            print(
+                f"{where}: {printed.quantity} are off by more than {MAX_STANDARD_ERRORS:g} standard errors",
+                file=sys.stderr,
+            )
         return 1 if wrong else 0
 
     return guarded(main)

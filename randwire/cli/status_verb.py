@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from randwire.cli.plan_verb import LISTED
+from randwire.cli.plan_verb import MAX_LISTED_TRIALS
 from randwire.cli.text import span
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from randwire.study.progress import Status
     from randwire.study.state import State
 
-CLEAR = "\x1b[H\x1b[J"
-NOTABLE = ("running", "stalled", "failed", "unreadable")
+CLEAR_SCREEN = "\x1b[H\x1b[J"
+NOTABLE_STATES = ("running", "stalled", "failed", "unreadable")
 
 
 def show_status(load: Callable[[], Design], options: argparse.Namespace) -> int:
@@ -29,14 +29,14 @@ def show_status(load: Callable[[], Design], options: argparse.Namespace) -> int:
     `load` gives the design as it is now: a study that is watched may grow.
     """
     if options.watch is None:
-        found, design = _look(load)
-        print(json.dumps(_json(found)) if options.json else "\n".join(_lines(found, design, options.all)))
+        status, design = _look(load)
+        print(json.dumps(_json(status)) if options.json else "\n".join(_lines(status, design, options.all)))
         return 0
     try:
         while True:
-            found, design = _look(load)
-            _draw(found, design, options)
-            if found.ended:
+            status, design = _look(load)
+            _draw(status, design, options)
+            if status.ended:
                 return 0
             time.sleep(options.watch)
     except KeyboardInterrupt:
@@ -44,41 +44,41 @@ def show_status(load: Callable[[], Design], options: argparse.Namespace) -> int:
 
 
 def _look(load: Callable[[], Design]) -> tuple[Status, Design]:
-    from randwire.study.progress import status
+    from randwire.study import progress
 
     design = load()
-    return status(design), design
+    return progress.status(design), design
 
 
-def _draw(found: Status, design: Design, options: argparse.Namespace) -> None:
+def _draw(status: Status, design: Design, options: argparse.Namespace) -> None:
     """The page again on a terminal; a line where no terminal is."""
     if options.json:
-        print(json.dumps(_json(found)), flush=True)
+        print(json.dumps(_json(status)), flush=True)
     elif sys.stdout.isatty():
         height = shutil.get_terminal_size().lines - 2
-        lines = list(_lines(found, design, options.all, height))
+        lines = list(_lines(status, design, options.all, height))
         hidden = len(lines) - 1 - height
         if hidden > 0:
             lines = [*lines[: height - 1], f"... and {hidden + 1} more", lines[-1]]
-        print(CLEAR + "\n".join(lines), flush=True)
+        print(CLEAR_SCREEN + "\n".join(lines), flush=True)
     else:
-        print(f"{time.strftime('%F %T')}  {_total(found, design)}", flush=True)
+        print(f"{time.strftime('%F %T')}  {_total(status, design)}", flush=True)
 
 
-def _json(found: Status) -> dict[str, object]:
+def _json(status: Status) -> dict[str, object]:
     from randwire.study.progress import iso
 
-    finish = None if found.finish is None else iso(found.finish)
-    return {"counts": found.counts, "later": found.later, "expected_finish": finish, "trials": found.rows()}
+    finish = None if status.finish is None else iso(status.finish)
+    return {"counts": status.counts, "later": status.later, "expected_finish": finish, "trials": status.rows()}
 
 
-def _lines(found: Status, design: Design, every: bool, most: int = LISTED) -> Iterator[str]:
-    """A line for each trial that has begun, of more than `most` for the notable ones, and the total."""
-    begun = [pair for pair in found.trials if every or pair[1].name not in ("pending", "skipped")]
+def _lines(status: Status, design: Design, every: bool, limit: int = MAX_LISTED_TRIALS) -> Iterator[str]:
+    """A line for each trial that has begun, of more than `limit` for the notable ones, and the total."""
+    begun = [pair for pair in status.trials if every or pair[1].name not in ("pending", "skipped")]
     for trial, state in begun:
-        if every or len(begun) <= most or state.name in NOTABLE:
+        if every or len(begun) <= limit or state.name in NOTABLE_STATES:
             yield _line(trial, state)
-    yield _total(found, design)
+    yield _total(status, design)
 
 
 def _line(trial: RunConfig, state: State) -> str:
@@ -98,15 +98,15 @@ def _line(trial: RunConfig, state: State) -> str:
     )
 
 
-def _total(found: Status, design: Design) -> str:
-    counts = ", ".join(f"{number} {name}" for name, number in found.counts.items())
-    if set(found.counts) <= {"pending"}:
+def _total(status: Status, design: Design) -> str:
+    counts = ", ".join(f"{number} {name}" for name, number in status.counts.items())
+    if set(status.counts) <= {"pending"}:
         return f"{design.folder}: nothing started yet, {counts}"
-    later = f", up to {found.later} later" if found.later else ""
-    if found.ended:
+    later = f", up to {status.later} later" if status.later else ""
+    if status.ended:
         return f"{counts}; all has ended"
-    if found.finish is None:
-        return f"{counts}{later}; " + ("no epoch has ended yet" if found.counts["running"] else "nothing is running")
-    most = "at the latest " if design.early_stopping else ""
-    when = time.strftime("%F %H:%M", time.localtime(found.finish))
-    return f"{counts}{later}; expected to finish {most}in {span(found.finish - time.time())}, at {when}"
+    if status.finish is None:
+        return f"{counts}{later}; " + ("no epoch has ended yet" if status.counts["running"] else "nothing is running")
+    latest = "at the latest " if design.early_stopping else ""
+    when = time.strftime("%F %H:%M", time.localtime(status.finish))
+    return f"{counts}{later}; expected to finish {latest}in {span(status.finish - time.time())}, at {when}"

@@ -86,8 +86,8 @@ def _plan_options(parser: argparse.ArgumentParser) -> None:
         metavar="R",
         help="training images/s of one GPU [measured, if any was trained]",
     )
-    parser.add_argument("--gpus", type=positive_int, metavar="N", help="GPUs to train on: tells the time it takes")
-    parser.add_argument("--price", type=positive_float, metavar="USD", help="dollars per GPU-hour: tells the dollars")
+    parser.add_argument("--gpus", type=positive_int, metavar="N", help="GPUs to train on: shows the time it takes")
+    parser.add_argument("--price", type=positive_float, metavar="USD", help="dollars per GPU-hour: shows the dollars")
 
 
 def _sweep_options(parser: argparse.ArgumentParser) -> None:

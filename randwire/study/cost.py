@@ -13,8 +13,8 @@ from randwire.metrics import IMAGES_PER_S
 from randwire.records import Record
 from randwire.study.design import Design
 
-RECORDS = 50
-"""From how many records a rate is measured, at most."""
+MAX_MEASURED_RECORDS = 50
+"""Records from which the rate of training is measured, at most."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ def measured(design: Design, digests: Iterable[str]) -> tuple[float, int] | None
     Raises RecordError for a damaged record.
     """
     rates = (_rate(Record(design.folder / digest), design.base.data.resolution) for digest in digests)
-    found = list(islice(filter(None, rates), RECORDS))
-    return (median(found), len(found)) if found else None
+    measured_rates = list(islice(filter(None, rates), MAX_MEASURED_RECORDS))
+    return (median(measured_rates), len(measured_rates)) if measured_rates else None
 
 
 def _rate(record: Record, resolution: int) -> float | None:

@@ -134,22 +134,22 @@ class Design:
 
         Raises ConfigError if the setting is impossible for the network.
         """
-        found, broken = self._crossed(setting), self.violations(setting)
-        if broken and self.search != "grid":
+        crossed, violated = self._crossed(setting), self.violations(setting)
+        if violated and self.search != "grid":
             return []
-        return [trial for trial in found if trial.graph.seed not in broken]
+        return [trial for trial in crossed if trial.graph.seed not in violated]
 
     def violations(self, setting: Setting) -> dict[int, list[str]]:
         """The cells of a setting that break requirements: which, by graph seed.
 
         Raises ConfigError if the setting is impossible for the network.
         """
-        found = {}
+        violated = {}
         for trial in self._crossed(setting)[:: self.train_seeds]:
             values = quantities(trial) if self.require else {}
-            if broken := [str(requirement) for requirement in self.require if not requirement.met(values)]:
-                found[trial.graph.seed] = broken
-        return found
+            if names := [str(requirement) for requirement in self.require if not requirement.met(values)]:
+                violated[trial.graph.seed] = names
+        return violated
 
     def _crossed(self, setting: Setting) -> list[RunConfig]:
         """Graph seeds crossed with training seeds.
@@ -171,13 +171,13 @@ class Design:
                 }
             )
         )
-        found = []
+        trials = []
         for seed in range(self.seeds):
             graph = last.graph.model_copy(update={"seed": first + seed})
             for repeat in range(self.train_seeds):
                 training = last.train.model_copy(update={"seed": train + seed * step + repeat})
-                found.append(last.model_copy(update={"graph": graph, "train": training}))
-        return found
+                trials.append(last.model_copy(update={"graph": graph, "train": training}))
+        return trials
 
     def record(self, trial: RunConfig) -> Record:
         return Record(self.folder / trial.digest)
@@ -256,8 +256,8 @@ def _variants(given: Variants | None, stored: Variants) -> Variants:
     """The variants that are given, or those of the folder: also where further ones are given, which came later."""
     if given is None:
         return stored
-    known = as_json(given)
-    return stored if stored and all(known.get(name) == keys for name, keys in stored.items()) else given
+    current = as_json(given)
+    return stored if stored and all(current.get(name) == keys for name, keys in stored.items()) else given
 
 
 def settings_of_grid(generators: Sequence[str], variants: Variants) -> list[Setting]:

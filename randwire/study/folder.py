@@ -21,8 +21,8 @@ from randwire.study.setting import Setting
 def base_of(study: Row, data_path: str | None = None) -> RunConfig:
     """The configuration that all trials of a recorded design (study.json) share; `runtime` is at its defaults.
 
-    `data_path` is where the data is, for a design that does not tell. Raises ValueError, KeyError or TypeError for a
-    damaged design.
+    `data_path` is where the data is, for a design that does not record it. Raises ValueError, KeyError or TypeError for
+    a damaged design.
     """
     base = study["base"]
     generator = study.get("generator") or _generator(study.get("generators") or space.names(), base["graph"]["nodes"])
@@ -32,7 +32,7 @@ def base_of(study: Row, data_path: str | None = None) -> RunConfig:
 
 
 def _generator(names: Sequence[str], nodes: int) -> str:
-    """What a design that does not tell the generator of its configuration may have: one that its nodes admit."""
+    """The generator of a configuration whose design does not record it: one that is possible for its nodes."""
     for spec in (default := RunConfig().graph.generator, *space.best(names)):
         with suppress(ValueError):
             graphs.parse(spec).check(nodes)
@@ -100,19 +100,19 @@ class StudyFolder:
 
     def suggestions(self) -> list[Setting]:
         """The settings suggested so far, in order."""
-        return [setting for setting, broken in self.entries().items() if not broken]
+        return [setting for setting, violated in self.entries().items() if not violated]
 
     def add_suggestion(self, setting: Setting | None, rejected: Mapping[Setting, Sequence[str]] | None = None) -> None:
         """Add a setting, and before it what was rejected on the way to it; the file is whole at every moment."""
-        known = self.entries()
-        found = {**known}
-        for other, broken in [*(rejected or {}).items(), *([(setting, ())] if setting else [])]:
-            found.setdefault(other, list(broken))
-        if found == known:
+        entries = self.entries()
+        extended = {**entries}
+        for other, violated in [*(rejected or {}).items(), *([(setting, ())] if setting else [])]:
+            extended.setdefault(other, list(violated))
+        if extended == entries:
             return
         rows = [
-            {"setting": str(other), "rejected": broken} if broken else {"setting": str(other)}
-            for other, broken in found.items()
+            {"setting": str(other), "rejected": violated} if violated else {"setting": str(other)}
+            for other, violated in extended.items()
         ]
         with atomic(self.folder / "suggestions.jsonl") as file:
             file.write("".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -18,7 +18,7 @@ from randwire.study.state import states
 
 @dataclass(frozen=True)
 class Rejected:
-    """What requirements keep out: `number` of `what` (cells of a grid, settings of a search), and by which of them."""
+    """What requirements exclude: `number` of `what` (cells of a grid, settings of a search), and by which of them."""
 
     what: str
     number: int
@@ -81,20 +81,21 @@ def listing(design: Design) -> Listing:
     Raises ConfigError for a setting that is impossible.
     """
     search = SettingSearch(design)
-    known = StudyFolder(design.folder).suggestions()
-    settings = known + [setting for setting in search.foreseeable() if setting not in known]
-    found = {setting: trials for setting in settings if (trials := design.trials(setting))}
+    suggested = StudyFolder(design.folder).suggestions()
+    settings = suggested + [setting for setting in search.foreseeable() if setting not in suggested]
+    by_setting = {setting: trials for setting in settings if (trials := design.trials(setting))}
     later = search.later
-    exhausted = design.search != "grid" and len(found) + later < design.settings
-    return Listing(found, later, rejected(design, search), exhausted)
+    exhausted = design.search != "grid" and len(by_setting) + later < design.settings
+    return Listing(by_setting, later, rejected(design, search), exhausted)
 
 
 def rejected(design: Design, search: SettingSearch) -> Rejected:
-    """What requirements keep out of a grid, or have kept out of a search so far."""
+    """What requirements exclude from a grid, or have excluded from a search so far."""
     grid = design.search == "grid"
     cells = (names for setting in design.grid() for names in design.violations(setting).values())
-    broken = list(cells if grid else search.rejected.values())
-    return Rejected("cells" if grid else "settings", len(broken), Counter(name for names in broken for name in names))
+    violated = list(cells if grid else search.rejected.values())
+    by = Counter(name for names in violated for name in names)
+    return Rejected("cells" if grid else "settings", len(violated), by)
 
 
 def plan(design: Design, listed: Listing | None = None) -> list[Planned]:

@@ -35,8 +35,8 @@ class Status:
 
     @property
     def counts(self) -> Counter[str]:
-        found = Counter(state.name for _, state in self.trials)
-        return Counter({name: found[name] for name in STATE_NAMES if found[name]})
+        counts = Counter(state.name for _, state in self.trials)
+        return Counter({name: counts[name] for name in STATE_NAMES if counts[name]})
 
     @property
     def ended(self) -> bool:
@@ -74,25 +74,25 @@ def status(design: Design) -> Status:
         for setting, trials in listed.settings.items()
     ]
     each = design.seeds * design.train_seeds
-    found = [pair for setting in settings for pair in setting]
-    return Status(found, listed.later * each, _finish(design, settings, [each] * listed.later))
+    pairs = [pair for setting in settings for pair in setting]
+    return Status(pairs, listed.later * each, _finish(design, settings, [each] * listed.later))
 
 
 def _finish(
     design: Design, settings: Sequence[Sequence[tuple[RunConfig, State]]], later: Sequence[int]
 ) -> float | None:
-    """The expected end: what is left of each setting, at the usual speed, on as many places as train now."""
+    """The expected end: what is left of each setting, at the usual speed, on as many slots as train now."""
     running = sum(state.name == "running" for setting in settings for _, state in setting)
-    known = [state.epoch_s for setting in settings for _, state in setting if state.epoch_s]
-    if not running or not known:
+    epoch_seconds = [state.epoch_s for setting in settings for _, state in setting if state.epoch_s]
+    if not running or not epoch_seconds:
         return None
     epochs = design.base.train.epochs
     left = [
         (
-            not any(state.name == "running" for _, state in setting),  # what runs has its place already
+            not any(state.name == "running" for _, state in setting),  # what runs has a slot already
             sum(epochs - state.epochs for _, state in setting if state.name not in (*ENDED, "unreadable")),
         )
         for setting in settings
     ]
     jobs = [count for _, count in sorted(left, key=lambda job: job[0])] + [trials * epochs for trials in later]
-    return time.time() + makespan((count * median(known) for count in jobs if count), running)
+    return time.time() + makespan((count * median(epoch_seconds) for count in jobs if count), running)

@@ -14,7 +14,7 @@ from randwire.errors import ConfigError
 MEASURES = tuple(field.name for field in fields(Measures))
 QUANTITIES = ("params", "mult_adds", "activations", *MEASURES)
 
-_SIGNS: Mapping[str, Callable[[float, float], bool]] = {
+_OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
     "<": operator.lt,
@@ -33,10 +33,10 @@ class Requirement:
     @classmethod
     def parse(cls, text: str) -> "Requirement":
         """The requirement of a text such as `mult_adds <= 600e6`. Raises ConfigError, in one line, for any other."""
-        found = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)([^<>=]+)", text)
-        if found is None:
+        match = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)([^<>=]+)", text)
+        if match is None:
             raise ConfigError(f"--require: {text!r} is no bound; write NAME<=NUMBER, with <, <=, > or >=")
-        name, sign, bound = found.groups()
+        name, sign, bound = match.groups()
         if name not in QUANTITIES:
             raise ConfigError(f"--require: unknown name {name!r}; known: {', '.join(QUANTITIES)}")
         try:
@@ -57,7 +57,7 @@ class Requirement:
 
     def met(self, values: Mapping[str, float]) -> bool:
         """Whether the quantities of a trial keep the bound."""
-        return _SIGNS[self.sign](values[self.name], self.bound)
+        return _OPERATORS[self.sign](values[self.name], self.bound)
 
 
 def quantities(config: RunConfig) -> Mapping[str, float]:

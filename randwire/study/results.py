@@ -26,7 +26,7 @@ from randwire.study.variants import Variants, resolved, values_of, varied_keys
 
 Origin = Literal["grid", "search", "unknown", "outside"]
 """How the settings of a group were chosen; outside: they are none of the fixed grid that the study is."""
-NUMBER = (int, float)
+NUMBER_TYPES = (int, float)
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ class TrialGroup:
     @cached_property
     def counted(self) -> list[Trial]:
         """The trials that enter statistics, best first."""
-        found = [trial for trial in self.trials if trial.top1 is not None]
-        return sorted(found, key=lambda trial: (-trial.score, trial.name))
+        counted = [trial for trial in self.trials if trial.top1 is not None]
+        return sorted(counted, key=lambda trial: (-trial.score, trial.name))
 
     @cached_property
     def by_setting(self) -> dict[str, list[Trial]]:
@@ -142,15 +142,15 @@ class TrialGroup:
     def values(self) -> dict[str, list[float]]:
         """Top-1 of every replicate by setting: the mean over its training seeds."""
         return {
-            name: [mean([trial.score for trial in same]) for same in found] for name, found in self.replicates.items()
+            name: [mean([trial.score for trial in same]) for same in graphs] for name, graphs in self.replicates.items()
         }
 
     @property
     def graphs(self) -> dict[str, list[list[Trial]]]:
         """The trials that enter statistics by setting and graph, also where a setting has one graph."""
         return {
-            name: [self.by_setting[name]] if self.by_setting[name][0].one_graph else found
-            for name, found in self.replicates.items()
+            name: [self.by_setting[name]] if self.by_setting[name][0].one_graph else graphs
+            for name, graphs in self.replicates.items()
         }
 
     def generator(self, setting: str) -> str:
@@ -166,16 +166,16 @@ def load(folder: Path) -> tuple[list[Trial], list[UnreadableRecord]]:
     enabled = gc.isenabled()
     gc.disable()  # it would look at millions of rows again and again, and none of them is garbage
     try:
-        found = [read(record) for record in records.find_records(folder)]
+        read_records = [read(record) for record in records.find_records(folder)]
     finally:
         if enabled:
             gc.enable()
-    if not found:
+    if not read_records:
         raise RecordError(f"{folder}: holds no record of a trial to report on")
-    trials = [trial for trial in found if isinstance(trial, Trial)]
+    trials = [trial for trial in read_records if isinstance(trial, Trial)]
     if (study := design_of(folder)) and study.get("variants"):
         trials = _with_variants(trials, study)
-    return in_order(trials), [trial for trial in found if isinstance(trial, UnreadableRecord)]
+    return in_order(trials), [trial for trial in read_records if isinstance(trial, UnreadableRecord)]
 
 
 def _with_variants(trials: Sequence[Trial], study: Row) -> list[Trial]:
@@ -188,7 +188,7 @@ def _with_variants(trials: Sequence[Trial], study: Row) -> list[Trial]:
     try:
         values = resolved(base_of(study, data_path="unknown"), variants)
     except (ValueError, KeyError, TypeError, AttributeError):
-        values = {}  # a design that cannot be read: then no trial is known to be of its grid
+        values = {}  # a design that cannot be read: then no trial counts as one of its grid
 
     def variant_of(config: RunConfig) -> str:
         recorded = config.runtime.variant
@@ -230,17 +230,17 @@ def groups(trials: Sequence[Trial], study: Row | None = None) -> list[TrialGroup
     search = study.get("search")
     names, variants = study.get("generators") or space.names(), study.get("variants") or {}
     grid = set(settings_of_grid(names, variants)) if search == "grid" else None
-    found: dict[tuple[bool, str], list[Trial]] = {}
+    by_key: dict[tuple[bool, str], list[Trial]] = {}
     for trial in trials:
         outside = grid is not None and (
             trial.config.graph.path is not None or Setting(trial.config.graph.generator, trial.variant) not in grid
         )
-        found.setdefault((outside, json.dumps(trial.budget, sort_keys=True)), []).append(trial)
+        by_key.setdefault((outside, json.dumps(trial.budget, sort_keys=True)), []).append(trial)
     origin: Origin = "grid" if search == "grid" else "unknown" if search is None else "search"
     stopping = bool(study.get("early_stopping"))
     return [
-        TrialGroup(found[key], "outside" if key[0] else origin, stopping)
-        for key in sorted(found, key=lambda key: (key[0], -len(found[key]), key[1]))
+        TrialGroup(by_key[key], "outside" if key[0] else origin, stopping)
+        for key in sorted(by_key, key=lambda key: (key[0], -len(by_key[key]), key[1]))
     ]
 
 
@@ -251,7 +251,7 @@ def mean(values: Sequence[float]) -> float:
 def number(row: Row, key: str) -> float | None:
     """A finite number of a row, or None."""
     value = row.get(key)
-    return float(value) if isinstance(value, NUMBER) and math.isfinite(value) else None
+    return float(value) if isinstance(value, NUMBER_TYPES) and math.isfinite(value) else None
 
 
 def _order(trial: Trial) -> tuple[str, tuple[float, ...], int, int]:
@@ -297,10 +297,10 @@ def _object(record: Record, name: str) -> Row:
 
 
 def _means(measures: Sequence[Row]) -> dict[str, float]:
-    found = {}
+    means = {}
     for key in measures[0] if measures else ():
         values = [number(row, key) for row in measures]
-        known = [value for value in values if value is not None]
-        if len(known) == len(values):
-            found[key] = mean(known)
-    return found
+        finite = [value for value in values if value is not None]
+        if len(finite) == len(values):
+            means[key] = mean(finite)
+    return means

@@ -1,4 +1,4 @@
-"""Which setting comes next: Optuna, told what the records say.
+"""Which setting comes next: Optuna's suggestion, given what the records say.
 
 The records and the list of suggestions are the only state. Whoever opens a search replays them into a fresh Optuna
 study, so a sweep that was ended at any moment goes on with what it would have done: settings that have not ended are
@@ -20,11 +20,11 @@ from randwire.study.folder import StudyFolder
 from randwire.study.setting import Setting
 from randwire.study.statuses import Outcome
 
-STARTUP = 10
+STARTUP_SUGGESTIONS = 10
 """Suggestions before TPE takes over from random ones."""
-TPE_ATTEMPTS = 5
+MAX_TPE_ATTEMPTS = 5
 """How often TPE may repeat an earlier suggestion before a random one is taken: near its optimum it repeats itself."""
-ATTEMPTS = 50
+MAX_ATTEMPTS = 50
 """How often a suggestion that cannot be used is drawn again before the rest of the space is gone through."""
 
 _STATES: dict[Outcome, TrialState] = {
@@ -35,7 +35,7 @@ _STATES: dict[Outcome, TrialState] = {
 
 
 class SettingSearch:
-    """What a sweep asks for settings: `next` gives one, `tell` takes its outcome.
+    """Gives a sweep its settings: `next` suggests one, `tell` takes its outcome.
 
     A search is an Optuna study; a grid is a list, and Optuna has nothing to decide. Raises ConfigError if the folder
     holds another study.
@@ -54,9 +54,9 @@ class SettingSearch:
         self._queue: list[Setting] = []
         design.check()  # or the settings of another study would be taken for its own
         entries = StudyFolder(design.folder).entries()
-        for setting, broken in entries.items():
-            if broken:
-                self._reject(setting, broken, self._ask(setting))
+        for setting, violated in entries.items():
+            if violated:
+                self._reject(setting, violated, self._ask(setting))
                 continue
             outcome, value = design.outcome(setting)
             if outcome == "unfinished":
@@ -87,7 +87,7 @@ class SettingSearch:
                 self._start(setting)
                 return setting
             if not self._grid:
-                self._reject(setting, self._broken(setting), self._ask(setting))
+                self._reject(setting, self._violated(setting), self._ask(setting))
         return None if self._grid else self._suggest()
 
     def tell(self, setting: Setting, outcome: Outcome, value: float | None) -> None:
@@ -96,8 +96,11 @@ class SettingSearch:
             self.study.tell(self._open.pop(setting), value if outcome == "finished" else None, state=_STATES[outcome])
 
     def foreseeable(self) -> Iterator[Setting]:
-        """The settings that will come whatever the results: the queue, then random ones (with TPE up to STARTUP)."""
-        while self._queue or self.design.search == "random" or len(self.suggested) < STARTUP:
+        """The settings that will come whatever the results: the queue, then random ones.
+
+        With TPE these are up to STARTUP_SUGGESTIONS in all.
+        """
+        while self._queue or self.design.search == "random" or len(self.suggested) < STARTUP_SUGGESTIONS:
             setting = self.next()
             if setting is None:
                 return
@@ -108,7 +111,7 @@ class SettingSearch:
         return self.design.search == "grid"
 
     def _suggest(self) -> Setting | None:
-        for attempt in range(ATTEMPTS):
+        for attempt in range(MAX_ATTEMPTS):
             self.study.sampler = self._sampler(len(self.suggested), attempt)
             trial = self.study.ask()
             setting = Setting(space.suggest(trial, self.design.generators))
@@ -125,25 +128,25 @@ class SettingSearch:
     def _take(self, setting: Setting, trial: Trial) -> bool:
         """Whether the setting of an Optuna trial is new, possible and meets the requirements: then it is suggested."""
         try:
-            broken = None if self._seen(setting) else self._broken(setting)
+            violated = None if self._seen(setting) else self._violated(setting)
         except ValueError:
-            broken = None
-        if broken is None:
-            # Not told as a result: a repeat would count twice, and an impossible setting is none.
+            violated = None
+        if violated is None:
+            # Not a result: a repeat would count twice, and an impossible setting is none.
             self.study.tell(trial, state=TrialState.FAIL)
-        elif broken:
-            self._reject(setting, broken, trial)
+        elif violated:
+            self._reject(setting, violated, trial)
         else:
             self.suggested.append(setting)
             self._open[setting] = trial
-        return broken == []
+        return violated == []
 
-    def _broken(self, setting: Setting) -> list[str]:
+    def _violated(self, setting: Setting) -> list[str]:
         """The requirements that cells of a setting break. Raises ConfigError if the setting is impossible."""
-        return sorted({name for broken in self.design.violations(setting).values() for name in broken})
+        return sorted({name for violated in self.design.violations(setting).values() for name in violated})
 
-    def _reject(self, setting: Setting, broken: list[str], trial: Trial) -> None:
-        self.rejected[setting] = broken
+    def _reject(self, setting: Setting, violated: list[str], trial: Trial) -> None:
+        self.rejected[setting] = violated
         self.study.tell(trial, state=TrialState.PRUNED)  # so TPE learns where not to look
 
     def _start(self, setting: Setting) -> None:
@@ -171,13 +174,15 @@ class SettingSearch:
 
     def _sampler(self, number: int, attempt: int) -> optuna.samplers.BaseSampler:
         seed = streams.sampler_seed(self.design.seed, number, attempt)
-        # Rejected settings count for TPE: its own start would come before the STARTUP that `foreseeable` relies on.
-        if self.design.search == "random" or number < STARTUP or attempt >= TPE_ATTEMPTS:
+        # Rejected settings count for TPE: it would begin before the STARTUP_SUGGESTIONS on which `foreseeable` relies.
+        if self.design.search == "random" or number < STARTUP_SUGGESTIONS or attempt >= MAX_TPE_ATTEMPTS:
             return optuna.samplers.RandomSampler(seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             # group: the parameters of a generator are modelled together, and apart from those of the others
-            return optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True, group=True)
+            return optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=STARTUP_SUGGESTIONS, multivariate=True, group=True
+            )
 
 
 def _possible(spec: str, nodes: int) -> bool:

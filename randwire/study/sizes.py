@@ -14,9 +14,9 @@ from randwire.statistics.describe import describe
 from randwire.study import space
 from randwire.wiring import count, sample_graphs
 
-NETWORKS = 5
+PRINTED_NETWORKS = 5
 """Of how many networks the paper gives mean and standard deviation."""
-LIMIT = 3.0
+MAX_STANDARD_ERRORS = 3.0
 """Standard errors by which a mean may be off."""
 
 
@@ -55,11 +55,11 @@ class Compared:
     @property
     def off(self) -> float:
         """How far our mean is from the printed one, in standard errors of the printed one."""
-        return (self.mean - self.printed.mean) / (self.printed.std / math.sqrt(NETWORKS))
+        return (self.mean - self.printed.mean) / (self.printed.std / math.sqrt(PRINTED_NETWORKS))
 
     @property
     def fits(self) -> bool:
-        return abs(self.off) <= LIMIT
+        return abs(self.off) <= MAX_STANDARD_ERRORS
 
 
 def compare(seeds: int, start: int = 0) -> Iterator[Compared]:
@@ -68,13 +68,13 @@ def compare(seeds: int, start: int = 0) -> Iterator[Compared]:
         base = configuration.load(preset)
         counted = [count(config, sample_graphs(config)) for config in _seeded(base, seeds, start)]
         values = {
-            "parameters": [found.params / 1e6 for found in counted],
-            "multiply-adds": [found.mult_adds / 1e6 for found in counted],
+            "parameters": [counts.params / 1e6 for counts in counted],
+            "multiply-adds": [counts.mult_adds / 1e6 for counts in counted],
         }
         for printed in PRINTED:
             if printed.preset == preset:
-                found = describe(values[printed.quantity])
-                yield Compared(printed, found.n, found.mean, found.std or 0.0)
+                counts = describe(values[printed.quantity])
+                yield Compared(printed, counts.n, counts.mean, counts.std or 0.0)
 
 
 def settings(seeds: int, start: int = 0) -> Iterator[Row]:
@@ -103,7 +103,8 @@ def markdown(compared: Sequence[Compared], figure_4: Sequence[Row]) -> str:
         "",
         f"Written by `python studies/sizes.py --seeds {n}`: mean ± standard deviation over n = {n} graph seeds of",
         "WS(4,0.75), beside the values that the paper prints for five networks. The last column is the difference of",
-        f"the means in standard errors of the printed one (its standard deviation / √{NETWORKS}); up to {LIMIT:g} is",
+        f"the means in standard errors of the printed one (its standard deviation / √{PRINTED_NETWORKS}); up to "
+        f"{MAX_STANDARD_ERRORS:g} is",
         "what chance gives.",
         "",
         "| paper | preset | quantity | printed | here | off by |",
@@ -127,9 +128,9 @@ def markdown(compared: Sequence[Compared], figure_4: Sequence[Row]) -> str:
         "| multiply-adds (M) |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for found in figure_4:
-        cells = [_shown(found[name], digits) for name, digits in _COLUMNS]
-        lines.append(f"| {found['setting']} | {found['redraws']} | {' | '.join(cells)} |")
+    for setting_row in figure_4:
+        cells = [_shown(setting_row[name], digits) for name, digits in _COLUMNS]
+        lines.append(f"| {setting_row['setting']} | {setting_row['redraws']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -140,9 +141,9 @@ _COLUMNS = (
 
 
 def _shown(values: Sequence[float], digits: int) -> str:
-    found = describe(values)
-    varies = found.std is not None and found.std > 1e-12 * abs(found.mean)
-    return f"{found.mean:.{digits}f} ± {found.std:.{digits}f}" if varies else f"{found.mean:.{digits}f}"
+    described = describe(values)
+    varies = described.std is not None and described.std > 1e-12 * abs(described.mean)
+    return f"{described.mean:.{digits}f} ± {described.std:.{digits}f}" if varies else f"{described.mean:.{digits}f}"
 
 
 def _seeded(base: RunConfig, seeds: int, start: int) -> Iterator[RunConfig]:

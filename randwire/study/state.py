@@ -15,13 +15,13 @@ from randwire.records import CLOCK_SKEW_S, Record
 from randwire.study.design import Design
 from randwire.study.statuses import END_STATUSES, StateName
 
-PATIENCE = 60.0
+STALL_TIMEOUT_S = 60.0
 """Seconds without a sign of life after which a trial that may run on another machine counts as stalled, at least."""
-FIRST_PATIENCE = 1800.0
-"""The same while no epoch has ended: nobody knows yet how long one takes."""
-EPOCHS = 3
+FIRST_EPOCH_TIMEOUT_S = 1800.0
+"""The same while no epoch has ended, and so it is not yet clear how long one takes."""
+STALL_EPOCHS = 3
 """The same in epochs of the trial."""
-_SIGNS = ("metrics.jsonl", "config.yaml", ".lock")
+_WRITTEN_WHILE_RUNNING = ("metrics.jsonl", "config.yaml", ".lock")
 """Files that a running trial writes."""
 
 
@@ -32,7 +32,7 @@ class State:
     `running`: a process holds its record, or its files are recent and the lock of another machine cannot be seen;
     `stalled`: it has begun, and nothing shows that it goes on; `skipped`: its setting was pruned before it began.
     `sign` is the time of the last sign of life (Unix seconds), of a trial that has begun and not ended. `epoch_s` is
-    the seconds that an epoch takes, as far as the record tells.
+    the seconds that an epoch takes, as far as the record shows.
     """
 
     digest: str
@@ -50,18 +50,18 @@ def states(design: Design, trials: Iterable[RunConfig], failure: tuple[float, st
 
     Such trials are failed until a sweep has begun with them again.
     """
-    found = [_state(Record(design.folder / digest), digest) for digest in (trial.digest for trial in trials)]
-    if any(state.name == "pruned" for state in found):
-        return [replace(state, name="skipped") if state.name == "pending" else state for state in found]
+    standing = [_state(Record(design.folder / digest), digest) for digest in (trial.digest for trial in trials)]
+    if any(state.name == "pruned" for state in standing):
+        return [replace(state, name="skipped") if state.name == "pending" else state for state in standing]
     if failure is not None:
         at, cause = failure
-        found = [
+        standing = [
             replace(state, name="failed", cause=cause)
             if state.name in ("pending", "stalled") and (state.sign or 0) <= at + CLOCK_SKEW_S
             else state
-            for state in found
+            for state in standing
         ]
-    return found
+    return standing
 
 
 def _state(record: Record, digest: str) -> State:
@@ -82,14 +82,14 @@ def _state(record: Record, digest: str) -> State:
 
 def _begun(record: Record, digest: str) -> State:
     """The state of a trial that has no summary."""
-    changed = [at for name in _SIGNS if (at := _changed(record.folder / name))]
+    changed = [at for name in _WRITTEN_WHILE_RUNNING if (at := _changed(record.folder / name))]
     if not changed:
         return State(digest, "pending")
     rows = record.metrics()
     epoch_s = median(row.get(SECONDS_LOADER.key, 0) + row.get(SECONDS_STEP.key, 0) for row in rows) if rows else None
-    patience = max(PATIENCE, EPOCHS * epoch_s) if epoch_s else FIRST_PATIENCE
+    timeout_s = max(STALL_TIMEOUT_S, STALL_EPOCHS * epoch_s) if epoch_s else FIRST_EPOCH_TIMEOUT_S
     sign, locked = max(changed), record.locked()
-    if locked or (locked is None and time.time() - sign < patience):
+    if locked or (locked is None and time.time() - sign < timeout_s):
         name: StateName = "running"
     else:
         name = "stalled" if (record.folder / "config.yaml").exists() else "pending"

@@ -42,8 +42,8 @@ def check_variants(base: RunConfig, variants: Variants) -> None:
 
 def as_json(variants: Variants) -> dict[str, dict[str, Any]]:
     """Variants as JSON has them: what is written to study.json, and equal to what is read from it."""
-    found: dict[str, dict[str, Any]] = json.loads(json.dumps({name: dict(keys) for name, keys in variants.items()}))
-    return found
+    converted: dict[str, dict[str, Any]] = json.loads(json.dumps({name: dict(keys) for name, keys in variants.items()}))
+    return converted
 
 
 def varied_keys(variants: Variants) -> tuple[str, ...]:

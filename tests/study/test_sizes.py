@@ -12,7 +12,7 @@ from scipy import stats
 from randwire import config as configuration
 from randwire.cli import sizes as command
 from randwire.study import sizes
-from randwire.study.sizes import LIMIT, NETWORKS, PRINTED, Compared
+from randwire.study.sizes import MAX_STANDARD_ERRORS, PRINTED, PRINTED_NETWORKS, Compared
 
 PAGE = commands.ROOT / "docs" / "sizes.md"
 
@@ -59,9 +59,9 @@ def test_the_page_has_all_tables_and_settings() -> None:
 @pytest.mark.parametrize(("off", "fits"), [(2.9, True), (-2.9, True), (3.1, False), (-3.1, False)])
 def test_a_mean_may_be_three_standard_errors_off(off: float, fits: bool) -> None:
     printed = PRINTED[0]
-    row = Compared(printed, 10, printed.mean + off * printed.std / sqrt(NETWORKS), 1.0)
+    row = Compared(printed, 10, printed.mean + off * printed.std / sqrt(PRINTED_NETWORKS), 1.0)
     assert row.off == pytest.approx(off)
-    assert row.fits == fits == (abs(off) < LIMIT)
+    assert row.fits == fits == (abs(off) < MAX_STANDARD_ERRORS)
 
 
 def test_networks_of_other_sizes_end_with_1(

@@ -16,7 +16,7 @@ from randwire.study import planning, space
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.pruner import Pruner
-from randwire.study.search import STARTUP, SettingSearch
+from randwire.study.search import STARTUP_SUGGESTIONS, SettingSearch
 from randwire.study.setting import Setting
 
 
@@ -142,15 +142,15 @@ def test_a_folder_holds_one_design(tmp_path: Path) -> None:
 def test_the_plan_lists_what_will_come_whatever_the_results(tmp_path: Path) -> None:
     study = design(tmp_path, settings=14, seeds=2)
     planned, later = planned_of(study)
-    assert later == 14 - STARTUP
+    assert later == 14 - STARTUP_SUGGESTIONS
     specs = [trial.config.graph.generator for trial in planned[::2]]
     done = drain(SettingSearch(study), 3)
     assert list(map(str, done)) == specs[:3]
     planned, later = planned_of(study)
-    assert [trial.state for trial in planned] == ["finished"] * 6 + ["pending"] * (2 * STARTUP - 6)
+    assert [trial.state for trial in planned] == ["finished"] * 6 + ["pending"] * (2 * STARTUP_SUGGESTIONS - 6)
     assert [trial.config.graph.generator for trial in planned[::2]] == specs
-    assert later == 14 - STARTUP
-    assert [trial.number for trial in planned] == list(range(1, 2 * STARTUP + 1))
+    assert later == 14 - STARTUP_SUGGESTIONS
+    assert [trial.number for trial in planned] == list(range(1, 2 * STARTUP_SUGGESTIONS + 1))
 
 
 def test_the_pruner_stops_the_worse_trials_and_answers_the_same_again() -> None:
