@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from randwire.config import PRESETS, RunConfig, TrainConfig, keys, load, run_config
+from randwire.config import PRESETS, RunConfig, Section, TrainConfig, keys, load, run_config
 from randwire.config.identity import EXCLUDED, KEYS_OF_0_1, defaults_of
 from randwire.errors import ConfigError
 from randwire.run import record_of
@@ -129,6 +129,40 @@ def test_a_new_key_renames_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {name: load(name).digest for name in PRESET_NAMES} == before
     assert load("digits", {"train.alpha": 1}).digest == before["digits"]
     assert load("digits", {"train.alpha": 0.99}).digest not in before.values()
+
+
+class AveragingConfig(Section):
+    """A section that a later version adds."""
+
+    decay: float = Field(0.0, description="of a moving average of the weights; 0: none")
+
+
+class SectionedRunConfig(RunConfig):
+    averaging: AveragingConfig = AveragingConfig()
+
+
+def test_a_new_section_renames_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load("digits").digest
+    monkeypatch.setattr(run_config, "RunConfig", SectionedRunConfig)
+    assert load("digits").digest == before
+    changed = load("digits", {"averaging.decay": 0.999})
+    assert changed.digest != before
+    assert str(run_config.difference(load("digits").identity(), changed.identity())) == (
+        "averaging.decay (0.0, not 0.999)"
+    )
+
+
+def test_identities_are_compared_over_all_their_keys() -> None:
+    """A key of 0.1 that is missing, or one of no version that is known, is a difference; whichever side has it."""
+    whole = load("digits").identity()
+    less = {**whole, "train": {key: value for key, value in whole["train"].items() if key != "lr"}}
+    assert run_config.difference(whole, whole) is None
+    assert run_config.difference(less, whole) == ("train.lr", None, 0.1)
+    assert run_config.difference(whole, less) == ("train.lr", 0.1, None)
+    unknown = {**whole, "train": {**whole["train"], "gone": 3}}
+    assert run_config.difference(unknown, whole) == ("train.gone", 3, None)
+    damaged: tuple[object, ...] = (None, [], "text", {"train": 5})
+    assert all(run_config.difference(stored, whole) is not None for stored in damaged)
 
 
 def test_a_record_written_before_a_key_is_loaded_with_its_digest(
