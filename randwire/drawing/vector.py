@@ -133,7 +133,7 @@ def _panel(panel: Panel, layout: Layout) -> list[str]:
 
 
 def _describe(vertex: int, panel: Panel, layout: Layout) -> str:
-    """The tooltip of a node: its index, and the nodes it hears and feeds."""
+    """The tooltip of a node: its index, and those of its inputs and outputs."""
 
     def names(vertices: list[int]) -> str:
         return ", ".join(name(other) for other in sorted(vertices)) or "none"

@@ -51,7 +51,7 @@ class Generator(ABC):
     default: ClassVar[bool] = True
     """Whether studies have this generator unless they name others."""
     order: ClassVar[int] = 100
-    """Place in the default study: ascending, and by name where it is the same; those of the paper come first."""
+    """Position in the default study: ascending, and by name where it is the same; those of the paper come first."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -26,6 +26,8 @@ from randwire.model.regimes import REGIMES
 
 @dataclass(frozen=True)
 class StageComplexity:
+    """Counts of one stage, for one image."""
+
     name: str
     params: int
     mult_adds: int
@@ -35,6 +37,8 @@ class StageComplexity:
 
 @dataclass(frozen=True)
 class Complexity:
+    """Counts of a network by stage, and their sums."""
+
     stages: tuple[StageComplexity, ...]
 
     @property
