@@ -7,10 +7,12 @@ import torch
 from torch.nn import functional
 
 from randwire import config as configuration
-from randwire import metrics, run
+from randwire import metrics, report, run
 from randwire.cli import train_command
 from randwire.metrics import EvaluationMetric, Outputs
-from randwire.training import evaluate
+from randwire.report.plots import learning_curves
+from randwire.tracking import wandb_tracker
+from randwire.training import evaluate, finite
 
 
 def test_the_evaluation_counts_as_the_definitions_say() -> None:
@@ -38,16 +40,23 @@ def test_texts_and_names() -> None:
 def test_a_new_metric_is_one_entry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """It is in the rows and on the terminal by the table alone."""
+    """The entry alone brings it to rows, terminal, W&B, and the curves and table of the report."""
     new = EvaluationMetric(
-        "val_sure", "val sure", "%", "val/sure", ".1f", brief=True,
+        "val_sure", "val sure", "%", "val/sure", ".1f", curve=True, brief=True,
         count=lambda outputs: (outputs.logits.softmax(1).amax(1) > 0.5).sum(),
     )  # fmt: skip
-    monkeypatch.setattr(evaluate, "EVALUATION", (*metrics.EVALUATION, new))
-    monkeypatch.setattr(train_command, "METRICS", (*metrics.METRICS, new))
+    for module in (evaluate, finite, wandb_tracker, learning_curves, train_command):
+        for name in ("EVALUATION", "METRICS"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, (*getattr(metrics, name), new))
     tiny = {"graph.nodes": 6, "network.channels": 4, "network.head": 16, "train.epochs": 1}
-    config = configuration.load("digits", {**tiny, "runtime.output": str(tmp_path), "runtime.wandb": "disabled"})
+    config = configuration.load("digits", {**tiny, "runtime.output": str(tmp_path), "runtime.wandb": "offline"})
     assert train_command.train_one(config) == 0
     (row,) = run.record_of(config).metrics()
     assert 0 <= row["val_sure"] <= 100
     assert f"  val sure {row['val_sure']:.1f}%" in capfd.readouterr().err
+    (log,) = tmp_path.glob("local/wandb/wandb/*/*.wandb")
+    assert b"val/sure" in log.read_bytes()
+    assert "val sure (%)" in report.learning_curves(tmp_path / "local").to_json()
+    report.write_table(tmp_path / "local", tmp_path / "table.csv")
+    assert "val_sure" in (tmp_path / "table.csv").read_text()

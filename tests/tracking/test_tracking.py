@@ -96,12 +96,12 @@ def fragments(folder: Path, name: str) -> list[list[dict[str, Any]]]:
     """The records of every fragment of a run, in order of their start."""
     from wandb.util import get_core_path
 
-    found = []
+    all_fragments = []
     for file in sorted(folder.glob(f"wandb/*run-*-{name}*/run-{name}.wandb")):
         command = [get_core_path(), "leet", "inspect", "--no-observability", "--json", "--run-file", str(file)]
         lines = subprocess.run([*command, str(folder / "wandb")], capture_output=True, text=True, timeout=30).stdout
-        found.append([json.loads(line) for line in lines.splitlines()])
-    return found
+        all_fragments.append([json.loads(line) for line in lines.splitlines()])
+    return all_fragments
 
 
 def records(folder: Path, name: str, kind: str) -> list[dict[str, Any]]:
@@ -249,7 +249,7 @@ def test_a_resumed_trial_repeats_no_epoch(offline: WandbTracker) -> None:
 
     rows = history(offline.folder, "aaa")
     assert [each["epoch"] for each in rows] == [1, 2, 3, 4]
-    # epoch 1 is unknown to the second run, so it does not claim a best; the third was told
+    # epoch 1 is unknown to the second run, so it does not claim a best; the third is given it
     assert [each.get("val/top1_best") for each in rows] == [0.75, 0.75, None, 0.5]
     assert len(records(offline.folder, "aaa", "artifact")) == 1
     assert all(each["resume"] for each in records(offline.folder, "aaa", "run"))
@@ -397,7 +397,7 @@ def test_a_service_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pyte
     with FakeServer() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         with connection.connected(tmp_path):
-            (service,) = [found for found in psutil.Process().children() if found.name().startswith("wandb-core")]
+            (service,) = [child for child in psutil.Process().children() if child.name().startswith("wandb-core")]
             service.suspend()
         assert not service.is_running()
         connection.preflight(tmp_path)  # with a new service
@@ -532,26 +532,26 @@ print("closed", flush=True)
 def test_an_error_is_told_once_and_never_raised(tmp_path: Path) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where a folder should be")
-    told: list[str] = []
-    tracker = open_tracker("offline", "project", "study", blocked / "out", told.append)
+    notices: list[str] = []
+    tracker = open_tracker("offline", "project", "study", blocked / "out", notices.append)
     for name in ("aaa", "bbb"):
         tracker.start(record(name), GROUP)
         tracker.log(name, row(1))
         tracker.finish(name, "finished", {})
     tracker.close()
-    assert len(told) == 2
-    assert told[0].startswith(f"W&B: trial aaa: {blocked / 'out'}: cannot be written")
-    assert all("\n" not in line for line in told)
+    assert len(notices) == 2
+    assert notices[0].startswith(f"W&B: trial aaa: {blocked / 'out'}: cannot be written")
+    assert all("\n" not in line for line in notices)
 
 
 def test_a_picture_that_cannot_be_logged_costs_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    tracker = open_tracker("offline", "project", "study", tmp_path / "out", told.append)
+    notices: list[str] = []
+    tracker = open_tracker("offline", "project", "study", tmp_path / "out", notices.append)
     monkeypatch.setattr(drawing, "png", lambda dags, title: b"not a picture")
     tracker.start(record("aaa"), GROUP)
     tracker.log("aaa", row(1))
     tracker.close()
-    assert len(told) == 1
+    assert len(notices) == 1
     assert len(history(tmp_path / "out", "aaa")) == 1
 
 
@@ -569,10 +569,10 @@ def test_a_pickled_tracker_has_no_open_runs(offline: WandbTracker) -> None:
 @pytest.mark.parametrize("mode", ["offline", "disabled"])
 def test_the_users_mode_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     monkeypatch.setenv("WANDB_MODE", mode)
-    told: list[str] = []
-    tracker = open_tracker("auto", "project", "study", tmp_path / "out", told.append)
+    notices: list[str] = []
+    tracker = open_tracker("auto", "project", "study", tmp_path / "out", notices.append)
     assert isinstance(tracker, NullTracker) is (mode == "disabled")
-    assert len(told) == 1
+    assert len(notices) == 1
     with pytest.raises(TrackingError, match=f"WANDB_MODE is {mode}"):
         open_tracker("online", "project", "study", tmp_path / "out")
 
@@ -603,11 +603,11 @@ def test_workers_are_given_no_secrets() -> None:
         KEY,
     )  # fmt: skip
     assert without_secrets({**harmless, **secret}) == harmless
-    for place, kept in {
+    for url, needed in {
         "s3://bucket/set": {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"},
         "gs://bucket/set": {"GOOGLE_APPLICATION_CREDENTIALS"},
         "/a/folder": set(),
         None: set(),
     }.items():
-        assert set(without_secrets(secret, storage.credentials(place))) == kept
+        assert set(without_secrets(secret, storage.credentials(url))) == needed
     assert set(get_args(Choice)) == {"auto", "online", "offline", "disabled"}

@@ -19,7 +19,7 @@ ALL: dict[str, Any] = {"rotate": 30, "translate": 0.1, "scale": (0.8, 1.2), "she
 
 
 def _images(count: int = 6, side: int = 17, seed: int = 0) -> Tensor:
-    """Smooth random images: differences of interpolation do not hide differences of place."""
+    """Smooth random images: differences of interpolation do not hide those of position."""
     noise = np.random.default_rng(seed).normal(size=(count, 3, side, side))
     smooth = ndimage.gaussian_filter(noise, (0, 0, 1.5, 1.5))
     scaled = (smooth - smooth.min()) / (smooth.max() - smooth.min()) * 255
@@ -38,12 +38,12 @@ def test_without_options_the_batch_itself_passes() -> None:
 @pytest.mark.parametrize("option", ALL)
 def test_every_option_changes_the_images_and_keeps_their_range(option: str) -> None:
     images = _images()
-    found = _augment(images, **{option: ALL[option]})
-    assert found.shape == images.shape
-    assert found.dtype == torch.float32
-    assert not torch.equal(found, images.float())
-    assert 0 <= float(found.min()) <= float(found.max()) <= 255
-    assert len({float((one - other).abs().mean()) for one, other in zip(found, images, strict=True)}) == len(images)
+    augmented = _augment(images, **{option: ALL[option]})
+    assert augmented.shape == images.shape
+    assert augmented.dtype == torch.float32
+    assert not torch.equal(augmented, images.float())
+    assert 0 <= float(augmented.min()) <= float(augmented.max()) <= 255
+    assert len({float((one - other).abs().mean()) for one, other in zip(augmented, images, strict=True)}) == len(images)
 
 
 # Affine maps.
@@ -62,7 +62,7 @@ MAPS = {
 
 @pytest.mark.parametrize("name", MAPS)
 def test_an_affine_map_is_that_of_scipy(name: str) -> None:
-    """scipy samples the input at matrix @ place + offset, in pixels (y, x): the inverse of our map of (x, y)."""
+    """scipy samples the input at matrix @ position + offset, in pixels (y, x): the inverse of our map of (x, y)."""
     images, side = _images(2).float(), 17
     forward = np.array(MAPS[name])
     matrix = np.linalg.inv(forward[::-1, [1, 0]])
@@ -73,8 +73,8 @@ def test_an_affine_map_is_that_of_scipy(name: str) -> None:
         [ndimage.affine_transform(channel, matrix, offset, order=1, mode="grid-constant") for channel in image]
         for image in images.numpy()
     ])  # fmt: skip
-    found = affine(images, torch.tensor([MAPS[name]] * 2))
-    torch.testing.assert_close(found, torch.from_numpy(expected), rtol=0, atol=0.01)
+    augmented = affine(images, torch.tensor([MAPS[name]] * 2))
+    torch.testing.assert_close(augmented, torch.from_numpy(expected), rtol=0, atol=0.01)
 
 
 def test_a_map_says_where_a_point_is_shown() -> None:
@@ -91,8 +91,8 @@ def _marker(option: dict[str, Any], below: bool = False, count: int = 400) -> Te
     images[:, :, 48:53, 50 + reach - 2 : 50 + reach + 3] = 255
     if below:
         images = images.transpose(2, 3)
-    found = _augment(images.to(torch.uint8), **option)[:, 0]
-    weights = found / found.sum((1, 2), keepdim=True)
+    augmented = _augment(images.to(torch.uint8), **option)[:, 0]
+    weights = augmented / augmented.sum((1, 2), keepdim=True)
     axis = torch.arange(side, dtype=torch.float32) - 50
     return torch.stack([(weights.sum(1) * axis).sum(1), (weights.sum(2) * axis).sum(1)], 1) / reach
 
@@ -129,17 +129,17 @@ def test_scales_translations_and_shears_have_their_bounds() -> None:
 
 @pytest.mark.parametrize("factor", [0.6, 1.0, 1.4])
 @pytest.mark.parametrize(
-    ("place", "reference"), list(enumerate([ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color]))
+    ("column", "reference"), list(enumerate([ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color]))
 )
-def test_a_colour_is_that_of_pil(place: int, reference: Any, factor: float) -> None:
+def test_a_colour_is_that_of_pil(column: int, reference: Any, factor: float) -> None:
     images = _images()
     factors = torch.ones(len(images), 3)
-    factors[:, place] = factor
-    found = colour(images.float(), factors)
-    for image, ours in zip(images, found, strict=True):
-        theirs = reference(Image.fromarray(image.permute(1, 2, 0).numpy())).enhance(factor)
+    factors[:, column] = factor
+    augmented = colour(images.float(), factors)
+    for image, own in zip(images, augmented, strict=True):
+        expected = reference(Image.fromarray(image.permute(1, 2, 0).numpy())).enhance(factor)
         # PIL rounds its gray and its result
-        torch.testing.assert_close(ours, torch.from_numpy(np.asarray(theirs).copy()).permute(2, 0, 1).float(), rtol=0,
+        torch.testing.assert_close(own, torch.from_numpy(np.asarray(expected).copy()).permute(2, 0, 1).float(), rtol=0,
                                    atol=2)  # fmt: skip
 
 

@@ -51,15 +51,15 @@ def _refusal(action: Callable[[], object]) -> str:
 def test_round_trip(tmp_path: Path) -> None:
     state = _state(3)
     save(tmp_path / "checkpoint", state)
-    found = newest(tmp_path / "checkpoint")
-    assert found is not None
+    loaded = newest(tmp_path / "checkpoint")
+    assert loaded is not None
     plain = ("epoch", "config", "graphs", "data")
-    assert {key: found[key] for key in plain} == {key: state[key] for key in plain}
-    assert found["network"].keys() == state["network"].keys()
-    assert all(torch.equal(found["network"][key], value) for key, value in state["network"].items())
-    assert found["optimizer"]["param_groups"] == state["optimizer"]["param_groups"]
+    assert {key: loaded[key] for key in plain} == {key: state[key] for key in plain}
+    assert loaded["network"].keys() == state["network"].keys()
+    assert all(torch.equal(loaded["network"][key], value) for key, value in state["network"].items())
+    assert loaded["optimizer"]["param_groups"] == state["optimizer"]["param_groups"]
     for index, values in state["optimizer"]["state"].items():
-        assert torch.equal(found["optimizer"]["state"][index]["momentum_buffer"], values["momentum_buffer"])
+        assert torch.equal(loaded["optimizer"]["state"][index]["momentum_buffer"], values["momentum_buffer"])
 
 
 def test_an_empty_or_absent_folder_has_no_checkpoint(tmp_path: Path) -> None:
@@ -274,6 +274,6 @@ def test_a_kill_after_a_damaged_checkpoint_leaves_a_whole_one(tmp_path: Path, mo
     monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         save(tmp_path, {**state, "epoch": 3})
-    found = newest(tmp_path)
-    assert found is not None
-    assert found["epoch"] == 3
+    loaded = newest(tmp_path)
+    assert loaded is not None
+    assert loaded["epoch"] == 3

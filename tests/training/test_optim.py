@@ -93,10 +93,12 @@ def test_schedules_are_those_of_torch() -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
 def test_adam_and_adamw_get_their_settings(name: str, kind: type[torch.optim.Optimizer]) -> None:
-    found = make_optimizer(_network(), _train(optimizer=name, lr=0.002, betas=[0.8, 0.95], eps=1e-6, weight_decay=0.5))
-    assert type(found) is kind
-    assert [group["weight_decay"] for group in found.param_groups] == [0.5, 0]
-    for group in found.param_groups:
+    optimizer = make_optimizer(
+        _network(), _train(optimizer=name, lr=0.002, betas=[0.8, 0.95], eps=1e-6, weight_decay=0.5)
+    )
+    assert type(optimizer) is kind
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.5, 0]
+    for group in optimizer.param_groups:
         assert (group["lr"], tuple(group["betas"]), group["eps"]) == (0.002, (0.8, 0.95), 1e-6)
 
 
@@ -105,9 +107,9 @@ def test_decay_is_in_the_gradient_of_adam_and_apart_from_it_in_adamw() -> None:
     for name, expected in (("adam", 1 - 0.1), ("adamw", 1 - 0.1 * 0.01)):
         network = nn.Linear(1, 1, bias=False)
         nn.init.ones_(network.weight)
-        found = make_optimizer(network, _train(optimizer=name, lr=0.1, weight_decay=0.01))
+        optimizer = make_optimizer(network, _train(optimizer=name, lr=0.1, weight_decay=0.01))
         network.weight.grad = torch.zeros(1, 1)
-        found.step()
+        optimizer.step()
         assert network.weight.item() == pytest.approx(expected, abs=1e-6)
 
 
@@ -127,9 +129,9 @@ def test_each_parameter_is_in_one_group(decay_vectors: bool) -> None:
 
 
 def test_settings_reach_every_group() -> None:
-    found = make_optimizer(_network(), _train(lr=0.25, momentum=0.8, nesterov=True, weight_decay=0.5))
-    assert isinstance(found, torch.optim.SGD)
-    for group in found.param_groups:
+    optimizer = make_optimizer(_network(), _train(lr=0.25, momentum=0.8, nesterov=True, weight_decay=0.5))
+    assert isinstance(optimizer, torch.optim.SGD)
+    for group in optimizer.param_groups:
         assert (group["lr"], group["momentum"], group["nesterov"], group["dampening"]) == (0.25, 0.8, True, 0)
 
 
@@ -147,9 +149,9 @@ def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
     logits = nn.Parameter(target.log())
     network = _Constant(logits)
     step = partial(train_step, network, torch.optim.SGD([logits], lr=0.0), torch.zeros(1, 3, 2, 2), torch.tensor([3]))
-    least = step(_train(label_smoothing=0.1)).item()
-    assert least == pytest.approx(-(target * target.log()).sum().item(), abs=1e-5)
-    assert least == pytest.approx(1.0148, abs=1e-4)
+    smallest = step(_train(label_smoothing=0.1)).item()
+    assert smallest == pytest.approx(-(target * target.log()).sum().item(), abs=1e-5)
+    assert smallest == pytest.approx(1.0148, abs=1e-4)
     assert logits.grad is not None
     torch.testing.assert_close(logits.grad, torch.zeros(1, 1000), rtol=0, atol=1e-6)  # softmax equals the target
     assert step(_train(label_smoothing=0.0)).item() == pytest.approx(-math.log(0.9001), abs=1e-4)
@@ -167,14 +169,14 @@ class _Constant(nn.Module):
 def test_two_steps_are_those_of_sgd_with_momentum() -> None:
     network = nn.Linear(2, 1)
     weight, bias = network.weight.detach().clone(), network.bias.detach().clone()
-    found = make_optimizer(network, _train(lr=0.1, momentum=0.9, weight_decay=0.01))
+    optimizer = make_optimizer(network, _train(lr=0.1, momentum=0.9, weight_decay=0.01))
     x = torch.tensor([[1.0, -2.0]])
     speed = torch.zeros_like(weight)
     bias_speed = torch.zeros_like(bias)
     for _ in range(2):
-        found.zero_grad()
+        optimizer.zero_grad()
         network(x).sum().backward()
-        found.step()
+        optimizer.step()
         speed = 0.9 * speed + x + 0.01 * weight
         bias_speed = 0.9 * bias_speed + 1
         weight, bias = weight - 0.1 * speed, bias - 0.1 * bias_speed

@@ -335,11 +335,11 @@ def test_torchrun_trains_one_network_on_two_ranks(tmp_path: Path) -> None:
     assert [row["epoch"] for row in record.metrics()] == [1, 2, 3]
     single = settings(tmp_path / "single")
     run.run(single, ProcessWorker(CPU))
-    ours, theirs = numbers(run.record_of(single))[0], numbers(record)[0]
+    one_rank, two_ranks = numbers(run.record_of(single))[0], numbers(record)[0]
     assert yaml.safe_load(path.read_text())["train"]["batch_size"] == 64
     # The same images in the same steps: only the statistics of BN are taken over half of a batch.
-    assert theirs["train_loss"] == pytest.approx(ours["train_loss"], abs=0.15)
-    assert theirs["lr"] == ours["lr"]
+    assert two_ranks["train_loss"] == pytest.approx(one_rank["train_loss"], abs=0.15)
+    assert two_ranks["lr"] == one_rank["lr"]
 
 
 def test_validation_counts_every_image_once_over_any_number_of_ranks(tmp_path: Path) -> None:
