@@ -13,7 +13,8 @@ from randwire.dag import DAG
 from randwire.errors import ConfigError
 from randwire.records import Record, find_records
 from randwire.report.page.study_page import write_report
-from randwire.study.results import Trial, groups, read
+from randwire.study.groups import groups
+from randwire.study.results import Trial, read
 from randwire.training.worker import ProcessWorker
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 from randwire.errors import RecordError
 from randwire.records import Row, atomic
 from randwire.study import space
-from randwire.study.results import Trial, TrialGroup, UnreadableRecord, design_of, groups, load, number
+from randwire.study.groups import TrialGroup, groups
+from randwire.study.results import Trial, UnreadableRecord, design_of, load, number
 
 INTEGERS = ("graph_seed", "train_seed", "epochs", "nodes", "params", "mult_adds", "epoch")
 """Columns of whole numbers, which may be missing."""

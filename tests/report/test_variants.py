@@ -21,6 +21,7 @@ from randwire.records import Record
 from randwire.report import figures, write_report
 from randwire.study import results as trials_of
 from randwire.study.design import Design
+from randwire.study.groups import groups
 from randwire.study.planning import listing, plan
 from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
@@ -74,7 +75,7 @@ def test_the_report_compares_variants_in_one_group(tmp_path: Path) -> None:
         record.write_json("summary.json", {**(record.summary() or {}), "epochs": 4})
     trials, broken = trials_of.load(design.folder)
     assert not broken
-    [group] = trials_of.groups(trials, trials_of.design_of(design.folder))
+    [group] = groups(trials, trials_of.design_of(design.folder))
     assert group.origin == "grid"
     means = {name: sum(values) / len(values) for name, values in group.values.items()}
     assert sorted(means) == sorted(setting.label for setting in design.grid())

@@ -16,8 +16,9 @@ from randwire.errors import ConfigError
 from randwire.records import Record
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
+from randwire.study.groups import TrialGroup, groups
 from randwire.study.progress import status
-from randwire.study.results import TrialGroup, design_of, groups
+from randwire.study.results import design_of
 from randwire.study.results import load as load_trials
 from randwire.study.setting import Setting
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from randwire.study.results import TrialGroup
+from randwire.study.groups import TrialGroup
 
 
 def budget_text(budget: TrialGroup, budgets: Sequence[TrialGroup]) -> str:

@@ -8,7 +8,8 @@ from randwire.records import NEWEST_CHECKPOINT, Row
 from randwire.report.facts import rates
 from randwire.report.facts.provenance import provenance
 from randwire.report.facts.study import StudyFacts
-from randwire.study.results import Trial, groups
+from randwire.study.groups import groups
+from randwire.study.results import Trial
 
 
 class Check(NamedTuple):

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from randwire.metrics import VAL_TOP1
 from randwire.report.facts.correlations import Correlation, correlate
+from randwire.study.groups import TrialGroup
 from randwire.study.pruner import FIRST_RUNG_EPOCHS, REDUCTION_FACTOR
-from randwire.study.results import Trial, TrialGroup, number
+from randwire.study.results import Trial, number
 
 
 def by_epoch(trials: Sequence[Trial], key: str) -> tuple[list[int], npt.NDArray[np.float64]]:

@@ -9,7 +9,8 @@ from randwire.report.text import interval_text, many, p_text
 from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import MIN_REPLICATES, Pair, compare_paired, differences
-from randwire.study.results import Trial, TrialGroup, mean, number
+from randwire.study.groups import TrialGroup
+from randwire.study.results import Trial, mean, number
 
 MIN_COST_RATIO = 1.2
 """Ratio of the costs of neighbours from which on variants lie on an axis of cost."""

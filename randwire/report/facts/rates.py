@@ -8,7 +8,8 @@ from randwire.config import TrainConfig
 from randwire.metrics import LR, STEPS
 from randwire.records import Row
 from randwire.statistics.describe import group
-from randwire.study.results import Trial, TrialGroup, number
+from randwire.study.groups import TrialGroup
+from randwire.study.results import Trial, number
 from randwire.training.optim import learning_rate
 
 TOLERANCE = 1e-9

@@ -6,7 +6,7 @@ from randwire.report.facts.study import Section
 from randwire.report.text import interval_text, many, p_text
 from randwire.statistics.describe import describe
 from randwire.statistics.pairs import MIN_REPLICATES, Pair, testable
-from randwire.study.results import TrialGroup
+from randwire.study.groups import TrialGroup
 
 UNTESTED = {
     "search": "A search chooses what it looks at, and the best of many looks better than it is: a p value would not "

@@ -12,7 +12,8 @@ from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.facts.paired import Paired, paired
 from randwire.statistics.pairs import Pair, compare
 from randwire.study.folder import failures_of
-from randwire.study.results import Trial, TrialGroup, UnreadableRecord, design_of, groups, load
+from randwire.study.groups import TrialGroup, groups
+from randwire.study.results import Trial, UnreadableRecord, design_of, load
 from randwire.study.setting import Setting
 from randwire.study.statuses import RECORD_STATUSES
 

@@ -7,8 +7,9 @@ from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.page.html import table
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import ALPHA
+from randwire.study.groups import TrialGroup
 from randwire.study.pruner import REDUCTION_FACTOR
-from randwire.study.results import TrialGroup, mean
+from randwire.study.results import mean
 
 
 def early_table(early: EarlyEpochs) -> str:

@@ -11,7 +11,7 @@ from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import ALPHA, MIN_REPLICATES
 from randwire.statistics.power import MAX_REPLICATES, POWER, SampleSize, detectable_difference, sample_size
 from randwire.statistics.variance import VarianceEstimate, pooled_variance
-from randwire.study.results import TrialGroup
+from randwire.study.groups import TrialGroup
 
 POINTS = (0.25, 0.5, 1.0, 2.0)
 """True differences of top-1, in points, that the table is for."""

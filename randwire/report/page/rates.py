@@ -5,7 +5,7 @@ from html import escape
 from randwire.report.facts.rates import Check, by_schedule
 from randwire.report.page.html import link, table
 from randwire.report.text import many
-from randwire.study.results import TrialGroup
+from randwire.study.groups import TrialGroup
 
 MAX_LISTED = 12
 """Trials that disagree and are listed."""

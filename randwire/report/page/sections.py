@@ -12,7 +12,8 @@ from randwire.report.facts.warnings import Warned
 from randwire.report.page.html import dot, link
 from randwire.report.text import many
 from randwire.statistics.describe import describe
-from randwire.study.results import Trial, TrialGroup, number
+from randwire.study.groups import TrialGroup
+from randwire.study.results import Trial, number
 from randwire.study.statuses import RECORD_STATUSES
 
 MAX_BEST, MAX_WORST = 4, 4

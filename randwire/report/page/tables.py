@@ -9,7 +9,8 @@ from randwire.report.page.html import Cell, dot, panel, record_link, table
 from randwire.report.text import interval_text, many, short
 from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL, MIN_BOOTSTRAP_VALUES, bootstrap_interval, t_interval
-from randwire.study.results import Trial, TrialGroup, number
+from randwire.study.groups import TrialGroup
+from randwire.study.results import Trial, number
 
 MAX_CAUSE_LENGTH = 400
 """Characters of a cause; all of it is in summary.json."""

@@ -6,7 +6,7 @@ from randwire.report.page.html import dot, panel, table
 from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.variance import VarianceSplit, split_variance
-from randwire.study.results import TrialGroup
+from randwire.study.groups import TrialGroup
 
 TITLE = "Where the spread comes from"
 NOTE = (

@@ -9,7 +9,7 @@ from randwire.report.facts.study import Section
 from randwire.report.plots.plotly_figure import plotly_figure
 from randwire.report.style import Figure, layout_of, shade
 from randwire.statistics.intervals import LEVEL
-from randwire.study.results import TrialGroup
+from randwire.study.groups import TrialGroup
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure

@@ -13,7 +13,7 @@ from randwire.report.text import many
 from randwire.statistics.describe import group
 from randwire.statistics.distribution import distribution
 from randwire.statistics.intervals import LEVEL
-from randwire.study.results import TrialGroup
+from randwire.study.groups import TrialGroup
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure

@@ -13,7 +13,8 @@ from randwire.report.facts.study import Section
 from randwire.report.plots.plotly_figure import plotly_figure
 from randwire.report.style import Figure, epoch_ticks, evenly, layout_of, style
 from randwire.report.text import many
-from randwire.study.results import Trial, TrialGroup, mean
+from randwire.study.groups import TrialGroup
+from randwire.study.results import Trial, mean
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure

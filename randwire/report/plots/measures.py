@@ -11,7 +11,8 @@ from randwire.report.style import MAX_POINTS, Figure, evenly, layout_of, style
 from randwire.report.text import many
 from randwire.statistics.correlation import spearman
 from randwire.statistics.describe import group
-from randwire.study.results import Trial, TrialGroup, mean
+from randwire.study.groups import TrialGroup
+from randwire.study.results import Trial, mean
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure

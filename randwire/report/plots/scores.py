@@ -10,7 +10,8 @@ from randwire.report.style import MAX_SETTINGS, Figure, evenly, layout_of, style
 from randwire.report.text import mean_text
 from randwire.statistics.describe import Description, describe, group
 from randwire.statistics.intervals import LEVEL, Interval, t_interval
-from randwire.study.results import Trial, TrialGroup
+from randwire.study.groups import TrialGroup
+from randwire.study.results import Trial
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure

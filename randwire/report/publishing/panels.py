@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from randwire.metrics import LR, VAL_TOP1
-from randwire.study.results import Trial, TrialGroup
+from randwire.study.groups import TrialGroup
+from randwire.study.results import Trial
 
 if TYPE_CHECKING:
     import wandb_workspaces.reports.v2 as wr

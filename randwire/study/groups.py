@@ -1,0 +1,109 @@
+"""The groups of trials that may be compared: those of one budget and one design."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from randwire.records import Row
+from randwire.statistics.describe import group
+from randwire.study import space
+from randwire.study.design import settings_of_grid
+from randwire.study.results import Trial, mean
+from randwire.study.setting import Setting
+
+Origin = Literal["grid", "search", "unknown", "outside"]
+"""How the settings of a group were chosen; outside: they are none of the fixed grid that the study is."""
+
+
+@dataclass(frozen=True)
+class TrialGroup:
+    """Trials of one budget and one design. Only these may be compared with each other."""
+
+    trials: list[Trial]
+    origin: Origin = "unknown"
+    early_stopping: bool = False
+
+    @property
+    def budget(self) -> dict[str, Any]:
+        return self.trials[0].budget
+
+    @property
+    def tested(self) -> bool:
+        """Whether settings may be tested against each other: they and their seeds were fixed before any result."""
+        return self.origin == "grid" and not self.early_stopping
+
+    @cached_property
+    def counted(self) -> list[Trial]:
+        """The trials that enter statistics, best first."""
+        counted = [trial for trial in self.trials if trial.top1 is not None]
+        return sorted(counted, key=lambda trial: (-trial.score, trial.name))
+
+    @cached_property
+    def by_setting(self) -> dict[str, list[Trial]]:
+        """The trials that enter statistics by setting, in the order of the study's trials."""
+        return group(self._ordered, lambda trial: trial.setting)
+
+    @cached_property
+    def by_generator(self) -> dict[str, list[Trial]]:
+        """The trials that enter statistics by generator."""
+        return group(self._ordered, lambda trial: trial.generator)
+
+    @cached_property
+    def replicates(self) -> dict[str, list[list[Trial]]]:
+        """The trials that enter statistics by setting and graph; where there is one graph, each trial by itself.
+
+        The replicates of a setting are what its mean and deviation are taken over.
+        """
+        return {
+            name: list(
+                group(same, lambda trial: trial.name if trial.one_graph else str(trial.config.graph.seed)).values()
+            )
+            for name, same in self.by_setting.items()
+        }
+
+    @cached_property
+    def values(self) -> dict[str, list[float]]:
+        """Top-1 of every replicate by setting: the mean over its training seeds."""
+        return {
+            name: [mean([trial.score for trial in same]) for same in graphs] for name, graphs in self.replicates.items()
+        }
+
+    @property
+    def graphs(self) -> dict[str, list[list[Trial]]]:
+        """The trials that enter statistics by setting and graph, also where a setting has one graph."""
+        return {
+            name: [self.by_setting[name]] if self.by_setting[name][0].one_graph else graphs
+            for name, graphs in self.replicates.items()
+        }
+
+    def generator(self, setting: str) -> str:
+        return self.by_setting[setting][0].generator
+
+    @property
+    def _ordered(self) -> list[Trial]:
+        return [trial for trial in self.trials if trial.top1 is not None]
+
+
+def groups(trials: Sequence[Trial], study: Row | None = None) -> list[TrialGroup]:
+    """Trials by budget, the largest group first; in a group they keep their order.
+
+    Of a study that is a fixed grid, trials of other settings make groups of their own, at the end.
+    """
+    study = study or {}
+    search = study.get("search")
+    names, variants = study.get("generators") or space.names(), study.get("variants") or {}
+    grid = set(settings_of_grid(names, variants)) if search == "grid" else None
+    by_key: dict[tuple[bool, str], list[Trial]] = {}
+    for trial in trials:
+        outside = grid is not None and (
+            trial.config.graph.path is not None or Setting(trial.config.graph.generator, trial.variant) not in grid
+        )
+        by_key.setdefault((outside, json.dumps(trial.budget, sort_keys=True)), []).append(trial)
+    origin: Origin = "grid" if search == "grid" else "unknown" if search is None else "search"
+    stopping = bool(study.get("early_stopping"))
+    return [
+        TrialGroup(by_key[key], "outside" if key[0] else origin, stopping)
+        for key in sorted(by_key, key=lambda key: (key[0], -len(by_key[key]), key[1]))
+    ]
