@@ -36,36 +36,39 @@ class Variant:
 
 def measure(seeds: int, epochs: int, folder: Path) -> list[Variant]:
     """Train all variants; their records are in the folder, and what has ended there is not trained again."""
-    found = [Variant(precision, warmup, [], []) for warmup, precision in product(WARMUPS, PRECISIONS)]
-    for seed, one in tqdm(list(product(range(seeds), found)), desc="trainings", disable=None):
+    variants = [Variant(precision, warmup, [], []) for warmup, precision in product(WARMUPS, PRECISIONS)]
+    for seed, variant in tqdm(list(product(range(seeds), variants)), desc="trainings", disable=None):
         keys = {
             "graph.seed": seed,
             "train.seed": seed,
             "train.epochs": epochs,
-            "train.precision": one.precision,
-            "train.warmup_epochs": one.warmup_epochs,
+            "train.precision": variant.precision,
+            "train.warmup_epochs": variant.warmup_epochs,
             "runtime.output": str(folder),
             "runtime.wandb": "disabled",
         }
         record = randwire.train("digits", keys)
         last = json.loads((record / "metrics.jsonl").read_text().splitlines()[-1])
-        one.top1.append(last[VAL_TOP1.key])
-        one.loss.append(last[TRAIN_LOSS.key])
-    return found
+        variant.top1.append(last[VAL_TOP1.key])
+        variant.loss.append(last[TRAIN_LOSS.key])
+    return variants
 
 
-def show(found: list[Variant]) -> None:
+def show(variants: list[Variant]) -> None:
     """Mean and standard deviation, and those of the differences to fp32."""
-    for one in found:
-        base = next(other for other in found if (other.precision, other.warmup_epochs) == ("fp32", one.warmup_epochs))
+    for variant in variants:
+        base = next(
+            other for other in variants if (other.precision, other.warmup_epochs) == ("fp32", variant.warmup_epochs)
+        )
         cells = []
-        for name, values, others in (("top-1", one.top1, base.top1), ("loss", one.loss, base.loss)):
-            off = np.subtract(values, others)
+        for name, values, others in (("top-1", variant.top1, base.top1), ("loss", variant.loss, base.loss)):
+            delta = np.subtract(values, others)
             cells.append(
                 f"{name} {np.mean(values):.3f} ± {np.std(values, ddof=1):.3f} "
-                f"(to fp32 {off.mean():+.3f} ± {off.std(ddof=1):.3f})"
+                f"(to fp32 {delta.mean():+.3f} ± {delta.std(ddof=1):.3f})"
             )
-        print(f"{one.precision}, {one.warmup_epochs} epochs of warm-up, n = {len(one.top1)}: {'; '.join(cells)}")
+        name = f"{variant.precision}, {variant.warmup_epochs} epochs of warm-up"
+        print(f"{name}, n = {len(variant.top1)}: {'; '.join(cells)}")
 
 
 def main() -> None:
@@ -73,15 +76,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="[%(default)s]")
     parser.add_argument("--epochs", type=int, default=7, help="[%(default)s]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured there")
-    chosen = parser.parse_args()
-    if chosen.seeds < 2 or chosen.epochs < 2:
+    arguments = parser.parse_args()
+    if arguments.seeds < 2 or arguments.epochs < 2:
         parser.error("--seeds and --epochs must be at least 2")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="randwire-benchmark-") as folder:
-        found = measure(chosen.seeds, chosen.epochs, Path(folder))
-    show(found)
-    if chosen.json:
-        chosen.json.write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
+        variants = measure(arguments.seeds, arguments.epochs, Path(folder))
+    show(variants)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(variant) for variant in variants], indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -105,12 +105,12 @@ def _step(
     return step
 
 
-def show(found: dict[str, Any], ranks: int) -> None:
+def show(result: dict[str, Any], ranks: int) -> None:
     """Print the table."""
-    rounds = found["seconds"]
+    rounds = result["seconds"]
     print(
-        f"{ranks} ranks, batch {found['batch']} each, {found['side']} pixels, {found['precision']}, "
-        f"{found['parameters'] / 1e6:.2f} M parameters; medians of n = {len(rounds)} rounds"
+        f"{ranks} ranks, batch {result['batch']} each, {result['side']} pixels, {result['precision']}, "
+        f"{result['parameters'] / 1e6:.2f} M parameters; medians of n = {len(rounds)} rounds"
     )
     for name in rounds[0]:
         seconds = np.median([row[name] for row in rounds])
@@ -127,17 +127,17 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=224, help="pixels [%(default)s]")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16", help="of the training [%(default)s]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured there")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    options = {name: getattr(chosen, name) for name in ("rounds", "batch", "side", "precision")}
-    with tempfile.TemporaryDirectory() as place:
-        output = Path(place, "found.json")
-        spawn(measure, (chosen.ranks, port, options, str(output)), chosen.ranks)  # type: ignore[no-untyped-call]
-        found = json.loads(output.read_text())
-    show(found, chosen.ranks)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
+    options = {name: getattr(arguments, name) for name in ("rounds", "batch", "side", "precision")}
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder, "result.json")
+        spawn(measure, (arguments.ranks, port, options, str(output)), arguments.ranks)  # type: ignore[no-untyped-call]
+        result = json.loads(output.read_text())
+    show(result, arguments.ranks)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from unittest import mock
 import psutil
 
 from randwire.config import load
+from randwire.metrics import IMAGES_PER_S, LR, TRAIN_LOSS, VAL_TOP1, VAL_TOP5
 from randwire.records import Row
 from randwire.study.design import Design
 from randwire.study.setting import Setting
@@ -48,8 +49,9 @@ class SleepingDriver(SettingDriver):
         trials = design.trials(Setting.parse(setting))
         for number, trial in enumerate(trials, 1):
             record = design.record(trial)
-            row = {"epoch": 1, "lr": 0.1, "train_loss": 1.0, "val_top1": 50.0, "val_top5": 90.0, "images_per_s": 1.0}
-            summary = {"status": "finished", "cause": None, "epochs": 1, "val_top1": 50.0, "seconds": 1.0}
+            values = {LR: 0.1, TRAIN_LOSS: 1.0, VAL_TOP1: 50.0, VAL_TOP5: 90.0, IMAGES_PER_S: 1.0}
+            row = {"epoch": 1, **{metric.key: value for metric, value in values.items()}}
+            summary = {"status": "finished", "cause": None, "epochs": 1, VAL_TOP1.key: 50.0, "seconds": 1.0}
             record.write_text("config.yaml", trial.to_yaml())
             record.append_metrics(row)
             yield {**row, "digest": trial.digest}
@@ -77,8 +79,8 @@ class Measured:
 
 def run(settings: int, seeds: int, gpus: int, workers: int, seconds: float) -> Measured:
     """A sweep on a cluster of its own."""
-    with tempfile.TemporaryDirectory(prefix="randwire-benchmark-") as place:
-        values = {"runtime.output": place, "runtime.study": "sleeping", "runtime.wandb": "disabled", "train.epochs": 1}
+    with tempfile.TemporaryDirectory(prefix="randwire-benchmark-") as folder:
+        values = {"runtime.output": folder, "runtime.study": "sleeping", "runtime.wandb": "disabled", "train.epochs": 1}
         design = Design(load("digits", values), search="random", settings=settings, seeds=seeds)
         design.open()
         os.environ["RANDWIRE_BENCHMARK_SECONDS"] = str(seconds)
@@ -100,7 +102,7 @@ def run(settings: int, seeds: int, gpus: int, workers: int, seconds: float) -> M
         watcher.start()
         before, began = process.cpu_times().user, time.time()
         with mock.patch.object(launch, "SettingDriver", SleepingDriver), mock.patch.object(ray, "init", init):
-            tracker = open_tracker("disabled", "p", "s", Path(place))
+            tracker = open_tracker("disabled", "p", "s", Path(folder))
             launch.sweep(design, Cluster(workers=workers), tracker)
         cpu = process.cpu_times().user - before
         ended.set()
@@ -109,8 +111,8 @@ def run(settings: int, seeds: int, gpus: int, workers: int, seconds: float) -> M
         slots = gpus // workers
         # Full: from when as many as there are slots had begun, until the last one began.
         low, high = spans[min(slots, len(spans) - 1)][0], spans[-1][0]
-        held = sum(max(0.0, min(end, high) - max(start_, low)) for start_, end in spans)
-        busy = held / (slots * (high - low)) if high > low else math.nan
+        busy_seconds = sum(max(0.0, min(end, high) - max(start_, low)) for start_, end in spans)
+        busy = busy_seconds / (slots * (high - low)) if high > low else math.nan
         trials = settings * seeds
         middle = memory[len(memory) // 2]
         return Measured(
@@ -126,7 +128,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 10, 50], help="of a setting [1 10 50]")
     parser.add_argument("--seconds", type=float, default=20, help="that a setting takes [%(default)s]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured there")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     packages = ("ray", "optuna")
     machine = {
         "python": platform.python_version(),
@@ -135,19 +137,21 @@ def main() -> None:
         "load": os.getloadavg()[0],
     }
     print(machine, file=sys.stderr)
-    found = []
+    sweeps = []
     print(f"{'trials':>7}{'settings':>9}{'slots':>6}{'wall s':>8}{'busy':>7}{'CPU ms a trial':>16}  memory MB")
-    for seeds in chosen.seeds:
-        measured = run(chosen.settings, seeds, chosen.gpus, chosen.workers, chosen.seconds)
-        found.append(measured)
-        memory = " to ".join(f"{value:.0f}" for value in measured.memory_mb)
+    for seeds in arguments.seeds:
+        sweep = run(arguments.settings, seeds, arguments.gpus, arguments.workers, arguments.seconds)
+        sweeps.append(sweep)
+        memory = " to ".join(f"{value:.0f}" for value in sweep.memory_mb)
         print(
-            f"{measured.trials:7}{measured.settings:9}{measured.slots:6}{measured.seconds:8.0f}{measured.busy:7.1%}"
-            f"{measured.cpu_ms_per_trial:16.0f}  {memory}",
+            f"{sweep.trials:7}{sweep.settings:9}{sweep.slots:6}{sweep.seconds:8.0f}{sweep.busy:7.1%}"
+            f"{sweep.cpu_ms_per_trial:16.0f}  {memory}",
             flush=True,
         )
-    if chosen.json:
-        chosen.json.write_text(json.dumps({"machine": machine, "sweeps": [asdict(one) for one in found]}, indent=1))
+    if arguments.json:
+        arguments.json.write_text(
+            json.dumps({"machine": machine, "sweeps": [asdict(sweep) for sweep in sweeps]}, indent=1)
+        )
 
 
 if __name__ == "__main__":

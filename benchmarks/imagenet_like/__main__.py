@@ -23,13 +23,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="decides every byte, with the numbers above [%(default)s]")
     parser.add_argument("--corrupt", type=int, default=0, help="files of train that are cut off [%(default)s]")
     parser.add_argument("--folders", action="store_true", help="write a folder for each class instead of archives")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        means = make(**vars(chosen))
+        means = make(**vars(arguments))
     except ValueError as error:
         parser.error(str(error))
     sizes = ", ".join(f"{split} {mean / 1000:.1f} KB an image" for split, mean in means.items())
-    print(f"{chosen.output}: {sizes}")
+    print(f"{arguments.output}: {sizes}")
 
 
 if __name__ == "__main__":

@@ -51,15 +51,15 @@ def main() -> None:
     parser.add_argument(
         "--set", type=Path, metavar="FOLDER", help="make the images there and keep all, or use those there"
     )
-    chosen = parser.parse_args()
-    if chosen.images < 1000 or chosen.rounds < 1:
+    arguments = parser.parse_args()
+    if arguments.images < 1000 or arguments.rounds < 1:
         parser.error("--images must be at least 1000, one for each class, and --rounds at least 1")
     with tempfile.TemporaryDirectory(prefix="randwire-benchmark-") as scratch:
         os.environ["RANDWIRE_CACHE"] = str(Path(scratch, "cache"))  # read when the loader is imported
-        report = run(chosen.set or Path(scratch, "set"), chosen.images, chosen.rounds)
+        report = run(arguments.set or Path(scratch, "set"), arguments.images, arguments.rounds)
     report.show()
-    if chosen.json:
-        chosen.json.write_text(json.dumps(asdict(report), indent=1) + "\n")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(asdict(report), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -54,24 +54,24 @@ def methods(files: Sequence[Path], sets: dict[str, Path]) -> list[Method]:
     labels = [folders.index(path.parent.name) for path in files]
     stored = {name: Stored(folder) for name, folder in sets.items()}
     payloads = stored["jpg 500"]
-    found = [
+    all_methods = [
         Method(BASELINE, Images(labels, opened, with_pil).epoch),
         Method("PIL, stored jpg 500", Images(payloads.labels, payloads.read, with_pil).epoch),
         Method("OpenCV, files", Images(labels, opened, with_opencv).epoch),
     ]
     for name, folder in sets.items():
-        found.append(Method(f"limit {name}", Limit(stored[name]).epoch))
-        found.append(Method(f"randwire {name}", ours(folder), f"limit {name}"))
+        all_methods.append(Method(f"limit {name}", Limit(stored[name]).epoch))
+        all_methods.append(Method(f"randwire {name}", ours(folder), f"limit {name}"))
     order = ours(sets["jpg 500"], order="quasi-random")
-    return [*found, Method("randwire jpg 500, quasi-random", order, "limit jpg 500")]
+    return [*all_methods, Method("randwire jpg 500, quasi-random", order, "limit jpg 500")]
 
 
-def measure(found: Sequence[Method], rounds: int) -> list[Measured]:
+def measure(to_measure: Sequence[Method], rounds: int) -> list[Measured]:
     """All methods in turn, `rounds` times, after a round that does not count."""
-    results = [Measured(method.name, method.limit, [], []) for method in found]
-    with tqdm(total=(rounds + 1) * len(found), desc="epochs", disable=None) as progress:
+    results = [Measured(method.name, method.limit, [], []) for method in to_measure]
+    with tqdm(total=(rounds + 1) * len(to_measure), desc="epochs", disable=None) as progress:
         for number in range(rounds + 1):
-            for method, result in zip(found, results, strict=True):
+            for method, result in zip(to_measure, results, strict=True):
                 cpu, wall = cpu_seconds(), time.perf_counter()
                 images = method.epoch(number)
                 wall, cpu = time.perf_counter() - wall, cpu_seconds() - cpu

@@ -3,7 +3,7 @@
 python -m benchmarks.search [--repetitions 200] [--json FILE] [--figure docs/search.png]
 
 Nothing is trained. The truth is a landscape over the whole search space that passes through the paper's Figure 4; a
-simulated training draws its top-1 around it, with the figure's spread. The code that is asked for settings and told
+simulated training draws its top-1 around it, with the figure's spread. The code that suggests settings and takes
 outcomes is the one that a sweep runs: `SettingSearch` and, for early stopping, `Pruner` of `randwire.study`. One
 setting is trained at a time. Cases of one repetition see the same noise, so differences are taken within repetitions.
 
@@ -37,16 +37,16 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="at once [%(default)s]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured there")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw it there, as PNG")
-    chosen = parser.parse_args()
-    if chosen.repetitions < 1 or chosen.trials < max(SEEDS) or chosen.seed < 0:
+    arguments = parser.parse_args()
+    if arguments.repetitions < 1 or arguments.trials < max(SEEDS) or arguments.seed < 0:
         parser.error(f"--repetitions must be at least 1, --trials {max(SEEDS)}, --seed 0")
-    results = measure(cases(), chosen.repetitions, chosen.trials, chosen.seed, chosen.processes)
-    show(results, chosen.repetitions, chosen.trials)
-    if chosen.json:
-        content = report(results, chosen.repetitions, chosen.trials, chosen.seed)
-        chosen.json.write_text(json.dumps(content, indent=1) + "\n")
-    if chosen.figure:
-        draw(results, chosen.repetitions, chosen.trials).savefig(chosen.figure, dpi=100)
+    results = measure(cases(), arguments.repetitions, arguments.trials, arguments.seed, arguments.processes)
+    show(results, arguments.repetitions, arguments.trials)
+    if arguments.json:
+        content = report(results, arguments.repetitions, arguments.trials, arguments.seed)
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+    if arguments.figure:
+        draw(results, arguments.repetitions, arguments.trials).savefig(arguments.figure, dpi=100)
 
 
 if __name__ == "__main__":

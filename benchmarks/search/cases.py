@@ -22,9 +22,9 @@ RESAMPLES = 10_000
 
 def cases() -> list[Case]:
     """All that is simulated."""
-    found = [Case(search, seeds) for seeds in SEEDS for search in SEARCHES]
-    found += [Case(search, DEFAULT_SEEDS, start) for start in ("paper", "mirrored") for search in SEARCHES]
-    return found + [
+    with_all_epochs = [Case(search, seeds) for seeds in SEEDS for search in SEARCHES]
+    with_all_epochs += [Case(search, DEFAULT_SEEDS, start) for start in ("paper", "mirrored") for search in SEARCHES]
+    return with_all_epochs + [
         Case("random", seeds, correlation=correlation, deviation=deviation(correlation))
         for seeds in (1, DEFAULT_SEEDS)
         for correlation in CORRELATIONS
@@ -75,8 +75,8 @@ def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
     pairs = [(case, replace(case, search="random")) for case in ends if case.search == "tpe"]
     blind = [case for case in ends if case.start == "blind" and case.seeds != DEFAULT_SEEDS]
     pairs += [(case, replace(case, seeds=DEFAULT_SEEDS)) for case in blind]
-    found = []
+    rows = []
     for case, other in pairs:
         mean, low, high = interval(ends[case] - ends[other])
-        found.append({"case": case.label, "against": other.label, "mean": mean, "low": low, "high": high})
-    return found
+        rows.append({"case": case.label, "against": other.label, "mean": mean, "low": low, "high": high})
+    return rows

@@ -30,14 +30,14 @@ GENERATORS = ("er", "ba", "ws")
 
 def settings() -> list[str]:
     """All settings of the search space."""
-    found = []
+    specs = []
     for name in GENERATORS:
         domains = space.kind(name).domains
         steps = (range(round((domain.high - domain.low) / domain.step) + 1) for domain in domains.values())
-        for place in itertools.product(*steps):
-            values = (round(d.low + n * d.step, 10) for n, d in zip(place, domains.values(), strict=True))
-            found.append(space.spec(name, dict(zip(domains, values, strict=True))))
-    return found
+        for steps_up in itertools.product(*steps):
+            values = (round(d.low + n * d.step, 10) for n, d in zip(steps_up, domains.values(), strict=True))
+            specs.append(space.spec(name, dict(zip(domains, values, strict=True))))
+    return specs
 
 
 def mirror(spec: str) -> str:
@@ -57,16 +57,16 @@ def truth(spec: str) -> tuple[float, float]:
     Between the settings of Figure 4 by monotone cubics, which go through them and add no optimum; beyond, constant.
     """
     generator = graphs.parse(spec)
-    *fixed, at = generator.params().values()
-    known = FIGURE_4[(generator.name(), *fixed)]
-    mean = _between({x: mean for x, (mean, _) in known.items()}, at)
-    total = _between({x: std for x, (_, std) in known.items() if std is not None}, at)
+    *fixed, x = generator.params().values()
+    points = FIGURE_4[(generator.name(), *fixed)]
+    mean = _between({x: mean for x, (mean, _) in points.items()}, x)
+    total = _between({x: std for x, (_, std) in points.items() if std is not None}, x)
     return mean, 0.0 if generator.deterministic else math.sqrt(max(0.0, total**2 - RUN_STD**2))
 
 
-def _between(known: Mapping[float, float], at: float) -> float:
-    xs = sorted(known)
-    return float(PchipInterpolator(xs, [known[x] for x in xs])(min(max(at, xs[0]), xs[-1])))
+def _between(points: Mapping[float, float], x: float) -> float:
+    xs = sorted(points)
+    return float(PchipInterpolator(xs, [points[x] for x in xs])(min(max(x, xs[0]), xs[-1])))
 
 
 @functools.cache

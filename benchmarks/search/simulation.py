@@ -1,4 +1,4 @@
-"""Simulated studies, by the code that asks for settings and hears outcomes in a sweep."""
+"""Simulated studies, by the code that suggests settings and takes outcomes in a sweep."""
 
 import math
 import random
@@ -87,7 +87,7 @@ def deviation(correlation: float) -> float:
 
 def simulate(case: Case, repetition: int, trials: int) -> list[Tried]:
     """A study until as many trainings were paid for, of no more settings than that."""
-    found: list[Tried] = []
+    ended: list[Tried] = []
     cost = 0.0
     pruner = Pruner({})
     with tempfile.TemporaryDirectory() as empty:
@@ -108,8 +108,8 @@ def simulate(case: Case, repetition: int, trials: int) -> list[Tried]:
                 if stopped := epochs < EPOCHS:
                     break
             search.tell(setting, "pruned" if stopped else "finished", None if stopped else mean)
-            found.append(Tried(cost, case.regret(spec), mean, stopped))
-    return found
+            ended.append(Tried(cost, case.regret(spec), mean, stopped))
+    return ended
 
 
 def _epochs(pruner: Pruner, key: str, curve: Iterable[float]) -> int:
@@ -127,7 +127,7 @@ class Run:
     regret      after each training; infinite while no setting has finished
     finished    settings with a result, of as many as could be tried without early stopping; so the following:
     saved       share of the training cost that was saved
-    tau         Kendall's tau-b of the ranking, where stopped settings share the last place, with that of all means
+    tau         Kendall's tau-b of the ranking, where stopped settings share the last rank, with that of all means
     lost        whether the setting with the highest mean was stopped
     """
 
@@ -140,21 +140,21 @@ class Run:
 
 def run(case: Case, repetition: int, trials: int) -> Run:
     """Simulate, and measure."""
-    found = simulate(case, repetition, trials)
-    regret, ended, top = [], iter([*found, Tried(math.inf, 0, 0, True)]), Tried(0, math.inf, -math.inf, False)
+    settings_tried = simulate(case, repetition, trials)
+    regret, ended, top = [], iter([*settings_tried, Tried(math.inf, 0, 0, True)]), Tried(0, math.inf, -math.inf, False)
     following = next(ended)
     for cost in range(1, trials + 1):
         while following.cost <= cost + ROUNDING:
             top = top if following.stopped or following.mean <= top.mean else following
             following = next(ended)
         regret.append(top.regret)
-    first = found[: trials // case.seeds]
-    means = [tried.mean for tried in first]
-    tau = float(kendalltau(means, [-math.inf if tried.stopped else tried.mean for tried in first]).statistic)
+    same_budget = settings_tried[: trials // case.seeds]
+    means = [tried.mean for tried in same_budget]
+    tau = float(kendalltau(means, [-math.inf if tried.stopped else tried.mean for tried in same_budget]).statistic)
     return Run(
         regret,
-        finished=sum(not tried.stopped for tried in first),
-        saved=1 - first[-1].cost / (len(first) * case.seeds),
-        tau=0.0 if math.isnan(tau) else tau,  # a ranking in which all share one place says nothing
-        lost=first[means.index(max(means))].stopped,
+        finished=sum(not tried.stopped for tried in same_budget),
+        saved=1 - same_budget[-1].cost / (len(same_budget) * case.seeds),
+        tau=0.0 if math.isnan(tau) else tau,  # a ranking in which all share one rank says nothing
+        lost=same_budget[means.index(max(means))].stopped,
     )

@@ -30,19 +30,21 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="of a trial [%(default)s]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured there")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the course of the sweeps, as a PNG")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     about = environment(ProcessWorker(torch.device("cpu")), " ".join(sys.argv))
     print(json.dumps(about), file=sys.stderr)
-    found = []
-    for number in range(chosen.rounds):
+    sweeps = []
+    for number in range(arguments.rounds):
         for form in FORMS:
-            print(f"round {number + 1} of {chosen.rounds}: {form}", file=sys.stderr)
-            found.append(measure(form, chosen.settings, chosen.epochs, chosen.workers))
-    show(found)
-    if chosen.json:
-        chosen.json.write_text(json.dumps({"environment": about, "sweeps": [asdict(one) for one in found]}, indent=1))
-    if chosen.figure:
-        draw(found, chosen.figure)
+            print(f"round {number + 1} of {arguments.rounds}: {form}", file=sys.stderr)
+            sweeps.append(measure(form, arguments.settings, arguments.epochs, arguments.workers))
+    show(sweeps)
+    if arguments.json:
+        arguments.json.write_text(
+            json.dumps({"environment": about, "sweeps": [asdict(sweep) for sweep in sweeps]}, indent=1)
+        )
+    if arguments.figure:
+        draw(sweeps, arguments.figure)
 
 
 if __name__ == "__main__":

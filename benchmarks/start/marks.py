@@ -25,7 +25,7 @@ STAGES = {
 
 
 class Marks:
-    """When a stage of a setting ended, in a file; told by rank 0 and the driver."""
+    """When a stage of a setting ended, in a file; written by rank 0 and the driver."""
 
     def __init__(self, folder: Path) -> None:
         self.path, self.setting = folder / MARKS, ""
@@ -63,10 +63,10 @@ def in_worker(job: Job) -> Iterator[None]:
 
     with ExitStack() as patches:
         if ray.train.get_context().get_world_rank() == 0:
-            for place, name, stage in (
+            for owner, name, stage in (
                 (data, "prepare", "data"), (run, "RandWire", "network"), (worker.RayWorker, "step", "step")
             ):  # fmt: skip
-                patches.enter_context(mock.patch.object(place, name, marks.after(getattr(place, name), stage)))
+                patches.enter_context(mock.patch.object(owner, name, marks.after(getattr(owner, name), stage)))
             patches.enter_context(mock.patch.object(worker, "train_setting", marked))
         yield
 

@@ -67,8 +67,8 @@ class CpuTime(threading.Thread):
 
 def measure(form: str, settings: int, epochs: int, workers: int) -> Measured:
     """A sweep of settings of one trial each, in one form."""
-    with tempfile.TemporaryDirectory(prefix="randwire-benchmark-") as place:
-        keys = {"runtime.output": place, "runtime.study": form, "runtime.wandb": "disabled", "train.epochs": epochs}
+    with tempfile.TemporaryDirectory(prefix="randwire-benchmark-") as folder:
+        keys = {"runtime.output": folder, "runtime.study": form, "runtime.wandb": "disabled", "train.epochs": epochs}
         design = Design(load("digits", keys), search="random", settings=settings, seeds=1)
         design.open()
         cpu, began = CpuTime(), time.time()

@@ -53,55 +53,55 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, metavar="FOLDER", help="clones of public implementations to measure too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured there")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the time by kind of kernel there")
-    for one in ("--memory", "--first"):
-        parser.add_argument(one, type=int, metavar="NUMBER", help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.rounds < 1 or chosen.batch < 2:
+    for option in ("--memory", "--first"):
+        parser.add_argument(option, type=int, metavar="NUMBER", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.rounds < 1 or arguments.batch < 2:
         parser.error("--rounds must be at least 1 and --batch at least 2")
-    torch.set_num_threads(chosen.threads)
-    device, config = pick_device(chosen.device), load(chosen.preset)
-    side = chosen.side or config.data.resolution
-    found = methods(config, device, chosen.compile, chosen.peers)
-    if chosen.memory is not None:
-        print(memory(found[chosen.memory], chosen.batch, side, device))
+    torch.set_num_threads(arguments.threads)
+    device, config = pick_device(arguments.device), load(arguments.preset)
+    side = arguments.side or config.data.resolution
+    to_measure = methods(config, device, arguments.compile, arguments.peers)
+    if arguments.memory is not None:
+        print(memory(to_measure[arguments.memory], arguments.batch, side, device))
         return
-    if chosen.first is not None:
-        step, started = found[chosen.first].make(chosen.batch, side), time.perf_counter()
+    if arguments.first is not None:
+        step, started = to_measure[arguments.first].make(arguments.batch, side), time.perf_counter()
         step()
         print(time.perf_counter() - started)
         return
     with TemporaryDirectory() as cache, mock.patch.dict(os.environ, {"TORCHINDUCTOR_CACHE_DIR": cache}):
-        report = run(config, found, chosen, side, device)
+        report = run(config, to_measure, arguments, side, device)
     report.show()
-    if chosen.json:
-        chosen.json.write_text(json.dumps(asdict(report), indent=1) + "\n")
-    if chosen.picture:
-        draw(report, chosen.picture)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(asdict(report), indent=1) + "\n")
+    if arguments.picture:
+        draw(report, arguments.picture)
 
 
-def _elsewhere(what: str, number: int) -> float:
+def _in_own_process(what: str, number: int) -> float:
     """What this command finds out of one method in a process of its own."""
     words = [sys.executable, "-m", "benchmarks.step", *sys.argv[1:], what, str(number)]
     return float(subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def run(
-    config: RunConfig, found: Sequence[Method], chosen: argparse.Namespace, side: int, device: torch.device
+    config: RunConfig, to_measure: Sequence[Method], arguments: argparse.Namespace, side: int, device: torch.device
 ) -> Report:
     """Measure everything: differences, rounds, profiles, memory."""
-    batch, load_before = chosen.batch, os.getloadavg()[0]
+    batch, load_before = arguments.batch, os.getloadavg()[0]
     ours, (stacked, _) = networks(config)
-    off = differences(ours, stacked, 64)
-    results = [Measured(method.phase, method.name, [], 0.0) for method in found]
+    off_in_fp64 = differences(ours, stacked, 64)
+    results = [Measured(method.phase, method.name, [], 0.0) for method in to_measure]
     for number, result in enumerate(tqdm(results, desc="memory", disable=None)):
         if "compiled" in result.name:
-            result.first_s = [_elsewhere("--first", number) for _ in range(2)]
-        result.mib_per_image = _elsewhere("--memory", number)
+            result.first_s = [_in_own_process("--first", number) for _ in range(2)]
+        result.mib_per_image = _in_own_process("--memory", number)
     measure, limits = timer(device), Limits(device)
-    steps = [method.make(batch, side) for method in found]
+    steps = [method.make(batch, side) for method in to_measure]
     rates: dict[str, list[float]] = defaultdict(list)
-    with tqdm(total=(chosen.rounds + 1) * len(found), desc="steps", disable=None) as progress:
-        for number in range(chosen.rounds + 1):  # the first does not count
+    with tqdm(total=(arguments.rounds + 1) * len(to_measure), desc="steps", disable=None) as progress:
+        for number in range(arguments.rounds + 1):  # the first does not count
             for step, result in zip(steps, results, strict=True):
                 seconds = measure(step)
                 if number:
@@ -110,11 +110,11 @@ def run(
             if number:
                 for name, rate in limits.measure(measure).items():
                     rates[name].append(rate)
-    shown = [place for place, method in enumerate(found) if method.name in (PLAIN, FP32, BF16)]
-    profiles = [kernels(found[place], steps[place], batch, ours, side, device) for place in shown]
+    profiled = [index for index, method in enumerate(to_measure) if method.name in (PLAIN, FP32, BF16)]
+    profiles = [kernels(to_measure[index], steps[index], batch, ours, side, device) for index in profiled]
     about = environment(ProcessWorker(device), "python -m benchmarks.step")
     about |= {"threads": torch.get_num_threads(), "load": [round(load_before, 1), round(os.getloadavg()[0], 1)]}
-    return Report(about, chosen.preset, batch, side, chosen.rounds, off, dict(rates), results, profiles)
+    return Report(about, arguments.preset, batch, side, arguments.rounds, off_in_fp64, dict(rates), results, profiles)
 
 
 if __name__ == "__main__":

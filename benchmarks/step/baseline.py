@@ -101,8 +101,8 @@ def differences(ours: nn.Module, other: nn.Module, size: int) -> tuple[float, fl
         out = network(images)
         out.square().sum().backward()
         outputs.append(out.detach())
-        found = {name: parameter.grad for name, parameter in network.named_parameters()}
-        gradients.append(torch.cat([grad.flatten() for _, grad in sorted(found.items()) if grad is not None]))
+        by_name = {name: parameter.grad for name, parameter in network.named_parameters()}
+        gradients.append(torch.cat([grad.flatten() for _, grad in sorted(by_name.items()) if grad is not None]))
     return _off(*outputs), _off(*gradients)
 
 

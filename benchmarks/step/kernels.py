@@ -23,7 +23,7 @@ ELEMENTWISE = {
 FORWARD = ("mkldnn_convolution", "_slow_conv2d_forward", "cudnn_convolution", "_conv_depthwise2d")
 MOVING = ("batch norm", "aggregation, ReLU")
 """Kinds that are bound by the memory, whose bytes follow from the shapes of their inputs."""
-PROFILED = 3
+PROFILED_STEPS = 3
 """Steps in a profile; a kernel counts with the median of its times, so that a disturbed one does not."""
 
 
@@ -42,7 +42,7 @@ def kernels(method: Method, step: Step, batch: int, network: RandWire, side: int
     """Profile some steps of `batch` images. Bytes count all inputs and outputs, as if nothing stayed in a cache."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with profile(activities=activities, record_shapes=True) as profiler:
-        for _ in range(PROFILED):
+        for _ in range(PROFILED_STEPS):
             step()
     passes, size = 3 if method.phase == TRAINING else 1, 2 if "bf16" in method.name else 4
     times: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -56,26 +56,26 @@ def kernels(method: Method, step: Step, batch: int, network: RandWire, side: int
         if kind in MOVING:
             sizes = [float(np.prod(shape)) for shape in shapes if len(shape) >= 4]
             moved = sum(sizes) + (0.0 if name == "sum" else max(sizes))
-            gigabytes[kind] += moved * size / 1e9 / PROFILED / batch
-    for layer, given, out in _convolutions(network, side):
+            gigabytes[kind] += moved * size / 1e9 / PROFILED_STEPS / batch
+    for layer, image, out in _convolutions(network, side):
         kind = _convolution(layer.weight.shape)
         gflop[kind] += passes * 2 * out.numel() * layer.weight[0].numel() / 1e9
         if kind == "depthwise":
-            gigabytes[kind] += passes * (given.numel() + out.numel()) * size / 1e9
+            gigabytes[kind] += passes * (image.numel() + out.numel()) * size / 1e9
     totals = dict.fromkeys(KINDS, 0.0)
-    for key, found in times.items():
-        totals[kinds[key]] += float(np.median(found)) * len(found)
+    for key, event_times in times.items():
+        totals[kinds[key]] += float(np.median(event_times)) * len(event_times)
     shares = {kind: total / sum(totals.values()) for kind, total in totals.items()}
     return Kernels(method.phase, method.name, shares, gflop, gigabytes)
 
 
-def _shapes(given: Sequence[Any]) -> list[list[int]]:
+def _shapes(inputs: Sequence[Any]) -> list[list[int]]:
     """The shapes of all tensors in the inputs of an operation, those in lists of tensors too."""
-    found: list[list[int]] = []
-    for shape in given:
+    shapes: list[list[int]] = []
+    for shape in inputs:
         if shape:
-            found += shape if isinstance(shape[0], list) else [shape]
-    return found
+            shapes += shape if isinstance(shape[0], list) else [shape]
+    return shapes
 
 
 def _kind(name: str, shapes: Sequence[Sequence[int]]) -> str:
@@ -96,16 +96,16 @@ def _convolution(weight: Sequence[int]) -> str:
 
 def _convolutions(network: RandWire, side: int) -> list[tuple[nn.Conv2d, Tensor, Tensor]]:
     """The convolutions of a network with the input and the output that they have for one image, without data."""
-    found: list[tuple[nn.Conv2d, Tensor, Tensor]] = []
+    convolutions: list[tuple[nn.Conv2d, Tensor, Tensor]] = []
 
-    def note(layer: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
+    def record(layer: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
         assert isinstance(layer, nn.Conv2d)
-        found.append((layer, given[0], out))
+        convolutions.append((layer, inputs[0], out))
 
     network = copy.deepcopy(network).eval().to("meta")
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(note)
+            module.register_forward_hook(record)
     with torch.no_grad():
         network(torch.empty(1, 3, side, side, device="meta"))
-    return found
+    return convolutions

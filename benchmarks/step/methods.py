@@ -27,7 +27,7 @@ TRAINING, INFERENCE = "training", "inference"
 PLAIN, FP32, BF16 = "plain eager, fp32", "randwire, fp32", "randwire, bf16"
 COMPILED = "aggregation compiled"
 """What `runtime.compile` does."""
-RECOMPILATIONS = 256
+MAX_RECOMPILATIONS = 256
 """More than there are kinds of nodes in a network: beyond its usual limit of 8 PyTorch leaves the rest as it is."""
 Step = Callable[[], object]
 
@@ -63,16 +63,16 @@ def methods(
         compiled: Callable[[nn.Module], Iterable[nn.Module]] = lambda network: (),
     ) -> Method:
         def make(batch: int, side: int) -> Step:
-            mine = copy.deepcopy(network).train().to(device, memory_format=layout)  # type: ignore[call-overload]
-            for module in compiled(mine):
-                module.compile(dynamic=False, recompile_limit=RECOMPILATIONS)
-            given, labels = images(batch, side, layout, torch.float32), torch.arange(batch, device=device)
+            copied = copy.deepcopy(network).train().to(device, memory_format=layout)  # type: ignore[call-overload]
+            for module in compiled(copied):
+                module.compile(dynamic=False, recompile_limit=MAX_RECOMPILATIONS)
+            inputs, labels = images(batch, side, layout, torch.float32), torch.arange(batch, device=device)
             settings = TrainConfig.model_validate({"precision": precision})
-            update = make_optimizer(mine, settings)
+            update = make_optimizer(copied, settings)
 
             def step() -> None:
                 with around():
-                    train_step(mine, update, given, labels, settings)
+                    train_step(copied, update, inputs, labels, settings)
 
             return step
 
@@ -82,19 +82,19 @@ def methods(
         name: str, network: nn.Module, kind: torch.dtype, layout: torch.memory_format = torch.channels_last
     ) -> Method:
         def make(batch: int, side: int) -> Step:
-            mine = copy.deepcopy(network).eval().to(device, kind, memory_format=layout)  # type: ignore[call-overload]
-            given = images(batch, side, layout, kind)
+            copied = copy.deepcopy(network).eval().to(device, kind, memory_format=layout)  # type: ignore[call-overload]
+            inputs = images(batch, side, layout, kind)
 
             def step() -> None:
                 with torch.no_grad():
-                    mine(given)
+                    copied(inputs)
 
             return step
 
         return Method(INFERENCE, name, make)
 
     fp32, bf16, nchw = torch.float32, torch.bfloat16, torch.contiguous_format
-    found = [
+    all_methods = [
         training(PLAIN, stacked, "fp32", nchw),
         training("the same, without stack", loop, "fp32", nchw),
         training("the same, without stack, NHWC, bf16", loop, "bf16"),
@@ -111,19 +111,19 @@ def methods(
     ]
     if clones is not None:
         for name, network in peers.networks(clones, config.network, _dags(config), CLASSES).items():
-            found += [training(name, network, "fp32", nchw), inference(name, network, fp32, nchw)]
+            all_methods += [training(name, network, "fp32", nchw), inference(name, network, fp32, nchw)]
     if device.type != "cpu":
-        found = [method for method in found if "PyTorch's gradient" not in method.name]
+        all_methods = [method for method in all_methods if "PyTorch's gradient" not in method.name]
     if compiled:
         kernels = RandWire(config.network, _dags(config), CLASSES, compiled=True)
         kernels.load_state_dict(ours.state_dict())
-        found += [
+        all_methods += [
             training(f"{FP32}, {COMPILED}", kernels, "fp32"),
             training(f"{BF16}, {COMPILED}", kernels, "bf16"),
             training(f"{BF16}, nodes compiled", ours, "bf16", compiled=_nodes),
             training(f"{BF16}, whole network compiled", ours, "bf16", compiled=lambda network: (network,)),
         ]
-    return found
+    return all_methods
 
 
 def _nodes(network: nn.Module) -> list[nn.Module]:

@@ -26,8 +26,8 @@ from randwire.dag import DAG
 def seungwonpark(folder: Path, config: NetworkConfig, dags: Sequence[DAG], classes: int) -> nn.Module:
     graphs = [{"num_nodes": dag.nodes, "edges": dag.edges} for dag in dags]
     model = SimpleNamespace(channel=config.channels, classes=classes)
-    with _module(folder, "model.model") as found:
-        network: nn.Module = found.RandWire(SimpleNamespace(model=model), graphs)
+    with _module(folder, "model.model") as module:
+        network: nn.Module = module.RandWire(SimpleNamespace(model=model), graphs)
     return network
 
 
@@ -43,11 +43,11 @@ def jiamin_ren(folder: Path, config: NetworkConfig, dags: Sequence[DAG], classes
 
     values = {"channels": config.channels, "net_type": "small", "resume": False, "model_dir": "", "nodes": 0}
     with (
-        _module(folder, "model") as found,
-        mock.patch.object(found, "build_graph", next_graph),
-        mock.patch.object(found, "save_graph"),  # by a function that networkx no longer has
+        _module(folder, "model") as module,
+        mock.patch.object(module, "build_graph", next_graph),
+        mock.patch.object(module, "save_graph"),  # by a function that networkx no longer has
     ):
-        network: nn.Module = found.CNN(SimpleNamespace(**values), classes)
+        network: nn.Module = module.CNN(SimpleNamespace(**values), classes)
         network.avgpool = nn.AdaptiveAvgPool2d(1)  # the same at 224 pixels, where theirs is for no other size
     return network
 
@@ -67,12 +67,12 @@ def networks(folder: Path, config: NetworkConfig, dags: Mapping[str, DAG], class
 @contextmanager
 def _module(folder: Path, name: str) -> Iterator[ModuleType]:
     """A module of a repository, which is forgotten afterwards: all have the same names."""
-    known = set(sys.modules)
+    before = set(sys.modules)
     sys.path.insert(0, str(folder))
     try:
         yield importlib.import_module(name)
     finally:
         sys.path.remove(str(folder))
-        for other in set(sys.modules) - known:
-            if str(folder) in str(getattr(sys.modules[other], "__spec__", None)):
-                del sys.modules[other]
+        for added in set(sys.modules) - before:
+            if str(folder) in str(getattr(sys.modules[added], "__spec__", None)):
+                del sys.modules[added]

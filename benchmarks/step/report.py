@@ -38,32 +38,40 @@ class Report:
 
     def show(self) -> None:
         """Print it as tables: medians with the interquartile range, and medians of the ratios of each round."""
-        about = self.machine
-        processor = about["hardware"]["gpu"] or about["hardware"]["cpu"]
-        print(f"{processor}, {about['threads']} thread(s), load {about['load']}")
-        print(f"torch {about['packages']['torch']}, python {about['python']}, commit {about['commit']}")
+        machine = self.machine
+        processor = machine["hardware"]["gpu"] or machine["hardware"]["cpu"]
+        print(f"{processor}, {machine['threads']} thread(s), load {machine['load']}")
+        print(f"torch {machine['packages']['torch']}, python {machine['python']}, commit {machine['commit']}")
         print(f"{self.preset} at {self.side} pixels, batches of {self.batch}, n = {self.rounds} rounds")
         print(
             "outputs and gradients off the baseline's in fp64: {:.1e}, {:.1e} of the largest".format(*self.off_in_fp64)
         )
-        rates = {name: f"{np.median(found):.0f}" for name, found in self.limits.items()}
+        rates = {name: f"{np.median(rounds):.0f}" for name, rounds in self.limits.items()}
         print("limits: {fp32} GFLOP/s fp32, {bf16} GFLOP/s bf16, copy {copy} GB/s\n".format(**rates))
         rows = [
             ["ms an image", "median [quartiles]", "x baseline", "MiB an image", "of baseline", "first step, again: s"]
         ]
-        for one in self.methods:
-            base = self.find(one.phase, PLAIN)
-            low, middle, high = np.percentile(one.ms_per_image, (25, 50, 75))
-            cells = [f"{one.phase}: {one.name}", f"{middle:.1f} [{low:.1f} {high:.1f}]", f"{self.ratio(one):.2f}"]
-            rows.append([*cells, f"{one.mib_per_image:.1f}", f"{one.mib_per_image / base.mib_per_image:.2f}",
-                         ", ".join(f"{seconds:.0f}" for seconds in one.first_s)])  # fmt: skip
+        for measured in self.methods:
+            base = self.find(measured.phase, PLAIN)
+            low, middle, high = np.percentile(measured.ms_per_image, (25, 50, 75))
+            cells = [
+                f"{measured.phase}: {measured.name}",
+                f"{middle:.1f} [{low:.1f} {high:.1f}]",
+                f"{self.ratio(measured):.2f}",
+            ]
+            rows.append([*cells, f"{measured.mib_per_image:.1f}", f"{measured.mib_per_image / base.mib_per_image:.2f}",
+                         ", ".join(f"{seconds:.0f}" for seconds in measured.first_s)])  # fmt: skip
         print_table(rows)
         rows = [["kernels", "ms an image", "of the step", "of the limit"]]
-        for found in self.kernels:
-            for kind, share in found.shares.items():
-                name = f"{found.phase}: {found.name}: {kind}"
-                limit = self.of_limit(found, kind)
-                cells = [f"{share * self.time_of(found):.2f}", f"{share:.0%}", "" if limit is None else f"{limit:.0%}"]
+        for profile in self.kernels:
+            for kind, share in profile.shares.items():
+                name = f"{profile.phase}: {profile.name}: {kind}"
+                limit = self.of_limit(profile, kind)
+                cells = [
+                    f"{share * self.time_of(profile):.2f}",
+                    f"{share:.0%}",
+                    "" if limit is None else f"{limit:.0%}",
+                ]
                 rows.append([name, *cells])
         print_table(rows)
 
@@ -75,16 +83,16 @@ class Report:
         base = self.find(one.phase, PLAIN).ms_per_image
         return float(np.median(np.array(base) / np.array(one.ms_per_image)))
 
-    def time_of(self, found: Kernels) -> float:
+    def time_of(self, profile: Kernels) -> float:
         """Median ms of an image."""
-        return float(np.median(self.find(found.phase, found.name).ms_per_image))
+        return float(np.median(self.find(profile.phase, profile.name).ms_per_image))
 
-    def of_limit(self, found: Kernels, kind: str) -> float | None:
+    def of_limit(self, profile: Kernels, kind: str) -> float | None:
         """The rate of a kind of kernel as a share of the limit: matrix products, or copies for what moves data."""
-        seconds = found.shares[kind] * self.time_of(found) / 1000
+        seconds = profile.shares[kind] * self.time_of(profile) / 1000
         if seconds == 0 or kind == "rest":
             return None
         if kind in ("pointwise", "dense"):
-            precision = "bf16" if "bf16" in found.name else "fp32"
-            return found.gflop[kind] / seconds / float(np.median(self.limits[precision]))
-        return found.gigabytes[kind] / seconds / float(np.median(self.limits["copy"]))
+            precision = "bf16" if "bf16" in profile.name else "fp32"
+            return profile.gflop[kind] / seconds / float(np.median(self.limits[precision]))
+        return profile.gigabytes[kind] / seconds / float(np.median(self.limits["copy"]))
