@@ -82,7 +82,9 @@ def add_trial(
 
 
 def write_design(folder: Path, search: str, **more: Any) -> None:
+    """The design of a study in study.json, with made-up numbers of settings and seeds."""
     design = {"search": search, "settings": 4, "seeds": [0, 1, 2], "train_seeds": [0], "seed": 7}
+    design |= {"generators": ["er", "ba", "ws"], "require": [], "variants": {}}
     base = configs.load("digits", BASE).identity()
     del base["graph"]["generator"]
     Record(folder).write_json("study.json", {**design, "early_stopping": False, "base": base, **more})
