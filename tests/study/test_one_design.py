@@ -157,7 +157,8 @@ def test_variants_that_came_later_lock_no_study(tmp_path: Path) -> None:
         Design.load(None, values, name="mine", variants={**first, "two": {"data.crop_area": (0.1, 1.0)}})
 
 
-ROWS = re.findall(r"`python studies/generators.py (sweep .*?)` \|", (commands.ROOT / "README.md").read_text())
+README = (commands.ROOT / "README.md").read_text()
+ROWS = re.findall(r"`python studies/generators.py (sweep .*?)` \|", README)
 SMALL = ("--graph.nodes", "12", "--network.channels", "4", "--network.head", "8", "--data.resolution", "32")
 
 
@@ -194,14 +195,19 @@ def test_the_rows_of_the_readme_go_into_one_folder_in_sequence(
     assert counts == [(145, 0), (5, 0), (5, 0), (5, 0)] * 2
 
 
-def test_a_study_is_planned_from_python(tmp_path: Path) -> None:
-    import randwire.study as package
+def test_a_study_is_planned_from_python_as_the_readme_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = re.findall(r"^```python\n(from randwire import study\n.*?)^```", README, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    *trials, counts = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in trials] == [f"ER({p})" for p in (0.2, 0.4, 0.6, 0.8) for _ in range(3)]
+    assert counts == "Counter({'pending': 12})"
+    assert not list(tmp_path.iterdir())
 
-    values = {"train.epochs": 3, "runtime.output": str(tmp_path)}
-    made = package.Design.load(
-        "digits", values, name="mine", search="grid", generators=("er",), seeds=3, require=["depth>=2"]
-    )
-    planned = package.plan(made)
-    assert len(planned) == 4 * 3
-    assert {trial.setting for trial in planned} == {package.Setting(f"er:p={p}") for p in (0.2, 0.4, 0.6, 0.8)}
-    assert package.status(made).counts == {"pending": 12}
+
+def test_bounds_may_be_texts(tmp_path: Path) -> None:
+    values = {"runtime.output": str(tmp_path)}
+    made = Design.load(None, values, name="mine", require=["params<=85e3", "depth>=2", "depth >= 2"])
+    assert list(map(str, made.require)) == ["depth>=2", "params<=85000"]
