@@ -1,14 +1,11 @@
 """A loss that is not finite ends an epoch within some tens of steps, on all ranks at once."""
 
 import math
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 
 import pytest
 import torch
-from torch import Tensor, distributed, nn
-from torch.distributed import HashStore, ProcessGroupGloo  # type: ignore[attr-defined]
+from thread_ranks import on_ranks
+from torch import Tensor, nn
 
 from randwire.config import DataConfig, TrainConfig
 from randwire.errors import NonFiniteLossError
@@ -64,20 +61,16 @@ def test_the_last_steps_are_checked_too() -> None:
         epoch(network, steps=70)
 
 
-def test_all_ranks_end_at_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two ranks in threads, each with a group of gloo of its own; the loss of the second alone is NaN."""
-    groups, store = threading.local(), HashStore()
-    monkeypatch.setattr(distributed, "all_reduce", lambda value: groups.own.allreduce([value]).wait())
+def test_all_ranks_end_at_the_same_step() -> None:
+    """The loss of the second rank alone is NaN."""
     networks = [Failing(STEPS + 1), Failing(40)]
 
-    def rank(number: int) -> str:
-        groups.own = ProcessGroupGloo(store, number, 2, timedelta(seconds=60))
+    def cause(rank: int) -> str:
         with pytest.raises(NonFiniteLossError) as caught:
-            epoch(networks[number], number, 2)
+            epoch(networks[rank], rank, 2)
         return str(caught.value)
 
-    with ThreadPoolExecutor(2) as threads:
-        causes = list(threads.map(rank, range(2)))
+    causes = on_ranks(2, cause)
     assert "training loss is nan in epoch 3, step 33 to 64 of 1000" in causes[0]
     assert causes[0] == causes[1]
     assert [network.steps for network in networks] == [64, 64]
