@@ -1,4 +1,4 @@
-"""The simulated studies of benchmarks/search.py: a known truth, planted noise, and regrets that can be foreseen."""
+"""The simulated studies of benchmarks.search: a stated truth, planted noise, and regrets that can be foreseen."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,7 @@ def spec(curve: tuple[Any, ...], at: float) -> str:
 
 
 def test_the_landscape_passes_through_figure_4() -> None:
-    given = {spec(curve, x): mean for curve, known in landscape.FIGURE_4.items() for x, (mean, _) in known.items()}
+    given = {spec(curve, x): mean for curve, points in landscape.FIGURE_4.items() for x, (mean, _) in points.items()}
     assert set(given) == set(space.paper(landscape.GENERATORS))
     assert {setting: landscape.truth(setting)[0] for setting in given} == pytest.approx(given)
     assert landscape.best() == max(given.values()) == given["ws:k=4,p=0.75"]
@@ -69,8 +69,13 @@ def test_an_oracle_has_no_regret_and_noise_brings_it() -> None:
 
 
 def test_regret_follows_the_highest_mean_and_never_a_stopped_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [Tried(1, 0.1, 99, True), Tried(2, 0.5, 70, False), Tried(4, 0.3, 71, False), Tried(5, 0.9, 60, False)]
-    monkeypatch.setattr(simulation, "simulate", lambda *_: found)
+    settings_tried = [
+        Tried(1, 0.1, 99, True),
+        Tried(2, 0.5, 70, False),
+        Tried(4, 0.3, 71, False),
+        Tried(5, 0.9, 60, False),
+    ]
+    monkeypatch.setattr(simulation, "simulate", lambda *_: settings_tried)
     done = simulation.run(Case("random", 2), 0, 6)
     assert done.regret == [float("inf"), 0.5, 0.5, 0.3, 0.3, 0.3]
     assert (done.finished, done.lost) == (2, True)  # of three settings
@@ -94,8 +99,8 @@ def test_curves_end_at_the_final_value_and_have_the_correlation_asked_for() -> N
 
 def test_the_pruner_looks_first_where_the_curves_are_calibrated() -> None:
     pruner = Pruner({})
-    asked = [pruner.should_stop(name, epoch, top1) for name, top1 in (("a", 2.0), ("b", 1.0)) for epoch in (1, 2)]
-    assert asked == [False, False, False, True]
+    stops = [pruner.should_stop(name, epoch, top1) for name, top1 in (("a", 2.0), ("b", 1.0)) for epoch in (1, 2)]
+    assert stops == [False, False, False, True]
 
 
 def test_a_small_run_is_deterministic_and_complete() -> None:

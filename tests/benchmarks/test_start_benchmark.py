@@ -30,12 +30,12 @@ def test_stages_follow_each_other_without_gaps(tmp_path: Path) -> None:
 
 def test_the_share_of_training_is_of_the_whole_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spans = [dict.fromkeys(STAGES, 1.0), {**dict.fromkeys(STAGES, 0.5), "trained": 2.0}]
-    found = [Measured(form, 10.0 * scale, 6.0, spans) for scale, form in zip((2, 1), FORMS, strict=True)]
-    assert [one.share for one in found] == [0.15, 0.3]
-    show(found)
-    told = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
-    numbers = {line[0]: [cell.strip() for cell in line if cell.strip()][1:] for line in told if len(line) > 1}
+    sweeps = [Measured(form, 10.0 * scale, 6.0, spans) for scale, form in zip((2, 1), FORMS, strict=True)]
+    assert [sweep.share for sweep in sweeps] == [0.15, 0.3]
+    show(sweeps)
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    numbers = {line[0]: [cell.strip() for cell in line if cell.strip()][1:] for line in lines if len(line) > 1}
     assert numbers["all before training"] == ["6.0", "3.0", "6.0", "3.0"]
     assert numbers["randwire"] == ["10", "30 %", "6", "2.00", "1.00"]
-    draw(found, tmp_path / "start.png")
+    draw(sweeps, tmp_path / "start.png")
     assert (tmp_path / "start.png").read_bytes().startswith(b"\x89PNG")

@@ -29,15 +29,15 @@ def error(rate: float, count: int) -> float:
 
 
 def covered(intervals: Sequence[Interval | None], truth: float) -> float:
-    found = [interval for interval in intervals if interval is not None]
-    assert len(found) == len(intervals)
-    return sum(low <= truth <= high for low, high in found) / len(found)
+    usable = [interval for interval in intervals if interval is not None]
+    assert len(usable) == len(intervals)
+    return sum(low <= truth <= high for low, high in usable) / len(usable)
 
 
 def test_describe() -> None:
-    found = describe([1.0, 2.0, 6.0])
-    assert (found.n, found.mean, found.minimum, found.maximum) == (3, 3.0, 1.0, 6.0)
-    assert found.std == pytest.approx(7**0.5)
+    description = describe([1.0, 2.0, 6.0])
+    assert (description.n, description.mean, description.minimum, description.maximum) == (3, 3.0, 1.0, 6.0)
+    assert description.std == pytest.approx(7**0.5)
     assert describe([4.0]).std is None
     with pytest.raises(ValueError, match="no values"):
         describe([])
@@ -67,10 +67,10 @@ def test_the_bootstrap_interval_covers_at_its_rate(n: int, shape: str) -> None:
 
 def test_the_bootstrap_interval_follows_a_skew_and_repeats_itself() -> None:
     values = [90.0, 90.5, 91.0, 91.2, 91.3, 80.0, 91.4, 90.9]
-    found = bootstrap_interval(values)
-    assert found is not None
-    assert found == bootstrap_interval(values)
-    assert np.mean(values) - found.low > 1.5 * (found.high - np.mean(values))
+    interval = bootstrap_interval(values)
+    assert interval is not None
+    assert interval == bootstrap_interval(values)
+    assert np.mean(values) - interval.low > 1.5 * (interval.high - np.mean(values))
 
 
 def test_too_few_or_constant_values_have_no_interval() -> None:
@@ -98,19 +98,19 @@ def test_the_interval_of_a_rank_correlation_covers_at_its_rate(n: int, rho: floa
     intervals = []
     for _ in range(count):
         one, two = random.normal(size=(2, n))
-        found = spearman(one.tolist(), (rho * one + math.sqrt(1 - rho**2) * two).tolist())
-        assert found is not None
-        intervals.append(spearman_interval(found, n))
+        estimate = spearman(one.tolist(), (rho * one + math.sqrt(1 - rho**2) * two).tolist())
+        assert estimate is not None
+        intervals.append(spearman_interval(estimate, n))
     assert covered(intervals, truth) == pytest.approx(LEVEL, abs=error(LEVEL, count))
     assert spearman_interval(0.5, 4) is None
     assert spearman_interval(1.0, 40) is None
 
 
 def test_a_distribution_counts_settings_alike() -> None:
-    found = distribution([[[1.0], [2.0]], [[2.0, 4.0]]])
-    assert found.values == [1.0, 2.0, 4.0]
-    assert found.shares == pytest.approx([0.25, 0.75, 1.0])
-    assert found.half_width is None  # one replicate tells nothing of how others would be
+    estimate = distribution([[[1.0], [2.0]], [[2.0, 4.0]]])
+    assert estimate.values == [1.0, 2.0, 4.0]
+    assert estimate.shares == pytest.approx([0.25, 0.75, 1.0])
+    assert estimate.half_width is None  # one replicate tells nothing of how others would be
 
 
 @pytest.mark.parametrize("replicates", [(20,), (3, 4, 5, 6), (3, 3)])
@@ -120,12 +120,12 @@ def test_the_band_of_a_distribution_holds_the_whole_truth_at_its_rate(replicates
     means, inside, count = np.arange(len(replicates)) * 0.8, 0, 300
     for _ in range(count):
         settings = [random.normal(mean, 1, (n, 1)).tolist() for mean, n in zip(means, replicates, strict=True)]
-        found = distribution(settings)
-        assert found.half_width is not None
-        truth = stats.norm.cdf(np.subtract.outer(np.array(found.values), means)).mean(axis=1)
-        after = np.array(found.shares)
+        estimate = distribution(settings)
+        assert estimate.half_width is not None
+        truth = stats.norm.cdf(np.subtract.outer(np.array(estimate.values), means)).mean(axis=1)
+        after = np.array(estimate.shares)
         before = np.concatenate([[0], after[:-1]])
-        inside += bool(max(abs(after - truth).max(), abs(before - truth).max()) <= found.half_width)
+        inside += bool(max(abs(after - truth).max(), abs(before - truth).max()) <= estimate.half_width)
     assert LEVEL - error(LEVEL, count) <= inside / count <= 0.99
 
 
@@ -166,26 +166,28 @@ def test_corrected_tests_hold_their_error_rate(
 ) -> None:
     """A common variance finds a false difference in 0.16 to 0.37 of grids of 29, and no correction in nearly all."""
     count = 200 if len(n) > 4 else 2000
-    found = grids([70.0] * len(n), stds, n, count)
-    assert len(found[0]) == len(n) * (len(n) - 1) // 2
-    false = sum(any(pair.separated for pair in pairs) for pairs in found) / count
+    grids_of_pairs = grids([70.0] * len(n), stds, n, count)
+    assert len(grids_of_pairs[0]) == len(n) * (len(n) - 1) // 2
+    false = sum(any(pair.separated for pair in pairs) for pairs in grids_of_pairs) / count
     assert false <= ALPHA + error(ALPHA, count)
     # A pair by itself errs at its own rate: the correction and nothing else brings the rate down.
-    alone = np.mean([pair.p <= ALPHA for pairs in found for pair in pairs])
+    alone = np.mean([pair.p <= ALPHA for pairs in grids_of_pairs for pair in pairs])
     assert 0.03 <= alone <= 0.06
-    simultaneous = np.mean([all(pair.interval.low <= 0 <= pair.interval.high for pair in pairs) for pairs in found])
+    simultaneous = np.mean(
+        [all(pair.interval.low <= 0 <= pair.interval.high for pair in pairs) for pairs in grids_of_pairs]
+    )
     assert simultaneous >= LEVEL - error(ALPHA, count)
 
 
 def test_true_differences_are_found_and_raise_no_false_ones(grids: Callable[..., list[list[Pair]]]) -> None:
     means = [70.0] * 6 + [80.0] * 6
-    found = [pair for pairs in grids(means, [1.0] * 12, [6] * 12, 100) for pair in pairs]
-    differing = [pair for pair in found if means[int(pair.names[0])] != means[int(pair.names[1])]]
+    pairs_of_all = [pair for pairs in grids(means, [1.0] * 12, [6] * 12, 100) for pair in pairs]
+    differing = [pair for pair in pairs_of_all if means[int(pair.names[0])] != means[int(pair.names[1])]]
     assert len(differing) == 100 * 36
     assert np.mean([pair.separated for pair in differing]) > 0.99
     assert np.mean([pair.interval.low <= 10 <= pair.interval.high for pair in differing]) > 0.99
     assert all(int(pair.names[0]) >= 6 for pair in differing), "the better setting comes first"
-    equal = [pair for pair in found if means[int(pair.names[0])] == means[int(pair.names[1])]]
+    equal = [pair for pair in pairs_of_all if means[int(pair.names[0])] == means[int(pair.names[1])]]
     assert sum(pair.separated for pair in equal) / 100 <= ALPHA + error(ALPHA, 100)
 
 
@@ -289,8 +291,8 @@ DESIGNS = {
 @pytest.mark.parametrize(("between", "within"), [(0.3, 0.15), (0.2, 0.2)])
 def test_the_split_of_variance_recovers_what_was_planted(design: str, between: float, within: float) -> None:
     random, count = np.random.default_rng(1), 800
-    found = [split_variance(nested(random, DESIGNS[design], between, within)) for _ in range(count)]
-    splits = [split for split in found if split is not None]
+    estimates = [split_variance(nested(random, DESIGNS[design], between, within)) for _ in range(count)]
+    splits = [split for split in estimates if split is not None]
     assert len(splits) == count
     for name, truth in (("between_graphs", between), ("between_runs", within)):
         variances = np.array([getattr(split, name) ** 2 for split in splits])
@@ -308,12 +310,12 @@ def test_the_split_of_variance_recovers_what_was_planted(design: str, between: f
 
 def test_the_split_of_a_balanced_design_is_that_of_restricted_maximum_likelihood() -> None:
     (setting,) = nested(np.random.default_rng(4), [[3] * 8], 0.3, 0.2)
-    found = split_variance([setting])
-    assert found is not None
+    split = split_variance([setting])
+    assert split is not None
     values = np.concatenate([np.array(runs) for runs in setting])
     fit = MixedLM(values, np.ones((24, 1)), groups=np.repeat(np.arange(8), 3)).fit(reml=True)
-    assert found.between_runs**2 == pytest.approx(fit.scale, rel=1e-3)
-    assert found.between_graphs**2 == pytest.approx(float(fit.cov_re[0, 0]), rel=1e-3)
+    assert split.between_runs**2 == pytest.approx(fit.scale, rel=1e-3)
+    assert split.between_graphs**2 == pytest.approx(float(fit.cov_re[0, 0]), rel=1e-3)
 
 
 def test_graphs_that_do_not_matter_often_give_a_negative_variance_which_is_said() -> None:
@@ -348,8 +350,8 @@ def test_the_needed_number_separates_at_the_stated_power_and_one_fewer_does_not(
     difference: float, one: float, two: float, alpha: float
 ) -> None:
     exact = VarianceEstimate(one**2, 10**9), VarianceEstimate(two**2, 10**9)
-    found = sample_size(difference, exact, alpha)
-    assert found.n == found.low == found.high, "variances without an error"
+    size = sample_size(difference, exact, alpha)
+    assert size.n == size.low == size.high, "variances without an error"
     random, count = np.random.default_rng(0), 20_000
 
     def rate(n: int) -> float:
@@ -357,20 +359,20 @@ def test_the_needed_number_separates_at_the_stated_power_and_one_fewer_does_not(
         test = stats.ttest_ind(*samples, axis=1, equal_var=False)
         return float(np.mean((test.pvalue <= alpha) & (test.statistic > 0)))
 
-    rate_of_n = rate(found.n)
+    rate_of_n = rate(size.n)
     assert rate_of_n >= POWER - error(POWER, count)
-    assert rate(found.n - 1) <= POWER + error(POWER, count)
+    assert rate(size.n - 1) <= POWER + error(POWER, count)
     # The formula has the degrees of freedom of the true variances, the test those of its sample.
-    assert rate_of_n == pytest.approx(power(difference, found.n, (one**2, two**2), alpha), abs=0.03)
-    smallest = detectable_difference(found.n, exact, alpha)
+    assert rate_of_n == pytest.approx(power(difference, size.n, (one**2, two**2), alpha), abs=0.03)
+    smallest = detectable_difference(size.n, exact, alpha)
     assert smallest <= difference
-    assert power(smallest, found.n, (one**2, two**2), alpha) == pytest.approx(POWER)
+    assert power(smallest, size.n, (one**2, two**2), alpha) == pytest.approx(POWER)
 
 
 def test_power_for_equal_variances_is_that_of_statsmodels() -> None:
     for n, effect in ((5, 1.0), (12, 0.8), (60, 0.5)):
-        known = TTestIndPower().power(effect, n, ALPHA, alternative="two-sided")
-        assert power(effect, n, (1.0, 1.0)) == pytest.approx(known, abs=1e-3)
+        expected = TTestIndPower().power(effect, n, ALPHA, alternative="two-sided")
+        assert power(effect, n, (1.0, 1.0)) == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("freedom", [(4, 4), (4, 76)])
@@ -384,9 +386,9 @@ def test_the_interval_of_the_needed_number_holds_the_true_one(freedom: tuple[int
             VarianceEstimate(v * random.chisquare(free) / free, free)
             for v, free in zip(variances, freedom, strict=True)
         )
-        found = sample_size(1.0, (one, two))
-        assert found.low <= found.n <= found.high
-        inside += found.low <= truth <= found.high
+        size = sample_size(1.0, (one, two))
+        assert size.low <= size.n <= size.high
+        inside += size.low <= truth <= size.high
     # A whole number of replicates is covered a little more often.
     assert LEVEL - error(LEVEL, count) <= inside / count <= 0.99
 
