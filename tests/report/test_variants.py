@@ -206,6 +206,19 @@ def test_the_figure_joins_the_top1_of_each_graph(tmp_path: Path) -> None:
     assert TITLE in figures(tmp_path)
 
 
+def test_a_variant_without_keys_is_a_setting_of_its_own(tmp_path: Path) -> None:
+    variants: dict[str, dict[str, Any]] = {"baseline": {}, "bf16": {"train.precision": "bf16"}}
+    baseline, bf16 = planted(-28.9, 0.6)
+    add_variants(tmp_path, {"baseline": baseline, "bf16": bf16}, variants)
+    page = Page(write_report(tmp_path))
+    assert list(page.table("variants")) == ["bf16 over baseline"]
+    assert page.table("variants")["bf16 over baseline"][-1] == "separated"
+    rows = page.table("setting")
+    assert set(rows) == {f"{name} {variant}" for name in ("ER(0.2)", "BA(5)", "WS(4,0.75)") for variant in variants}
+    assert rows["ER(0.2) baseline"][:2] == ["3", f"{mean(baseline[::3]):.2f}"]
+    assert rows["ER(0.2) bf16"][:2] == ["3", f"{mean(bf16[::3]):.2f}"]
+
+
 def test_a_graph_that_lacks_a_variant_has_no_part_in_its_pairs(tmp_path: Path) -> None:
     conv, sepconv, avgpool = planted(0.0, 0.5, -2.0)
     add_variants(tmp_path, {"conv": conv, "sepconv": sepconv, "avgpool": avgpool[:8]})
