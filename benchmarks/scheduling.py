@@ -34,7 +34,7 @@ from randwire.study.design import Design
 from randwire.study.setting import Setting
 from randwire.sweep import launch
 from randwire.sweep.cluster import Cluster
-from randwire.sweep.driver import METRIC, SettingDriver
+from randwire.sweep.driver import SETTING_TOP1, SettingDriver
 from randwire.tracking import open_tracker
 
 LOG = "slots.jsonl"
@@ -43,7 +43,7 @@ LOG = "slots.jsonl"
 class SleepingDriver(SettingDriver):
     """Holds its workers' GPUs for a while instead of training, and leaves finished trials."""
 
-    def trained(self, setting: str) -> Iterator[Row]:
+    def results_of(self, setting: str) -> Iterator[Row]:
         design = self.job.design
         began, seconds = time.time(), float(os.environ["RANDWIRE_BENCHMARK_SECONDS"])
         trials = design.trials(Setting.parse(setting))
@@ -60,7 +60,7 @@ class SleepingDriver(SettingDriver):
             yield {"digest": trial.digest, "summary": summary}
         with open(design.folder / LOG, "a") as file:
             file.write(json.dumps([began, time.time()]) + "\n")
-        yield {METRIC: 50.0, "outcome": "finished", "setting": setting, "done": True}
+        yield {SETTING_TOP1: 50.0, "outcome": "finished", "setting": setting, "done": True}
 
 
 @dataclass(frozen=True)

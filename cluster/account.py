@@ -26,9 +26,9 @@ NAME = "randwire"
 def security_group(ec2: Any, vpc: str, ssh_from: str) -> str:
     """The id of a group that lets in ssh from an address, everything from its own members, and nothing else."""
     filters = [{"Name": "group-name", "Values": [NAME]}, {"Name": "vpc-id", "Values": [vpc]}]
-    found = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
-    if found:
-        group, rules = found[0]["GroupId"], found[0]["IpPermissions"]
+    groups = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+    if groups:
+        group, rules = groups[0]["GroupId"], groups[0]["IpPermissions"]
     else:
         group = ec2.create_security_group(GroupName=NAME, Description="randwire cluster", VpcId=vpc)["GroupId"]
         rules = []
@@ -46,40 +46,40 @@ def security_group(ec2: Any, vpc: str, ssh_from: str) -> str:
 
 def file_system(efs: Any, subnets: Mapping[str, str], group: str) -> str:
     """The id of an encrypted EFS that machines of the group reach from every zone; `subnets` has one for each."""
-    found = efs.describe_file_systems(CreationToken=NAME)["FileSystems"]
-    if not found:
+    systems = efs.describe_file_systems(CreationToken=NAME)["FileSystems"]
+    if not systems:
         tags = [{"Key": "Name", "Value": NAME}]
-        found = [efs.create_file_system(CreationToken=NAME, Encrypted=True, ThroughputMode="elastic", Tags=tags)]
-    place = str(found[0]["FileSystemId"])
-    while efs.describe_file_systems(FileSystemId=place)["FileSystems"][0]["LifeCycleState"] != "available":
+        systems = [efs.create_file_system(CreationToken=NAME, Encrypted=True, ThroughputMode="elastic", Tags=tags)]
+    system = str(systems[0]["FileSystemId"])
+    while efs.describe_file_systems(FileSystemId=system)["FileSystems"][0]["LifeCycleState"] != "available":
         time.sleep(2)
-    targets = efs.describe_mount_targets(FileSystemId=place)["MountTargets"]
+    targets = efs.describe_mount_targets(FileSystemId=system)["MountTargets"]
     served = {target["AvailabilityZoneName"] for target in targets}
     for zone, subnet in subnets.items():
         if zone not in served:
-            efs.create_mount_target(FileSystemId=place, SubnetId=subnet, SecurityGroups=[group])
-    return place
+            efs.create_mount_target(FileSystemId=system, SubnetId=subnet, SecurityGroups=[group])
+    return system
 
 
 def statements(kind: str, account: str, bucket: str | None) -> list[dict[str, Any]]:
     """What a machine may do: a worker reads the bucket; the head writes there too, and starts and ends workers."""
-    found: list[dict[str, Any]] = []
+    allowed: list[dict[str, Any]] = []
     if bucket:
         objects = ["s3:GetObject"] + (["s3:PutObject"] if kind == "head" else [])
-        found += [
+        allowed += [
             {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": f"arn:aws:s3:::{bucket}"},
             {"Effect": "Allow", "Action": objects, "Resource": f"arn:aws:s3:::{bucket}/*"},
         ]
     if kind == "head":
         own = {"StringEquals": {"ec2:ResourceTag/ray-cluster-name": NAME}}
-        found += [
+        allowed += [
             {"Effect": "Allow", "Action": ["ec2:Describe*", "ec2:RunInstances", "ec2:CreateTags"], "Resource": "*"},
             {"Effect": "Allow", "Action": ["ec2:TerminateInstances"], "Resource": "*", "Condition": own},
             {"Effect": "Allow", "Action": "iam:PassRole", "Resource": f"arn:aws:iam::{account}:role/{NAME}-worker"},
             # The images of cluster.yaml are names that stand for the newest one.
             {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": "arn:aws:ssm:*::parameter/aws/service/*"},
         ]
-    return found
+    return allowed
 
 
 def role(iam: Any, kind: str, account: str, bucket: str | None) -> None:
@@ -130,13 +130,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     in_vpc = [{"Name": "vpc-id", "Values": [vpc]}]
     subnets = {each["AvailabilityZone"]: each["SubnetId"] for each in ec2.describe_subnets(Filters=in_vpc)["Subnets"]}
     group = security_group(ec2, vpc, options.ssh_from)
-    place = file_system(efs, subnets, group)
+    system = file_system(efs, subnets, group)
     for kind in ("head", "worker"):
         role(iam, kind, sts.get_caller_identity()["Account"], options.bucket)
     spot_role(iam)
     print(f"region: {options.region}")
     print(f"SecurityGroupIds: [{group}]")
-    print(f"RANDWIRE_EFS={place}.efs.{options.region}.amazonaws.com")
+    print(f"RANDWIRE_EFS={system}.efs.{options.region}.amazonaws.com")
     return 0
 
 

@@ -10,7 +10,7 @@ from randwire.study.design import Design
 from randwire.sweep import launch
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.driver import SettingDriver
-from randwire.sweep.worker_group import Group
+from randwire.sweep.worker_group import WorkerGroup
 from randwire.tracking import open_tracker
 
 
@@ -25,12 +25,12 @@ def train_ours(config: Mapping[str, Any]) -> None:
 class MarkedDriver(SettingDriver):
     """The driver of a sweep, with marks."""
 
-    def trained(self, setting: str) -> Iterator[Row]:
+    def results_of(self, setting: str) -> Iterator[Row]:
         Marks(self.job.design.folder).add("driver", setting)
-        yield from super().trained(setting)
+        yield from super().results_of(setting)
 
-    def start(self) -> Group:
-        return Group(train_ours, self.job)
+    def start(self) -> WorkerGroup:
+        return WorkerGroup(train_ours, self.job)
 
 
 def sweep_ours(design: Design, workers: int) -> None:

@@ -9,7 +9,7 @@ from benchmarks.start.marks import Marks, in_worker
 from randwire.study.design import Design
 from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
-from randwire.sweep.driver import HEAD
+from randwire.sweep.driver import HEAD_RESOURCES
 from randwire.sweep.job import Job
 
 
@@ -18,7 +18,7 @@ def train_plain(config: Mapping[str, Any]) -> None:
     from randwire.sweep import worker
 
     with in_worker(config["job"]):
-        worker.train_setting(Setting.parse(config["setting"]), config["job"], desk=None)
+        worker.train_setting(Setting.parse(config["setting"]), config["job"], channel=None)
 
 
 def drive_plain(params: Mapping[str, Any], job: Job) -> None:
@@ -53,7 +53,7 @@ def sweep_plain(design: Design, workers: int) -> None:
         marks.add("cluster")
         try:
             tune.Tuner(
-                tune.with_resources(tune.with_parameters(drive_plain, job=job), HEAD),
+                tune.with_resources(tune.with_parameters(drive_plain, job=job), HEAD_RESOURCES),
                 param_space={"setting": tune.grid_search(list(map(str, iter(SettingSearch(design).next, None))))},
                 tune_config=tune.TuneConfig(max_concurrent_trials=1),
                 run_config=tune.RunConfig(storage_path=scratch, verbose=0),

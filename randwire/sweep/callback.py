@@ -18,7 +18,7 @@ from randwire.sweep.retry import retried
 from randwire.tracking import Tracker
 
 
-class Watch(tune.Callback):
+class TrackingCallback(tune.Callback):
     """Passes what the workers report to the tracker and the progress display; lives in the driver alone."""
 
     def __init__(self, design: Design, tracker: Tracker, progress: Progress, timeouts: Timeouts) -> None:
@@ -51,7 +51,7 @@ class Watch(tune.Callback):
             return
         config = self.trials[digest]
         if digest in self.ended:
-            return  # told again by a group of workers that was started again
+            return  # reported again, by a worker group that was started again
         if "summary" in result:
             self.ended.add(digest)
             self.tracker.finish(digest, result["summary"]["status"], result["summary"])

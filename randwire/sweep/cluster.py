@@ -16,13 +16,13 @@ class Timeouts:
     retry_delays_s: tuple[float, ...] = (1.0, 15.0, 60.0)
     """Before a lost training is started again: after the first loss without progress, the second, and later ones."""
     idle_s: float = 60.0
-    """For the next setting of a worker group, before it gives its place back."""
+    """For the next setting of a worker group, before it gives its resources back."""
     close_s: float = 20.0
     """For the end of a worker group; Ray ends one that is late."""
     storage_s: float = 180.0
-    """For shared storage that is away while records are read or written."""
+    """For shared storage that cannot be reached while records are read or written."""
     storage_poll_s: float = 2.0
-    """Between two looks at storage that is away."""
+    """Between two looks at storage that cannot be reached."""
     head_s: float = 30.0
     """For an answer of the cluster's head. Ray would end the process after 60, with lines of its own."""
     head_poll_s: float = 2.0

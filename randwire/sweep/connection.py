@@ -17,7 +17,7 @@ from ray.exceptions import RayError
 from randwire.errors import ConfigError
 from randwire.study.design import Design
 from randwire.sweep.cluster import Cluster
-from randwire.sweep.headwatch import watching
+from randwire.sweep.headwatch import exit_without_head
 from randwire.sweep.ray_internals import (
     ADDRESS,
     ALWAYS,
@@ -33,24 +33,24 @@ from randwire.tracking import without_secrets
 
 
 @contextmanager
-def connected(cluster: Cluster, kept_secrets: tuple[str, ...]) -> Iterator[None]:
+def connected(cluster: Cluster, data_secrets: tuple[str, ...]) -> Iterator[None]:
     """A connection to the cluster, or a cluster of this machine that ends with the block.
 
     Secrets leave the environment while processes are started, but those that reading the data needs (patterns of
     names): W&B is served by the driver alone.
     """
-    kept = dict(os.environ)
-    if cluster.address and AUTH_MODE.name not in kept and _token_file().exists():
-        kept.update(values((AUTH_MODE,)))
+    environment = dict(os.environ)
+    if cluster.address and AUTH_MODE.name not in environment and _token_file().exists():
+        environment.update(values((AUTH_MODE,)))
     steering = values(ALWAYS if cluster.address else (*ALWAYS, *LOCAL))
     os.environ.clear()
-    os.environ.update({**without_secrets(kept, (*kept_secrets, AUTH_TOKEN.name)), **steering})
+    os.environ.update({**without_secrets(environment, (*data_secrets, AUTH_TOKEN.name)), **steering})
     needed = cluster.workers * cluster.cpus_per_worker
     start = {WORKER_START.name: f"{cluster.timeouts.worker_start_s:g}"}
     # Of several clusters on one machine, Ray's own cleaners would not know which is theirs.
-    own = {ADDRESS.name: cluster.address} if cluster.address not in (None, "auto") else {}
+    address = {ADDRESS.name: cluster.address} if cluster.address not in (None, "auto") else {}
     options: dict[str, Any] = (
-        {"address": cluster.address, "runtime_env": {"env_vars": {**steering, **start, **own}}}
+        {"address": cluster.address, "runtime_env": {"env_vars": {**steering, **start, **address}}}
         if cluster.address
         else {"address": "local", "num_cpus": max(needed, os.cpu_count() or 1), "dashboard_host": "127.0.0.1"}
     )
@@ -68,16 +68,16 @@ def connected(cluster: Cluster, kept_secrets: tuple[str, ...]) -> Iterator[None]
         # Tune would hand AWS's keys to its trials, and Ray write them into logs: processes that read the data have them
         # from their start, and of all secrets this process needs W&B's alone.
         os.environ.clear()
-        os.environ.update({**without_secrets(kept, ("WANDB_*", AUTH_TOKEN.name)), **steering})
+        os.environ.update({**without_secrets(environment, ("WANDB_*", AUTH_TOKEN.name)), **steering})
         head: str = ray.get_runtime_context().gcs_address
-        with watching(head, cluster.timeouts) if cluster.address else contextlib.nullcontext():
+        with exit_without_head(head, cluster.timeouts) if cluster.address else contextlib.nullcontext():
             yield
     finally:
         started = psutil.Process().children(recursive=True) if not cluster.address else []
         ray.shutdown()
         _end(started)
         os.environ.clear()
-        os.environ.update(kept)
+        os.environ.update(environment)
 
 
 def _token_file() -> Path:
@@ -96,12 +96,12 @@ def _end(processes: list[psutil.Process]) -> None:
 
     W&B's service is a child of the driver too, and ends with its tracker.
     """
-    ours = []
+    of_ray = []
     for process in processes:
         with contextlib.suppress(psutil.Error):
             if not process.name().startswith("wandb"):
-                ours.append(process)
-    _, alive = psutil.wait_procs(ours, timeout=1)
+                of_ray.append(process)
+    _, alive = psutil.wait_procs(of_ray, timeout=1)
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()
@@ -114,8 +114,8 @@ def capacity(design: Design, cluster: Cluster) -> tuple[bool, int]:
     A cluster that grows counts as if it had grown. Raises ConfigError if not one trial fits.
     """
     total: dict[str, float] = dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
-    for name, most in max_resources().items():
-        total[name] = max(most, total.get(name, 0))
+    for name, amount in max_resources().items():
+        total[name] = max(amount, total.get(name, 0))
     device = design.base.runtime.device
     gpu = device == "cuda" or (device == "auto" and total.get("GPU", 0) > 0)
     slots = total.get("GPU", 0) if gpu else total.get("CPU", 0) / cluster.cpus_per_worker

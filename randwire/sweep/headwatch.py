@@ -12,11 +12,11 @@ from randwire.sweep.cluster import Timeouts
 
 
 @contextmanager
-def watching(address: str, timeouts: Timeouts) -> Iterator[None]:
+def exit_without_head(address: str, timeouts: Timeouts) -> Iterator[None]:
     """End this process, with exit code 1, if nothing answers at `address` (host:port) for `head_s` during the block.
 
     The process ends as if killed: whatever would be waited for, or closed, is on the head. Records are whole at any
-    time, and what W&B was told its own process sends.
+    time, and what was logged to W&B its own process sends.
     """
     over = threading.Event()
     watch = threading.Thread(target=_watch, args=(address, timeouts, over), daemon=True)
@@ -30,13 +30,13 @@ def watching(address: str, timeouts: Timeouts) -> Iterator[None]:
 
 def _watch(address: str, timeouts: Timeouts, over: threading.Event) -> None:
     host, _, port = address.rpartition(":")
-    seen = time.monotonic()
+    answered = time.monotonic()
     while not over.wait(timeouts.head_poll_s):
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeouts.head_poll_s).close()
-            seen = time.monotonic()
+            answered = time.monotonic()
         except OSError:
-            if time.monotonic() - seen > timeouts.head_s:
+            if time.monotonic() - answered > timeouts.head_s:
                 print(
                     f"error: the head of the cluster, {address}, has been away for {timeouts.head_s:g} s; the same "
                     "command goes on from the last checkpoints, here or with --address of another cluster",

@@ -15,6 +15,7 @@ import tempfile
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray import tune
@@ -30,11 +31,11 @@ from randwire.study.planning import rejected
 from randwire.study.pruner import Pruner
 from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
-from randwire.sweep.actors import PRUNER
-from randwire.sweep.callback import Watch
+from randwire.sweep.callback import TrackingCallback
+from randwire.sweep.channel import PRUNER_NAME
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.connection import capacity, connected
-from randwire.sweep.driver import HEAD, SettingDriver
+from randwire.sweep.driver import HEAD_RESOURCES, SettingDriver
 from randwire.sweep.job import Job
 from randwire.sweep.progress import Progress, note
 from randwire.sweep.searcher import StudySearch
@@ -65,24 +66,24 @@ def _train(design: Design, cluster: Cluster, tracker: Tracker) -> int:
     if search.exhausted:
         note(f"the space holds {len(search.suggested)} settings of the {design.settings} asked for")
     if not remaining:
-        _close(design)
+        _note_exhaustion(design)
         print(f"{design.folder}: all settings have ended, nothing to run", file=sys.stderr)
         return _failures(design)
-    trials = sum(len(design.trials(spec)) for spec in remaining)
+    trials = sum(len(design.trials(setting)) for setting in remaining)
     with Progress(trials * design.base.train.epochs, lambda trial: Setting.of(trial).label) as progress:
-        watch = Watch(design, tracker, progress, cluster.timeouts)
+        callback = TrackingCallback(design, tracker, progress, cluster.timeouts)
         try:
             with connected(cluster, storage.credentials(design.base.data.path)):
-                _fit(design, cluster, len(remaining), watch)
+                _run_tune(design, cluster, len(remaining), callback)
         except (ObjectStoreFullError, OutOfDiskError):
             raise ConfigError(
                 "the object store of the cluster's head is full, and so is its disk; `ray memory` tells of what"
             ) from None
-    _close(design)
-    return _failures(design) + len(watch.errors)
+    _note_exhaustion(design)
+    return _failures(design) + len(callback.errors)
 
 
-def _close(design: Design) -> None:
+def _note_exhaustion(design: Design) -> None:
     """Note what else was rejected if the space is exhausted: then `status` knows that nothing more will come."""
     search = SettingSearch(design)
     for _ in iter(search.next, None):
@@ -99,8 +100,8 @@ def check(design: Design, cluster: Cluster) -> None:
     if batch % cluster.workers:
         raise ConfigError(f"train.batch_size: {batch} is not divisible by {cluster.workers} ranks (--workers)")
     search = SettingSearch(design)
-    for spec in iter(search.next, None):
-        for trial in design.trials(spec)[:1]:
+    for setting in iter(search.next, None):
+        for trial in design.trials(setting)[:1]:
             sample_graphs(trial)
     if not search.suggested:
         raise ConfigError(f"--require: no setting meets {', '.join(map(str, design.require))}; loosen a bound")
@@ -108,32 +109,16 @@ def check(design: Design, cluster: Cluster) -> None:
     design.open()
 
 
-def _fit(design: Design, cluster: Cluster, remaining: int, watch: Watch) -> None:
+def _run_tune(design: Design, cluster: Cluster, remaining: int, callback: TrackingCallback) -> None:
+    """Train the remaining settings on the cluster that this process is connected to."""
     gpu, concurrent = capacity(design, cluster)
     # Of this machine: what Ray keeps of a sweep is worth nothing to the next, and shared storage may be away.
     scratch = Path(tempfile.gettempdir(), f"randwire-{os.getuid()}-{_short(str(design.folder.absolute()))}")
     shutil.rmtree(scratch, ignore_errors=True)
-    absolute = design.base.runtime.model_copy(update={"output": design.base.runtime.output.absolute()})
-    # kept for the actor's lifetime: without a reference Ray ends it
-    pruner = None
-    if design.early_stopping:
-        first = [design.record(design.trials(spec)[0]) for spec in StudyFolder(design.folder).suggestions()]
-        history = {record.folder.name: record.metrics() for record in first if record.summary()}
-        pruner = ray.remote(Pruner).options(name=PRUNER, num_cpus=0, resources=HEAD).remote(history)
-    job = Job(
-        design=replace(design, base=design.base.model_copy(update={"runtime": absolute})),
-        workers=cluster.workers,
-        scratch=str(scratch),
-        command=" ".join(sys.argv),
-        gpu=gpu,
-        cpus_per_worker=cluster.cpus_per_worker,
-        losses=cluster.losses,
-        local=cluster.address is None,
-        timeouts=cluster.timeouts,
-    )
-    driver = tune.with_parameters(SettingDriver, job=job)
+    pruner = _start_pruner(design) if design.early_stopping else None
+    driver = tune.with_parameters(SettingDriver, job=_job(design, cluster, gpu, scratch))
     driver.__qualname__ = SettingDriver.__qualname__  # the name of its processes
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what it would tell is told in lines of our own
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the lines of progress say it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tune.Tuner(
@@ -147,18 +132,41 @@ def _fit(design: Design, cluster: Cluster, remaining: int, watch: Watch) -> None
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(scratch),
-                callbacks=[watch],
+                callbacks=[callback],
                 verbose=0,
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the records are the state
                 failure_config=tune.FailureConfig(max_failures=3),
             ),
         ).fit()
-    del pruner
+    del pruner  # without a reference Ray ends the actor
     shutil.rmtree(scratch, ignore_errors=True)
-    left = [spec for spec in StudyFolder(design.folder).suggestions() if design.outcome(spec)[0] == "unfinished"]
-    if set(left) - set(watch.errors):
+    suggested = StudyFolder(design.folder).suggestions()
+    unfinished = {setting for setting in suggested if design.outcome(setting)[0] == "unfinished"}
+    if unfinished - set(callback.errors):
         # Tune takes an interrupt for itself, and returns as if all had been done.
         raise KeyboardInterrupt
+
+
+def _job(design: Design, cluster: Cluster, gpu: bool, scratch: Path) -> Job:
+    absolute = design.base.runtime.model_copy(update={"output": design.base.runtime.output.absolute()})
+    return Job(
+        design=replace(design, base=design.base.model_copy(update={"runtime": absolute})),
+        workers=cluster.workers,
+        scratch=str(scratch),
+        command=" ".join(sys.argv),
+        gpu=gpu,
+        cpus_per_worker=cluster.cpus_per_worker,
+        losses=cluster.losses,
+        local=cluster.address is None,
+        timeouts=cluster.timeouts,
+    )
+
+
+def _start_pruner(design: Design) -> Any:
+    """The actor that decides which trials stop early, with the rows of the trials that have ended."""
+    records = [design.record(design.trials(setting)[0]) for setting in StudyFolder(design.folder).suggestions()]
+    history = {record.folder.name: record.metrics() for record in records if record.summary()}
+    return ray.remote(Pruner).options(name=PRUNER_NAME, num_cpus=0, resources=HEAD_RESOURCES).remote(history)
 
 
 def _short(text: str) -> str:

@@ -9,7 +9,7 @@ import ray.train
 
 from randwire.study.setting import Setting
 from randwire.sweep.job import Job
-from randwire.sweep.watchdog import stalls
+from randwire.sweep.watchdog import stall_files
 
 
 def cause_of(error: Exception, job: Job, setting: str, started: float) -> str:
@@ -20,8 +20,8 @@ def cause_of(error: Exception, job: Job, setting: str, started: float) -> str:
         failures = [str(error)]
     text = "\n".join(failures)
     for trial in job.design.trials(Setting.parse(setting)):
-        if found := stalls(job.design.record(trial).folder, started):
-            return f"no step for {job.timeouts.stall_s / 60:g} minutes; where its threads were: {found[-1]}"
+        if stacks := stall_files(job.design.record(trial).folder, started):
+            return f"no step for {job.timeouts.stall_s / 60:g} minutes; where its threads were: {stacks[-1]}"
     for pattern, cause in _CAUSES:
         if re.search(pattern, text):
             return cause

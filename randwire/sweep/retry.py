@@ -1,4 +1,4 @@
-"""Work on the records of a study, tried again while their storage is away."""
+"""Work on the records of a study, tried again while their storage cannot be reached."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def retried(design: Design, timeouts: Timeouts, work: Callable[[], T]) -> T:
-    """The result of `work` on the records of a study, tried again for `storage_s` while their storage is away.
+    """The result of `work` on the records of a study, tried again for `storage_s` while their storage is not there.
 
     Raises the last OSError after that.
     """

@@ -14,13 +14,13 @@ from randwire.study.folder import StudyFolder
 from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
 from randwire.sweep.cluster import Timeouts
-from randwire.sweep.driver import METRIC
+from randwire.sweep.driver import SETTING_TOP1
 from randwire.sweep.progress import note
 from randwire.sweep.retry import retried
 
 
 class StudySearch(OptunaSearch):
-    """OptunaSearch on the conditional space, replayed from the records and told what the records say.
+    """OptunaSearch on the conditional space, replayed from the records, which decide the outcomes.
 
     Stock OptunaSearch would take an early stop for a result, leave a NaN running for ever, and cannot replay a
     define-by-run study.
@@ -28,7 +28,7 @@ class StudySearch(OptunaSearch):
 
     def __init__(self, design: Design, timeouts: Timeouts) -> None:
         super().__init__(
-            space=lambda trial: {"setting": space.suggest(trial, design.generators)}, metric=METRIC, mode="max"
+            space=lambda trial: {"setting": space.suggest(trial, design.generators)}, metric=SETTING_TOP1, mode="max"
         )
         self._design, self._timeouts = design, timeouts
         self._search = SettingSearch(design, self._ot_study)
@@ -37,11 +37,12 @@ class StudySearch(OptunaSearch):
 
     def suggest(self, trial_id: str) -> Any:
         setting = self._search.next()
-        out = self._search.rejected
-        retried(self._design, self._timeouts, lambda: StudyFolder(self._design.folder).add_suggestion(setting, out))
-        for other, broken in list(out.items())[self._rejected :]:
+        rejected = self._search.rejected
+        folder = StudyFolder(self._design.folder)
+        retried(self._design, self._timeouts, lambda: folder.add_suggestion(setting, rejected))
+        for other, broken in list(rejected.items())[self._rejected :]:
             note(f"{other.label}: rejected by {', '.join(broken)}")
-        self._rejected = len(out)
+        self._rejected = len(rejected)
         if setting is None:
             return Searcher.FINISHED
         self._settings[trial_id] = setting

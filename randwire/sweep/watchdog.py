@@ -50,12 +50,12 @@ class Watchdog:
         faulthandler.dump_traceback_later(seconds, exit=True, file=self._file)
 
 
-def stall_file(folder: Path, rank: int) -> Path:
+def stall_path(folder: Path, rank: int) -> Path:
     """Where the watchdog of a rank leaves its stacks, in the record of its trial."""
     return folder / f"stall-rank{rank}.txt"
 
 
-def stalls(folder: Path, since: float) -> list[Path]:
+def stall_files(folder: Path, since: float) -> list[Path]:
     """The stacks that watchdogs have left in the record of a trial since a time (Unix seconds)."""
-    found = [(path, path.stat()) for path in sorted(folder.glob("stall-rank*.txt"))]
-    return [path for path, stat in found if stat.st_size and stat.st_mtime >= since - CLOCK_SKEW_S]
+    files = [(path, path.stat()) for path in sorted(folder.glob("stall-rank*.txt"))]
+    return [path for path, stat in files if stat.st_size and stat.st_mtime >= since - CLOCK_SKEW_S]

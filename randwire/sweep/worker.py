@@ -17,9 +17,9 @@ from randwire.errors import RecordLockedError, UserError, one_line
 from randwire.metrics import VAL_TOP1
 from randwire.run import run
 from randwire.study.setting import Setting
-from randwire.sweep.actors import ENDED, MISTAKE, PRUNER
+from randwire.sweep.channel import PRUNER_NAME, SETTING_ENDED, USER_ERROR
 from randwire.sweep.job import Job
-from randwire.sweep.watchdog import Watchdog, stall_file
+from randwire.sweep.watchdog import Watchdog, stall_path
 
 
 class RayWorker:
@@ -32,7 +32,7 @@ class RayWorker:
         resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
         self.cpus = max(1, int(resources.get("CPU", 1)))
         self.digest = digest
-        self.pruner = ray.get_actor(PRUNER) if early_stopping and self.rank == 0 else None
+        self.pruner = ray.get_actor(PRUNER_NAME) if early_stopping and self.rank == 0 else None
         self.early_stopping = early_stopping
         self.watchdog = watchdog
 
@@ -58,27 +58,30 @@ class RayWorker:
 def train_settings(config: Mapping[str, Any]) -> None:
     """Train the settings that the driver gives, one after the other, in one worker group; called by every rank.
 
-    `config`, Ray Train's word for it, holds a `job` and the `desk` that hands out the settings.
+    `config`, Ray Train's word for it, holds a `job` and the `channel` that hands out the settings.
     """
-    job, desk = config["job"], config["desk"]
+    job, channel = config["job"], config["channel"]
     for number in itertools.count():
-        setting = ray.get(desk.setting.remote(number))
+        setting = ray.get(channel.receive_setting.remote(number))
         if setting is None:
             return
-        train_setting(Setting.parse(setting), job, desk)
-        ray.train.report({ENDED: number})  # by every rank: when rank 0 has told it, all have ended
+        train_setting(Setting.parse(setting), job, channel)
+        ray.train.report({SETTING_ENDED: number})  # by every rank: when rank 0 has reported it, all have ended
         gc.collect()  # what the wrapper of the last network holds in a circle, on the GPU too
 
 
-def train_setting(setting: Setting, job: Job, desk: Any) -> None:
-    """Train the trials of a setting, one after the other. The desk gets a mistake of the user, which ends the group."""
+def train_setting(setting: Setting, job: Job, channel: Any) -> None:
+    """Train the trials of a setting, one after the other.
+
+    An error of the user ends the worker group, and goes through the channel.
+    """
     design = job.design
     rank = ray.train.get_context().get_world_rank()
     try:
         for number, trial in enumerate(design.trials(setting)):
             # The first one speaks for its setting: trials of one setting that compete with each other would end most.
             stopping = design.early_stopping and number == 0
-            stacks = stall_file(design.record(trial).folder, rank)
+            stacks = stall_path(design.record(trial).folder, rank)
             watchdog = Watchdog(stacks, job.timeouts.stall_s, job.timeouts.first_step_s)
             with watchdog.watching():
                 worker = RayWorker(trial.digest, stopping, watchdog)
@@ -89,5 +92,5 @@ def train_setting(setting: Setting, job: Job, desk: Any) -> None:
     except RecordLockedError:
         raise  # by a process that was lost, and is about to end
     except UserError as error:
-        ray.get(desk.add.remote({MISTAKE: one_line(error)}))
+        ray.get(channel.send_row.remote({USER_ERROR: one_line(error)}))
         raise

@@ -17,37 +17,38 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from randwire.errors import UserError
 from randwire.records import Row
-from randwire.sweep.actors import ENDED, MISTAKE, Desk
+from randwire.sweep.channel import SETTING_ENDED, USER_ERROR, Channel
 from randwire.sweep.job import Job
-from randwire.sweep.release import Release
+from randwire.sweep.placement_groups import PlacementGroupCleanup
 
 
-class Rows(UserCallback):
-    """Carries what rank 0 reports from Train's controller to the desk."""
+class RowCallback(UserCallback):
+    """Carries what rank 0 reports from Train's controller to the channel."""
 
-    def __init__(self, desk: Any) -> None:
-        self.desk = desk
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
 
     def after_report(self, run_context: Any, metrics: list[Row], checkpoint: Any) -> None:
-        ray.get(self.desk.add.remote(metrics[0]))
+        ray.get(self.channel.send_row.remote(metrics[0]))
 
 
-class Group:
+class WorkerGroup:
     """A Ray Train run whose workers train setting after setting: a start costs them seconds, a setting may not.
 
-    The desk is on this machine, the head: no loss of a machine that trains takes it away.
+    The channel is on this machine, the head: no loss of a machine that trains takes it away.
     """
 
     def __init__(self, function: Callable[[Mapping[str, Any]], None], job: Job) -> None:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.desk: Any = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.channel: Any = ray.remote(Channel).options(num_cpus=0, scheduling_strategy=here).remote()
         self.timeouts = job.timeouts
-        self.given = 0
+        self.sent = 0
         self.busy = self.closed = False
         self.ended: Future[object] = Future()
+        callbacks = [RowCallback(self.channel), PlacementGroupCleanup()]
         trainer = TorchTrainer(
             function,
-            train_loop_config={"job": job, "desk": self.desk},
+            train_loop_config={"job": job, "channel": self.channel},
             torch_config=TorchConfig(backend=None),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=job.resources
@@ -55,7 +56,7 @@ class Group:
             run_config=ray.train.RunConfig(  # type: ignore[call-arg] # typed as of the old Train
                 name=f"train-{uuid4().hex}",
                 storage_path=job.scratch,
-                callbacks=[Rows(self.desk), Release()],  # type: ignore[list-item] # typed as of the old Train
+                callbacks=callbacks,  # type: ignore[arg-type] # typed as of the old Train
                 # Lost workers are the driver's matter. The wait for machines goes on: spot ones may be long in coming.
                 failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=20),  # type: ignore[call-arg]
                 logging_config=ray.train.LoggingConfig(log_level="ERROR"),
@@ -73,21 +74,21 @@ class Group:
     def rows(self, setting: str) -> Iterator[Row]:
         """Train a setting, and yield the rows that rank 0 reports.
 
-        Raises TrainingFailedError or RayError if the group is lost, UserError for a mistake of the user; both end it.
+        Raises TrainingFailedError or RayError if the group is lost, UserError for an error of the user; both end it.
         """
-        number, self.given = self.given, self.given + 1
+        number, self.sent = self.sent, self.sent + 1
         self.busy = True
-        ray.get(self.desk.give.remote(setting))
+        ray.get(self.channel.send_setting.remote(setting))
         while True:
             ended = self.ended.done()
-            row = ray.get(self.desk.row.remote(self.timeouts.row_poll_s))
+            row = ray.get(self.channel.receive_row.remote(self.timeouts.row_poll_s))
             if row is None:
                 if ended:  # and no row came after that
                     self.ended.result()
                     raise RayError("the worker group has ended before its time")
-            elif MISTAKE in row:
-                raise UserError(row[MISTAKE])
-            elif row.get(ENDED) == number:
+            elif USER_ERROR in row:
+                raise UserError(row[USER_ERROR])
+            elif row.get(SETTING_ENDED) == number:
                 self.busy = False
                 return
             else:
@@ -97,5 +98,5 @@ class Group:
         """Let the workers end, if they have nothing to train: who is interrupted does not wait for a training."""
         self.closed = True
         if not self.busy and not self.ended.done():
-            self.desk.give.remote(None)
+            self.channel.send_setting.remote(None)
             wait([self.ended], timeout=self.timeouts.close_s)  # Ray ends whoever is late

@@ -18,36 +18,36 @@ from randwire.errors import UserError
 from randwire.records import Row
 from randwire.study.design import Design
 from randwire.sweep import worker_group
-from randwire.sweep.actors import ENDED, MISTAKE, Desk
+from randwire.sweep.channel import SETTING_ENDED, USER_ERROR, Channel
 from randwire.sweep.cluster import Timeouts
 from randwire.sweep.driver import SettingDriver
 from randwire.sweep.job import Job
-from randwire.sweep.worker_group import Group
+from randwire.sweep.worker_group import WorkerGroup
 
 LOSSES = 4
 SHORT = Timeouts(retry_delays_s=(0.0,) * 2, close_s=0.0)
 SETTINGS = ("ws:k=4,p=0.75", "er:p=0.2", "ba:m=5")
 
 
-def test_a_desk_hands_out_settings_in_order_to_those_who_wait_and_to_those_who_come_later() -> None:
+def test_a_channel_hands_out_settings_in_order_to_those_who_wait_and_to_those_who_come_later() -> None:
     async def ranks() -> list[str | None]:
-        desk = Desk()
-        early = asyncio.gather(*(desk.setting(number) for number in (0, 1, 0)))
+        channel = Channel()
+        early = asyncio.gather(*(channel.receive_setting(number) for number in (0, 1, 0)))
         await asyncio.sleep(0)
         assert not early.done()
         for setting in ("a", "b", None):
-            await desk.give(setting)
-        return [*await early, await desk.setting(1), await desk.setting(2)]
+            await channel.send_setting(setting)
+        return [*await early, await channel.receive_setting(1), await channel.receive_setting(2)]
 
     assert asyncio.run(ranks()) == ["a", "b", "a", "b", None]
 
 
-def test_a_desk_hands_out_rows_in_order_and_says_when_there_is_none() -> None:
+def test_a_channel_hands_out_rows_in_order_and_says_when_there_is_none() -> None:
     async def rows() -> list[Row | None]:
-        desk = Desk()
-        await desk.add({"epoch": 1})
-        await desk.add({"epoch": 2})
-        return [await desk.row(0.01) for _ in range(3)]
+        channel = Channel()
+        await channel.send_row({"epoch": 1})
+        await channel.send_row({"epoch": 2})
+        return [await channel.receive_row(0.01) for _ in range(3)]
 
     assert asyncio.run(rows()) == [{"epoch": 1}, {"epoch": 2}, None]
 
@@ -59,21 +59,21 @@ class _Remote:
         self.remote = method
 
 
-class _Desk:
-    """A desk that has its rows already; at `end`, the training ends (with an error, if that is one)."""
+class _Channel:
+    """A channel that has its rows already; at `end`, the training ends (with an error, if that is one)."""
 
-    def __init__(self, rows: Iterable[Any], group: Group) -> None:
+    def __init__(self, rows: Iterable[Any], group: WorkerGroup) -> None:
         rows = iter(rows)
 
-        def row(seconds: float) -> Row | None:
-            found = next(rows, None)
-            if isinstance(found, BaseException):
-                group.ended.set_exception(found)
+        def receive_row(timeout_s: float) -> Row | None:
+            row = next(rows, None)
+            if isinstance(row, BaseException):
+                group.ended.set_exception(row)
                 return None
-            return found
+            return row
 
-        self.given: list[str | None] = []
-        self.give, self.row = _Remote(self.given.append), _Remote(row)
+        self.settings: list[str | None] = []
+        self.send_setting, self.receive_row = _Remote(self.settings.append), _Remote(receive_row)
 
 
 @pytest.fixture(autouse=True)
@@ -81,19 +81,19 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "get", lambda value: value)
 
 
-def _group(rows: Iterable[Any]) -> Group:
-    group = Group.__new__(Group)
-    group.given, group.busy, group.closed, group.ended = 0, False, False, Future()
+def _group(rows: Iterable[Any]) -> WorkerGroup:
+    group = WorkerGroup.__new__(WorkerGroup)
+    group.sent, group.busy, group.closed, group.ended = 0, False, False, Future()
     group.timeouts = SHORT
-    group.desk = _Desk(rows, group)
+    group.channel = _Channel(rows, group)
     return group
 
 
 def test_a_group_passes_on_the_rows_of_each_setting() -> None:
-    group = _group([{"epoch": 1}, None, {"epoch": 2}, {ENDED: 0}, None, {"epoch": 1}, {ENDED: 1}])
+    group = _group([{"epoch": 1}, None, {"epoch": 2}, {SETTING_ENDED: 0}, None, {"epoch": 1}, {SETTING_ENDED: 1}])
     assert list(group.rows("a")) == [{"epoch": 1}, {"epoch": 2}]
     assert list(group.rows("b")) == [{"epoch": 1}]
-    assert group.desk.given == ["a", "b"]
+    assert group.channel.settings == ["a", "b"]
 
 
 def test_the_last_rows_of_a_lost_group_are_not_lost() -> None:
@@ -105,24 +105,24 @@ def test_the_last_rows_of_a_lost_group_are_not_lost() -> None:
         next(rows)
 
 
-def test_a_mistake_of_the_user_is_told_before_the_loss_that_it_causes() -> None:
+def test_a_mistake_of_the_user_comes_before_the_loss_that_it_causes() -> None:
     with pytest.raises(UserError, match="mend this"):
-        list(_group([RayError("lost"), {MISTAKE: "mend this"}]).rows("a"))
+        list(_group([RayError("lost"), {USER_ERROR: "mend this"}]).rows("a"))
 
 
 class _Driver(SettingDriver):
     """Starts groups that have their rows, one list after the other."""
 
     def __init__(self, study: Design, groups: Iterable[list[Any]], setting: str = SETTINGS[0]) -> None:
-        self.groups, self.started = iter(groups), list[Group]()
+        self.groups, self.started = iter(groups), list[WorkerGroup]()
         self.setup({"setting": setting}, Job(study, workers=1, scratch="", losses=LOSSES, timeouts=SHORT))
 
-    def start(self) -> Group:
+    def start(self) -> WorkerGroup:
         self.started.append(_group(next(self.groups)))
         return self.started[-1]
 
-    def told(self) -> list[Row]:
-        """What Tune is told of a setting, without the measure where it is NaN."""
+    def results_for_tune(self) -> list[Row]:
+        """What Tune gets of a setting, without the measure where it is NaN."""
         results: list[Row] = []
         while not results or not results[-1].get("done"):
             results.append(self.step())
@@ -147,23 +147,23 @@ def _finished(setting: str) -> Row:
 
 
 def test_one_group_trains_the_settings_of_a_driver(study: Design) -> None:
-    one = _Driver(study, [[_row(1), {ENDED: 0}, _row(1), {ENDED: 1}, {ENDED: 2}]])
+    one = _Driver(study, [[_row(1), {SETTING_ENDED: 0}, _row(1), {SETTING_ENDED: 1}, {SETTING_ENDED: 2}]])
     for setting in SETTINGS:
         assert one.reset_config({"setting": setting})
-        assert one.told()[-1] == _finished(setting)
+        assert one.results_for_tune()[-1] == _finished(setting)
     (group,) = one.started
-    assert group.desk.given == list(SETTINGS)
+    assert group.channel.settings == list(SETTINGS)
     one.cleanup()
-    assert group.desk.given == [*SETTINGS, None]
+    assert group.channel.settings == [*SETTINGS, None]
 
 
 def test_a_cluster_that_ends_with_its_sweep_ends_its_workers(study: Design, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_group, "wait", None)
-    one = _Driver(study, [[_row(1), {ENDED: 0}]])
+    one = _Driver(study, [[_row(1), {SETTING_ENDED: 0}]])
     one.job = replace(one.job, local=True)
-    one.told()
+    one.results_for_tune()
     one.cleanup()
-    assert one.started[0].desk.given == [SETTINGS[0]]
+    assert one.started[0].channel.settings == [SETTINGS[0]]
 
 
 def test_an_interrupt_does_not_wait_for_a_training(study: Design, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,33 +171,33 @@ def test_an_interrupt_does_not_wait_for_a_training(study: Design, monkeypatch: p
     one = _Driver(study, [[_row(1), _row(2)]])
     one.step()
     one.cleanup()
-    assert one.started[0].desk.given == [SETTINGS[0]]
+    assert one.started[0].channel.settings == [SETTINGS[0]]
 
 
 def test_a_group_that_is_lost_between_two_settings_is_no_loss(study: Design) -> None:
-    one = _Driver(study, [[{ENDED: 0}], [{ENDED: 0}]])
-    one.told()
+    one = _Driver(study, [[{SETTING_ENDED: 0}], [{SETTING_ENDED: 0}]])
+    one.results_for_tune()
     one.started[0].ended.set_exception(RayError("a machine was lost"))
     one.reset_config({"setting": SETTINGS[1]})
-    assert one.told() == [_finished(SETTINGS[1])]
+    assert one.results_for_tune() == [_finished(SETTINGS[1])]
     assert len(one.started) == 2
 
 
 def test_a_group_without_work_ends_after_a_while(study: Design) -> None:
-    one = _Driver(study, [[{ENDED: 0}], [{ENDED: 0}]])
+    one = _Driver(study, [[{SETTING_ENDED: 0}], [{SETTING_ENDED: 0}]])
     one.job = replace(one.job, timeouts=replace(SHORT, idle_s=0.0))
-    one.told()
+    one.results_for_tune()
     (group,) = one.started
     for _ in itertools.takewhile(lambda _: not group.closed, itertools.count()):
         pass
     one.reset_config({"setting": SETTINGS[1]})
-    assert one.told() == [_finished(SETTINGS[1])]
+    assert one.results_for_tune() == [_finished(SETTINGS[1])]
     assert one.started[1] is not group
 
 
 def test_a_group_with_work_does_not_end_for_the_idleness_before_it(study: Design) -> None:
-    one = _Driver(study, [[{ENDED: 0}, _row(1), {ENDED: 1}]])
-    one.told()
+    one = _Driver(study, [[{SETTING_ENDED: 0}, _row(1), {SETTING_ENDED: 1}]])
+    one.results_for_tune()
     idle = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
     one.reset_config({"setting": SETTINGS[1]})
     for timer in idle:
@@ -207,19 +207,19 @@ def test_a_group_with_work_does_not_end_for_the_idleness_before_it(study: Design
 
 def test_a_training_without_progress_is_given_up(study: Design) -> None:
     one = _Driver(study, [[_row(1), RayError("lost")]] + [[_row(1), RayError("a cause")]] * (LOSSES - 1))
-    *before, last = one.told()
+    *before, last = one.results_for_tune()
     assert [row["lost"] for row in before if "lost" in row] == ["lost"] + ["a cause"] * (LOSSES - 2)
     assert last == {"setting": SETTINGS[0], "error": "a cause", "done": True}
 
 
 def test_a_training_that_makes_progress_goes_on_for_ever(study: Design) -> None:
     lost = [[_row(epoch), RayError("lost")] for epoch in range(1, 3 * LOSSES)]
-    one = _Driver(study, [*lost, [{ENDED: 0}]])
-    assert one.told()[-1] == _finished(SETTINGS[0])
+    one = _Driver(study, [*lost, [{SETTING_ENDED: 0}]])
+    assert one.results_for_tune()[-1] == _finished(SETTINGS[0])
 
 
 def test_after_a_mistake_the_next_setting_has_a_group_of_its_own(study: Design) -> None:
-    one = _Driver(study, [[{MISTAKE: "mend this"}], [{ENDED: 0}]])
-    assert one.told() == [{"setting": SETTINGS[0], "error": "mend this", "done": True}]
+    one = _Driver(study, [[{USER_ERROR: "mend this"}], [{SETTING_ENDED: 0}]])
+    assert one.results_for_tune() == [{"setting": SETTINGS[0], "error": "mend this", "done": True}]
     one.reset_config({"setting": SETTINGS[1]})
-    assert one.told() == [_finished(SETTINGS[1])]
+    assert one.results_for_tune() == [_finished(SETTINGS[1])]

@@ -12,7 +12,7 @@ from randwire.config import load
 from randwire.study.design import Design
 from randwire.sweep.job import Job
 from randwire.sweep.losses import cause_of
-from randwire.sweep.watchdog import Watchdog, stalls
+from randwire.sweep.watchdog import Watchdog, stall_files
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ with watchdog.watching():
     done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "fed\n")
     assert "waits_for_ever" in path.read_text()
-    assert stalls(path.parent, time.time() - 60) == [path]
-    assert not stalls(path.parent, time.time() + 60)
+    assert stall_files(path.parent, time.time() - 60) == [path]
+    assert not stall_files(path.parent, time.time() + 60)
 
 
 def test_a_watchdog_that_is_fed_leaves_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from study_helpers import design
 
 from randwire.sweep.cluster import Timeouts
-from randwire.sweep.headwatch import watching
+from randwire.sweep.headwatch import exit_without_head
 from randwire.sweep.retry import retried
 
 
@@ -37,7 +37,7 @@ def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_head_that_answers_ends_nothing(exits: list[int]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(30)
-        with watching(f"127.0.0.1:{server.getsockname()[1]}", Timeouts(head_s=30.0, head_poll_s=0.05)):
+        with exit_without_head(f"127.0.0.1:{server.getsockname()[1]}", Timeouts(head_s=30.0, head_poll_s=0.05)):
             for _ in range(2):
                 server.accept()[0].close()
     assert exits == []
@@ -46,7 +46,7 @@ def test_a_head_that_answers_ends_nothing(exits: list[int]) -> None:
 def test_a_head_that_is_away_ends_the_process_in_one_line(exits: list[int], capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-    with watching(address, Timeouts(head_s=0.1, head_poll_s=0.05)):
+    with exit_without_head(address, Timeouts(head_s=0.1, head_poll_s=0.05)):
         ended = threading.Event()
         while not exits:
             ended.wait(0.02)
