@@ -403,7 +403,8 @@ for line in sys.stdin:
 
 def undisturbed(record: Record, output: Path) -> Record:
     """The same training, by torchrun and without Ray."""
-    command = [str(Path(RAY).with_name("torchrun")), "--nproc-per-node", "2", "train.py"]
+    # Standalone: at a port of its own, as others may train beside it.
+    command = [str(Path(RAY).with_name("torchrun")), "--standalone", "--nproc-per-node", "2", "train.py"]
     keys = ["--runtime.output", str(output), "--runtime.wandb", "disabled"]
     subprocess.run(
         [*command, str(record.folder / "config.yaml"), *keys], cwd=commands.ROOT, check=True, capture_output=True
