@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from study_helpers import design, drain, end
+from study_helpers import command, design, drain, end
 
 from randwire import sweep
 from randwire.errors import ConfigError
@@ -65,3 +65,21 @@ def test_a_mistake_is_found_before_anything_is_opened_or_written(tmp_path: Path,
         sweep.run(design(tmp_path), sweep.Cluster(workers=7))
     assert trackers == []
     assert not (tmp_path / "study").exists()
+
+
+def test_the_options_of_the_command_line_are_those_of_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[sweep.Cluster] = []
+
+    def run(study: Design, cluster: sweep.Cluster) -> int:
+        swept.append(cluster)
+        return 0
+
+    monkeypatch.setattr(launch, "sweep", run)
+    options = ("--address", "10.0.0.1:6379", "--workers", "4", "--cpus-per-worker", "3", "--concurrent", "2")
+    output = ("--runtime.output", str(tmp_path), "--no-open")
+    assert command("sweep", *options, "--losses", "5", "--stall-minutes", "0.5", *output) == 0
+    assert command("sweep", *output) == 0
+    given = sweep.Cluster("10.0.0.1:6379", 4, 3, 2, losses=5, timeouts=sweep.Timeouts(stall_s=30.0))
+    assert swept == [given, sweep.Cluster()]
