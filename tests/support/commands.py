@@ -83,13 +83,13 @@ def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def await_that(
     condition: Callable[[], T],
     process: "subprocess.Popen[Any]",
-    told: Callable[[], object] | None = None,
+    output: Callable[[], object] | None = None,
     seconds: float = PATIENCE,
 ) -> T:
-    """The value of the condition, once it holds while a process runs. `told`: what it has said, if not to pipes."""
+    """The value of the condition, once it holds while a process runs. `output`: what it has said, if not to pipes."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        assert process.poll() is None, f"it has ended:\n{(told or process.communicate)()}"
-        assert time.monotonic() < deadline, f"timed out:\n{told() if told else ''}"
+        assert process.poll() is None, f"it has ended:\n{(output or process.communicate)()}"
+        assert time.monotonic() < deadline, f"timed out:\n{output() if output else ''}"
         time.sleep(0.05)
     return value

@@ -60,8 +60,8 @@ class Node:
     def id(self) -> str:
         raylet = self.raylet()
         assert raylet is not None
-        (found,) = re.findall(r"--node_id=(\w+)", " ".join(raylet.cmdline()))
-        return str(found)
+        (node_id,) = re.findall(r"--node_id=(\w+)", " ".join(raylet.cmdline()))
+        return str(node_id)
 
 
 def _alive(process: psutil.Process) -> bool:
@@ -137,21 +137,21 @@ class SmallCluster:
 
 def free_ports(count: int) -> list[int]:
     """Ports below those that the system, and so Ray, hands out."""
-    found: list[int] = []
-    while len(found) < count:
+    ports: list[int] = []
+    while len(ports) < count:
         with contextlib.suppress(OSError), socket.create_server(("", random.randrange(20_000, 30_000))) as server:
-            found.append(server.getsockname()[1])
-    return found
+            ports.append(server.getsockname()[1])
+    return ports
 
 
 def named(word: str, nodes: Sequence[Node]) -> list[psutil.Process]:
-    found = []
+    processes = []
     for node in nodes:
         for process in node.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 if word in " ".join(process.cmdline()):
-                    found.append(process)
-    return found
+                    processes.append(process)
+    return processes
 
 
 T = TypeVar("T")
@@ -215,12 +215,12 @@ class Sweep:
         begun = [record for record in find_records(self.folder) if record.summary() is None and record.metrics()]
         return begun[0] if begun else None
 
-    def told(self) -> str:
+    def stderr(self) -> str:
         """What it has said."""
         return self.log.read_text()
 
     def await_that(self, condition: Callable[[], T], seconds: float = commands.PATIENCE) -> T:
-        return commands.await_that(condition, self.process, self.told, seconds)
+        return commands.await_that(condition, self.process, self.stderr, seconds)
 
 
 # What may happen. Each returns when the damage is done, or undone where time undoes it.
@@ -272,14 +272,14 @@ FAULTS = (node, spot, driver, process, hang, worker)
 
 
 @contextmanager
-def small_disk(place: Path, mebibytes: int, mode: str = "rw") -> Iterator[None]:
-    """A file system of that size at `place`. Raises CalledProcessError where that is not allowed."""
+def small_disk(folder: Path, mebibytes: int, mode: str = "rw") -> Iterator[None]:
+    """A file system of that size at `folder`. Raises CalledProcessError where that is not allowed."""
     options = f"{mode},size={mebibytes}m"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True, capture_output=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True, capture_output=True)
     try:
         yield
     finally:
-        subprocess.run(["umount", "-l", place], check=True)
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 class Memory:
@@ -314,7 +314,7 @@ class Memory:
     def fill(self, share: float) -> None:
         """Another program takes what is missing to this share of the memory, and keeps it."""
         missing = max(0, int(share * self.limit) - self.used() - (8 << 20))
-        hold = "import sys, time; kept = b'x' * int(sys.argv[1]); time.sleep(3600)"
+        hold = "import sys, time; ballast = b'x' * int(sys.argv[1]); time.sleep(3600)"
         command = [*self.within, sys.executable, "-c", hold, str(missing)]
         self._ballast = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
@@ -337,7 +337,7 @@ class Memory:
 
 
 class Ballast:
-    """Objects that fill the object stores of a cluster to the last byte, and are not given up before it is told to."""
+    """Objects that fill the object stores of a cluster to the last byte, and are not given up before it is asked to."""
 
     PROGRAM = """
 import sys, numpy, ray
@@ -347,21 +347,21 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 @ray.remote(num_cpus=0)
 class Holder:
     def fill(self):
-        self.kept = []
+        self.objects = []
         for size in (4 << 20, 100_000, 1_000):
             try:
                 while True:
-                    kept = ray.put(numpy.zeros(size, numpy.uint8))
-                    self.kept.append((kept, ray.get(kept)))  # what is being read cannot be moved to disk
+                    reference = ray.put(numpy.zeros(size, numpy.uint8))
+                    self.objects.append((reference, ray.get(reference)))  # what is being read cannot be moved to disk
             except (ObjectStoreFullError, OutOfDiskError):
                 pass
 
     def empty(self):
-        self.kept = []
+        self.objects = []
 
 ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
-places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in ray.nodes() if node["Alive"]]
-holders = [Holder.options(scheduling_strategy=place).remote() for place in places]
+nodes = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in ray.nodes() if node["Alive"]]
+holders = [Holder.options(scheduling_strategy=node).remote() for node in nodes]
 for line in sys.stdin:
     ray.get([getattr(holder, line.strip()).remote() for holder in holders])
     print("done", flush=True)
@@ -409,8 +409,8 @@ def undisturbed(record: Record, output: Path) -> Record:
     subprocess.run(
         [*command, str(record.folder / "config.yaml"), *keys], cwd=commands.ROOT, check=True, capture_output=True
     )
-    (found,) = output.glob(f"*/{record.folder.name}")
-    return Record(found)
+    (folder,) = output.glob(f"*/{record.folder.name}")
+    return Record(folder)
 
 
 def strip(row: Row) -> Row:

@@ -27,17 +27,17 @@ ROOT = Path(__file__).parents[2]
 INSIDE = Path("/srv")
 """Where the folder of the machines is, seen from inside."""
 
-# What each machine does before it is used: `name`, `address` and `home` are set, `kept` is the environment of Python,
+# What each machine does before it is used: `name`, `address` and `home` are set, `python` is the environment of Python,
 # which may be below /tmp, and `cache` the folder that all have as their cache.
 BOOT = f"""
 set -eu
 hostname "$name"
 mkdir -p "$home/.cache/randwire" {INSIDE}/$name/tmp
 mount --bind "$cache" "$home/.cache/randwire"
-mount -t tmpfs none /run && mkdir -p /run/sshd /run/lock /run/kept
-mount --bind "$kept" /run/kept
+mount -t tmpfs none /run && mkdir -p /run/sshd /run/lock /run/python
+mount --bind "$python" /run/python
 mount --bind {INSIDE}/$name/tmp /tmp
-mkdir -p "$kept" && mount --bind /run/kept "$kept"
+mkdir -p "$python" && mount --bind /run/python "$python"
 mkdir {INSIDE}/$name/etc && cd {INSIDE}/$name/etc
 printf 'root:x:0:0:root:%s:/bin/bash\\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\\n' "$home" >passwd
 printf 'root:*:19000:0:99999:7:::\\nsshd:*:19000:0:99999:7:::\\n' >shadow
@@ -118,8 +118,8 @@ class Machines:
     def laptop(self, command: str, **environment: str) -> list[str]:
         """The command line that runs a shell command on the laptop, in its copy of the repository."""
         home = INSIDE / "laptop" / "home"
-        known = {"HOME": str(home), "PATH": f"{sys.prefix}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-        words = [f"{name}={value}" for name, value in {**known, **environment}.items()]
+        defaults = {"HOME": str(home), "PATH": f"{sys.prefix}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+        words = [f"{name}={value}" for name, value in {**defaults, **environment}.items()]
         enter = ["nsenter", "-t", str(self.first), "-m", "-n", "-p", "-u"]
         return [*enter, "env", "-i", *words, "bash", "-c", f"cd {INSIDE}/laptop/randwire && {command}"]
 
@@ -142,16 +142,16 @@ def cable(taps: dict[str, int]) -> None:
     for name, descriptor in taps.items():
         os.set_blocking(descriptor, False)
         selector.register(descriptor, selectors.EVENT_READ, name)
-    places: dict[bytes, int] = {}
+    taps_by_address: dict[bytes, int] = {}
     while True:
         for key, _ in selector.select():
             try:
                 frame = os.read(key.fd, MTU + 18)
             except OSError:
                 continue
-            places[frame[6:12]] = key.fd
-            known = places.get(frame[:6])
-            for other in [known] if known is not None else [fd for fd in taps.values() if fd != key.fd]:
+            taps_by_address[frame[6:12]] = key.fd
+            owner = taps_by_address.get(frame[:6])
+            for other in [owner] if owner is not None else [fd for fd in taps.values() if fd != key.fd]:
                 try:
                     os.write(other, frame)
                 except OSError:  # not up yet: as a cable that is not plugged in
@@ -178,7 +178,7 @@ def main(folder: Path) -> None:
     hosts = "\n".join(["127.0.0.1 localhost", *(f"{address} {name}" for name, address in ADDRESSES.items())])
     started = []
     for name in reversed(NAMES):  # this namespace is the last to change its mounts: the others begin with them
-        words = {"name": name, "address": ADDRESSES[name], "home": f"{INSIDE}/{name}/home", "kept": sys.prefix}
+        words = {"name": name, "address": ADDRESSES[name], "home": f"{INSIDE}/{name}/home", "python": sys.prefix}
         environment = {**os.environ, **words, "cache": os.environ["RANDWIRE_CACHE"], "hosts": hosts}
         if name == "laptop":  # this namespace
             ready = f"touch {INSIDE}/{name}/ready"

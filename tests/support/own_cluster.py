@@ -24,7 +24,7 @@ README = (commands.ROOT / "README.md").read_text()
 KEY = "sentinel0key0" + "b" * 27
 # Of one CPU each, on two machines with two CPUs: they need both.
 RANKS = 3
-# In the place of the README's options, which want GPUs.
+# Instead of the README's options, which want GPUs.
 SMALL = (
     f"--no-open --workers {RANKS} --settings 1 --seeds 1 "
     f"{' '.join(commands.TINY)} --train.epochs 2 --train.batch_size {16 * RANKS}"
@@ -58,7 +58,7 @@ class Own:
     def _edit(self) -> None:
         file = self.laptop / "randwire" / OWN.relative_to(commands.ROOT)
         text = file.read_text()
-        for known, here in {
+        for documented, here in {
             "head_ip: 192.0.2.1 ": f"head_ip: {machines.ADDRESSES['head']} ",
             "[192.0.2.2, 192.0.2.3]": f"[{machines.ADDRESSES['worker']}]",
             "/mnt/shared": f"{machines.INSIDE}/shared",
@@ -66,8 +66,8 @@ class Own:
             "ray start --head": "ray start --num-cpus=2 --head",
             "ray start --address": "ray start --num-cpus=2 --address",
         }.items():
-            assert text.count(known) == 1
-            text = text.replace(known, here)
+            assert text.count(documented) == 1
+            text = text.replace(documented, here)
         file.write_text(text)
 
     def _prepare(self, home: Path, key: str) -> None:
@@ -113,13 +113,13 @@ class Own:
 
     def ray_processes(self) -> list[str]:
         """Ray's processes on these machines, without its agents: they look for their machine's raylet once a minute."""
-        found = []
+        lines = []
         for process in psutil.Process(self.machines.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 line = " ".join(process.cmdline())
                 if re.search(r"ray::(?!DashboardAgent|RuntimeEnvAgent)|raylet|gcs_server|ray/dashboard", line):
-                    found.append(line)
-        return found
+                    lines.append(line)
+        return lines
 
     @property
     def job_log(self) -> str:

@@ -79,11 +79,11 @@ def test_the_environment_is_that_of_the_makefile(file: Path) -> None:
         text = "\n".join(shell(prepared(file), of))
         assert 'make -C ~/randwire VENV="$HOME/randwire-venv" "$HOME/randwire-venv/.runtime"' in text
         assert 'PATH="$HOME/randwire-venv/bin:$PATH"' in text
-    place = "/nonexistent/venv"
-    make = subprocess.run(["make", "-n", "-C", str(commands.ROOT), f"VENV={place}", f"{place}/.runtime"], check=True,
+    venv = "/nonexistent/venv"
+    make = subprocess.run(["make", "-n", "-C", str(commands.ROOT), f"VENV={venv}", f"{venv}/.runtime"], check=True,
                           capture_output=True, text=True).stdout  # fmt: skip
     assert "sh .ci/system-packages libopencv-dev libturbojpeg0-dev pkg-config" in make
-    assert f"{place}/bin/python -m pip install --disable-pip-version-check -r requirements.txt" in make
+    assert f"{venv}/bin/python -m pip install --disable-pip-version-check -r requirements.txt" in make
 
 
 def test_the_head_trains_nothing_and_workers_come_and_go() -> None:
@@ -157,39 +157,39 @@ def launches(
         region, group, efs = capsys.readouterr().out.splitlines()[:3]
         text = AWS.read_text()
         for start, line in (("region: ", region), ("SecurityGroupIds: ", group), ("RANDWIRE_EFS=", efs)):
-            known = re.findall(rf"{start}(?:&security )?([^' #]+)(?='.*EDIT| # EDIT)", text)
-            assert len(known) == 1
-            text = text.replace(known[0], line.removeprefix(start))
+            values = re.findall(rf"{start}(?:&security )?([^' #]+)(?='.*EDIT| # EDIT)", text)
+            assert len(values) == 1
+            text = text.replace(values[0], line.removeprefix(start))
         edited = tmp_path / "cluster.yaml"
         edited.write_text(text)
         for cache in (ray_aws._get_vpc_id_of_sg, ray_aws._resource, ray_aws._client):
             getattr(cache, "cache_clear", lambda: None)()
         config = ray_aws.bootstrap_aws(prepared(edited))  # type: ignore[no-untyped-call]
         provider = AWSNodeProvider(config["provider"], config["cluster_name"])  # type: ignore[no-untyped-call]
-        found: dict[str, Any] = {"config": config}
+        launched_as: dict[str, Any] = {"config": config}
         asked: list[dict[str, Any]] = []
         provider.ec2_fail_fast.meta.client.meta.events.register(
             "provide-client-params.ec2.RunInstances", lambda params, **_: asked.append(params)
         )
         for name, kind in config["available_node_types"].items():
             provider.create_node(kind["node_config"], {"ray-user-node-type": name, "ray-node-name": name}, 1)
-            found[name] = asked.pop()
-        found["instances"] = {
+            launched_as[name] = asked.pop()
+        launched_as["instances"] = {
             next(tag["Value"] for tag in instance.tags if tag["Key"] == "ray-user-node-type"): instance
             for instance in ec2.instances.all()
         }
-        found["groups"] = {each.group_name: each for each in ec2.security_groups.all()}
-        found["roles"] = {role["RoleName"] for role in iam.list_roles()["Roles"]}
-        found["policies"] = {
+        launched_as["groups"] = {each.group_name: each for each in ec2.security_groups.all()}
+        launched_as["roles"] = {role["RoleName"] for role in iam.list_roles()["Roles"]}
+        launched_as["policies"] = {
             name: iam.get_role_policy(RoleName=name, PolicyName="randwire")["PolicyDocument"]["Statement"]
             for name in ("randwire-head", "randwire-worker")
         }
         client = boto3.client("efs", region_name="us-west-2")
-        (found["efs"],) = client.describe_file_systems()["FileSystems"]
-        targets = client.describe_mount_targets(FileSystemId=found["efs"]["FileSystemId"])["MountTargets"]
-        found["mounted"] = {target["AvailabilityZoneName"] for target in targets}
-        found["zones"] = {subnet.availability_zone for subnet in ec2.subnets.all()}
-        yield found
+        (launched_as["efs"],) = client.describe_file_systems()["FileSystems"]
+        targets = client.describe_mount_targets(FileSystemId=launched_as["efs"]["FileSystemId"])["MountTargets"]
+        launched_as["mounted"] = {target["AvailabilityZoneName"] for target in targets}
+        launched_as["zones"] = {subnet.availability_zone for subnet in ec2.subnets.all()}
+        yield launched_as
 
 
 def test_aws_is_asked_for_what_the_file_says(launches: dict[str, Any]) -> None:
@@ -259,7 +259,7 @@ def set_up(tmp_path: Path) -> Any:
     if missing := machines.missing():
         pytest.skip(f"cannot isolate the commands of a machine: {missing}")
 
-    def run(of: str, disk: str = DISK, place: str = "", break_at: str | None = None) -> tuple[list[str], Path]:
+    def run(of: str, disk: str = DISK, mounted_at: str = "", break_at: str | None = None) -> tuple[list[str], Path]:
         home = tmp_path / f"{of}-{len(list(tmp_path.iterdir()))}"
         (home / "bin").mkdir(parents=True)
         for name in STAND_INS:
@@ -277,7 +277,7 @@ def set_up(tmp_path: Path) -> Any:
                 inside = f"source ~/.bashrc; export OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore && ({command})"
                 lines.append(f"bash --login -c -i {shlex.quote(inside)} 2>>/home/ubuntu/errors")
             environment = {"HOME": "/home/ubuntu", "USER": "root", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-                           "FAKE_DISK": disk, "FAKE_PLACE": place, "RAY_HEAD_IP": "192.0.2.1"}  # fmt: skip
+                           "FAKE_DISK": disk, "FAKE_PLACE": mounted_at, "RAY_HEAD_IP": "192.0.2.1"}  # fmt: skip
             done = subprocess.run(
                 ["unshare", "-m", "bash", "-c", "\n".join(lines)], env=environment, stdin=subprocess.DEVNULL
             )
@@ -325,7 +325,7 @@ def test_the_commands_set_up_a_worker(set_up: Any) -> None:
 
 
 def test_a_disk_that_is_mounted_already_is_used_and_not_made_anew(set_up: Any) -> None:
-    calls, home = set_up("worker", place="/mnt/shared/../dlami")
+    calls, home = set_up("worker", mounted_at="/mnt/shared/../dlami")
     assert not [call for call in calls if "mkfs" in call]
     assert "export RANDWIRE_CACHE=/mnt/shared/../dlami/randwire" in (home / ".randwire-env").read_text()
 

@@ -50,15 +50,15 @@ def test_every_trial_ends_once_as_if_nothing_had_happened(cluster: SmallCluster,
             record = sweep.await_that(partial(trained, sweep, cluster))
             assert record is not None
             # Of the last epoch, the checkpoint may not be there yet.
-            kept = (record.folder / "metrics.jsonl").read_text().splitlines()[:-1]
+            lines = (record.folder / "metrics.jsonl").read_text().splitlines()[:-1]
             rows, struck = sweep.rows(), time.monotonic()
             fault(cluster, sweep, stream)
             sweep.await_that(partial(sweep.has, rows + 1))
             table.append((fault.__name__, time.monotonic() - struck))
             # The lines hold seconds and rates, which no second training of an epoch would give again.
-            assert (record.folder / "metrics.jsonl").read_text().splitlines()[: len(kept)] == kept
-        assert sweep.process.wait(300) == 0, sweep.told()
-    log = sweep.told()
+            assert (record.folder / "metrics.jsonl").read_text().splitlines()[: len(lines)] == lines
+        assert sweep.process.wait(300) == 0, sweep.stderr()
+    log = sweep.stderr()
     assert "Traceback" not in log
     print(log, "\n".join(f"{name:8} {seconds:5.1f} s" for name, seconds in table))
 
@@ -84,18 +84,18 @@ def test_records_survive_a_disk_that_is_full_or_away_for_a_while(cluster: SmallC
             with suppress(OSError), open(disk / "ballast", "wb") as ballast:
                 while True:
                     ballast.write(bytes(1 << 16))
-            sweep.await_that(lambda: "no space is left" in sweep.told())
+            sweep.await_that(lambda: "no space is left" in sweep.stderr())
             (disk / "ballast").unlink()
             rows = sweep.rows()
             sweep.await_that(lambda: sweep.rows() >= rows + 2)
-            losses = sweep.told().count("goes on")
+            losses = sweep.stderr().count("goes on")
             with small_disk(disk, 1, "ro"):  # as when a network disk is not mounted: another one lies over it
-                sweep.await_that(lambda: sweep.told().count("goes on") > losses)
-            assert sweep.process.wait(300) == 0, sweep.told()
+                sweep.await_that(lambda: sweep.stderr().count("goes on") > losses)
+            assert sweep.process.wait(300) == 0, sweep.stderr()
             (record,) = find_records(sweep.folder)
             assert [row["epoch"] for row in record.metrics()] == list(range(1, EPOCHS + 1))
             assert not [path for path in sweep.folder.rglob("*") if "partial" in path.name]
-            assert "Traceback" not in sweep.told()
+            assert "Traceback" not in sweep.stderr()
     except subprocess.CalledProcessError as error:
         if error.cmd[0] != "mount" or b"permission" not in error.stderr.lower():
             raise

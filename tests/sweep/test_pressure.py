@@ -57,16 +57,16 @@ def test_a_worker_for_which_there_is_no_memory_is_started_again_and_given_up_in_
     cause = "a worker was ended because its machine ran out of memory"
     memory.fill(THRESHOLD - 0.08)  # a worker can start, but not import what it needs
     with Sweep(cluster, tmp_path / "runs", epochs=EPOCHS, generators=GENERATORS, settings=2, losses=2) as sweep:
-        sweep.await_that(lambda: "could not be run" in sweep.told(), 500)
-        assert sweep.told().count(f"{cause}; goes on") == 1
-        assert f"could not be run: {cause}\n" in sweep.told()
+        sweep.await_that(lambda: "could not be run" in sweep.stderr(), 500)
+        assert sweep.stderr().count(f"{cause}; goes on") == 1
+        assert f"could not be run: {cause}\n" in sweep.stderr()
         memory.empty()
         sweep.await_that(lambda: sweep.has(2))  # of the other setting
         memory.fill(THRESHOLD + 0.1)
-        sweep.await_that(lambda: sweep.told().count(f"{cause}; goes on") == 2)
+        sweep.await_that(lambda: sweep.stderr().count(f"{cause}; goes on") == 2)
         memory.empty()
-        assert sweep.process.wait(300) == 1, sweep.told()
-    assert "Traceback" not in sweep.told()
+        assert sweep.process.wait(300) == 1, sweep.stderr()
+    assert "Traceback" not in sweep.stderr()
     (record,) = (record for record in find_records(sweep.folder) if record.summary())  # the other one is not begun
     as_undisturbed(record, tmp_path / "again")
 
@@ -77,22 +77,22 @@ def test_full_object_stores_do_not_disturb_a_training_and_delay_its_start(
     with Ballast(cluster) as ballast:
         ballast.fill()
         with Sweep(cluster, tmp_path / "runs", epochs=EPOCHS) as sweep:
-            assert sweep.process.wait(120) == 2, sweep.told()
-        assert sweep.told().splitlines()[-1].startswith("error: the object store of the cluster's head is full")
-        assert "Traceback" not in sweep.told()
+            assert sweep.process.wait(120) == 2, sweep.stderr()
+        assert sweep.stderr().splitlines()[-1].startswith("error: the object store of the cluster's head is full")
+        assert "Traceback" not in sweep.stderr()
         ballast.empty()
         with Sweep(cluster, tmp_path / "runs", epochs=EPOCHS, losses=100) as sweep:
             sweep.await_that(lambda: sweep.has(1))
             ballast.fill()
             rows = sweep.rows()
             sweep.await_that(lambda: sweep.has(rows + 2))
-            assert "goes on" not in sweep.told()
+            assert "goes on" not in sweep.stderr()
             cluster.workers()[0].kill()
             full = "the object store of a machine is full, and its disk too; goes on"
-            sweep.await_that(lambda: full in sweep.told())
+            sweep.await_that(lambda: full in sweep.stderr())
             ballast.empty()
-            assert sweep.process.wait(300) == 0, sweep.told()
-    assert "Traceback" not in sweep.told()
+            assert sweep.process.wait(300) == 0, sweep.stderr()
+    assert "Traceback" not in sweep.stderr()
     (record,) = find_records(sweep.folder)
     as_undisturbed(record, tmp_path / "again")
 
@@ -112,19 +112,19 @@ def test_a_sweep_that_has_lost_its_head_ends_and_goes_on_with_another_one(
         sweep.cluster = SmallCluster(2, tmp_path / "cluster")
         try:
             assert sweep.process.wait(60) == 1
-            assert [line for line in sweep.told().splitlines() if "started" not in line] == [
+            assert [line for line in sweep.stderr().splitlines() if "started" not in line] == [
                 f"error: the head of the cluster, {cluster.address}, has been away for 3 s; the same command goes on "
                 "from the last checkpoints, here or with --address of another cluster"
             ]
             # Of the last epoch, the checkpoint may not be there yet.
-            kept = (record.folder / "metrics.jsonl").read_text().splitlines()[:-1]
+            lines = (record.folder / "metrics.jsonl").read_text().splitlines()[:-1]
             sweep.start()
-            assert sweep.process.wait(300) == 0, sweep.told()
+            assert sweep.process.wait(300) == 0, sweep.stderr()
         finally:
             sweep.cluster.close()
-    assert "Traceback" not in sweep.told()
+    assert "Traceback" not in sweep.stderr()
     # The lines hold seconds and rates, which no second training of an epoch would give again.
-    assert (record.folder / "metrics.jsonl").read_text().splitlines()[: len(kept)] == kept
+    assert (record.folder / "metrics.jsonl").read_text().splitlines()[: len(lines)] == lines
     as_undisturbed(record, tmp_path / "again")
     _, alive = psutil.wait_procs(left, timeout=60)
     assert not alive

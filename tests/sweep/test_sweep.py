@@ -195,8 +195,8 @@ EPOCHS = 6
 
 
 def test_an_interrupted_sweep_stops_cleanly_and_goes_on(tmp_path: Path) -> None:
-    place = ("--runtime.output", str(tmp_path), "--runtime.wandb", "offline")
-    keys = (*SWEEP, *place, "--train.epochs", str(EPOCHS), "--settings", "2")
+    output = ("--runtime.output", str(tmp_path), "--runtime.wandb", "offline")
+    keys = (*SWEEP, *output, "--train.epochs", str(EPOCHS), "--settings", "2")
     process = commands.popen(keys)
     family = Family(process)
     folder = tmp_path / "generators"
@@ -232,8 +232,8 @@ def test_early_stopping_is_cooperative_and_told_as_pruned(tmp_path: Path) -> Non
         statuses.setdefault(config.graph.generator, {})[config.graph.seed] = summary["status"]
     # The first trial decides: others are trained to the end, or not at all.
     assert len(statuses) == 4
-    assert {tuple(found.values()) for found in statuses.values()} == {("pruned",), ("finished", "finished")}
-    assert all(0 in found for found in statuses.values())
+    assert {tuple(by_seed.values()) for by_seed in statuses.values()} == {("pruned",), ("finished", "finished")}
+    assert all(0 in by_seed for by_seed in statuses.values())
 
 
 def test_a_failing_trial_is_reported_and_the_others_run(tmp_path: Path) -> None:
