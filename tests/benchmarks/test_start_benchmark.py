@@ -2,13 +2,22 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.start.marks import MARKS, STAGES, spans_of
+from benchmarks.start import ours, plain
+from benchmarks.start.marks import MARKS, STAGES, in_worker, spans_of
 from benchmarks.start.measure import FORMS, Measured
 from benchmarks.start.picture import draw
 from benchmarks.start.report import show
+from randwire import data, run
+from randwire.config import load
+from randwire.study.design import Design
+from randwire.study.setting import Setting
+from randwire.sweep import launch, worker
+from randwire.sweep.driver import SettingDriver
+from randwire.sweep.job import Job
 
 AT = {"driver": 1.0, "workers": 4.0, "data": 4.5, "network": 4.75, "step": 6.0, "trained": 9.0}
 
@@ -39,3 +48,25 @@ def test_the_share_of_training_is_of_the_whole_sweep(tmp_path: Path, capsys: pyt
     assert numbers["randwire"] == ["10", "30 %", "6", "2.00", "1.00"]
     draw(sweeps, tmp_path / "start.png")
     assert (tmp_path / "start.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_the_benchmark_replaces_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its marks stand in for functions of randwire by name, which no type checker sees; and Ray finds its functions."""
+    assert {"trained", "start"} <= vars(SettingDriver).keys()
+    assert launch.SettingDriver is SettingDriver  # type: ignore[attr-defined]
+    assert {function.__module__ for function in (ours.train_ours, ours.MarkedDriver, plain.drive_plain)} == {
+        "benchmarks.start.ours", "benchmarks.start.plain"
+    }  # fmt: skip
+    rank_0 = SimpleNamespace(get_world_rank=lambda: 0)
+    monkeypatch.setattr("ray.train.get_context", lambda: rank_0)
+    trained: list[Setting] = []
+    monkeypatch.setattr(worker, "train_setting", lambda setting, job, desk: trained.append(setting))
+    design = Design(load("digits", {"runtime.output": str(tmp_path), "runtime.study": "marks"}))
+    design.folder.mkdir(parents=True)
+    setting = Setting("er:p=0.2")
+    with in_worker(Job(design, 1, str(tmp_path))):
+        worker.train_setting(setting, Job(design, 1, str(tmp_path)), None)
+        assert data.prepare.__name__ == vars(run)["RandWire"].__name__ == worker.RayWorker.step.__name__ == "marked"
+    assert trained == [setting]
+    marks = [json.loads(line) for line in (design.folder / MARKS).read_text().splitlines()]
+    assert [mark[:2] for mark in marks] == [[str(setting), "workers"], [str(setting), "trained"]]
