@@ -9,12 +9,12 @@ of workers.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, TypedDict, Unpack
+from typing import Any, Literal, Self, TypedDict, Unpack, get_args
 
 from randwire import config as configuration
 from randwire import graphs
-from randwire.config import RunConfig
-from randwire.errors import ConfigError, one_line
+from randwire.config import RunConfig, RuntimeConfig
+from randwire.errors import ConfigError, UserError, one_line
 from randwire.metrics import VAL_TOP1
 from randwire.records import Record, Row
 from randwire.study import space
@@ -70,7 +70,16 @@ class Design:
     """Of a grid: each of them is crossed with the best setting of each generator."""
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for variants that cannot be told apart."""
+        """Raises ConfigError, in one line, for options without sense and variants that cannot be told apart."""
+        if self.search not in get_args(SearchMethod):
+            raise ConfigError(f"--search: must be one of {', '.join(get_args(SearchMethod))}, is {self.search!r}")
+        for option in ("settings", "seeds", "train_seeds"):
+            number = getattr(self, option)
+            if not isinstance(number, int) or number < 1:
+                raise ConfigError(f"--{option.replace('_', '-')}: must be a whole number above 0, is {number!r}")
+        if not self.generators or any(name not in space.names() for name in self.generators):
+            wrong = ",".join(self.generators)
+            raise ConfigError(f"--generators: must name some of {','.join(space.names())}, is {wrong!r}")
         check_variants(self.base, self.variants)
 
     @classmethod
@@ -92,32 +101,26 @@ class Design:
         Raises ConfigError, in one line, for anything impossible, and where the folder holds a study with another value
         of what is given: its records would not be those of this design.
         """
-        values = dict(values or {})
+        values = {**(values or {})}
         for key, fix in CHOSEN_OTHERWISE.items():
             if key in values:
                 raise ConfigError(f"{key}: {fix}")
-        given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-        if options.get("require") is not None:
-            given["require"] = Requirement.all_of(options["require"] or ())
-        asked = values if base else {key: value for key, value in values.items() if key.startswith("runtime.")}
-        config = configuration.load(base or DEFAULT_BASE, {**asked, "runtime.study": name})
-        folder = StudyFolder(config.runtime.output / name)
-        study = folder.read()
-        if study is not None:
-            try:
-                given = {**_stored_options(study), **given}
-                stored = base_of(study, _path(values)).model_copy(update={"runtime": config.runtime})
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ConfigError(f"{folder.folder / 'study.json'}: damaged: {one_line(error)}") from None
-            config = config if base else configuration.resolve(stored.override(values))
-        elif base is None:
-            config = configuration.load(DEFAULT_BASE, {**values, "runtime.study": name})
+        folder = StudyFolder(_runtime(base, values, name).output / name)
+        study = folder.read() or {}
+        try:
+            stored = _stored_options(study) if study else {}
+            config = _configuration(base, values, name, study)
+        except UserError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{folder.folder / 'study.json'}: damaged: {one_line(error)}") from None
         if config.train.pretrained is not None:
             raise ConfigError("train.pretrained: weights belong to one graph, and graphs are what the study varies")
         if config.graph.path is not None:
             raise ConfigError(f"--base: {base} has saved graphs, and graphs are what the study varies")
-        laid = variants(config) if callable(variants) else variants
-        design = cls(config, **given, variants=_variants(laid, (study or {}).get("variants", {})))
+        given = variants(config) if callable(variants) else variants
+        laid = _variants(given, study.get("variants", {}))
+        design = cls(config, **{**stored, **_given_options(options)}, variants=laid)
         design.check()
         return design
 
@@ -233,6 +236,29 @@ class Design:
         }
 
 
+def _runtime(base: str | None, values: Mapping[str, object], name: str) -> RuntimeConfig:
+    """Where the study is, and how it runs. Without a base other keys are not read: they may need that of the folder."""
+    runtime = {key: value for key, value in values.items() if key.startswith("runtime.")}
+    return configuration.load(base or DEFAULT_BASE, {**(values if base else runtime), "runtime.study": name}).runtime
+
+
+def _configuration(base: str | None, values: Mapping[str, object], name: str, study: Row) -> RunConfig:
+    """The configuration of all trials: of the base if one is given, else of the study, else of the default base."""
+    if base or not study:
+        return configuration.load(base or DEFAULT_BASE, {**values, "runtime.study": name})
+    path = values.get("data.path")
+    stored = base_of(study, path if isinstance(path, str) else None)
+    runtime = _runtime(base, values, name)
+    return configuration.resolve(stored.model_copy(update={"runtime": runtime}).override(values))
+
+
+def _given_options(options: Options) -> dict[str, Any]:
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    if "require" in given:
+        given["require"] = Requirement.all_of(given["require"])
+    return given
+
+
 def _stored_options(study: Row) -> dict[str, Any]:
     """The options of a recorded design. Raises ValueError, KeyError or TypeError for a damaged one."""
     return {
@@ -245,11 +271,6 @@ def _stored_options(study: Row) -> dict[str, Any]:
         "early_stopping": study["early_stopping"],
         "require": tuple(Requirement.parse(text) for text in study["require"]),
     }
-
-
-def _path(values: Mapping[str, object]) -> str | None:
-    path = values.get("data.path")
-    return path if isinstance(path, str) else None
 
 
 def _variants(given: Variants | None, stored: Variants) -> Variants:

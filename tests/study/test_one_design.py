@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import commands
 import pytest
@@ -211,3 +212,28 @@ def test_bounds_may_be_texts(tmp_path: Path) -> None:
     values = {"runtime.output": str(tmp_path)}
     made = Design.load(None, values, name="mine", require=["params<=85e3", "depth>=2", "depth >= 2"])
     assert list(map(str, made.require)) == ["depth>=2", "params<=85000"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"generators": ("er", "nope")}, "--generators: must name some of"),
+        ({"generators": ()}, "--generators: must name some of"),
+        ({"search": "fast"}, "--search: must be one of tpe, random, grid"),
+        ({"seeds": 0}, "--seeds: must be a whole number above 0"),
+        ({"train_seeds": 1.5}, "--train-seeds: must be a whole number above 0"),
+        ({"require": ["depth"]}, "--require"),
+    ],
+)
+def test_options_without_sense_are_refused_from_python_too(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Design.load(None, {"runtime.output": str(tmp_path)}, name="mine", **options)
+
+
+def test_a_study_of_a_generator_that_is_gone_is_one_line(study: Design, capsys: pytest.CaptureFixture[str]) -> None:
+    record = Record(study.folder)
+    record.write_json("study.json", {**record.read_json("study.json"), "generators": ["er", "gone"]})
+    assert command("status", *place(study)) == 2
+    assert "must name some of ba,er,ws, is 'er,gone'" in capsys.readouterr().err
