@@ -16,6 +16,8 @@ HOSTILE = "</script><script>alert('x')</script> {{plotly}} & \"quotes\""
 
 BASE = {"graph.nodes": 16, "train.epochs": 8, "train.warmup_epochs": 1}
 """Keys of all made-up trials, laid over the preset `digits`."""
+GRID = ("ws:k=4,p=0.75", "ws:k=4,p=0.5", "ba:m=5", "er:p=0.2", "ws:k=4,p=0")
+"""Settings of a grid, the last without random graphs."""
 
 
 def add_trial(
@@ -88,6 +90,33 @@ def write_design(folder: Path, search: str, **more: Any) -> None:
     base = configs.load("digits", BASE).identity()
     del base["graph"]["generator"]
     Record(folder).write_json("study.json", {**design, "early_stopping": False, "base": base, **more})
+
+
+def add_grid(study: Path, seeds: int = 5, train_seeds: int = 1, search: str = "grid", **more: Any) -> None:
+    """Four settings within noise of each other, and WS(4,0), without random graphs and far below."""
+    noise = random.Random(0)
+    for spec in GRID:
+        for seed in range(seeds):
+            graph = 0.0 if spec.endswith("p=0") else noise.gauss(0, 0.3)
+            for run in range(train_seeds):
+                seeded = seed * train_seeds + run if spec.endswith("p=0") else run
+                top1 = (68.0 if spec.endswith("p=0") else 73.0) + graph + noise.gauss(0, 0.1)
+                add_trial(study, spec, seed, top1, train__seed=seeded)
+    write_design(study, search, **more)
+
+
+def add_study(folder: Path) -> Path:
+    """Three settings with 3, 2 and 1 finished trials, and one trial of each kind that must not count."""
+    for seed, top1 in enumerate((90.0, 91.0, 95.0)):
+        add_trial(folder, "ws:k=4,p=0.75", seed, top1)
+    for seed, top1 in enumerate((88.25, 89.25)):
+        add_trial(folder, "ba:m=5", seed, top1)
+    add_trial(folder, "er:p=0.2", 0, 77.5)
+    add_trial(folder, "er:p=0.6", 0, 12.125, status="pruned", epochs=3, cause="stopped early after epoch 3")
+    add_trial(folder, "er:p=0.6", 1, 13.125, status="failed", epochs=2, cause=HOSTILE)
+    add_trial(folder, "er:p=0.6", 2, 14.125, status=None, epochs=4)
+    write_design(folder, "tpe")
+    return folder
 
 
 class Page(HTMLParser):

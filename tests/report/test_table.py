@@ -1,0 +1,104 @@
+"""The table of all trials and epochs, for other programs."""
+
+import re
+from pathlib import Path
+
+import commands
+import pandas
+import pytest
+from report_helpers import add_grid, add_study, add_trial
+
+from randwire.errors import RecordError
+from randwire.records import Record
+from randwire.report import write_table
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    return add_study(tmp_path / "my-study")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_the_table_has_every_epoch_of_every_trial(study: Path, tmp_path: Path, suffix: str) -> None:
+    damaged = add_trial(study, "ba:m=7", 5, 99.0).digest
+    (study / damaged / "config.yaml").write_text("graph: {colour: red}")
+    add_trial(study, "er:p=0.4", 0, status="failed", epochs=0, cause="no data")
+    path = tmp_path / f"trials.{suffix}"
+    (broken,) = write_table(study, path)
+    assert broken.folder == damaged
+    read = pandas.read_parquet if suffix == "parquet" else pandas.read_csv
+    table = read(path)
+    assert len(table) == 6 * 8 + 3 + 2 + 4 + 1
+    assert not table.duplicated(["digest", "epoch"]).any()
+    assert set(table["study"]) == {"my-study"}
+    assert set(table["design"]) == {"tpe"}
+    assert table["budget"].nunique() == 1
+    final = table[table["final"]]
+    assert sorted(final["val_top1"]) == [77.5, 88.25, 89.25, 90.0, 91.0, 95.0]
+    assert (final["val_top1"] == final["final_top1"]).all()
+    assert (final["epoch"] == 8).all()
+    assert set(table[~table["counted"]]["status"]) == {"pruned", "failed", "unfinished"}
+    assert table[~table["counted"]]["final_top1"].isna().all()
+    (row,) = table[(table["setting"] == "WS(4,0.75)") & (table["graph_seed"] == 2) & (table["epoch"] == 3)].to_dict(
+        "records"
+    )
+    record = Record(study / row["digest"])
+    assert (row["ws_k"], row["ws_p"], row["generator"], row["train_seed"]) == (4, 0.75, "ws", 0)
+    assert pandas.isna(row["er_p"])
+    assert pandas.isna(row["ba_m"])
+    assert {key: row[key] for key in record.metrics()[2]} == pytest.approx(record.metrics()[2])
+    measures = record.read_json("dag.json")["stages"]["conv3"]["measures"]
+    assert {key: row[key] for key in measures} == pytest.approx(measures)
+    assert (row["params"], row["mult_adds"]) == tuple(
+        record.read_json("complexity.json")[k] for k in ("params", "mult_adds")
+    )
+
+
+def test_tables_of_different_studies_have_columns_of_the_same_types(tmp_path: Path) -> None:
+    add_trial(tmp_path / "one", "ba:m=5")
+    add_trial(tmp_path / "two", "ws:k=4,p=0.75", status=None, epochs=8)
+    for name in ("one", "two"):
+        write_table(tmp_path / name, tmp_path / f"{name}.parquet")
+    one, two = (pandas.read_parquet(tmp_path / f"{name}.parquet") for name in ("one", "two"))
+    assert dict(one.dtypes) == dict(two.dtypes)
+    assert set(two["design"]) == {"unknown"}
+    assert not two["final"].any(), "a trial that has not ended does not count, whatever its epochs"
+
+
+def test_the_table_is_written_whole_or_not_at_all(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "trials.csv"
+    path.write_text("before")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pandas.DataFrame, "to_csv", fail)
+    with pytest.raises(RecordError, match="No space left on device"):
+        write_table(study, path)
+    assert path.read_text() == "before"
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["trials.csv"]
+
+
+def test_the_report_command_writes_a_table(study: Path, tmp_path: Path) -> None:
+    options = ("--name", "my-study", "--runtime.output", str(tmp_path))
+    done = commands.call("studies/generators.py", "report", "--table", str(tmp_path / "trials.csv"), *options)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str(study / "report.html"), str(tmp_path / "trials.csv")]
+    assert len(pandas.read_csv(tmp_path / "trials.csv")) == 57
+    done = commands.call("studies/generators.py", "report", "--table", "trials.xlsx", *options)
+    assert done.returncode == 2
+    assert "must end in .parquet or .csv" in done.stderr
+
+
+def test_the_query_of_the_readme_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (commands.ROOT / "README.md").read_text()
+    (code,) = re.findall(r"^```python\n(import pandas as pd\n.*?)^```", text, re.MULTILINE | re.DOTALL)
+    add_grid(tmp_path / "study")
+    write_table(tmp_path / "study", tmp_path / "trials.parquet")
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    shown = capsys.readouterr().out
+    assert "WS(4,0.75)" in shown
+    assert "clustering" in shown
