@@ -25,14 +25,14 @@ VERBS = (["plan"], ["sweep", "--runtime.wandb", "disabled"], ["status"], ["trial
 @pytest.fixture
 def study(tmp_path: Path) -> Design:
     """A search over three generators that has begun."""
-    found = design(tmp_path, settings=3, seeds=2)
-    found.open()
+    opened = design(tmp_path, settings=3, seeds=2)
+    opened.open()
     for spec in ("er:p=0.2", "ba:m=5", "ws:k=4,p=0.75"):
-        StudyFolder(found.folder).add_suggestion(Setting(spec))
-    return found
+        StudyFolder(opened.folder).add_suggestion(Setting(spec))
+    return opened
 
 
-def place(study: Design) -> list[str]:
+def options_of(study: Design) -> list[str]:
     return ["--name", "study", "--runtime.output", str(study.base.runtime.output)]
 
 
@@ -54,7 +54,7 @@ def test_a_contradiction_is_one_line_for_every_verb(
     verb: list[str], options: list[str], key: str, study: Design, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.read_bytes() for path in study.folder.rglob("*") if path.is_file()}
-    assert command(*verb, *options, *place(study)) == 2
+    assert command(*verb, *options, *options_of(study)) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert re.fullmatch(
@@ -77,10 +77,10 @@ def test_a_study_without_variants_is_none_with_them(study: Design, capsys: pytes
 
 def test_what_is_not_given_is_that_of_the_folder(study: Design, capsys: pytest.CaptureFixture[str]) -> None:
     assert Design.load(None, {"runtime.output": str(study.base.runtime.output)}, name="study") == study
-    assert command("plan", "--json", *place(study)) == 0
+    assert command("plan", "--json", *options_of(study)) == 0
     planned = json.loads(capsys.readouterr().out)["trials"]
     assert [row["digest"] for row in planned] == [trial.digest for trial in listing(study).trials]
-    assert command("status", "--json", *place(study)) == 0
+    assert command("status", "--json", *options_of(study)) == 0
     assert [row["digest"] for row in json.loads(capsys.readouterr().out)["trials"]] == [
         row["digest"] for row in planned
     ]
@@ -130,7 +130,7 @@ def test_nothing_is_replayed_before_the_design_is_checked(study: Design) -> None
 def test_a_damaged_design_is_one_line(content: str, study: Design, capsys: pytest.CaptureFixture[str]) -> None:
     (study.folder / "study.json").write_text(content)
     for verb in VERBS:
-        assert command(*verb, *place(study)) == 2
+        assert command(*verb, *options_of(study)) == 2
         err = capsys.readouterr().err
         assert len(err.splitlines()) == 1
         assert "study.json: damaged" in err
@@ -138,7 +138,7 @@ def test_a_damaged_design_is_one_line(content: str, study: Design, capsys: pytes
 
 @pytest.mark.parametrize("key", ["graph.generator", "graph.path", "runtime.study", "runtime.variant"])
 def test_keys_that_the_study_sets_are_refused(key: str, study: Design, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command("plan", f"--{key}", "x", *place(study)) == 2
+    assert command("plan", f"--{key}", "x", *options_of(study)) == 2
     assert capsys.readouterr().err.startswith(f"error: {key}: ")
 
 
@@ -235,5 +235,5 @@ def test_options_without_sense_are_refused_from_python_too(
 def test_a_study_of_a_generator_that_is_gone_is_one_line(study: Design, capsys: pytest.CaptureFixture[str]) -> None:
     record = Record(study.folder)
     record.write_json("study.json", {**record.read_json("study.json"), "generators": ["er", "gone"]})
-    assert command("status", *place(study)) == 2
+    assert command("status", *options_of(study)) == 2
     assert "must name some of ba,er,ws, is 'er,gone'" in capsys.readouterr().err

@@ -40,13 +40,13 @@ def test_jobs_are_scheduled_whole(seconds: list[float], slots: int, expected: fl
 def test_cost(tmp_path: Path) -> None:
     study = design(tmp_path)  # 4 epochs
     assert cost(study, [2, 2, 1], None, 2, None, None) == Cost(5, 5 * 4 * IMAGES)
-    found = cost(study, [2, 2, 1], 100.0, 2, 5, 3.0)
+    result = cost(study, [2, 2, 1], 100.0, 2, 5, 3.0)
     trial = 4 * IMAGES / 100  # GPU-seconds
-    assert found.gpu_hours == pytest.approx(5 * trial / 3600)
+    assert result.gpu_hours == pytest.approx(5 * trial / 3600)
     # Five GPUs hold two groups of two workers: the third setting waits for one of the others.
-    assert found.wall_hours == pytest.approx(3 * trial / 2 / 3600)
-    assert found.busy == pytest.approx(5 * trial / (5 * 3 * trial / 2))
-    assert found.dollars == pytest.approx(3.0 * 5 * trial / 3600)
+    assert result.wall_hours == pytest.approx(3 * trial / 2 / 3600)
+    assert result.busy == pytest.approx(5 * trial / (5 * 3 * trial / 2))
+    assert result.dollars == pytest.approx(3.0 * 5 * trial / 3600)
     nothing = cost(study, [], 100.0, 2, 4, 1.0)
     assert (nothing.gpu_hours, nothing.wall_hours, nothing.busy, nothing.dollars) == (0, 0, None, 0)
 
@@ -54,9 +54,9 @@ def test_cost(tmp_path: Path) -> None:
 def test_epochs_of_lower_resolution_cost_less(tmp_path: Path) -> None:
     study = design(tmp_path)
     base = study.base.override({"data.start_resolution": 16, "data.ramp": [0.5, 0.75]})  # 16, 16, 32, 32 pixels
-    found = cost(replace(study, base=base), [1], 100.0, 1, None, None)
-    assert found.images == 4 * IMAGES
-    assert found.gpu_hours == pytest.approx((0.25 + 0.25 + 1 + 1) * IMAGES / 100 / 3600)
+    result = cost(replace(study, base=base), [1], 100.0, 1, None, None)
+    assert result.images == 4 * IMAGES
+    assert result.gpu_hours == pytest.approx((0.25 + 0.25 + 1 + 1) * IMAGES / 100 / 3600)
     train(study, "er:p=0.2", [400.0, 100.0], 1)
     for trial in study.trials(Setting("er:p=0.2")):
         rows = [{**row, "resolution": side} for row, side in zip(study.record(trial).metrics(), (16, 32), strict=True)]
@@ -89,19 +89,19 @@ def test_the_rate_is_that_of_one_gpu_in_the_records(tmp_path: Path) -> None:
 def test_the_plan_takes_its_rate_from_the_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = design(tmp_path, seeds=2)
     options = ("--name", "study", "--settings", "3", "--graph.nodes", "12", "--train.epochs", "4")
-    place = ("--runtime.output", str(tmp_path))
+    output = ("--runtime.output", str(tmp_path))
     for wish in (("--gpus", "4"), ("--price", "2.5")):
-        assert command("plan", *options, *place, *wish) == 2
+        assert command("plan", *options, *output, *wish) == 2
         assert "--images-per-s: missing" in capsys.readouterr().err
     train(study, "er:p=0.2", [800.0], 2)
-    assert command("plan", *options, *place, "--gpus", "4", "--price", "2.5") == 0
+    assert command("plan", *options, *output, "--gpus", "4", "--price", "2.5") == 0
     text = capsys.readouterr().out
     images = 6 * 4 * IMAGES
     assert f"6 trainings see {images:,} images: 0.0 GPU-hours at 400 images/s a GPU, measured in 2 records" in text
     # Two groups of two GPUs, three settings of two trials: two of them, one after the other.
     assert "that is 29 s on 4 GPUs, 2 for each setting, which train 75% of the time" in text
     assert "$0.06 at $2.5 a GPU-hour" in text
-    assert command("plan", *options, *place, "--images-per-s", "100", "--json") == 0
+    assert command("plan", *options, *output, "--images-per-s", "100", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["images_per_s"], shown["measured_records"]) == (100.0, 0)
     assert shown["gpu_hours"] == pytest.approx(images / 100 / 3600)

@@ -40,11 +40,11 @@ def depths(trial: RunConfig) -> set[int]:
     ],
 )
 def test_a_bound_is_read_told_and_kept(text: str, canonical: str, below: bool, at: bool, above: bool) -> None:
-    found = Requirement.parse(text)
-    assert str(found) == canonical
-    assert Requirement.parse(canonical) == found
-    values = (found.bound - 0.125, found.bound, found.bound + 0.125)
-    assert [found.met({found.name: value}) for value in values] == [below, at, above]
+    requirement = Requirement.parse(text)
+    assert str(requirement) == canonical
+    assert Requirement.parse(canonical) == requirement
+    values = (requirement.bound - 0.125, requirement.bound, requirement.bound + 0.125)
+    assert [requirement.met({requirement.name: value}) for value in values] == [below, at, above]
 
 
 @pytest.mark.parametrize(
@@ -81,18 +81,18 @@ def test_quantities_are_the_size_and_the_mean_measures(tmp_path: Path) -> None:
     dags = {stage: sample.dag for stage, sample in sample_graphs(base).items()}
     assert {dag.nodes for dag in dags.values()} == {6, 12}
     counted = complexity(base.network, dags, 10, base.data.resolution)
-    found = quantities(base)
-    assert tuple(found) == QUANTITIES
-    assert (found["params"], found["mult_adds"]) == (counted.params, counted.mult_adds)
+    values = quantities(base)
+    assert tuple(values) == QUANTITIES
+    assert (values["params"], values["mult_adds"]) == (counted.params, counted.mult_adds)
     for name in MEASURES:
-        assert found[name] == pytest.approx(fmean(getattr(dag.measures(), name) for dag in dags.values()), rel=1e-15)
-    assert quantities(base.override({"train.seed": 9})) is found
+        assert values[name] == pytest.approx(fmean(getattr(dag.measures(), name) for dag in dags.values()), rel=1e-15)
+    assert quantities(base.override({"train.seed": 9})) is values
 
 
 def test_a_grid_drops_the_cells_that_break_a_bound_and_counts_them(tmp_path: Path) -> None:
     free = design(tmp_path, search="grid", seeds=3, train_seeds=2)
     bound = design(tmp_path, search="grid", seeds=3, train_seeds=2, require=SMALL_AND_DEEP)
-    cells, kept, by = 0, [], Counter[str]()
+    cells, expected, by = 0, [], Counter[str]()
     for spec in space.paper(NAMES):
         for trial in free.trials(Setting(spec)):
             (depth,) = depths(trial)
@@ -101,14 +101,14 @@ def test_a_grid_drops_the_cells_that_break_a_bound_and_counts_them(tmp_path: Pat
                 *(["params<=85000"] if quantities(trial)["params"] > 85_000 else []),
             ]
             if not broken:
-                kept.append(trial.digest)
+                expected.append(trial.digest)
             elif trial.train.seed == (trial.graph.seed * 2 if spec.endswith("p=0") else 0):  # one of a cell's trials
                 cells += 1
                 by.update(broken)
     listed = planning.listing(bound)
-    assert [trial.digest for trial in listed.trials] == kept
+    assert [trial.digest for trial in listed.trials] == expected
     assert (listed.rejected.what, listed.rejected.number, listed.rejected.by) == ("cells", cells, by)
-    assert 10 < len(kept) < 150
+    assert 10 < len(expected) < 150
     assert len(by) == 2
     assert len(listed.settings) < 29
     assert drain(SettingSearch(bound), 99) == list(listed.settings)
@@ -127,10 +127,10 @@ def test_a_bound_that_all_keep_changes_nothing(tmp_path: Path) -> None:
 def test_a_search_passes_over_settings_that_break_a_bound(tmp_path: Path, kind: str) -> None:
     study = design(tmp_path, search=kind, settings=16, seeds=3, require=DEEP)
     search = SettingSearch(study)
-    found = drain(search, 99)
-    assert len(found) == len(set(found)) == 16
+    suggested = drain(search, 99)
+    assert len(suggested) == len(set(suggested)) == 16
     free = design(tmp_path, seeds=3)
-    assert all(depths(trial).pop() >= 8 for setting in found for trial in free.trials(setting))
+    assert all(depths(trial).pop() >= 8 for setting in suggested for trial in free.trials(setting))
     assert search.rejected
     for setting, broken in search.rejected.items():
         assert broken == ["depth>=8"]
@@ -139,10 +139,10 @@ def test_a_search_passes_over_settings_that_break_a_bound(tmp_path: Path, kind: 
     states = Counter(trial.state for trial in search.study.trials)
     assert states[optuna.trial.TrialState.PRUNED] == len(search.rejected)
     assert states[optuna.trial.TrialState.COMPLETE] == 16
-    assert StudyFolder(study.folder).suggestions() == found
-    assert StudyFolder(study.folder).entries().keys() == {*found, *search.rejected}
+    assert StudyFolder(study.folder).suggestions() == suggested
+    assert StudyFolder(study.folder).entries().keys() == {*suggested, *search.rejected}
     trained = {path.parent.name for path in study.folder.glob("*/config.yaml")}
-    assert trained == {trial.digest for setting in found for trial in study.trials(setting)}
+    assert trained == {trial.digest for setting in suggested for trial in study.trials(setting)}
 
 
 @pytest.mark.parametrize("kind", ["tpe", "random"])
@@ -203,9 +203,9 @@ def test_a_sweep_notes_that_nothing_more_will_come(tmp_path: Path) -> None:
 
 def test_a_setting_that_more_seeds_spoil_is_not_trained_on(tmp_path: Path) -> None:
     few = design(tmp_path, settings=6, seeds=1, require=DEEP)
-    found = drain(SettingSearch(few), 6)
+    suggested = drain(SettingSearch(few), 6)
     more = design(tmp_path, settings=6, seeds=20, require=DEEP)
-    setting = next(setting for setting in found if not more.trials(setting))
+    setting = next(setting for setting in suggested if not more.trials(setting))
     assert more.outcome(setting) == ("pruned", None)
     assert setting not in planning.listing(more).settings
     assert setting not in list(SettingSearch(more).foreseeable())
@@ -245,8 +245,8 @@ def test_a_bound_that_nothing_keeps_ends_before_anything_starts(tmp_path: Path, 
 
 
 def test_the_plan_tells_what_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    place = ("--graph.nodes", "12", "--runtime.output", str(tmp_path))
-    grid = ("plan", "--search", "grid", "--generators", "ba", "--require", "sources<=5", *place)
+    keys = ("--graph.nodes", "12", "--runtime.output", str(tmp_path))
+    grid = ("plan", "--search", "grid", "--generators", "ba", "--require", "sources<=5", *keys)
     assert command(*grid) == 0
     assert "2 cells rejected by sources<=5" in capsys.readouterr().out  # BA(7), two seeds: M sources
     assert command(*grid, "--json") == 0
@@ -254,7 +254,7 @@ def test_the_plan_tells_what_is_rejected(tmp_path: Path, capsys: pytest.CaptureF
     assert shown["rejected"] == {"what": "cells", "number": 2, "by": {"sources<=5": 2}}
     assert {row["setting"] for row in shown["trials"]} == {f"ba:m={m}" for m in (1, 2, 3, 5)}
     assert {row["sources"] for row in shown["trials"]} == {1, 2, 3, 5}
-    search = ("plan", "--search", "random", "--settings", "9", "--generators", "ba", *place)
+    search = ("plan", "--search", "random", "--settings", "9", "--generators", "ba", *keys)
     assert command(*search, "--require", "sources<=5", "--require", "sources>1") == 0
     text = capsys.readouterr().out
     assert "4 settings rejected by sources<=5 (3), sources>1 (1)" in text

@@ -30,9 +30,9 @@ def test_the_command_writes_the_committed_page() -> None:
 
 
 def test_every_mean_fits_the_printed_one() -> None:
-    found = list(sizes.compare(200))
-    assert [row.printed for row in found] == list(PRINTED)
-    for row in found:
+    compared = list(sizes.compare(200))
+    assert [row.printed for row in compared] == list(PRINTED)
+    for row in compared:
         assert row.n == 200
         assert abs(row.mean - row.printed.mean) < 3 * row.printed.std / sqrt(5), row
         # The printed standard deviation is that of five networks: a chi-squared variable with 4 degrees of freedom.

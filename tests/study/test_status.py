@@ -31,9 +31,9 @@ KEYS = ("--name", "study", "--settings", "3", "--graph.nodes", "12", "--train.ep
 @pytest.fixture
 def study(tmp_path: Path) -> Design:
     """Three settings of two trials, opened."""
-    found = design(tmp_path, settings=3, seeds=2)
-    found.open()
-    return found
+    opened = design(tmp_path, settings=3, seeds=2)
+    opened.open()
+    return opened
 
 
 def begin(study: Design, trial: RunConfig, epochs: int, seconds: float = 10.0, machine: str = "") -> Record:
@@ -64,9 +64,9 @@ def trials(study: Design) -> list[RunConfig]:
 
 
 def test_what_has_no_record_is_pending(study: Design) -> None:
-    found = status(study)
+    current = status(study)
     assert names(study) == ["pending"] * 6
-    assert (found.later, found.finish, found.ended) == (0, None, False)
+    assert (current.later, current.finish, current.ended) == (0, None, False)
     assert not list(study.folder.glob("*/"))
 
 
@@ -89,8 +89,8 @@ def test_a_setting_that_could_not_be_run_is_failed_until_it_is_begun_again(study
     study_folder = StudyFolder(study.folder)
     study.open()
     study_folder.add_failure(Setting("er:p=0.2"), "a machine was lost")
-    found = status(study)
-    assert [(state.name, state.cause) for _, state in found.trials[:2]] == [("failed", "a machine was lost")] * 2
+    current = status(study)
+    assert [(state.name, state.cause) for _, state in current.trials[:2]] == [("failed", "a machine was lost")] * 2
     assert names(study)[2:] == ["pending"] * 4
     with study.record(first).lock():
         assert names(study)[:2] == ["running", "failed"]
@@ -114,8 +114,8 @@ def test_a_trial_on_a_machine_whose_locks_do_not_show_is_judged_by_its_files(
 ) -> None:
     (trial, *_) = trials(study)
     age(begin(study, trial, epochs, seconds, machine="another"), old)
-    (found,) = state.states(study, [trial])
-    assert (found.name, found.locked) == (expected, None)
+    (shown,) = state.states(study, [trial])
+    assert (shown.name, shown.locked) == (expected, None)
 
 
 def test_ended_trials(study: Design) -> None:
@@ -163,7 +163,7 @@ def test_the_expected_finish_schedules_what_is_left_on_what_runs(
             begin(study, ws, 3, 20.0)  # stalled: goes on from its checkpoint
             assert left(study, now) == pytest.approx(20 * (5 + 5))
     with study.record(ba).lock(), study.record(ws).lock():
-        assert left(study, now) == pytest.approx(20 * (5 + 7))  # what runs keeps its place, the first setting waits
+        assert left(study, now) == pytest.approx(20 * (5 + 7))  # what runs keeps its slot, the first setting waits
     end(study, ws.graph.generator)
     summary = {"status": "finished", "val_top1": 1.0, "cause": None, "epochs": 4, "seconds": 400.0}
     for trial in study.trials(Setting.of(ws)):
@@ -180,10 +180,10 @@ def test_settings_to_come_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     trial = study.trials(Setting("er:p=0.2"))[0]
     begin(study, trial, 2)
     with study.record(trial).lock():
-        found = status(study)
-    assert (len(found.trials), found.later) == (10, 4)
-    assert found.finish is not None
-    assert found.finish - now == pytest.approx(10 * (2 + 4 * 13))
+        current = status(study)
+    assert (len(current.trials), current.later) == (10, 4)
+    assert current.finish is not None
+    assert current.finish - now == pytest.approx(10 * (2 + 4 * 13))
 
 
 # The lock, asked by others.
@@ -229,8 +229,8 @@ def test_a_trial_starts_although_it_is_being_asked(tmp_path: Path) -> None:
 
 
 def test_the_status_names_what_runs_and_what_failed(study: Design, capsys: pytest.CaptureFixture[str]) -> None:
-    place = ("--runtime.output", str(study.base.runtime.output))
-    assert command("status", "--name", "study", *place) == 0
+    output = ("--runtime.output", str(study.base.runtime.output))
+    assert command("status", "--name", "study", *output) == 0
     assert "nothing started yet, 6 pending" in capsys.readouterr().out
     er, _, ba, _, ws, _ = trials(study)
     begin(study, er, 2)
@@ -238,9 +238,9 @@ def test_the_status_names_what_runs_and_what_failed(study: Design, capsys: pytes
     study.record(ws).write_json("summary.json", {"status": "failed", "cause": "loss is nan", "val_top1": None})
     study.record(ws).write_text("config.yaml", ws.to_yaml())
     with study.record(er).lock():
-        assert command("status", "--name", "study", *place) == 0
+        assert command("status", "--name", "study", *output) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert command("status", "--name", "study", *place, "--json") == 0
+        assert command("status", "--name", "study", *output, "--json") == 0
         shown = json.loads(capsys.readouterr().out)
     assert len(lines) == 4
     assert re.search(
@@ -261,7 +261,7 @@ def test_the_status_names_what_runs_and_what_failed(study: Design, capsys: pytes
         "failed",
         "pending",
     ]
-    assert command("status", "--name", "study", *place, "--all") == 0
+    assert command("status", "--name", "study", *output, "--all") == 0
     assert len(capsys.readouterr().out.splitlines()) == 7
 
 
@@ -280,8 +280,8 @@ def test_of_many_trials_the_notable_ones_are_shown(tmp_path: Path, capsys: pytes
 
 
 def popen(study: Design, *arguments: str) -> "subprocess.Popen[str]":
-    place = ("--runtime.output", str(study.base.runtime.output))
-    return commands.popen(["studies/generators.py", "status", "--name", "study", *place, *arguments])
+    output = ("--runtime.output", str(study.base.runtime.output))
+    return commands.popen(["studies/generators.py", "status", "--name", "study", *output, *arguments])
 
 
 def test_watching_in_a_pipe_prints_lines_until_all_has_ended(study: Design) -> None:
@@ -309,8 +309,8 @@ def test_watching_ends_well_with_an_interrupt(study: Design) -> None:
 def test_watching_on_a_terminal_draws_the_page_again(study: Design) -> None:
     begin(study, trials(study)[0], 2)
     main, side = pty.openpty()
-    place = ("--runtime.output", str(study.base.runtime.output))
-    line = [sys.executable, "studies/generators.py", "status", "--name", "study", *place, "--watch", "0.1"]
+    output = ("--runtime.output", str(study.base.runtime.output))
+    line = [sys.executable, "studies/generators.py", "status", "--name", "study", *output, "--watch", "0.1"]
     with subprocess.Popen(
         line, cwd=commands.ROOT, stdin=side, stdout=side, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -55,24 +55,24 @@ def test_the_space_is_conditional_and_reaches_its_edges() -> None:
 
 
 def test_a_search_begins_with_the_best_of_the_paper_and_never_repeats(tmp_path: Path) -> None:
-    found = drain(SettingSearch(design(tmp_path, settings=30, seeds=1)), 99)
-    assert list(map(str, found[:3])) == ["er:p=0.2", "ba:m=5", "ws:k=4,p=0.75"]
-    assert len(found) == len(set(found)) == 30
+    suggested = drain(SettingSearch(design(tmp_path, settings=30, seeds=1)), 99)
+    assert list(map(str, suggested[:3])) == ["er:p=0.2", "ba:m=5", "ws:k=4,p=0.75"]
+    assert len(suggested) == len(set(suggested)) == 30
 
 
 def test_an_exhausted_space_ends_the_search(tmp_path: Path) -> None:
-    found = drain(SettingSearch(design(tmp_path, settings=30, seeds=1, generators=("ba",))), 99)
-    assert sorted(map(str, found)) == [f"ba:m={m}" for m in range(1, 9)]
+    suggested = drain(SettingSearch(design(tmp_path, settings=30, seeds=1, generators=("ba",))), 99)
+    assert sorted(map(str, suggested)) == [f"ba:m={m}" for m in range(1, 9)]
 
 
 @pytest.mark.parametrize("kind", ["tpe", "random"])
 def test_an_interrupted_search_goes_on_as_an_uninterrupted_one(tmp_path: Path, kind: str) -> None:
     whole = drain(SettingSearch(design(tmp_path / "whole", search=kind, settings=16, seeds=1)), 99)
     parts = design(tmp_path / "parts", search=kind, settings=16, seeds=1)
-    found: list[Setting] = []
-    while len(found) < 16:
-        found += drain(SettingSearch(parts), 5)
-    assert found == whole
+    suggested: list[Setting] = []
+    while len(suggested) < 16:
+        suggested += drain(SettingSearch(parts), 5)
+    assert suggested == whole
 
 
 def test_a_setting_that_has_not_ended_comes_first(tmp_path: Path) -> None:
@@ -90,9 +90,11 @@ def test_a_setting_that_has_not_ended_comes_first(tmp_path: Path) -> None:
 
 
 def test_search_of_another_seed_differs(tmp_path: Path) -> None:
-    found = [drain(SettingSearch(design(tmp_path / str(seed), settings=12, seeds=1, seed=seed)), 99) for seed in (0, 1)]
-    assert found[0][:3] == found[1][:3]
-    assert found[0] != found[1]
+    suggested = [
+        drain(SettingSearch(design(tmp_path / str(seed), settings=12, seeds=1, seed=seed)), 99) for seed in (0, 1)
+    ]
+    assert suggested[0][:3] == suggested[1][:3]
+    assert suggested[0] != suggested[1]
 
 
 def test_optuna_learns_what_an_outcome_is(tmp_path: Path) -> None:
@@ -160,8 +162,8 @@ def test_the_pruner_stops_the_worse_trials_and_answers_the_same_again() -> None:
     pruner = Pruner({})
     answers = {
         (digest, row["epoch"]): pruner.should_stop(digest, row["epoch"], row["val_top1"])
-        for digest, found in reversed(rows.items())
-        for row in found
+        for digest, same in reversed(rows.items())
+        for row in same
     }
     assert not any(stop for (digest, _), stop in answers.items() if digest == "trial8")
     assert any(stop for (digest, _), stop in answers.items() if digest == "trial0")
@@ -174,14 +176,14 @@ KEYS = (*commands.TINY, "--settings", "4", "--seeds", "1")
 
 
 def test_plan_and_status_commands(tmp_path: Path) -> None:
-    place = ("--runtime.output", str(tmp_path))
-    planned = json.loads(commands.call("studies/generators.py", "plan", "--json", *KEYS, *place).stdout)
+    output = ("--runtime.output", str(tmp_path))
+    planned = json.loads(commands.call("studies/generators.py", "plan", "--json", *KEYS, *output).stdout)
     assert [trial["setting"] for trial in planned["trials"]][:3] == ["er:p=0.2", "ba:m=5", "ws:k=4,p=0.75"]
     assert len(planned["trials"]) == 4
-    text = commands.call("studies/generators.py", "plan", *KEYS, *place).stdout
+    text = commands.call("studies/generators.py", "plan", *KEYS, *output).stdout
     assert all(trial["digest"] in text for trial in planned["trials"])
     assert not list(tmp_path.iterdir())
-    assert "nothing started yet" in commands.call("studies/generators.py", "status", *place).stdout
+    assert "nothing started yet" in commands.call("studies/generators.py", "status", *output).stdout
 
 
 @pytest.mark.parametrize(
@@ -218,8 +220,8 @@ def test_trials_of_one_graph_have_training_seeds_of_their_own(tmp_path: Path) ->
     }
     fixed = [(0, 0), (0, 1), (1, 2), (1, 3), (2, 4), (2, 5)]
     varied = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
-    for spec, found in seeds.items():
-        assert found == (fixed if spec.startswith("ws:") and spec.endswith(",p=0") else varied), spec
+    for spec, pairs in seeds.items():
+        assert pairs == (fixed if spec.startswith("ws:") and spec.endswith(",p=0") else varied), spec
 
 
 def test_the_plan_of_figure_4_names_its_29_settings_and_their_cost(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def score(setting: Setting) -> float:
 
 def drain(search: SettingSearch, count: int) -> list[Setting]:
     """Settings of a sweep of one setting at a time, each of which ends well."""
-    found = []
+    suggested = []
     for _ in range(count):
         setting = search.next()
         if setting is None:
@@ -41,17 +41,17 @@ def drain(search: SettingSearch, count: int) -> list[Setting]:
         StudyFolder(search.design.folder).add_suggestion(setting, search.rejected)
         end(search.design, setting, top1=score(setting))
         search.tell(setting, "finished", score(setting))
-        found.append(setting)
-    return found
+        suggested.append(setting)
+    return suggested
 
 
 def command(*arguments: str) -> int:
     """The exit code of `studies/generators.py` in this process: importing torch takes seconds."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         return study("generators", None, arguments)
     except SystemExit as error:
         return int(error.code or 0)
     finally:
-        for number, handler in kept.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
