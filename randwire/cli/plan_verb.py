@@ -15,7 +15,7 @@ from randwire.errors import ConfigError
 if TYPE_CHECKING:
     from randwire.study.cost import Cost
     from randwire.study.design import Design
-    from randwire.study.planning import Planned
+    from randwire.study.planning import Listing, Planned
 
 MAX_LISTED_TRIALS = 200
 """More trials than this are shown by setting, unless all are asked for."""
@@ -28,40 +28,19 @@ COLUMNS = (
 
 def show_plan(design: Design, options: argparse.Namespace) -> int:
     """Print the trials of a study, their sizes and graphs, and what it costs."""
-    from randwire.study.cost import cost, measured
+    from randwire.study.cost import cost
     from randwire.study.planning import listing, plan
 
     if options.gpus and options.gpus < options.workers:
         raise ConfigError(f"--gpus: {options.gpus} cannot hold a trial of {options.workers} workers (--workers)")
     listed = listing(design)
     trials = plan(design, listed)
-    rate = options.images_per_s, 0
-    if rate[0] is None:
-        begun = (trial.digest for trial in trials if trial.state not in ("pending", "skipped", "unreadable"))
-        rate = measured(design, begun) or (None, 0)
-    if rate[0] is None and (options.gpus or options.price is not None):
-        raise ConfigError(
-            "--images-per-s: missing, and no trial of this study has been trained to measure it; give it, or train one "
-            "with `trial 1`"
-        )
+    rate, records = _rate(design, trials, options)
     each = design.seeds * design.train_seeds
     sizes = [len(trials_of) for trials_of in listed.settings.values()] + [each] * listed.later
-    price = cost(design, sizes, rate[0], options.workers, options.gpus, options.price)
+    price = cost(design, sizes, rate, options.workers, options.gpus, options.price)
     if options.json:
-        output = {
-            "trials": [trial.to_row() for trial in trials],
-            "later_settings": listed.later,
-            "rejected": {"what": listed.rejected.what, "number": listed.rejected.number, "by": listed.rejected.by},
-            "planned_trials": price.trials,
-            "training_images": price.images,
-            "images_per_s": price.images_per_s,
-            "measured_records": rate[1],
-            "gpu_hours": price.gpu_hours,
-            "wall_hours": price.wall_hours,
-            "busy": price.busy,
-            "dollars": price.dollars,
-        }
-        print(json.dumps(output))
+        print(json.dumps(_json(trials, listed, price, records)))
         return 0
     _table(trials) if len(trials) <= MAX_LISTED_TRIALS or options.all else _summary(trials)
     print(f"\n{len(trials)} trials of {design.base.train.epochs} epochs in {design.folder}, up to {each} a setting")
@@ -71,8 +50,43 @@ def show_plan(design: Design, options: argparse.Namespace) -> int:
         print(f"the space holds no more than {len(sizes)} settings of the {design.settings} asked for")
     if listed.later:
         print(f"up to {listed.later} further settings ({listed.later * each} trials) will depend on results")
-    _costs(price, rate[1], options, design.early_stopping)
+    _costs(price, records, options, design.early_stopping)
     return 0
+
+
+def _rate(design: Design, trials: Sequence[Planned], options: argparse.Namespace) -> tuple[float | None, int]:
+    """Training images/s of one GPU, as given or as measured, and in how many records it was; None if neither.
+
+    Raises ConfigError if it is needed and missing.
+    """
+    from randwire.study.cost import measured
+
+    if options.images_per_s is not None:
+        return options.images_per_s, 0
+    begun = (trial.digest for trial in trials if trial.state not in ("pending", "skipped", "unreadable"))
+    rate = measured(design, begun)
+    if rate is None and (options.gpus or options.price is not None):
+        raise ConfigError(
+            "--images-per-s: missing, and no trial of this study has been trained to measure it; give it, or train one "
+            "with `trial 1`"
+        )
+    return rate or (None, 0)
+
+
+def _json(trials: Sequence[Planned], listed: Listing, price: Cost, records: int) -> dict[str, object]:
+    return {
+        "trials": [trial.to_row() for trial in trials],
+        "later_settings": listed.later,
+        "rejected": {"what": listed.rejected.what, "number": listed.rejected.number, "by": listed.rejected.by},
+        "planned_trials": price.trials,
+        "training_images": price.images,
+        "images_per_s": price.images_per_s,
+        "measured_records": records,
+        "gpu_hours": price.gpu_hours,
+        "wall_hours": price.wall_hours,
+        "busy": price.busy,
+        "dollars": price.dollars,
+    }
 
 
 def _table(trials: Sequence[Planned]) -> None:
