@@ -71,12 +71,14 @@ def _alive(process: psutil.Process) -> bool:
 
 
 class SmallCluster:
-    """A head that trains nothing, and machines of one CPU each, all here; it wants a token of whoever connects.
+    """A head, which trains nothing if it has no CPU, and machines of one CPU each, all here. It wants a token.
 
     `options` are those of `ray start` for all of them, `variables` are added to their environment.
     """
 
-    def __init__(self, machines: int, folder: Path, *options: str, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, machines: int, folder: Path, *options: str, variables: Mapping[str, str] | None = None, head_cpus: int = 0
+    ) -> None:
         token = folder / "token"
         token.write_text(secrets.token_hex(32))
         token.chmod(0o600)
@@ -88,7 +90,7 @@ class SmallCluster:
         self.dashboard = f"http://127.0.0.1:{dashboard}"
         self.folder = folder
         self.head = Node(
-            {**self.environment, **SOON, **self.variables}, folder / "head.log", "--head", "--num-cpus", "0",
+            {**self.environment, **SOON, **self.variables}, folder / "head.log", "--head", "--num-cpus", str(head_cpus),
             "--port", str(port), "--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard), *options,
         )  # fmt: skip
         self._await_start(folder / "head.log")

@@ -109,7 +109,7 @@ def test_a_sweep_that_has_lost_its_head_ends_and_goes_on_with_another_one(
         assert len(left) >= 4
         cluster.head.kill()
         (tmp_path / "cluster").mkdir()
-        sweep.cluster = SmallCluster(2, tmp_path / "cluster")
+        sweep.cluster = SmallCluster(0, tmp_path / "cluster", head_cpus=2)
         try:
             assert sweep.process.wait(60) == 1
             assert [line for line in sweep.stderr().splitlines() if "started" not in line] == [
