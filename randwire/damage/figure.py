@@ -2,13 +2,20 @@
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from randwire.damage.removal import Kind
-from randwire.damage.results import KINDS, Drop, count_parts, select
+from randwire.damage.results import KINDS, Drop, count_parts, read, sections_of, select
+from randwire.errors import RecordError
+from randwire.report.plots.plotly_figure import as_plotly
 from randwire.report.style import INK, Figure, layout_of, style
 from randwire.report.text import many
 from randwire.statistics.correlation import spearman
 from randwire.statistics.describe import describe
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure as PlotlyFigure
 
 AXES: dict[Kind, str] = {"node": "out-degree of the removed node", "edge": "in-degree of the removed edge's target"}
 RECALIBRATED_COLOUR = "#6b7280"
@@ -16,7 +23,19 @@ GAP_X, GAP_Y, TITLE_HEIGHT = 0.025, 0.13, 0.05
 """Space between panels and above each, as a share of the figure."""
 
 
-def figure(drops: Sequence[Drop]) -> Figure:
+def drops(folder: Path | str, section: int = 1) -> "PlotlyFigure":
+    """Drop in top-1 (points) against degree, as plotly's own figure, of the results in a folder.
+
+    `section` is that of the report, where results that cannot be compared have one each. Raises RecordError if there
+    is no such section, or no damaged network in it.
+    """
+    sections = [section_drops for _, _, section_drops in sections_of(read(Path(folder)))]
+    if not 1 <= section <= len(sections):
+        raise RecordError(f"{folder}: has {len(sections)} sections of damaged networks, not a section {section}")
+    return as_plotly(draw(sections[section - 1]))
+
+
+def draw(drops: Sequence[Drop]) -> Figure:
     """A row of panels for nodes and one for edges, a column for each generator."""
     generators = sorted({drop.result.subject.generator for drop in drops})
     kinds = [kind for kind in KINDS if select(drops, kind=kind)]
@@ -25,29 +44,16 @@ def figure(drops: Sequence[Drop]) -> Figure:
     layout |= {"annotations": [], "boxmode": "overlay"}
     layout["margin"] |= {"t": 50}
     data: list[Figure] = []
-    for line, kind in enumerate(kinds):
+    for row, kind in enumerate(kinds):
         for column, generator in enumerate(generators):
             panel_drops = select(drops, kind=kind, generator=generator)
-            axis, first = (_axis(line * len(generators) + index) for index in (column, 0))
-            parts = {drop.degree: count_parts(select(panel_drops, degree=drop.degree)) for drop in panel_drops}
-            degrees = sorted(parts)
-            bottom = 1 - (line + 1) / len(kinds)
-            layout[f"xaxis{axis}"] = x | {
-                "anchor": f"y{axis}",
-                "domain": [column / len(generators) + (GAP_X if column else 0), (column + 1) / len(generators)],
-                "title": {"text": f"{AXES[kind]}<br><i>below it: how many</i>", "font": {"size": 11.5}},
-                "tickvals": degrees,
-                "ticktext": [f"{degree}<br><i>{parts[degree]}</i>" for degree in degrees],
-                "range": [min(degrees, default=0) - 0.7, max(degrees, default=0) + 0.7],
-                "showgrid": False,
-            }
-            layout[f"yaxis{axis}"] = y | {
-                "anchor": f"x{axis}",
-                "domain": [bottom + (0 if line == len(kinds) - 1 else GAP_Y), 1 - line / len(kinds) - TITLE_HEIGHT],
-                "zeroline": True,
-                "zerolinecolor": "#8892a0",
-                **({"matches": f"y{first}", "showticklabels": False} if column else {"title": {"text": _Y}}),
-            }
+            axis, first = (_axis(row * len(generators) + index) for index in (column, 0))
+            width, bottom = 1 / len(generators), 1 - (row + 1) / len(kinds)
+            right = [column * width + (GAP_X if column else 0), (column + 1) * width]
+            up = [bottom + (0 if row == len(kinds) - 1 else GAP_Y), 1 - row / len(kinds) - TITLE_HEIGHT]
+            layout[f"xaxis{axis}"] = x | _degree_axis(panel_drops, kind) | {"anchor": f"y{axis}", "domain": right}
+            layout[f"yaxis{axis}"] = y | {"anchor": f"x{axis}", "domain": up, **_ZERO_LINE}
+            layout[f"yaxis{axis}"] |= {"matches": f"y{first}", "showticklabels": False} if column else _DROP_TITLE
             layout["annotations"].append(_title(axis, f"<b>{escape(generator.upper())}</b>  {_summary(panel_drops)}"))
             data += _traces(panel_drops, generator, axis)
     shown: set[str] = set()
@@ -57,7 +63,21 @@ def figure(drops: Sequence[Drop]) -> Figure:
     return {"data": data, "layout": layout, "label": "Drop in top-1 against degree"}
 
 
-_Y = "drop in top-1 (points)"
+_ZERO_LINE = {"zeroline": True, "zerolinecolor": "#8892a0"}
+_DROP_TITLE = {"title": {"text": "drop in top-1 (points)"}}
+
+
+def _degree_axis(drops: Sequence[Drop], kind: Kind) -> Figure:
+    """Degrees, with the number of parts that have each below it."""
+    parts = {drop.degree: count_parts(select(drops, degree=drop.degree)) for drop in drops}
+    degrees = sorted(parts)
+    return {
+        "title": {"text": f"{AXES[kind]}<br><i>below it: how many</i>", "font": {"size": 11.5}},
+        "tickvals": degrees,
+        "ticktext": [f"{degree}<br><i>{parts[degree]}</i>" for degree in degrees],
+        "range": [min(degrees, default=0) - 0.7, max(degrees, default=0) + 0.7],
+        "showgrid": False,
+    }
 
 
 def _axis(index: int) -> str:

@@ -45,12 +45,15 @@ Task = tuple[Damage | None, int]
 """A damage, or None for the whole network, and the batches of its recalibration."""
 
 
-def run(sources: Sequence[str], options: Options, folder: Path, values: Mapping[str, object] | None = None) -> None:
+def run(
+    sources: Sequence[Path | str], options: Options, folder: Path | str, values: Mapping[str, object] | None = None
+) -> None:
     """Measure what is not in the folder's damage.jsonl yet; each result is on disk before the next begins.
 
     `sources` are records or checkpoint files, `values` dotted keys as for an evaluation. Raises ConfigError, DataError,
     CheckpointError or RecordError for what the user must mend, before anything is measured where that can be known.
     """
+    folder = Path(folder)
     networks: dict[str, tuple[Trained, RunConfig, Subject]] = {}
     for source in sources:
         trained = open_trained(source)

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from randwire.damage.figure import figure
+from randwire.damage.figure import draw
 from randwire.damage.removal import Kind
-from randwire.damage.results import KINDS, Drop, Protocol, Result, count_parts, drops_of, read, select
+from randwire.damage.results import KINDS, Drop, Protocol, Result, count_parts, read, sections_of, select
 from randwire.errors import RecordError
 from randwire.report.page.html import dot
 from randwire.report.page.writer import write_page
-from randwire.report.style import Figure
 from randwire.statistics.describe import describe, group
 
 HEADER = """<header><h1>Graph damage</h1>
@@ -25,22 +24,18 @@ depends on the number of networks. Rank correlations are
 Spearman's, of the drop with the degree, with the statistics as trained.</footer>"""
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path | str) -> Path:
     """Write report.html of the results in `folder` and return its path.
 
     Networks of different sizes, or judged by different images, get a section each. Raises RecordError if there is no
     damaged network among the results.
     """
-    figures: dict[str, Figure] = {}
-    body = [HEADER]
-    for protocol, results in group(read(folder), lambda result: result.subject.protocol).items():
-        if drops := drops_of(results):
-            name = f"figure-{len(figures) + 1}"
-            figures[name] = figure(drops)
-            body.append(_section(protocol, results, drops, name))
-    if not figures:
+    sections = sections_of(read(Path(folder)))
+    if not sections:
         raise RecordError(f"{folder}: holds no results of damaged networks to report on; `run` measures them")
-    return write_page(folder / "report.html", "randwire: graph damage", [*body, FOOTER], figures)
+    figures = {f"figure-{number}": draw(drops) for number, (*_, drops) in enumerate(sections, 1)}
+    body = [HEADER, *(_section(*section, name) for section, name in zip(sections, figures, strict=True)), FOOTER]
+    return write_page(Path(folder) / "report.html", "randwire: graph damage", body, figures)
 
 
 def _section(protocol: Protocol, results: Sequence[Result], drops: Sequence[Drop], name: str) -> str:

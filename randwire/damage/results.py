@@ -11,6 +11,7 @@ from randwire.damage.removal import Damage, Kind
 from randwire.errors import RecordError
 from randwire.metrics import VAL_LOSS, VAL_TOP1
 from randwire.records import Row
+from randwire.statistics.describe import group
 
 FILE = "damage.jsonl"
 KINDS: tuple[Kind, ...] = ("node", "edge")
@@ -188,6 +189,13 @@ def drops_of(results: Sequence[Result]) -> list[Drop]:
         if result.damage and result.degree is not None and top1 is not None:
             drops.append(Drop(result, result.damage, result.degree, top1 - result.top1))
     return drops
+
+
+def sections_of(results: Sequence[Result]) -> list[tuple[Protocol, list[Result], list[Drop]]]:
+    """The results that can be compared with each other, with their drops; those without any drop are left out."""
+    by_protocol = group(results, lambda result: result.subject.protocol).items()
+    sections = [(protocol, comparable, drops_of(comparable)) for protocol, comparable in by_protocol]
+    return [section for section in sections if section[2]]
 
 
 def select(

@@ -18,12 +18,13 @@ from plotly.offline import get_plotlyjs
 from torch import Tensor, nn
 
 import randwire
+from randwire import damage as graph_damage
 from randwire import data
 from randwire.cli import damage as command
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
 from randwire.damage import measure as study
-from randwire.damage.figure import figure
+from randwire.damage.figure import draw
 from randwire.damage.measure import Options
 from randwire.damage.page import write_report
 from randwire.damage.removal import Damage, damaged, damages, recalibrated, sample, stage_dags
@@ -401,7 +402,7 @@ def test_the_figure_and_tables_show_every_drop(done: Path) -> None:
     assert len(drops) == len(results) - 2
     whole = {result.recalibrate: result.top1 for result in results if not result.damage}
     assert all(drop.points == whole[drop.result.recalibrate] - drop.result.top1 for drop in drops)
-    drawn = figure(drops)
+    drawn = draw(drops)
     boxes = [trace for trace in drawn["data"] if trace["type"] == "box"]
     assert len(boxes) == 4
     for trace, (kind, batches) in zip(boxes, [(kind, batches) for kind in KINDS for batches in (0, 2)], strict=True):
@@ -415,6 +416,16 @@ def test_the_figure_and_tables_show_every_drop(done: Path) -> None:
         assert f"n = {n} of 1 network" in page
         points = [drop.points for drop in drops if drop.damage.kind == kind and not drop.recalibrated]
         assert f"{sum(points) / n:.2f} ± " in page
+
+
+def test_the_figure_is_one_of_plotly_too(done: Path, tmp_path: Path) -> None:
+    drawn = draw(drops_of(read(done)))
+    figure = graph_damage.drops(str(done))
+    assert [list(trace.y) for trace in figure.data] == [trace["y"] for trace in drawn["data"]]
+    assert figure.layout.yaxis.title.text == "drop in top-1 (points)"
+    for folder, section in ((done, 2), (done, 0), (tmp_path, 1)):
+        with pytest.raises(RecordError, match=f"not a section {section}"):
+            graph_damage.drops(folder, section)
 
 
 def test_networks_that_are_not_alike_get_sections_of_their_own(done: Path, tmp_path: Path) -> None:
