@@ -19,9 +19,10 @@ INTERVAL_STEPS = 32
 class FiniteLossCheck:
     """The check of one epoch of `steps` steps.
 
-    A sum that has once been infinite or NaN stays so: the sum of the losses is checked, not each of them. The host
-    never waits for the step at hand: what is copied off a GPU at one check is read at the next, so that the loss of a
-    step is known after 2 * INTERVAL_STEPS - 1 more steps at most, on CPUs after INTERVAL_STEPS - 1.
+    A sum that has once been infinite or NaN stays so: the sum of the losses is checked, not each of them. The host does
+    not wait for the current step of a GPU: what is copied at one check is read at the next one, and has arrived unless
+    the host is INTERVAL_STEPS ahead. So a loss is noticed 2 * INTERVAL_STEPS - 1 steps later at most, on CPUs
+    INTERVAL_STEPS - 1.
     """
 
     def __init__(self, config: TrainConfig, worker: Worker, epoch: int, steps: int) -> None:

@@ -63,7 +63,7 @@ class Training:
 
 
 def train_epoch(training: Training, batches: Batches, steps: int, epoch: int) -> EpochResult:
-    """Train for epoch `epoch` (1-based) of `steps` steps. The host waits for the device at its end alone.
+    """Train for epoch `epoch` (1-based) of `steps` steps. The host waits for no step but the last.
 
     Raises NonFiniteLossError, on all ranks, if the loss of any step was not finite, some tens of steps later.
     """
