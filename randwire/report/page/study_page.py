@@ -17,18 +17,16 @@ from randwire.report.page.rates import check_text
 from randwire.report.page.settings import settings_comparison, variants_comparison
 from randwire.report.page.variance import variance
 from randwire.report.page.writer import write_page
-from randwire.report.plots import (
-    early_epochs,
-    error_distributions,
-    learning_curves,
-    learning_rates,
-    measures,
-    pairs,
-    parallel_coordinates,
-    scores,
-    variants,
-)
+from randwire.report.plots.early_epochs import early_epochs, early_epochs_note
+from randwire.report.plots.error_distributions import error_distributions, error_distributions_note
+from randwire.report.plots.learning_curves import learning_curves
+from randwire.report.plots.learning_rates import learning_rates
+from randwire.report.plots.measures import measures
+from randwire.report.plots.pairs import PAIRS_NOTE, pairs
+from randwire.report.plots.parallel_coordinates import parallel_coordinates
 from randwire.report.plots.plotly_figure import as_plotly
+from randwire.report.plots.scores import scores
+from randwire.report.plots.variants import variants
 from randwire.report.style import Figure
 from randwire.tracking import runs
 
@@ -123,7 +121,7 @@ class _Page:
         self.figure(learning_curves.draw(section))
         self.figure(learning_rates.draw(section), after=check_text(section.group, section.rates))
         if section.group.counted:
-            note = early_epochs.note(section.group)
+            note = early_epochs_note(section.group)
             self.figure(early_epochs.draw(section), note, correlations.early_table(section.early_epochs))
         self.figure(measures.draw(section), after=correlations.measure_table(section.group))
         self.figure(parallel_coordinates.draw(section))
@@ -135,8 +133,8 @@ class _Page:
         group = section.group
         self.figure(scores.draw(section))
         self.parts += [tables.statistics_tables(group), settings_comparison(section)]
-        self.figure(pairs.draw(section), pairs.NOTE)
-        self.figure(error_distributions.draw(section), error_distributions.note(group))
+        self.figure(pairs.draw(section), PAIRS_NOTE)
+        self.figure(error_distributions.draw(section), error_distributions_note(group))
         self.parts += [variance(group), power(section)]
 
     def figure(self, figure: Figure | None, note: str = "", after: str = "") -> None:

@@ -1,37 +1,20 @@
 """Whether the order after early epochs is the final one."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from randwire.report.facts.correlations import MIN_NETWORKS, SCOPES
 from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import plotly_figure
+from randwire.report.plots.plotly_figure import study_figure
 from randwire.report.style import Figure, layout_of, shade
 from randwire.statistics.intervals import LEVEL
 from randwire.study.groups import TrialGroup
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure as PlotlyFigure
 
 LINES = {False: ("#1f2937", "solid"), True: ("#6b7280", "dash")}
 """Colour and dash of correlations over all networks (False) and within settings (True). Colours are of generators."""
 
 
-def early_epochs(study: Path | str, budget: int = 1) -> "PlotlyFigure":
-    """Spearman's rank correlation of top-1 after each epoch with the final one, over networks, with intervals.
-
-    `study` is the folder of a study, `budget` a number as in its report: 1 is the budget with most trials. Raises
-    RecordError where there is nothing to draw.
-    """
-    return plotly_figure(study, budget, draw, f"{MIN_NETWORKS} finished networks of three epochs")
-
-
-def draw(section: Section) -> Figure | None:
-    """Rank correlation of top-1 after each epoch with the final one.
-
-    None below MIN_NETWORKS networks, or two early epochs.
-    """
+@study_figure(f"{MIN_NETWORKS} finished networks of three epochs")
+def early_epochs(section: Section) -> Figure | None:
+    """Spearman's rank correlation of top-1 after each epoch with the final one, over networks, with intervals."""
     if not section.group.counted:
         return None
     early = section.early_epochs
@@ -49,7 +32,7 @@ def draw(section: Section) -> Figure | None:
     return {"data": data, "layout": layout, "label": "Do early epochs tell the final order?"}
 
 
-def note(budget: TrialGroup) -> str:
+def early_epochs_note(budget: TrialGroup) -> str:
     """What the correlations are over."""
     text = (
         f"Spearman's rank correlation over networks, with {LEVEL:.0%} intervals for each epoch by itself; within "

@@ -1,13 +1,11 @@
 """The error distribution function of the networks of each generator."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import plotly_figure
+from randwire.report.plots.plotly_figure import study_figure
 from randwire.report.style import Figure, layout_of, shade, style
 from randwire.report.text import many
 from randwire.statistics.describe import group
@@ -15,25 +13,16 @@ from randwire.statistics.distribution import distribution
 from randwire.statistics.intervals import LEVEL
 from randwire.study.groups import TrialGroup
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure as PlotlyFigure
-
 Errors = Mapping[str, Sequence[Sequence[float]]]
 """Top-1 errors (%) by setting, replicate and training."""
 
 
-def error_distributions(study: Path | str, budget: int = 1) -> "PlotlyFigure":
+@study_figure("two finished trials")
+def error_distributions(section: Section) -> Figure | None:
     """The share of networks of each generator whose top-1 error (%) is at most so much, with bands.
 
-    After Radosavovic et al. 2019, On network design spaces for visual recognition. `study` is the folder of a study,
-    `budget` a number as in its report: 1 is the budget with most trials. Raises RecordError where there is nothing to
-    draw.
+    After Radosavovic et al. 2019, On network design spaces for visual recognition.
     """
-    return plotly_figure(study, budget, draw, "two finished trials")
-
-
-def draw(section: Section) -> Figure | None:
-    """The error distribution function of each generator, with bands where settings are tested; None for one network."""
     budget = section.group
     if len(budget.counted) < 2:
         return None
@@ -61,7 +50,7 @@ def draw(section: Section) -> Figure | None:
     return {"data": data, "layout": layout, "choices": choices, "label": "Error distribution by generator"}
 
 
-def note(budget: TrialGroup) -> str:
+def error_distributions_note(budget: TrialGroup) -> str:
     """What the bands are, or why there are none."""
     text = "The share of networks whose error is at most so much: the higher, the better."
     if not budget.tested:

@@ -2,22 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from randwire.metrics import METRICS, VAL_TOP1, Metric
 from randwire.report.facts.epochs import by_epoch
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import plotly_figure
+from randwire.report.plots.plotly_figure import study_figure
 from randwire.report.style import Figure, epoch_ticks, evenly, layout_of, style
 from randwire.report.text import many
 from randwire.study.groups import TrialGroup
 from randwire.study.results import Trial, mean
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure as PlotlyFigure
 
 MAX_CURVES = 24
 """Lines of trials that count, and lines of those that do not."""
@@ -47,17 +42,9 @@ def choices_of(metrics: Sequence[Metric]) -> list[Choice]:
     return [Choice(VAL_TOP1), Choice(VAL_TOP1, error=True), *others]
 
 
-def learning_curves(study: Path | str, budget: int = 1) -> "PlotlyFigure":
-    """Top-1 (%), or another metric to be selected, by epoch: of every trial, or of settings where there are many.
-
-    `study` is the folder of a study, `budget` a number as in its report: 1 is the budget with most trials. Raises
-    RecordError where there is nothing to draw.
-    """
-    return plotly_figure(study, budget, draw, "an epoch of a trial")
-
-
-def draw(section: Section) -> Figure | None:
-    """Learning curves of a budget, those of excluded trials dotted; None where no epoch has ended."""
+@study_figure("an epoch of a trial")
+def learning_curves(section: Section) -> Figure | None:
+    """Top-1 (%), or another metric to be selected, by epoch, dotted if excluded: of trials, or of settings if many."""
     budget = section.group
     if not any(trial.rows for trial in budget.trials):
         return None

@@ -1,19 +1,14 @@
 """The logged learning rates on the closed form of the schedule."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from randwire.metrics import LR, STEPS
 from randwire.report.facts.rates import by_schedule
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import plotly_figure
+from randwire.report.plots.plotly_figure import study_figure
 from randwire.report.style import Figure, epoch_ticks, evenly, layout_of, style
 from randwire.study.results import Trial, number
 from randwire.training.optim import learning_rate
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure as PlotlyFigure
 
 MAX_TRIALS = 12
 """Trials whose rates are drawn, of those that agree with the schedule and of those that do not."""
@@ -21,17 +16,12 @@ MAX_FORM_POINTS = 2_000
 """Points of the line of the closed form."""
 
 
-def learning_rates(study: Path | str, budget: int = 1) -> "PlotlyFigure":
+@study_figure("an epoch of a trial")
+def learning_rates(section: Section) -> Figure | None:
     """The learning rates that trials logged at the first step of every epoch, on the closed form of the schedule.
 
-    `study` is the folder of a study, `budget` a number as in its report: 1 is the budget with most trials. Raises
-    RecordError where there is nothing to draw.
+    Those that disagree are always drawn.
     """
-    return plotly_figure(study, budget, draw, "an epoch of a trial")
-
-
-def draw(section: Section) -> Figure | None:
-    """Logged rates on the closed form, those that disagree in any case; None where no epoch has ended."""
     budget = section.group
     if not any(trial.rows for trial in budget.trials):
         return None

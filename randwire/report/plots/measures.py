@@ -1,12 +1,10 @@
 """Top-1 against the measures of the graphs."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from randwire.report.facts.correlations import columns
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import plotly_figure
+from randwire.report.plots.plotly_figure import study_figure
 from randwire.report.style import MAX_POINTS, Figure, evenly, layout_of, style
 from randwire.report.text import many
 from randwire.statistics.correlation import spearman
@@ -14,21 +12,10 @@ from randwire.statistics.describe import group
 from randwire.study.groups import TrialGroup
 from randwire.study.results import Trial, mean
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure as PlotlyFigure
 
-
-def measures(study: Path | str, budget: int = 1) -> "PlotlyFigure":
-    """Top-1 (%) against a measure of the graph, such as depth or clustering, to be selected.
-
-    `study` is the folder of a study, `budget` a number as in its report: 1 is the budget with most trials. Raises
-    RecordError where there is nothing to draw.
-    """
-    return plotly_figure(study, budget, draw, "two finished trials with graph measures")
-
-
-def draw(section: Section) -> Figure | None:
-    """Top-1 against a graph measure, to be selected; None below two counted trials with measures."""
+@study_figure("two finished trials with graph measures")
+def measures(section: Section) -> Figure | None:
+    """Top-1 (%) against a measure of the graph, such as depth or clustering, to be selected."""
     budget = section.group
     trials = evenly(budget.counted, MAX_POINTS)
     values = columns(trials)

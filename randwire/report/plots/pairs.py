@@ -1,33 +1,20 @@
 """The differences of all tested pairs of settings, as a matrix."""
 
 from html import escape
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import plotly_figure
+from randwire.report.plots.plotly_figure import study_figure
 from randwire.report.style import Figure, layout_of
 from randwire.report.text import p_text
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure as PlotlyFigure
-
-NOTE = "Mean of the row's setting minus the column's, both from the highest mean down. ●: separated."
+PAIRS_NOTE = "Mean of the row's setting minus the column's, both from the highest mean down. ●: separated."
 
 
-def pairs(study: Path | str, budget: int = 1) -> "PlotlyFigure":
-    """Differences of mean top-1 (points) between all settings, marked where a pair is separated.
-
-    Welch's tests with Holm's correction, of a fixed grid. `study` is the folder of a study, `budget` a number as in its
-    report: 1 is the budget with most trials. Raises RecordError where there is nothing to draw.
-    """
-    return plotly_figure(study, budget, draw, "three settings of a fixed grid that can be tested")
-
-
-def draw(section: Section) -> Figure | None:
-    """The differences of all tested pairs, marked where they are separated; None for fewer than three settings."""
+@study_figure("three settings of a fixed grid that can be tested")
+def pairs(section: Section) -> Figure | None:
+    """Differences of mean top-1 (points) between settings, marked where corrected tests (Welch, Holm) separate them."""
     names = list(dict.fromkeys(name for pair in section.pairs for name in pair.names))
     if len(names) < 3:
         return None

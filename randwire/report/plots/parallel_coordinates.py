@@ -1,16 +1,11 @@
 """Parallel coordinates: one line a trial, from its setting over its graph and size to its top-1."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import plotly_figure
+from randwire.report.plots.plotly_figure import study_figure
 from randwire.report.style import MAX_POINTS, MAX_SETTINGS, Figure, evenly, layout_of, style
 from randwire.study.results import Trial, number
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure as PlotlyFigure
 
 AXES = {"depth": "depth", "clustering": "clustering", "path_length": "mean path", "edges": "edges"}
 NOTE = (
@@ -19,17 +14,9 @@ NOTE = (
 )
 
 
-def parallel_coordinates(study: Path | str, budget: int = 1) -> "PlotlyFigure":
+@study_figure("three finished trials with graph measures")
+def parallel_coordinates(section: Section) -> Figure | None:
     """One line a trial, from its setting over its graph's measures and its parameters to its top-1 (%).
-
-    `study` is the folder of a study, `budget` a number as in its report: 1 is the budget with most trials. Raises
-    RecordError where there is nothing to draw.
-    """
-    return plotly_figure(study, budget, draw, "three finished trials with graph measures")
-
-
-def draw(section: Section) -> Figure | None:
-    """Parallel coordinates of the counted trials with measures; None below three.
 
     `customdata` names the trials, so that what is selected can be found in a table.
     """

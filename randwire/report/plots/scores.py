@@ -1,11 +1,9 @@
 """Top-1 by setting, with the mean over graphs."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import plotly_figure
+from randwire.report.plots.plotly_figure import study_figure
 from randwire.report.style import MAX_SETTINGS, Figure, evenly, layout_of, style
 from randwire.report.text import mean_text
 from randwire.statistics.describe import Description, describe, group
@@ -13,24 +11,13 @@ from randwire.statistics.intervals import LEVEL, Interval, t_interval
 from randwire.study.groups import TrialGroup
 from randwire.study.results import Trial
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure as PlotlyFigure
-
 MAX_MARKS = 30
 """Trials of a setting that are drawn one by one."""
 
 
-def scores(study: Path | str, budget: int = 1) -> "PlotlyFigure":
-    """Top-1 (%) of each trial that counts by setting, with the mean over graphs and its interval (paper, Figure 4).
-
-    `study` is the folder of a study, `budget` a number as in its report: 1 is the budget with most trials. Raises
-    RecordError where there is nothing to draw.
-    """
-    return plotly_figure(study, budget, draw, "a finished trial")
-
-
-def draw(section: Section) -> Figure | None:
-    """Top-1 of counted trials by setting, with the mean over graphs and, to be selected, what the bars show."""
+@study_figure("a finished trial")
+def scores(section: Section) -> Figure | None:
+    """Top-1 (%) of each trial that counts by setting, with the mean over graphs and its interval (paper, Figure 4)."""
     budget = section.group
     if not budget.counted:
         return None

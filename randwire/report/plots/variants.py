@@ -3,21 +3,17 @@
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from randwire.report.facts.paired import Paired
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import plotly_figure
+from randwire.report.plots.plotly_figure import study_figure
 from randwire.report.style import INK, MAX_SETTINGS, Figure, evenly, faint, layout_of, style
 from randwire.report.text import many, mean_text, short
 from randwire.statistics.describe import describe, group
 from randwire.statistics.intervals import LEVEL, t_interval
 from randwire.statistics.pairs import Pair
 from randwire.study.results import Trial, mean, number
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure as PlotlyFigure
 
 TITLE = "Variants, graph by graph"
 COSTS = {"mult_adds": "multiply-adds", "params": "parameters"}
@@ -37,20 +33,12 @@ class Axis(NamedTuple):
     layout: Figure
 
 
-def variants(study: Path | str, budget: int = 1) -> "PlotlyFigure":
+@study_figure("a fixed grid of variants with a graph that two of them were trained on")
+def variants(section: Section) -> Figure | None:
     """Top-1 (%) of every graph under each variant, joined by lines, beside the mean differences of pairs (points).
 
-    `study` is the folder of a study, `budget` a number as in its report: 1 is the budget with most trials. Raises
-    RecordError where there is nothing to draw.
-    """
-    return plotly_figure(study, budget, draw, "a fixed grid of variants with a graph that two of them were trained on")
-
-
-def draw(section: Section) -> Figure | None:
-    """Top-1 of every graph under each variant, joined by lines, beside the mean differences of pairs.
-
     The horizontal axis has the names of the variants or, where no two of them cost nearly the same, multiply-adds and
-    parameters on a logarithmic scale. None where no graph was trained with two variants.
+    parameters on a logarithmic scale.
     """
     paired = section.variants
     if paired is None or not paired.shared:
