@@ -129,7 +129,7 @@ def _costs(cost: Cost, records: int, options: argparse.Namespace, at_most: bool)
     limit = "at most " if at_most else ""
     rate = cost.images_per_s
     if rate is None:
-        print(f"{cost.trials} trainings see {limit}{cost.images:,} images; --images-per-s tells the GPU-hours")
+        print(f"{cost.trials} trainings see {limit}{cost.images:,} images; --images-per-s shows the GPU-hours")
         return
     source = f", measured in {records} records" if records else ""
     print(

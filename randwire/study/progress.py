@@ -1,4 +1,4 @@
-"""Where a study stands, and when it will be done, from its records alone: no Ray, so any shell can ask."""
+"""Where a study stands, and when it will be done, from its records alone: without Ray, wherever its folder is seen."""
 
 from __future__ import annotations
 

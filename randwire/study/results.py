@@ -105,7 +105,7 @@ def load(folder: Path) -> tuple[list[Trial], list[UnreadableRecord]]:
 def _with_variants(trials: Sequence[Trial], study: Row) -> list[Trial]:
     """Trials with their variants, as far as they have the values of all keys that variants of the study set.
 
-    Records tell the variant; those that were written before they did are those of the variant with these values.
+    A record holds the name of its variant. One that was written before records did is of the variant with its values.
     """
     variants: Variants = study["variants"]
     keys = varied_keys(variants)

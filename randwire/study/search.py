@@ -1,8 +1,8 @@
 """Which setting comes next: Optuna's suggestion, given what the records say.
 
-The records and the list of suggestions are the only state. Whoever opens a search replays them into a fresh Optuna
-study, so a sweep that was ended at any moment goes on with what it would have done: settings that have not ended are
-suggested again first, and a suggestion depends only on the seed, its number and the outcomes before it.
+The records and the list of suggestions are the only state. A search replays them into a fresh Optuna study, so
+a sweep that was ended at any moment goes on with what it would have done: settings that have not ended are suggested
+again first, and a suggestion depends only on the seed, its number and the outcomes before it.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class SettingSearch:
         self.design = design
         self.suggested: list[Setting] = []
         self.rejected: dict[Setting, list[str]] = {}
-        """The settings of a search that were suggested and break requirements: which."""
+        """The settings of a search that were suggested and violate requirements, with the texts of these."""
         self.exhausted = False
-        """Whether the space was found to hold no further setting."""
+        """Whether the space holds no further setting; False as long as that has not been tried."""
         self.study = study or optuna.create_study(direction="maximize")
         self._open: dict[Setting, Trial] = {}
         self._queue: list[Setting] = []
@@ -147,7 +147,7 @@ class SettingSearch:
 
     def _reject(self, setting: Setting, violated: list[str], trial: Trial) -> None:
         self.rejected[setting] = violated
-        self.study.tell(trial, state=TrialState.PRUNED)  # so TPE learns where not to look
+        self.study.tell(trial, state=TrialState.PRUNED)  # so that TPE avoids settings like it
 
     def _start(self, setting: Setting) -> None:
         self.suggested.append(setting)

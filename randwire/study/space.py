@@ -28,7 +28,7 @@ def names() -> tuple[str, ...]:
 
 
 def default() -> tuple[str, ...]:
-    """The generators of a study that names none: those that say so, the paper's first."""
+    """The generators of a study that names none: those with `default`, the paper's first."""
     kinds = [kind(name) for name in names()]
     return tuple(cls.name() for cls in sorted(kinds, key=lambda cls: (cls.order, cls.name())) if cls.default)
 
