@@ -1,5 +1,6 @@
 """From a configuration to its graphs, and to the exact size of its network: no training, no data."""
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -82,14 +83,16 @@ def dags_of(samples: Mapping[str, SampledGraph]) -> dict[str, DAG]:
 
 
 def dag_json(samples: Mapping[str, SampledGraph]) -> dict[str, Any]:
-    """Nodes, edges, redraws and measures of every stage."""
+    """Nodes, edges, redraws and finite measures of every stage: JSON knows no infinite path length."""
     return {
         "stages": {
             stage: {
                 "nodes": sample.dag.nodes,
                 "edges": [list(edge) for edge in sample.dag.edges],
                 "redraws": sample.redraws,
-                "measures": sample.dag.measures().to_dict(),
+                "measures": {
+                    name: value for name, value in sample.dag.measures().to_dict().items() if math.isfinite(value)
+                },
             }
             for stage, sample in samples.items()
         }

@@ -21,6 +21,7 @@ from randwire.dag import DAG
 from randwire.errors import ConfigError
 from randwire.model.network import RandWire
 from randwire.records import Record
+from randwire.study import results
 from randwire.tracking import WandbTracker
 from randwire.training import checkpoint
 from randwire.training.loop import EpochResult, Training
@@ -197,6 +198,18 @@ def test_graphs_size_and_picture_are_made_once(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(pytest.fail.Exception):
         run.run(config, ProcessWorker(CPU), tracker)
     assert calls == ["sample_graphs", "svg", "count", f"{config.digest} WS(4,0.75)"]
+
+
+def test_a_graph_of_two_parts_is_trained_and_recorded(tmp_path: Path) -> None:
+    """The length of its paths is infinite, which JSON does not know."""
+    (tmp_path / "graph.txt").write_text("0 1 0 0\n0 0 0 0\n0 0 0 1\n0 0 0 0\n")
+    config = settings(tmp_path, graph__path=str(tmp_path / "graph.txt"), train__epochs=1)
+    assert run.run(config, ProcessWorker(CPU))["status"] == "finished"
+    stages = run.record_of(config).read_json("dag.json")["stages"]
+    assert all("depth" in stage["measures"] and "path_length" not in stage["measures"] for stage in stages.values())
+    (trial,), _ = results.load(tmp_path / "local")
+    assert trial.measures["depth"] == 2
+    assert "path_length" not in trial.measures
 
 
 def test_a_stopped_trial_is_pruned(tmp_path: Path) -> None:
