@@ -126,7 +126,7 @@ def _stages(config: NetworkConfig, dags: Mapping[str, DAG], classes: int, resolu
         c_out, out = plan.channels(config.channels), -(-size // plan.stride)
         output = (c_out, out, out)
         if plan.share:
-            yield _random_stage(plan.name, dags[plan.name], NodeSpec(config.op, c_in, c_out, plan.stride), size, output)
+            yield _random_stage(plan.name, dags[plan.name], NodeSpec.of(config, c_in, c_out, plan.stride), size, output)
         else:
             stem = _Part(Stem, (c_in, c_out, plan.stride, index > 0), (c_in, size, size))
             yield _StageParts(plan.name, output, [(stem, 1)])

@@ -68,7 +68,7 @@ class RandWire(nn.Module):
         for index, plan in enumerate(plans):
             c_out = plan.channels(config.channels)
             if plan.share:
-                spec = NodeSpec(config.op, c_in, c_out, plan.stride, config.aggregation_init, compiled)
+                spec = NodeSpec.of(config, c_in, c_out, plan.stride, compiled)
                 stage: nn.Module = Stage(dags[plan.name], spec, recompute)
             else:
                 stage = Stem(c_in, c_out, plan.stride, relu=index > 0)

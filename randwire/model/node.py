@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from randwire.config import NetworkConfig
 from randwire.model import ops
 from randwire.model.aggregation import aggregate
 
@@ -26,6 +27,11 @@ class NodeSpec:
     stride: int = 1
     aggregation_init: float = 0.0
     compiled: bool = False
+
+    @classmethod
+    def of(cls, config: NetworkConfig, c_in: int, c_out: int, stride: int, compiled: bool = False) -> Self:
+        """The nodes of a stage of these channels and stride, with what the configuration says of all nodes."""
+        return cls(config.op, c_in, c_out, stride, config.aggregation_init, compiled)
 
     @property
     def inner(self) -> Self:
@@ -47,6 +53,11 @@ class Node(nn.Module):
         self.ratios: Sequence[tuple[int, float]] | None = None  # of `folded`
         self.op = ops.build(spec.op, spec.c_in, spec.c_out, spec.stride)
         self.bn = nn.BatchNorm2d(spec.c_out)
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether nothing in the node is random: recomputation may then leave random generators alone."""
+        return self.op.deterministic
 
     def forward(self, inputs: Sequence[Tensor], dropped: int | None = None, rectified: bool = False) -> Tensor:
         """Tensors of equal shape (B, c_in, H, W) to (B, c_out, H / stride, W / stride), without the input `dropped`.

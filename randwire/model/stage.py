@@ -29,7 +29,7 @@ class Stage(nn.Module):
         self.nodes = nn.ModuleList(
             Node(spec.inner, len(inputs)) if inputs else Node(spec) for inputs in dag.predecessors
         )
-        self.deterministic = all(isinstance(node, Node) and node.op.deterministic for node in self.nodes)
+        self.deterministic = all(isinstance(node, Node) and node.deterministic for node in self.nodes)
 
     def forward(self, x: Tensor, dropped: Edge | None = None) -> Tensor:
         """(B, c_in, H, W) to (B, c_out, H / stride, W / stride), without the edge `dropped`."""
