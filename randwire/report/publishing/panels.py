@@ -1,14 +1,13 @@
-"""The panels of a W&B report: W&B draws them from the runs that it has."""
+"""The panels of a W&B report, which W&B draws from the runs that it has. Importing this imports wandb."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import wandb_workspaces.reports.v2 as wr
 
 from randwire.metrics import LR, VAL_TOP1
 from randwire.study.groups import TrialGroup
 from randwire.study.results import Trial
-
-if TYPE_CHECKING:
-    import wandb_workspaces.reports.v2 as wr
 
 TOP1 = VAL_TOP1.wandb
 MEASURES = ("depth", "clustering", "path_length", "edges")
@@ -24,17 +23,15 @@ def ids_by_project(trials: Sequence[Trial]) -> dict[str, list[str]]:
     return dict(sorted(ids.items(), key=lambda item: -len(item[1])))
 
 
-def results(budget: TrialGroup, entity: str) -> "wr.PanelGrid":
+def results(budget: TrialGroup, entity: str) -> wr.PanelGrid:
     """Top-1 by setting, parallel coordinates, and top-1 against each measure, over the trials that count."""
     measures = [name for name in MEASURES if all(name in trial.measures for trial in budget.counted)]
     panels = [*_by_setting(budget), _parallel_coordinates(budget, measures), *_against(measures)]
     return _grid(budget.counted, entity, "trials that count", *panels)
 
 
-def training(trials: Sequence[Trial], entity: str) -> "wr.PanelGrid":
+def training(trials: Sequence[Trial], entity: str) -> wr.PanelGrid:
     """Learning rate and top-1 of each trial by epoch."""
-    import wandb_workspaces.reports.v2 as wr
-
     return _grid(
         trials,
         entity,
@@ -44,10 +41,8 @@ def training(trials: Sequence[Trial], entity: str) -> "wr.PanelGrid":
     )
 
 
-def pictures(trials: Sequence[Trial], entity: str) -> "wr.PanelGrid":
+def pictures(trials: Sequence[Trial], entity: str) -> wr.PanelGrid:
     """The DAG of each trial."""
-    import wandb_workspaces.reports.v2 as wr
-
     browser = wr.MediaBrowser(
         title="DAG of each trial, best first",
         media_keys=["dag/image"],
@@ -58,21 +53,17 @@ def pictures(trials: Sequence[Trial], entity: str) -> "wr.PanelGrid":
     return _grid(trials, entity, "all trials", browser)
 
 
-def side_by_side(trials: Sequence[Trial], entity: str) -> "wr.PanelGrid":
+def side_by_side(trials: Sequence[Trial], entity: str) -> wr.PanelGrid:
     """In what the runs differ."""
-    import wandb_workspaces.reports.v2 as wr
-
     return _grid(trials, entity, "all trials", wr.RunComparer(diff_only="split", layout=wr.Layout(w=24, h=12)))
 
 
-def _grid(trials: Sequence[Trial], entity: str, name: str, *panels: Any) -> "wr.PanelGrid":
+def _grid(trials: Sequence[Trial], entity: str, name: str, *panels: Any) -> wr.PanelGrid:
     """Panels over the runs of these trials and no others.
 
     A run is chosen by its id, which is the digest of its configuration: tags and groups may be those of other studies
     in the project too. `in` because W&B does not apply `==` (wandb-workspaces issue 34).
     """
-    import wandb_workspaces.reports.v2 as wr
-
     best_first = [wr.OrderBy(wr.SummaryMetric(TOP1), ascending=False)]
     runsets = [
         wr.Runset(entity, project, name, filters=f"Metric('ID') in {ids}", order=best_first)
@@ -83,8 +74,6 @@ def _grid(trials: Sequence[Trial], entity: str, name: str, *panels: Any) -> "wr.
 
 def _by_setting(budget: TrialGroup) -> list[Any]:
     """Mean and standard deviation of top-1 by setting, after the last epoch and by epoch."""
-    import wandb_workspaces.reports.v2 as wr
-
     runs = len(budget.counted)
     by_setting: dict[str, Any] = dict(BY_SETTING)
     bars = wr.BarPlot(
@@ -100,10 +89,8 @@ def _by_setting(budget: TrialGroup) -> list[Any]:
     return [bars, _curves(title, TOP1, runs, layout, **by_setting)]
 
 
-def _parallel_coordinates(budget: TrialGroup, measures: Sequence[str]) -> "wr.ParallelCoordinatesPlot":
+def _parallel_coordinates(budget: TrialGroup, measures: Sequence[str]) -> wr.ParallelCoordinatesPlot:
     """From the setting over measures and sizes to top-1."""
-    import wandb_workspaces.reports.v2 as wr
-
     # Parameters of several generators are no common axis; the axis of the settings names them.
     first = budget.counted[0].config
     one = len(budget.by_generator) == 1 and first.graph.path is None
@@ -127,8 +114,6 @@ def _parallel_coordinates(budget: TrialGroup, measures: Sequence[str]) -> "wr.Pa
 
 def _against(measures: Sequence[str]) -> list[Any]:
     """Top-1 against each measure of the graphs."""
-    import wandb_workspaces.reports.v2 as wr
-
     return [
         wr.ScatterPlot(
             title=f"Top-1 against {name.replace('_', ' ')} (mean over the stages)",
@@ -140,10 +125,8 @@ def _against(measures: Sequence[str]) -> list[Any]:
     ]
 
 
-def _curves(title: str, metric: str, runs: int, layout: "wr.Layout", **grouping: Any) -> "wr.LinePlot":
+def _curves(title: str, metric: str, runs: int, layout: wr.Layout, **grouping: Any) -> wr.LinePlot:
     """A metric against the epoch; one line for each run unless `grouping` groups them."""
-    import wandb_workspaces.reports.v2 as wr
-
     return wr.LinePlot(
         title=title, x="epoch", y=[metric], title_x="epoch", max_runs_to_show=runs, layout=layout, **grouping
     )

@@ -1,8 +1,8 @@
 """Make or update the W&B report of a study.
 
 Here, above the tracker, because the story is the study's: trials, budgets and exclusions are read from the records as
-for report.html. The server is met only through `randwire.tracking`. `wandb_workspaces` is imported inside functions: it
-imports wandb, which must find the tracker's environment.
+for report.html. The server is met only through `randwire.tracking`. The story and its panels are imported inside
+functions: they import wandb, which must find the tracker's environment.
 """
 
 from pathlib import Path
@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from randwire.errors import RecordError, TrackingError, brief
 from randwire.records import Record, Row
 from randwire.report.facts.study import StudyFacts
-from randwire.report.publishing.panels import ids_by_project
-from randwire.report.publishing.story import report
 from randwire.tracking import connection
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ def publish(folder: Path | str) -> str:
     if not facts.trials:
         raise RecordError(f"{folder}: holds no readable record of a trial to report on")
     with connection.connected(folder / "wandb"):
-        import wandb_workspaces.reports.v2  # noqa: F401 (its import takes seconds that are not the server's)
+        import randwire.report.publishing.story  # noqa: F401 (its import takes seconds that are not the server's)
 
         link = connection.with_timeout(lambda: _publish(facts))
     Record(folder).write_json(LINK, link)
@@ -42,6 +40,8 @@ def publish(folder: Path | str) -> str:
 
 def _publish(facts: StudyFacts) -> Row:
     """Send the report; returns where it is, as LINK keeps it."""
+    from randwire.report.publishing.story import report
+
     server, entity = connection.account()
     made = report(facts, entity, _uploaded(facts, entity))
     address = {"server": server, "entity": entity, "project": made.project}
@@ -52,6 +52,8 @@ def _publish(facts: StudyFacts) -> Row:
 
 def _uploaded(facts: StudyFacts, entity: str) -> dict[str, Row]:
     """The summaries of the study's runs on the server, by id. Raises TrackingError if it has none of them."""
+    from randwire.report.publishing.panels import ids_by_project
+
     summaries: dict[str, Row] = {}
     projects = ids_by_project(facts.trials)
     for project, ids in projects.items():

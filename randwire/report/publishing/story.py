@@ -1,7 +1,9 @@
 """The W&B report of a study from its first block to its last: words and tables from the records, panels between."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import wandb_workspaces.reports.v2 as wr
 
 from randwire.errors import one_line
 from randwire.metrics import VAL_TOP1
@@ -16,19 +18,14 @@ from randwire.report.publishing import panels
 from randwire.statistics.describe import describe
 from randwire.study.results import Trial
 
-if TYPE_CHECKING:
-    import wandb_workspaces.reports.v2 as wr
-
 MAX_TITLE_LENGTH = 128
 """Characters of a title that W&B takes."""
 FINAL = (("epoch", "epoch"), (VAL_TOP1.wandb, VAL_TOP1.key))
 """What a run on W&B and the last row of its record have in common, by W&B's key and ours."""
 
 
-def report(facts: StudyFacts, entity: str, uploaded: Mapping[str, Row]) -> "wr.Report":
+def report(facts: StudyFacts, entity: str, uploaded: Mapping[str, Row]) -> wr.Report:
     """The report of a study whose runs are `entity`'s; `uploaded` has the summaries of those that W&B has."""
-    import wandb_workspaces.reports.v2 as wr
-
     kind = "Fixed grid" if facts.search == "grid" else "Search"
     return wr.Report(
         project=next(iter(panels.ids_by_project(facts.trials))),
@@ -61,16 +58,12 @@ def _description(facts: StudyFacts) -> str:
 
 def _opening(facts: StudyFacts) -> list[Any]:
     """Where the numbers come from, and what a reader must know before believing them."""
-    import wandb_workspaces.reports.v2 as wr
-
     origin = "\n".join(f"- **{name}**: {one_line(value)}" for name, value in provenance(facts).items())
     return [wr.MarkdownBlock(origin), *(wr.CalloutBlock(warned.text) for warned in warnings(facts))]
 
 
 def _results(section: Section, facts: StudyFacts, entity: str) -> list[Any]:
     """The results of one budget."""
-    import wandb_workspaces.reports.v2 as wr
-
     blocks: list[Any] = [wr.H2(section.heading), wr.P(budget_text(section.group, facts.groups))]
     if section.group.counted:
         blocks += [wr.MarkdownBlock(_tables(section)), panels.results(section.group, entity)]
@@ -79,8 +72,6 @@ def _results(section: Section, facts: StudyFacts, entity: str) -> list[Any]:
 
 def _trials(facts: StudyFacts, entity: str) -> list[Any]:
     """Panels over all trials, whether they count or not."""
-    import wandb_workspaces.reports.v2 as wr
-
     return [
         wr.H2("Training"),
         panels.training(facts.trials, entity),
@@ -92,8 +83,6 @@ def _trials(facts: StudyFacts, entity: str) -> list[Any]:
 
 
 def _exclusions(facts: StudyFacts) -> list[Any]:
-    import wandb_workspaces.reports.v2 as wr
-
     if not facts.excluded:
         return []
     return [wr.H2("Excluded trials"), wr.MarkdownBlock("\n".join(map(_exclusion, exclusions(facts))))]
@@ -106,8 +95,6 @@ def _exclusion(excluded: Exclusion) -> str:
 
 
 def _review(facts: StudyFacts, uploaded: Mapping[str, Row]) -> list[Any]:
-    import wandb_workspaces.reports.v2 as wr
-
     checks = checklist(facts, uploaded, FINAL)
     return [wr.H2("Review"), wr.CheckedList([wr.CheckedListItem(check.text, check.holds) for check in checks])]
 
