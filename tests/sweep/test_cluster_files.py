@@ -243,7 +243,7 @@ echo "$name $*" >>/home/ubuntu/calls
 case $name in
 sudo | env) exec "$@" ;;
 dpkg-query | mountpoint) exit 1 ;;
-lsblk) case $* in *MODEL*) echo "/dev/root Elastic Block Store"; echo "$FAKE_DISK" ;; *) echo "$FAKE_PLACE" ;; esac ;;
+lsblk) case $* in *MODEL*) echo "/dev/root Elastic Block Store"; echo "$FAKE_DISK" ;; *) echo "$FAKE_MOUNT" ;; esac ;;
 python3) case $* in "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "$0" "$3/bin/ray" ;; esac ;;
 ray) case $* in start*) pwd >>/home/ubuntu/calls ;; esac ;;
 esac
@@ -277,7 +277,7 @@ def set_up(tmp_path: Path) -> Any:
                 inside = f"source ~/.bashrc; export OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore && ({command})"
                 lines.append(f"bash --login -c -i {shlex.quote(inside)} 2>>/home/ubuntu/errors")
             environment = {"HOME": "/home/ubuntu", "USER": "root", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-                           "FAKE_DISK": disk, "FAKE_PLACE": mounted_at, "RAY_HEAD_IP": "192.0.2.1"}  # fmt: skip
+                           "FAKE_DISK": disk, "FAKE_MOUNT": mounted_at, "RAY_HEAD_IP": "192.0.2.1"}  # fmt: skip
             done = subprocess.run(
                 ["unshare", "-m", "bash", "-c", "\n".join(lines)], env=environment, stdin=subprocess.DEVNULL
             )
