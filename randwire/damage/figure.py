@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from randwire.damage.removal import Kind
 from randwire.damage.results import KINDS, Drop, count_parts, read, sections_of, select
 from randwire.errors import RecordError
-from randwire.report.plots.plotly_figure import as_plotly
-from randwire.report.style import INK, Figure, layout_of, style
-from randwire.report.text import many
+from randwire.pages.style import INK, Figure, as_plotly, layout_of, style
+from randwire.pages.text import many
 from randwire.statistics.correlation import spearman
 from randwire.statistics.describe import describe
 

@@ -8,8 +8,8 @@ from randwire.damage.figure import draw
 from randwire.damage.removal import Kind
 from randwire.damage.results import KINDS, Drop, Protocol, Result, count_parts, read, sections_of, select
 from randwire.errors import RecordError
-from randwire.report.page.html import dot
-from randwire.report.page.writer import write_page
+from randwire.pages.html import dot
+from randwire.pages.writer import write_page
 from randwire.statistics.describe import describe, group
 
 HEADER = """<header><h1>Graph damage</h1>

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from randwire.report.text import interval_text
+from randwire.pages.text import interval_text
 from randwire.statistics.correlation import spearman, spearman_interval
 from randwire.statistics.intervals import LEVEL, Interval
 from randwire.study.results import Trial, number

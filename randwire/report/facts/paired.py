@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
 
-from randwire.report.text import interval_text, many, p_text
+from randwire.pages.text import interval_text, many, p_text
 from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import MIN_REPLICATES, Pair, compare_paired, differences

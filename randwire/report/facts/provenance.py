@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from randwire.pages.text import many
 from randwire.records import Row
 from randwire.report.facts.study import StudyFacts
-from randwire.report.text import many
 from randwire.study.results import Trial, number
 
 MAX_VALUES = 6

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from randwire.pages.text import interval_text, many, p_text
 from randwire.report.facts.study import Section
-from randwire.report.text import interval_text, many, p_text
 from randwire.statistics.describe import describe
 from randwire.statistics.pairs import MIN_REPLICATES, Pair, testable
 from randwire.study.groups import TrialGroup

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from randwire.pages.text import many
 from randwire.report.facts.provenance import mixed
 from randwire.report.facts.study import StudyFacts
-from randwire.report.text import many
 
 MAX_NAMED_FAILURES = 10
 """Settings that could not be run, and are named."""

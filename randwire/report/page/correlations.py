@@ -2,9 +2,9 @@
 
 from html import escape
 
+from randwire.pages.html import table
 from randwire.report.facts.correlations import MIN_NETWORKS, SCOPES, columns, correlate
 from randwire.report.facts.epochs import EarlyEpochs
-from randwire.report.page.html import table
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import ALPHA
 from randwire.study.groups import TrialGroup

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import combinations
 from statistics import mode
 
+from randwire.pages.html import dot, panel, table
 from randwire.report.facts.study import Section
-from randwire.report.page.html import dot, panel, table
 from randwire.statistics.describe import group
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import ALPHA, MIN_REPLICATES

@@ -2,9 +2,9 @@
 
 from html import escape
 
+from randwire.pages.html import link, table
+from randwire.pages.text import many
 from randwire.report.facts.rates import Check, by_schedule
-from randwire.report.page.html import link, table
-from randwire.report.text import many
 from randwire.study.groups import TrialGroup
 
 MAX_LISTED = 12

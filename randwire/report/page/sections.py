@@ -7,10 +7,10 @@ from html import escape
 from randwire import drawing
 from randwire.dag import DAG
 from randwire.metrics import IMAGES_PER_S
+from randwire.pages.html import dot, link
+from randwire.pages.text import many
 from randwire.report.facts.study import StudyFacts
 from randwire.report.facts.warnings import Warned
-from randwire.report.page.html import dot, link
-from randwire.report.text import many
 from randwire.statistics.describe import describe
 from randwire.study.groups import TrialGroup
 from randwire.study.results import Trial, number

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from html import escape
 
+from randwire.pages.html import dot, panel, table
+from randwire.pages.text import interval_text, many, p_text
 from randwire.report.facts.paired import Paired
 from randwire.report.facts.settings import best_pairs, between_generators, lacking, summary, why_untested
 from randwire.report.facts.study import Section
-from randwire.report.page.html import dot, panel, table
-from randwire.report.text import interval_text, many, p_text
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import ALPHA, Pair
 

@@ -6,6 +6,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from randwire.pages.style import Figure, as_plotly
+from randwire.pages.writer import write_page
 from randwire.report.facts.budgets import budget_text
 from randwire.report.facts.exclusions import exclusions
 from randwire.report.facts.provenance import provenance
@@ -16,7 +18,6 @@ from randwire.report.page.power import power
 from randwire.report.page.rates import check_text
 from randwire.report.page.settings import settings_comparison, variants_comparison
 from randwire.report.page.variance import variance
-from randwire.report.page.writer import write_page
 from randwire.report.plots.early_epochs import early_epochs, early_epochs_note
 from randwire.report.plots.error_distributions import error_distributions, error_distributions_note
 from randwire.report.plots.learning_curves import learning_curves
@@ -24,10 +25,8 @@ from randwire.report.plots.learning_rates import learning_rates
 from randwire.report.plots.measures import measures
 from randwire.report.plots.pairs import PAIRS_NOTE, pairs
 from randwire.report.plots.parallel_coordinates import parallel_coordinates
-from randwire.report.plots.plotly_figure import as_plotly
 from randwire.report.plots.scores import scores
 from randwire.report.plots.variants import variants
-from randwire.report.style import Figure
 from randwire.tracking import runs
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import quote
 
+from randwire.pages.html import Cell, dot, panel, record_link, table
+from randwire.pages.text import interval_text, many, short
 from randwire.report.facts.exclusions import Exclusion
-from randwire.report.page.html import Cell, dot, panel, record_link, table
-from randwire.report.text import interval_text, many, short
 from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL, MIN_BOOTSTRAP_VALUES, bootstrap_interval, t_interval
 from randwire.study.groups import TrialGroup

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from randwire.report.page.html import dot, panel, table
+from randwire.pages.html import dot, panel, table
 from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.variance import VarianceSplit, split_variance

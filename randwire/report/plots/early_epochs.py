@@ -1,10 +1,10 @@
 """Whether the order after early epochs is the final one."""
 
+from randwire.pages.style import Figure, layout_of, shade
 from randwire.report.facts.correlations import MIN_NETWORKS, SCOPES
 from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import study_figure
-from randwire.report.style import Figure, layout_of, shade
+from randwire.report.plots.study_figure import study_figure
 from randwire.statistics.intervals import LEVEL
 from randwire.study.groups import TrialGroup
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from randwire.pages.style import Figure, layout_of, shade, style
+from randwire.pages.text import many
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import study_figure
-from randwire.report.style import Figure, layout_of, shade, style
-from randwire.report.text import many
+from randwire.report.plots.study_figure import study_figure
 from randwire.statistics.describe import group
 from randwire.statistics.distribution import distribution
 from randwire.statistics.intervals import LEVEL

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from randwire.metrics import METRICS, VAL_TOP1, Metric
+from randwire.pages.style import Figure, epoch_ticks, evenly, layout_of, style
+from randwire.pages.text import many
 from randwire.report.facts.epochs import by_epoch
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import study_figure
-from randwire.report.style import Figure, epoch_ticks, evenly, layout_of, style
-from randwire.report.text import many
+from randwire.report.plots.study_figure import study_figure
 from randwire.study.groups import TrialGroup
 from randwire.study.results import Trial, mean
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from randwire.metrics import LR, STEPS
+from randwire.pages.style import Figure, epoch_ticks, evenly, layout_of, style
 from randwire.report.facts.rates import by_schedule
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import study_figure
-from randwire.report.style import Figure, epoch_ticks, evenly, layout_of, style
+from randwire.report.plots.study_figure import study_figure
 from randwire.study.results import Trial, number
 from randwire.training.optim import learning_rate
 

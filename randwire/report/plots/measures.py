@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from randwire.pages.style import MAX_POINTS, Figure, evenly, layout_of, style
+from randwire.pages.text import many
 from randwire.report.facts.correlations import columns
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import study_figure
-from randwire.report.style import MAX_POINTS, Figure, evenly, layout_of, style
-from randwire.report.text import many
+from randwire.report.plots.study_figure import study_figure
 from randwire.statistics.correlation import spearman
 from randwire.statistics.describe import group
 from randwire.study.groups import TrialGroup

@@ -4,10 +4,10 @@ from html import escape
 
 import numpy as np
 
+from randwire.pages.style import Figure, layout_of
+from randwire.pages.text import p_text
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import study_figure
-from randwire.report.style import Figure, layout_of
-from randwire.report.text import p_text
+from randwire.report.plots.study_figure import study_figure
 
 PAIRS_NOTE = "Mean of the row's setting minus the column's, both from the highest mean down. ●: separated."
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from randwire.pages.style import MAX_POINTS, MAX_SETTINGS, Figure, evenly, layout_of, style
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import study_figure
-from randwire.report.style import MAX_POINTS, MAX_SETTINGS, Figure, evenly, layout_of, style
+from randwire.report.plots.study_figure import study_figure
 from randwire.study.results import Trial, number
 
 AXES = {"depth": "depth", "clustering": "clustering", "path_length": "mean path", "edges": "edges"}

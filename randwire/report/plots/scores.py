@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from randwire.pages.style import MAX_SETTINGS, Figure, evenly, layout_of, style
+from randwire.pages.text import mean_text
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import study_figure
-from randwire.report.style import MAX_SETTINGS, Figure, evenly, layout_of, style
-from randwire.report.text import mean_text
+from randwire.report.plots.study_figure import study_figure
 from randwire.statistics.describe import Description, describe, group
 from randwire.statistics.intervals import LEVEL, Interval, t_interval
 from randwire.study.groups import TrialGroup

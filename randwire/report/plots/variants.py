@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
+from randwire.pages.style import INK, MAX_SETTINGS, Figure, evenly, faint, layout_of, style
+from randwire.pages.text import many, mean_text, short
 from randwire.report.facts.paired import Paired
 from randwire.report.facts.study import Section
-from randwire.report.plots.plotly_figure import study_figure
-from randwire.report.style import INK, MAX_SETTINGS, Figure, evenly, faint, layout_of, style
-from randwire.report.text import many, mean_text, short
+from randwire.report.plots.study_figure import study_figure
 from randwire.statistics.describe import describe, group
 from randwire.statistics.intervals import LEVEL, t_interval
 from randwire.statistics.pairs import Pair

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+from randwire.pages.style import Figure
 from randwire.records import atomic
-from randwire.report.style import Figure
 
 TEMPLATE = Path(__file__).with_name("page.html")
 

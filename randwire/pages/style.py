@@ -8,9 +8,12 @@ pointer. However many trials there are, a figure draws so few marks that it can 
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from randwire import registry
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure as PlotlyFigure
 
 Figure = dict[str, Any]
 T = TypeVar("T")
@@ -94,3 +97,15 @@ def layout_of(x: str, y: str, height: int) -> Figure:
 def epoch_ticks(last: int) -> Figure:
     """Ticks at whole epochs, of an axis up to the last one."""
     return {"dtick": 1} if last <= 20 else {"tickformat": "d"}
+
+
+def as_plotly(figure: Figure) -> "PlotlyFigure":
+    """A figure with a menu of what the page offers to select."""
+    from plotly.graph_objects import Figure as PlotlyFigure
+
+    buttons = [
+        {"label": choice["label"], "method": "update", "args": [choice["data"], choice["layout"]]}
+        for choice in figure.get("choices", [])
+    ]
+    menus = [{"buttons": buttons, "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom"}] * (len(buttons) > 1)
+    return PlotlyFigure(figure["data"], {**figure["layout"], "updatemenus": menus})

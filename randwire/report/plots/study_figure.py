@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from randwire.errors import RecordError
+from randwire.pages.style import Figure, as_plotly
 from randwire.report.facts.study import Section, StudyFacts
-from randwire.report.style import Figure
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
@@ -49,15 +49,3 @@ def study_figure(needs: str) -> Callable[[Draw], StudyFigure]:
         return cast(StudyFigure, figure)
 
     return decorate
-
-
-def as_plotly(figure: Figure) -> "PlotlyFigure":
-    """A figure with a menu of what the page offers to select."""
-    from plotly.graph_objects import Figure as PlotlyFigure
-
-    buttons = [
-        {"label": choice["label"], "method": "update", "args": [choice["data"], choice["layout"]]}
-        for choice in figure.get("choices", [])
-    ]
-    menus = [{"buttons": buttons, "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom"}] * (len(buttons) > 1)
-    return PlotlyFigure(figure["data"], {**figure["layout"], "updatemenus": menus})

@@ -4,7 +4,7 @@ import pytest
 from plotly.graph_objects import Scatter
 
 from randwire import registry
-from randwire.report.style import COLOURS, PAPER_STYLES, SYMBOLS, style
+from randwire.pages.style import COLOURS, PAPER_STYLES, SYMBOLS, style
 
 PAPER = {"ba": ("#0072b2", "circle"), "er": ("#d55e00", "square"), "ws": ("#007a5a", "diamond")}
 MORE = ("aa", "chain", "geometric", "hyperbolic", "kleinberg", "lattice", "regular", "tree", "zz")

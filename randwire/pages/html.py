@@ -5,7 +5,7 @@ from html import escape
 from typing import Protocol
 from urllib.parse import quote
 
-from randwire.report.style import style
+from randwire.pages.style import style
 
 Cell = str | tuple[str, float]
 """HTML, and the number that a column is sorted by where the text is none."""
