@@ -112,7 +112,8 @@ def test_a_job_without_the_token_is_refused(cluster: SmallCluster) -> None:
 
 
 def test_a_sweep_without_the_token_is_told_so(cluster: SmallCluster, tmp_path: Path) -> None:
-    sweep = ("studies/generators.py", "sweep", "--address", cluster.address, *commands.TINY)
+    sweep = ("studies/generators.py", "sweep", "--address", cluster.address, *commands.TINY,
+             "--runtime.wandb", "disabled")  # fmt: skip
     done = commands.run(*sweep, "--runtime.output", str(tmp_path), environment={"HOME": str(tmp_path)})
     assert done.returncode == 2
     line = done.stderr.splitlines()[-1]  # Ray's own code in C++ warns before
