@@ -52,6 +52,7 @@ SVG = "<svg><title>a DAG</title></svg>"
 KEYS = {"graph.generator": "ws:k=4,p=0.75", "graph.seed": 3, "train.seed": 1}
 CONFIG = configuration.load("digits", KEYS)
 GROUP = "WS(4,0.75)"
+WANDB_HEADER_BYTES = 7
 
 
 def record(name: str) -> Record:
@@ -93,12 +94,21 @@ def offline(tmp_path: Path) -> Iterator[WandbTracker]:
     tracker.close()
 
 
+def written(folder: Path, name: str = "") -> list[Path]:
+    """The files of a trial's runs, in order of their start; wandb may write one a moment after its run has ended."""
+    files = sorted(folder.glob(f"wandb/*run-*-{name}*/run-*.wandb"))
+    deadline = time.monotonic() + 10
+    while any(file.stat().st_size <= WANDB_HEADER_BYTES for file in files) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return files
+
+
 def fragments(folder: Path, name: str) -> list[list[dict[str, Any]]]:
     """The records of every fragment of a run, in order of their start."""
     from wandb.util import get_core_path
 
     all_fragments = []
-    for file in sorted(folder.glob(f"wandb/*run-*-{name}*/run-{name}.wandb")):
+    for file in written(folder, name):
         command = [get_core_path(), "leet", "inspect", "--no-observability", "--json", "--run-file", str(file)]
         lines = subprocess.run([*command, str(folder / "wandb")], capture_output=True, text=True, timeout=30).stdout
         all_fragments.append([json.loads(line) for line in lines.splitlines()])
@@ -461,6 +471,7 @@ def test_a_copied_folder_can_be_synced(offline: WandbTracker, tmp_path: Path) ->
     for epoch in (2, 3):
         offline.log("aaa", row(epoch))
     offline.finish("aaa", "finished", {})
+    assert len(written(offline.folder)) == 2
     copy = tmp_path / "copy"
     shutil.copytree(offline.folder, copy)
     offline.folder.rename(tmp_path / "gone")
