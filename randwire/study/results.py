@@ -17,7 +17,7 @@ from randwire.metrics import VAL_TOP1
 from randwire.records import Record, Row
 from randwire.study.folder import base_of
 from randwire.study.statuses import RECORD_STATUSES
-from randwire.study.variants import Variants, resolved, values_of, varied_keys
+from randwire.study.variants import possible, resolved, values_of, varied_keys
 
 NUMBER_TYPES = (int, float)
 
@@ -106,13 +106,14 @@ def _with_variants(trials: Sequence[Trial], study: Row) -> list[Trial]:
     """Trials with their variants, as far as they have the values of all keys that variants of the study set.
 
     A record holds the name of its variant. One that was written before records did is of the variant with its values.
+    Of a design that cannot be read trials keep what is recorded: their budgets differ in what their variants do.
     """
-    variants: Variants = study["variants"]
-    keys = varied_keys(variants)
     try:
-        values = resolved(base_of(study, data_path="unknown"), variants)
+        base = base_of(study, data_path="unknown")
+        variants = possible(base, study["variants"])  # of the others, such as an operation that is gone, none is read
+        keys, values = varied_keys(variants), resolved(base, variants)
     except (ValueError, KeyError, TypeError, AttributeError):
-        values = {}  # a design that cannot be read: then no trial counts as one of its grid
+        return list(trials)
 
     def variant_of(config: RunConfig) -> str:
         recorded = config.runtime.variant
@@ -186,6 +187,7 @@ def _read(record: Record) -> Trial:
         complexity=_object(record, "complexity.json"),
         environment=_object(record, "environment.json"),
         summary=summary,
+        variant=config.runtime.variant,
     )
 
 

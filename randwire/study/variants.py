@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from randwire.config import RunConfig, resolve
@@ -60,3 +61,13 @@ def resolved(base: RunConfig, variants: Variants) -> dict[str, tuple[Any, ...]]:
     """The values of all keys that any variant sets, under each variant laid over `base`, by its name."""
     keys = varied_keys(variants)
     return {name: values_of(base.override(variant), keys) for name, variant in variants.items()}
+
+
+def possible(base: RunConfig, variants: Variants) -> dict[str, Mapping[str, Any]]:
+    """The variants that the configuration `base` takes."""
+    taken = {}
+    for name, keys in variants.items():
+        with suppress(ConfigError):
+            base.override(keys)
+            taken[name] = keys
+    return taken

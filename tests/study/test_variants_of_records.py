@@ -82,6 +82,31 @@ def test_a_record_of_no_variant_is_outside_the_grid(variant: str, tmp_path: Path
     assert (outside.origin, len(outside.trials)) == ("outside", 1)
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_variant_that_is_gone_merges_no_others(recorded: bool, tmp_path: Path) -> None:
+    """Such as a node operation whose file was removed."""
+    study = study_of(tmp_path, BF16, recorded)
+    record = Record(study.folder)
+    gone = {"another": {"network.op": "gone"}, **BF16}
+    record.write_json("study.json", {**record.read_json("study.json"), "variants": gone})
+    (group,) = groups_of(study)
+    assert group.values == {"ER(0.2) baseline": [51.1] * 5, "ER(0.2) bf16": [80.6] * 5}
+
+
+@pytest.mark.parametrize("damage", ["no design", "no base", "no mapping"])
+def test_variants_are_apart_and_named_without_their_design(damage: str, tmp_path: Path) -> None:
+    study = study_of(tmp_path, BF16, recorded=True)
+    record = Record(study.folder)
+    design = record.read_json("study.json")
+    if damage == "no design":
+        (study.folder / "study.json").unlink()
+    else:
+        change: dict[str, Any] = {"base": {}} if damage == "no base" else {"variants": {"bf16": 1}, "search": None}
+        record.write_json("study.json", {**design, **change})
+    values = [group.values for group in groups_of(study)]
+    assert sorted(values, key=str) == [{"ER(0.2) baseline": [51.1] * 5}, {"ER(0.2) bf16": [80.6] * 5}]
+
+
 def test_the_status_tells_the_variant(tmp_path: Path) -> None:
     study = study_of(tmp_path, BF16, recorded=True)
     assert [row["setting"] for row in status(study).rows()] == ["er:p=0.2 baseline"] * 5 + ["er:p=0.2 bf16"] * 5
