@@ -52,7 +52,7 @@ def test_the_share_of_training_is_of_the_whole_sweep(tmp_path: Path, capsys: pyt
 
 def test_what_the_benchmark_replaces_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its marks stand in for functions of randwire by name, which no type checker sees; and Ray finds its functions."""
-    assert {"trained", "start"} <= vars(SettingDriver).keys()
+    assert {"results_of", "start"} <= vars(SettingDriver).keys()
     assert launch.SettingDriver is SettingDriver  # type: ignore[attr-defined]
     assert {function.__module__ for function in (ours.train_ours, ours.MarkedDriver, plain.drive_plain)} == {
         "benchmarks.start.ours", "benchmarks.start.plain"

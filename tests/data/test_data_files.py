@@ -127,7 +127,7 @@ def test_what_ffcv_writes_is_foreign(tmp_path: Path, dataset: Dataset) -> None:
     samples = [(image, i % 10) for i, image in enumerate(noise(COUNT))]
     fields = {"image": RGBImageField(write_mode="raw"), "label": IntField()}
     path = dataset.file("train")
-    DatasetWriter(str(path), fields, page_size=1 << 21, num_threads=1).from_indexed_dataset(samples)
+    DatasetWriter(str(path), fields, page_size=1 << 21, num_workers=1).from_indexed_dataset(samples)
     _fails(plain(dataset.folder), "its fields are not `image` (RGB), `label` and `checksum` (int)")
 
 

@@ -76,19 +76,55 @@ def test_all_ranks_end_at_the_same_step() -> None:
     assert [network.steps for network in networks] == [64, 64]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_no_step_waits_for_a_gpu() -> None:
-    check = FiniteLossCheck(TrainConfig(), ProcessWorker(torch.device("cuda")), 1, STEPS)
-    losses = torch.zeros((), device="cuda")
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        for step in range(1, 40):
-            losses += 1.0
-            check.after_step(step, losses)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    losses *= math.nan
-    for step in range(40, 96):
-        check.after_step(step, losses)
+class OnGpu:
+    """A number on a GPU, as far as the check looks at it; to read it would wait for the device."""
+
+    dtype, is_cuda = torch.float32, True
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def clone(self) -> "OnGpu":
+        return OnGpu(self.value)
+
+
+def test_no_step_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is copied at one check is read at the next: by then, the device is done with it."""
+    calls: list[str] = []
+
+    class Pinned:
+        def copy_(self, source: OnGpu, non_blocking: bool) -> None:
+            assert non_blocking
+            self.value = source.value
+            calls.append("copy")
+
+        def item(self) -> float:
+            calls.append("read")
+            return self.value
+
+    class Event:
+        def record(self) -> None:
+            calls.append("record")
+
+        def synchronize(self) -> None:
+            calls.append("wait")
+
+    def pinned(size: tuple[int, ...], dtype: torch.dtype, pin_memory: bool) -> Pinned:
+        assert (size, dtype, pin_memory) == ((), torch.float32, True)
+        return Pinned()
+
+    monkeypatch.setattr(torch, "empty", pinned)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    check = FiniteLossCheck(TrainConfig(), ProcessWorker(CPU), 1, STEPS)
+
+    def calls_in(steps: range, loss: float) -> list[str]:
+        calls.clear()
+        for step in steps:
+            check.after_step(step, OnGpu(loss))  # type: ignore[arg-type]
+        return list(calls)
+
+    assert calls_in(range(1, 32), 1.0) == []
+    assert calls_in(range(32, 64), 1.0) == ["copy", "record"]
+    assert calls_in(range(64, 96), math.nan) == ["wait", "read", "copy", "record"], "of step 32"
     with pytest.raises(NonFiniteLossError, match="step 33 to 64 of 1000"):
-        check.after_step(96, losses)
+        check.after_step(96, OnGpu(math.nan))  # type: ignore[arg-type]
