@@ -107,9 +107,14 @@ class Generator(ABC):
 
     @property
     def label(self) -> str:
-        """The paper's notation, such as `WS(4,0.75)`, or `CHAIN` without parameters."""
-        values = ",".join(f"{value:g}" for value in self.params().values())
+        """The paper's notation, such as `WS(4,0.75)`, or `CHAIN` without parameters; others have another one."""
+        values = ",".join(map(_short, self.params().values()))
         return f"{self.name().upper()}({values})" if values else self.name().upper()
+
+
+def _short(value: float) -> str:
+    """Six digits, or all if there are more: settings are grouped and told apart by their labels."""
+    return short if float(short := f"{value:g}") == value else _exact(value)
 
 
 def _exact(value: float) -> str:

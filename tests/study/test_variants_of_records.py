@@ -130,6 +130,11 @@ def test_the_label_of_a_setting_is_in_the_notation_of_the_paper() -> None:
     assert Setting("ba:m=5").label == "BA(5)"
 
 
+def test_labels_are_those_of_one_setting_however_near_two_are() -> None:
+    labels = [Setting(spec).label for spec in ("er:p=0.1234567", "er:p=0.1234568", "ba:m=1000001", "ba:m=1000002")]
+    assert labels == ["ER(0.1234567)", "ER(0.1234568)", "BA(1000001)", "BA(1000002)"]
+
+
 def test_the_files_of_a_study_have_the_text_of_settings(tmp_path: Path) -> None:
     study = design(tmp_path, search="grid", variants=BF16)
     folder, setting = StudyFolder(study.folder), Setting("ba:m=5", "bf16")
