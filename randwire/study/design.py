@@ -80,6 +80,10 @@ class Design:
         if not self.generators or any(name not in space.names() for name in self.generators):
             wrong = ",".join(self.generators)
             raise ConfigError(f"--generators: must name some of {','.join(space.names())}, is {wrong!r}")
+        if len(set(self.generators)) < len(self.generators):
+            raise ConfigError(f"--generators: names one more than once, is {','.join(self.generators)!r}")
+        if self.variants and self.search != "grid":
+            raise ConfigError(f"--search: variants are compared in a grid alone, is {self.search!r}")
         check_variants(self.base, self.variants)
 
     @classmethod

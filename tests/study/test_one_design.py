@@ -219,6 +219,8 @@ def test_bounds_may_be_texts(tmp_path: Path) -> None:
     [
         ({"generators": ("er", "nope")}, "--generators: must name some of"),
         ({"generators": ()}, "--generators: must name some of"),
+        ({"generators": ("er", "ba", "er")}, "--generators: names one more than once, is 'er,ba,er'"),
+        ({"variants": {"one": {}, "two": {"train.lr": 1}}}, "--search: variants are compared in a grid alone"),
         ({"search": "fast"}, "--search: must be one of tpe, random, grid"),
         ({"seeds": 0}, "--seeds: must be a whole number above 0"),
         ({"train_seeds": 1.5}, "--train-seeds: must be a whole number above 0"),
