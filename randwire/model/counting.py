@@ -4,7 +4,7 @@ A module whose counts would be too low is refused: one with a layer that is not 
 outside of convolutions and fully connected layers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -50,6 +50,17 @@ FREE = (
 )
 """Layers without multiply-adds, as the paper counts them: what works on each number alone, or adds up a few."""
 
+_aten = torch.ops.aten
+UNCOUNTED: Mapping[Any, Callable[..., int]] = dict.fromkeys(
+    (
+        *(_aten.mv, _aten.addmv, _aten.dot, _aten.vdot, _aten.addbmm, _aten._trilinear, _aten._cdist_forward),
+        *(_aten.im2col, _aten.unfold),  # windows, whose products with weights follow one by one
+        *(_aten._fft_r2c, _aten._fft_c2c, _aten._fft_c2r),
+    ),
+    lambda *_, **__: 1,
+)
+"""Operations of multiply-adds that PyTorch's registry lacks; one is enough, as they are never those of layers."""
+
 Shape = tuple[int, int, int]
 
 
@@ -66,9 +77,9 @@ def measure(module: nn.Module, shape: Shape) -> tuple[int, int]:
 
     def count(name: str, layer: nn.Module, out: Tensor) -> None:
         if isinstance(layer, nn.Conv2d):
-            counted[name] += out[0].numel() * layer.weight[0].numel()
+            counted[name] += out.numel() * layer.weight[0].numel()  # of one image, however it is shaped
         elif isinstance(layer, nn.Linear):
-            counted[name] += out[0].numel() * layer.in_features
+            counted[name] += out.numel() * layer.in_features
 
     hooks = [
         layer.register_forward_hook(lambda layer, _, out, name=name: count(name, layer, out)) for name, layer in layers
@@ -118,7 +129,10 @@ def _saved(module: nn.Module, shape: Shape, images: int) -> int:
 
 
 class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The operations of all convolutions and matrix products, as FlopCounterMode counts them but in less time."""
+    """The operations of all convolutions and matrix products, as FlopCounterMode counts them but in less time.
+
+    Those of UNCOUNTED are in it as one each.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -128,7 +142,8 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        if (flops := flop_registry.get(func.overloadpacket)) is not None:
+        flops = flop_registry.get(func.overloadpacket) or UNCOUNTED.get(func.overloadpacket)
+        if flops is not None:
             self.flops += flops(*args, **(kwargs or {}), out_val=out)
         return out
 
@@ -136,7 +151,7 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _uncounted(module: nn.Module, x: Tensor, counted: Mapping[str, int]) -> str:
     """The name of the innermost module with other products than those of its layers."""
     was_training = module.training
-    with torch.no_grad(), FlopCounterMode(display=False) as products:
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=dict(UNCOUNTED)) as products:
         module.eval()(x)
     module.train(was_training)
     innermost = ""

@@ -301,6 +301,23 @@ class _Twice(nn.Conv2d):
         return out
 
 
+class _Weighted(nn.Module):
+    """Products of a vector, and with each number of a window: PyTorch counts neither."""
+
+    def __init__(self, windows: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.weights = nn.Parameter(torch.ones(4))
+        self.windows = windows
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        if self.windows:
+            x = nn.functional.unfold(x, 2)
+            return (x.view(1, 4, 4, -1) * self.weights[:, None]).sum(2)
+        return x.flatten(2)[0].T.mv(self.weights)
+
+
 class _Unknown(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x
@@ -314,14 +331,27 @@ class _Unknown(nn.Module):
         (_Unknown(), "_Unknown: the multiply-adds"),
         (nn.Sequential(nn.ReLU(), _Attention()), r"1 \(_Attention\): has multiply-adds outside of Conv2d and Linear"),
         (nn.Sequential(_Twice(3, 3, 1)), r"0 \(_Twice\): has multiply-adds outside"),
+        (nn.Sequential(nn.ReLU(), _Weighted(False)), r"1 \(_Weighted\): has multiply-adds outside"),
+        (nn.Sequential(nn.ReLU(), _Weighted(True)), r"1 \(_Weighted\): has multiply-adds outside"),
     ],
-    ids=["leaf", "layer", "root", "products", "subclass"],
+    ids=["leaf", "layer", "root", "products", "subclass", "vector", "windows"],
 )
 def test_what_would_be_counted_too_low_is_refused(layer: nn.Module, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}") as caught:
         measure(layer.to("meta"), (3, 4, 5))
     assert "\n" not in str(caught.value)
     assert not any(module._forward_hooks for module in layer.modules())
+
+
+class _EachPixel(nn.Linear):
+    """Pixels in the place of images."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.flatten(2)[0].T)
+
+
+def test_a_layer_may_see_an_image_as_many() -> None:
+    assert measure(_EachPixel(3, 4).to("meta"), (3, 4, 5)) == (16, 4 * 5 * 3 * 4)
 
 
 def test_measure_leaves_no_hooks() -> None:
