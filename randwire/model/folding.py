@@ -15,7 +15,7 @@ from randwire.model.stage import Stage
 def folded(network: RandWire) -> RandWire:
     """A copy for evaluation that computes less; equal up to rounding.
 
-    Convolutions include the BN that follows them; in a node, if its operation names the convolution that computes its
+    Convolutions include the BN that follows them; in a node, if its operation names the Conv2d that computes its
     output. That convolution includes the largest weight of the aggregation too, if the operation is positively
     homogeneous: then c op(relu(x)) = op(relu(c x)) for c > 0, and the sum has the ratios of the other weights to it.
     What cannot be folded stays as it is. Hooks are copied.
@@ -50,8 +50,8 @@ def _fold_norm(conv: nn.Conv2d, module: nn.Module, name: str) -> None:
 
 def _fold_node(node: Node) -> None:
     conv = node.op.output_conv
-    if conv is None:
-        return
+    if conv is None or type(conv) is not nn.Conv2d or "weight" not in conv._parameters:
+        return  # another kind may compute its weights from what is folded into them, such as normalised ones
     _fold_norm(conv, node, "bn")
     if node.aggregation is not None and node.op.positively_homogeneous:
         weights = torch.sigmoid(node.aggregation.double())

@@ -92,4 +92,5 @@ def _initialise(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
     elif isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.01)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:  # of a node operation
+            nn.init.zeros_(module.bias)

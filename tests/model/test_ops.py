@@ -67,6 +67,30 @@ class Biased(NodeOp):
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
 """,
+    # Ends with a convolution that computes its weights: BN cannot be folded into those that it has.
+    "standard": HEAD
+    + """
+class Standard(NodeOp):
+    positively_homogeneous = deterministic = True
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__(c_in, c_out, stride)
+        self.mixed = nn.Linear(c_in, c_in, bias=False)
+        self.conv = Standardised(c_in, c_out, 3, stride, padding=1, bias=False)
+
+    @property
+    def output_conv(self) -> nn.Conv2d:
+        return self.conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.mixed(x.movedim(1, -1)).movedim(-1, 1))
+
+
+class Standardised(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return self._conv_forward(x, weight / weight.std((1, 2, 3), keepdim=True), self.bias)
+""",
     # Homogeneous, but it does not end with a convolution.
     "pooled": HEAD
     + """
@@ -257,6 +281,7 @@ def _norms(network: nn.Module) -> int:
         ("gated", 24, False),
         ("pooled", 24, False),
         ("biased", 0, False),
+        ("standard", 24, False),
         ("sepconv", 0, True),
     ],
 )
