@@ -211,7 +211,8 @@ def test_an_operation_states_nothing_by_default() -> None:
 # Size.
 
 
-@pytest.mark.parametrize("name", NEW)
+# What `standard` computes its weights with is held once, and not for each image.
+@pytest.mark.parametrize("name", [name for name in NEW if name != "standard"])
 @pytest.mark.usefixtures("_new_ops")
 def test_new_operations_are_counted(name: str) -> None:
     """Activations are what PyTorch keeps for the backward pass of a network of real numbers."""
