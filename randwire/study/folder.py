@@ -16,6 +16,7 @@ from randwire.errors import ConfigError, RecordError
 from randwire.records import Record, Row, atomic
 from randwire.study import space
 from randwire.study.setting import Setting
+from randwire.study.variants import are_variants
 
 
 def base_of(study: Row, data_path: str | None = None) -> RunConfig:
@@ -60,7 +61,9 @@ class StudyFolder:
             study = Record(self.folder).read_json("study.json")
         except RecordError as error:
             raise ConfigError(str(error)) from None
-        if study is not None and not (isinstance(study, dict) and isinstance(study.get("base"), dict)):
+        if study is not None and not (
+            isinstance(study, dict) and isinstance(study.get("base"), dict) and are_variants(study.get("variants", {}))
+        ):
             raise ConfigError(f"{self.folder / 'study.json'}: damaged: must hold the design of a study")
         return study if study is None else {"require": [], "variants": {}, **study}  # earlier studies have none
 

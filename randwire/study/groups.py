@@ -93,7 +93,8 @@ def groups(trials: Sequence[Trial], study: Row | None = None) -> list[TrialGroup
     """
     study = study or {}
     search = study.get("search")
-    names, variants = study.get("generators") or space.names(), study.get("variants") or {}
+    names = [name for name in study.get("generators") or space.names() if name in space.names()]  # one may be gone
+    variants = study.get("variants") or {}
     grid = set(settings_of_grid(names, variants)) if search == "grid" else None
     by_key: dict[tuple[bool, str], list[Trial]] = {}
     for trial in trials:

@@ -17,7 +17,7 @@ from randwire.metrics import VAL_TOP1
 from randwire.records import Record, Row
 from randwire.study.folder import base_of
 from randwire.study.statuses import RECORD_STATUSES
-from randwire.study.variants import possible, resolved, values_of, varied_keys
+from randwire.study.variants import are_variants, possible, resolved, values_of, varied_keys
 
 NUMBER_TYPES = (int, float)
 
@@ -124,12 +124,14 @@ def _with_variants(trials: Sequence[Trial], study: Row) -> list[Trial]:
 
 
 def design_of(folder: Path) -> Row | None:
-    """The design of a study, or None if it was not recorded."""
+    """The design of a study, or None if it was not recorded or is damaged."""
     try:
         study = Record(folder).read_json("study.json")
     except RecordError:
         return None
-    return study if isinstance(study, dict) else None
+    if not isinstance(study, dict) or not isinstance(study.get("generators", []), list):
+        return None
+    return study if are_variants(study.get("variants", {})) else None
 
 
 def read(record: Record) -> Trial | UnreadableRecord:

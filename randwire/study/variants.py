@@ -41,6 +41,11 @@ def check_variants(base: RunConfig, variants: Variants) -> None:
         by_digest[digest] = name
 
 
+def are_variants(value: object) -> bool:
+    """Whether a value of a file is what `as_json` gives."""
+    return isinstance(value, dict) and all(isinstance(keys, dict) for keys in value.values())
+
+
 def as_json(variants: Variants) -> dict[str, dict[str, Any]]:
     """Variants as JSON has them: what is written to study.json, and equal to what is read from it."""
     converted: dict[str, dict[str, Any]] = json.loads(json.dumps({name: dict(keys) for name, keys in variants.items()}))

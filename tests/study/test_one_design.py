@@ -125,7 +125,15 @@ def test_nothing_is_replayed_before_the_design_is_checked(study: Design) -> None
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", '{"base": 1}', '{"base": {}}', '{"base": {"graph": {}, "data": {}}, "search": "tpe"}']
+    "content",
+    [
+        "{",
+        "[]",
+        '{"base": 1}',
+        '{"base": {}}',
+        '{"base": {"graph": {}, "data": {}}, "search": "tpe"}',
+        '{"base": {}, "variants": {"a": 1}}',
+    ],
 )
 def test_a_damaged_design_is_one_line(content: str, study: Design, capsys: pytest.CaptureFixture[str]) -> None:
     (study.folder / "study.json").write_text(content)

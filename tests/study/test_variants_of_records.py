@@ -107,6 +107,14 @@ def test_variants_are_apart_and_named_without_their_design(damage: str, tmp_path
     assert sorted(values, key=str) == [{"ER(0.2) baseline": [51.1] * 5}, {"ER(0.2) bf16": [80.6] * 5}]
 
 
+@pytest.mark.parametrize("change", [{"generators": ["er", "gone"]}, {"generators": 3}, {"variants": "x"}])
+def test_a_damaged_design_does_not_end_a_report(change: dict[str, Any], tmp_path: Path) -> None:
+    study = study_of(tmp_path, BF16, recorded=True)
+    record = Record(study.folder)
+    record.write_json("study.json", {**record.read_json("study.json"), **change})
+    assert sum(len(group.counted) for group in groups_of(study)) == 10
+
+
 def test_the_status_tells_the_variant(tmp_path: Path) -> None:
     study = study_of(tmp_path, BF16, recorded=True)
     assert [row["setting"] for row in status(study).rows()] == ["er:p=0.2 baseline"] * 5 + ["er:p=0.2 bf16"] * 5
