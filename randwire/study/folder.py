@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from randwire import config as configuration
 from randwire import graphs
 from randwire.config import RunConfig
-from randwire.errors import ConfigError, RecordError
+from randwire.errors import ConfigError, RecordError, one_line
 from randwire.records import Record, Row, atomic
 from randwire.study import space
 from randwire.study.setting import Setting
@@ -87,13 +87,18 @@ class StudyFolder:
             ) from None
 
     def entries(self) -> dict[Setting, list[str]]:
-        """The settings seen so far, in order, with the requirements for which a search rejected them (else empty)."""
+        """The settings seen so far, in order, with the requirements for which a search rejected them (else empty).
+
+        Raises RecordError, in one line, if their file is damaged.
+        """
+        path = self.folder / "suggestions.jsonl"
         try:
-            lines = (self.folder / "suggestions.jsonl").read_text().splitlines()
+            lines = path.read_text().splitlines()
         except FileNotFoundError:
             return {}
-        rows = map(json.loads, lines)
-        return {Setting.parse(row["setting"]): row.get("rejected", []) for row in rows}
+        with _damaged(path):
+            rows = list(map(json.loads, lines))
+            return {Setting.parse(row["setting"]): row.get("rejected", []) for row in rows}
 
     def add_failure(self, setting: Setting, cause: str | None) -> None:
         """Note why a setting could not be run, or, with None, that it has been run after all."""
@@ -122,9 +127,24 @@ class StudyFolder:
 
 
 def failures_of(folder: Path) -> dict[Setting, tuple[float, str]]:
-    """When (Unix seconds) and why settings of the study in a folder could not be run, as it stands now."""
-    last = {row["setting"]: (row["time"], row["cause"]) for row in Record(folder).rows("failures.jsonl")}
-    return {Setting.parse(text): (at, cause) for text, (at, cause) in last.items() if cause is not None}
+    """When (Unix seconds) and why settings of the study in a folder could not be run, as it stands now.
+
+    Raises RecordError, in one line, if their file is damaged.
+    """
+    with _damaged(folder / "failures.jsonl"):
+        last = {row["setting"]: (float(row["time"]), row["cause"]) for row in Record(folder).rows("failures.jsonl")}
+        return {Setting.parse(text): (at, str(cause)) for text, (at, cause) in last.items() if cause is not None}
+
+
+@contextmanager
+def _damaged(path: Path) -> Iterator[None]:
+    """Where what is in a file is no such thing, it is damaged."""
+    try:
+        yield
+    except KeyError as error:
+        raise RecordError(f"{path}: damaged: a line lacks {error}") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RecordError(f"{path}: damaged: {one_line(error)}") from None
 
 
 def _difference(key: str, stored: Any, current: Any) -> object:

@@ -144,6 +144,16 @@ def test_a_damaged_design_is_one_line(content: str, study: Design, capsys: pytes
         assert "study.json: damaged" in err
 
 
+@pytest.mark.parametrize("name", ["suggestions.jsonl", "failures.jsonl"])
+@pytest.mark.parametrize("line", ["[]", '{"setting": 3, "time": 1, "cause": "x"}', '{"cause": "x"}'])
+def test_a_damaged_list_of_settings_is_one_line(
+    name: str, line: str, study: Design, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (study.folder / name).write_text(line + "\n")
+    assert command("status", *options_of(study)) == 2
+    assert re.fullmatch(rf"error: .*{re.escape(name)}: damaged: .*\n", capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("key", ["graph.generator", "graph.path", "runtime.study", "runtime.variant"])
 def test_keys_that_the_study_sets_are_refused(key: str, study: Design, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("plan", f"--{key}", "x", *options_of(study)) == 2
