@@ -42,7 +42,11 @@ class SampledGraph:
 
 @dataclass(frozen=True)
 class Generator(ABC):
-    """Contract of a generator. A subclass is a frozen dataclass whose fields are its parameters."""
+    """Contract of a generator. A subclass is a frozen dataclass whose fields are its parameters.
+
+    A parameter that is added later has a default, and is left out of the spec where it stands at it: runs keep their
+    names.
+    """
 
     domains: ClassVar[Mapping[str, Domain]] = {}
     """Search domain of every parameter, in the order of the fields."""
@@ -102,7 +106,8 @@ class Generator(ABC):
 
     def __str__(self) -> str:
         """The spec, such as `ws:k=4,p=0.75`, or `chain` without parameters; `parse` reads it back."""
-        values = ",".join(f"{key}={_exact(value)}" for key, value in self.params().items())
+        defaults = {field.name: field.default for field in fields(self)}
+        values = ",".join(f"{key}={_exact(value)}" for key, value in self.params().items() if value != defaults[key])
         return f"{self.name()}:{values}" if values else self.name()
 
     @property

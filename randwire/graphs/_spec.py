@@ -1,6 +1,6 @@
 """The text form of a generator: `ws:k=4,p=0.75`, or `chain` for one without parameters."""
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from functools import lru_cache
 
 from randwire import registry
@@ -18,6 +18,7 @@ def parse(spec: str) -> Generator:
         raise ValueError(f"unknown generator {name!r} in {spec!r}; known: {', '.join(names)}")
     kind = registry.load(PACKAGE, name, Generator)  # type: ignore[type-abstract]
     expected = [field.name for field in fields(kind)]
+    optional = [field.name for field in fields(kind) if field.default is not MISSING]
     form = f"{name}:" + ",".join(f"{key}=..." for key in expected) if expected else name
     values: dict[str, float] = {}
     for item in filter(None, (item.strip() for item in rest.split(","))):
@@ -28,7 +29,7 @@ def parse(spec: str) -> Generator:
             values[key] = float(text)
         except ValueError:
             raise ValueError(f"{spec!r}: {key} must be a number, not {text!r}; write {form}") from None
-    if missing := [key for key in expected if key not in values]:
+    if missing := [key for key in expected if key not in values and key not in optional]:
         raise ValueError(f"{spec!r}: missing {', '.join(missing)}; write {form}")
     try:
         return kind(**values)

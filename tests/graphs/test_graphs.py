@@ -239,6 +239,18 @@ def test_a_generator_without_parameters_or_settings_of_the_paper_joins(
     assert name in space.names()
 
 
+def test_a_parameter_that_came_later_renames_no_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    later = NEW["near"].replace("    p: float\n", "    p: float\n    bend: float = 0.5\n")
+    assert later != NEW["near"]
+    new_files.add(monkeypatch, tmp_path, graphs.__name__, {"near": later})
+    first = graphs.parse("near:reach=3,p=0.7")
+    assert first.params() == {"reach": 3, "p": 0.7, "bend": 0.5}
+    assert str(first) == str(graphs.parse("near:reach=3,p=0.7,bend=0.5")) == "near:reach=3,p=0.7"
+    bent = graphs.parse("near:reach=3,p=0.7,bend=1")
+    assert graphs.parse(str(bent)) == bent != first
+    assert (str(bent), bent.label) == ("near:reach=3,p=0.7,bend=1", "NEAR(3,0.7,1)")
+
+
 def test_the_spec_of_a_generator_without_parameters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     new_files.add(monkeypatch, tmp_path, graphs.__name__, NEW)
     chain = graphs.parse("chain")
