@@ -98,7 +98,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
     if worker.rank == 0:
         rank.describe(command)
     if tracker is not None:
-        tracker.start(record, config.label)
+        tracker.start(record, f"{config.label} {config.runtime.variant}".rstrip())
     try:
         status, cause = rank.train(tracker)
     except BaseException:

@@ -180,7 +180,7 @@ def test_a_network_without_a_finite_validation_loss_has_failed(tmp_path: Path, m
 
 def test_graphs_size_and_picture_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tracker takes them from the record."""
-    config = settings(tmp_path)
+    config = settings(tmp_path, runtime__variant="conv")
     calls: list[str] = []
 
     def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -197,7 +197,7 @@ def test_graphs_size_and_picture_are_made_once(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(tracker, "start", lambda record, group: calls.append(f"{record.folder.name} {group}"))
     with pytest.raises(pytest.fail.Exception):
         run.run(config, ProcessWorker(CPU), tracker)
-    assert calls == ["sample_graphs", "svg", "count", f"{config.digest} WS(4,0.75)"]
+    assert calls == ["sample_graphs", "svg", "count", f"{config.digest} WS(4,0.75) conv"]
 
 
 def test_a_graph_of_two_parts_is_trained_and_recorded(tmp_path: Path) -> None:
