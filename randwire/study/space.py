@@ -5,10 +5,12 @@ default study by itself.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from itertools import product
 from typing import Any, Protocol
 
 from randwire import graphs, registry
+from randwire.errors import ConfigError
 from randwire.graphs import Domain, Generator
 
 GENERATORS = "randwire.graphs"
@@ -34,8 +36,14 @@ def default() -> tuple[str, ...]:
 
 
 def kind(name: str) -> type[Generator]:
-    """The generator class of a name. Raises ValueError for an unknown one."""
-    return registry.load(GENERATORS, name, Generator)  # type: ignore[type-abstract]
+    """The generator class of a name.
+
+    Raises ValueError for an unknown one, and ConfigError for one that cannot be searched.
+    """
+    cls = registry.load(GENERATORS, name, Generator)  # type: ignore[type-abstract]
+    if missing := [field.name for field in fields(cls) if field.name not in cls.domains]:
+        raise ConfigError(f"randwire/graphs/{name}.py: `domains` lacks {', '.join(missing)}: what may a search try?")
+    return cls
 
 
 def suggest(trial: Suggest, generators: Sequence[str]) -> str:

@@ -103,6 +103,17 @@ def test_the_space_of_generators_without_parameters_is_searched_to_its_end(tmp_p
     assert space.parameters("chain") == {"generator": "chain"}
 
 
+def test_a_generator_that_cannot_be_searched_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = NEW["a_tree"].replace('    domains: ClassVar = {"arity": Domain(2, 4, 1)}\n', "")
+    new_files.add(monkeypatch, tmp_path, graphs.__name__, {"a_tree": source})
+    assert command("plan", "--runtime.output", str(tmp_path)) == 2
+    assert capsys.readouterr().err == (
+        "error: randwire/graphs/a_tree.py: `domains` lacks arity: what may a search try?\n"
+    )
+
+
 @pytest.mark.usefixtures("_new")
 def test_a_new_generator_joins_graph_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[RunConfig] = []
