@@ -45,7 +45,7 @@ def _design(options: argparse.Namespace, keys: Mapping[str, object], variants: V
     """The design of the options and keys that are given, laid over the one that the study's folder holds."""
     from randwire.study.design import Design
 
-    return Design.load(
+    design = Design.load(
         options.base,
         keys,
         name=options.name,
@@ -59,6 +59,12 @@ def _design(options: argparse.Namespace, keys: Mapping[str, object], variants: V
         early_stopping=options.early_stopping,
         require=options.require,
     )
+    later = [name for name in (variants(design.base) if variants else ()) if name not in design.variants]
+    if later and options.verb in ("plan", "sweep"):
+        print(
+            f"not in this study, which is older: {', '.join(later)}; --name NAME begins one with all", file=sys.stderr
+        )
+    return design
 
 
 def _plan(load: Callable[[], Design], options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import commands
 import pytest
 from study_helpers import command, design
 
+from randwire import cli
 from randwire.errors import ConfigError
 from randwire.records import Record
 from randwire.study.design import Design
@@ -174,6 +175,18 @@ def test_variants_that_came_later_lock_no_study(tmp_path: Path) -> None:
         ConfigError, match=r"another variants\.two\.data\.crop_area \(\[0\.5, 1\.0\], not \[0\.1, 1\.0\]\)"
     ):
         Design.load(None, values, name="mine", variants={**first, "two": {"data.crop_area": (0.1, 1.0)}})
+
+
+@pytest.mark.parametrize("later", [{}, {"three": {"train.lr": 2}}], ids=["none", "one"])
+def test_variants_that_came_later_are_told(
+    later: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # pytest's own stay
+    variants: dict[str, Any] = {"one": {}, "two": {"train.lr": 1}}
+    Design.load(None, {"runtime.output": str(tmp_path)}, name="mine", search="grid", variants=variants).open()
+    assert cli.study("mine", None, ["plan", "--runtime.output", str(tmp_path)], lambda _: variants | later) == 0
+    told = "not in this study, which is older: three; --name NAME begins one with all\n"
+    assert capsys.readouterr().err == (told if later else "")
 
 
 README = (commands.ROOT / "README.md").read_text()
