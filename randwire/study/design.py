@@ -7,7 +7,7 @@ of workers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, TypedDict, Unpack, get_args
 
@@ -221,7 +221,8 @@ class Design:
 
     def check(self) -> None:
         """Raises ConfigError, in one line, if the study's folder holds another design."""
-        StudyFolder(self.folder).check(self.identity())
+        defaults = {option.name: option.default for option in fields(self) if option.default is not MISSING}
+        StudyFolder(self.folder).check(self.identity(), defaults)
 
     def open(self) -> None:
         """Write the design. Raises ConfigError if the folder holds another one, or is not writable."""

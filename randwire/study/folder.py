@@ -67,13 +67,16 @@ class StudyFolder:
             raise ConfigError(f"{self.folder / 'study.json'}: damaged: must hold the design of a study")
         return study if study is None else {"require": [], "variants": {}, **study}  # earlier studies have none
 
-    def check(self, identity: Mapping[str, Any]) -> None:
-        """Raises ConfigError if the folder holds a study whose design has another identity; names the difference."""
+    def check(self, identity: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        """Raises ConfigError if the folder holds a study whose design has another identity; names the difference.
+
+        An option that is missing in the study came later, and is at its default there.
+        """
         study = self.read()
         if study is None:
             return
         for key, value in identity.items():
-            change = _difference(key, study.get(key), value)
+            change = _difference(key, study.get(key, defaults.get(key)), value)
             if change is not None:
                 raise ConfigError(f"{self.folder}: holds a study with another {change}; name this one with --name NAME")
 

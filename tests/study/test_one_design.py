@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,21 @@ def test_variants_that_came_later_lock_no_study(tmp_path: Path) -> None:
         ConfigError, match=r"another variants\.two\.data\.crop_area \(\[0\.5, 1\.0\], not \[0\.1, 1\.0\]\)"
     ):
         Design.load(None, values, name="mine", variants={**first, "two": {"data.crop_area": (0.1, 1.0)}})
+
+
+@dataclass(frozen=True)
+class _Grown(Design):
+    pruner: str = "halving"
+
+    def identity(self) -> dict[str, Any]:
+        return {**super().identity(), "pruner": self.pruner}
+
+
+def test_a_study_that_is_older_than_an_option_goes_on(study: Design) -> None:
+    grown = _Grown.load(None, {"runtime.output": str(study.base.runtime.output)}, name="study")
+    assert grown.pruner == "halving"
+    with pytest.raises(ConfigError, match=r"another pruner \('halving', not 'hyperband'\)"):
+        replace(grown, pruner="hyperband").check()
 
 
 @pytest.mark.parametrize("later", [{}, {"three": {"train.lr": 2}}], ids=["none", "one"])
