@@ -14,7 +14,7 @@ MAX_REDRAWS = 1_000
 
 @dataclass(frozen=True)
 class Domain:
-    """The values a search may give one parameter: low, low + step, ..., high."""
+    """The values a search may give one parameter: low, low + step, ..., up to high."""
 
     low: float
     high: float
@@ -22,7 +22,7 @@ class Domain:
 
     def values(self) -> tuple[float, ...]:
         """All of them, ascending."""
-        steps = round((self.high - self.low) / self.step)
+        steps = int((self.high - self.low) / self.step + 1e-9)  # so much is rounding
         return tuple(round(self.low + index * self.step, 10) for index in range(steps + 1))
 
     @property

@@ -239,6 +239,12 @@ def test_a_generator_without_parameters_or_settings_of_the_paper_joins(
     assert name in space.names()
 
 
+def test_a_domain_ends_where_it_says() -> None:
+    assert graphs.Domain(0, 1, 0.35).values() == (0, 0.35, 0.7)
+    assert graphs.Domain(1, 8, 4).values() == (1, 5)
+    assert graphs.Domain(0.1, 0.7, 0.1).values() == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+
+
 def test_a_parameter_that_came_later_renames_no_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     later = NEW["near"].replace("    p: float\n", "    p: float\n    bend: float = 0.5\n")
     assert later != NEW["near"]
