@@ -1,7 +1,7 @@
 """Every command of the README is run: here with small keys, `make` by continuous integration.
 
-The first command of train.py, of a study and of a module is run in a process of its own, as is torchrun; the others in
-this one, which has imported torch.
+The first command of train.py, of a study and of a module is run in a process of its own; the others in this one, which
+has imported torch.
 """
 
 import itertools
@@ -30,7 +30,7 @@ PYTHON = re.findall(r"^```python\n(import randwire\n.*?)^```", TEXT, re.MULTILIN
 MAKE = [line for line in LINES if line.startswith("make ")]
 # `sweep` is run, as it stands here but smaller, by test_sweep.py, the sizes by test_sizes.py, graph damage without
 # records by test_damage.py, what needs a W&B server by test_publish.py, and what needs a
-# cluster by test_own_cluster.py.
+# cluster by test_own_cluster.py, and several ranks by test_train.py.
 PUBLISH = "python studies/generators.py report --publish"
 ELSEWHERE = [
     *MAKE,
@@ -38,6 +38,7 @@ ELSEWHERE = [
     "python studies/sizes.py",
     "python studies/damage.py run",
     PUBLISH,
+    commands.TORCHRUN,
     *(line for line in LINES if line.startswith("ray ")),
 ]
 OTHERS = [line for line in LINES if line not in ELSEWHERE]
@@ -50,6 +51,7 @@ IN_PROCESSES = [
 def test_the_readme_has_commands_of_every_kind() -> None:
     assert len(OTHERS) >= 19
     assert "python studies/generators.py sweep" in LINES
+    assert commands.TORCHRUN in LINES
 
 
 def test_continuous_integration_runs_the_make_commands() -> None:
@@ -76,29 +78,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-SMALL = [*commands.TINY, "--train.epochs", "1", "--train.batch_size", "16", "--runtime.wandb", "disabled"]
+SMALL = [*commands.TINY, "--train.epochs", "1", "--train.batch_size", "30", "--runtime.wandb", "disabled"]
 
 
 @pytest.mark.parametrize("line", OTHERS)
 def test_a_command_of_the_readme_works(line: str, folder: Path) -> None:
     words, small = shlex.split(line), SMALL
     keys = ["--runtime.output", str(folder / "runs")]
-    if words[0] == "torchrun":
-        words = ["-m", "torch.distributed.run", *words[1:], *small, *keys]
-    else:
-        assert words[0] == "python"
-        words = words[1:]
-        if words[0] == "train.py":
-            if "--show" in words:
-                words += keys
-            elif not {"--evaluate", "--predict", "--export"} & set(words):
-                words += [*keys, *small]
-        elif words[0] == "studies/generators.py":
-            if words[1] == "report":
-                commands.call(*words[:1], "trial", "1", *keys, *small)
-            words += [*keys, *small] if words[1] in ("plan", "trial") and "--base" not in words else keys
-        elif words[0] == "studies/damage.py":
-            words += ["--output", str(folder / "damage"), "--recalibrate", "1"]
+    assert words[0] == "python"
+    words = words[1:]
+    if words[0] == "train.py":
+        if "--show" in words:
+            words += keys
+        elif not {"--evaluate", "--predict", "--export"} & set(words):
+            words += [*keys, *small]
+    elif words[0] == "studies/generators.py":
+        if words[1] == "report":
+            commands.call(*words[:1], "trial", "1", *keys, *small)
+        words += [*keys, *small] if words[1] in ("plan", "trial") and "--base" not in words else keys
+    elif words[0] == "studies/damage.py":
+        words += ["--output", str(folder / "damage"), "--recalibrate", "1"]
     paths = {"data/mnist": "mnist", "data/imagenet": "imagenet", "data/photos": "converted", RECORD: "record"}
     paths |= {name: f"imagenet-files/{name}" for name in words if name.startswith(("ILSVRC", "synset"))}
     paths |= {name: name for name in ("mnist-files/", "imagenet-files/", "photos/", "seven.png", "four.png")}

@@ -153,16 +153,6 @@ def test_a_training_with_drop_edge_is_another_one_and_repeats_itself(tmp_path: P
     assert losses["drop"] != losses["plain"]
 
 
-def test_two_ranks_train_with_drop_edge(tmp_path: Path) -> None:
-    """Distributed training waits for the gradient of every parameter: a dropped edge must not take one away."""
-    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend=c10d",
-                "--rdzv-endpoint=127.0.0.1:0", "train.py", "digits")  # fmt: skip
-    keys = (*commands.TINY, "--train.epochs", "1", "--network.drop_edge", "1", "--runtime.wandb", "disabled")
-    done = commands.run(*launcher, *keys, "--runtime.output", str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["status"] == "finished"
-
-
 def test_the_regular_presets_drop_edges() -> None:
     for name in ("regular-109", "regular-154", "large"):
         config = configuration.load(name)

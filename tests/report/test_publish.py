@@ -20,7 +20,7 @@ from randwire.config import RunConfig
 from randwire.records import NEWEST_CHECKPOINT, Record
 from randwire.report import write_report
 from randwire.report.publishing.publisher import LINK, publish
-from randwire.tracking import WandbTracker
+from randwire.tracking import WandbTracker, connection
 from randwire.training import checkpoint
 
 KEY = "5ec2e7" * 7  # long enough to pass for an API key
@@ -319,10 +319,11 @@ def test_runs_that_are_not_uploaded_are_told(
     "refusal", ["Viewer 401", "Viewer 403", "Viewer 500", "Runs 401", "upsertView 403", "upsertView 500"]
 )
 def test_a_server_that_refuses_costs_one_line(
-    folder: Path, server: FakeServer, capsys: pytest.CaptureFixture[str], refusal: str
+    folder: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], refusal: str
 ) -> None:
     uploaded(server, *grid_study(folder))
     operation, status = refusal.split()
+    monkeypatch.setattr(connection, "REQUEST_TIMEOUT_S", 4.0)
     server.refuse[operation] = int(status)
     started = time.monotonic()
     assert report_command(folder, "--publish") == 2

@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
+TORCHRUN = "torchrun --nproc-per-node 2 train.py digits --graph.seed 4"
+"""The README's command for several ranks. Tests run it once: its processes import torch anew."""
 # Seconds instead of minutes: a few nodes and channels.
-TINY = ("--graph.nodes", "6", "--network.channels", "4", "--network.head", "16")
+TINY = ("--graph.nodes", "6", "--network.channels", "4", "--network.head", "16", "--data.resolution", "16")
 
 
 PATIENCE = 180.0

@@ -33,8 +33,13 @@ def _top1(record: Path) -> float:
 
 @pytest.mark.parametrize("spec", BEST)
 def test_the_paper_s_best_setting_of_each_generator_learns_the_digits(spec: str, tmp_path: Path) -> None:
-    keys = {"graph.generator": spec, "runtime.output": str(tmp_path), "runtime.wandb": "disabled"}
-    assert _top1(randwire.train("digits", keys)) > 90
+    keys = {
+        "graph.generator": spec,
+        "data.resolution": 16,
+        "runtime.output": str(tmp_path),
+        "runtime.wandb": "disabled",
+    }
+    assert _top1(randwire.train("digits", keys)) > 90  # 96.9 to 98.1 of the three of the paper
 
 
 @pytest.fixture(scope="module")
