@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PACKAGES := libopencv-dev libturbojpeg0-dev pkg-config
 ARGS ?=
 
-.PHONY: sweep test test-cluster check help clean
+.PHONY: sweep test test-cluster check check-types check-style help clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -25,9 +25,14 @@ test-cluster: $(VENV)/.tests ## run the tests on real clusters, with what may ha
 	$(BIN)/python -m pytest -m cluster -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.tests ## format, lint, types, import layers, known vulnerabilities
+	@$(MAKE) --no-print-directory --jobs 2 check-types check-style
+
+check-types: # takes longest, on one CPU
+	$(BIN)/mypy
+
+check-style:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@sh .ci/audit $(BIN)
 
