@@ -1,7 +1,8 @@
 """The table of metrics: what is measured in every epoch of a training, and how it is named, counted and shown.
 
 Rows of records, W&B, curves, tables and the terminal take keys and labels from here. To add a metric of the evaluation,
-add an entry to EVALUATION, with the function that counts it; it then is in all of these. Needs no torch to be imported.
+add an entry to EVALUATION, with the function that counts it; of the training, an entry to METRICS, and its value to
+what `training.loop.train_epoch` returns. It then is in all of these. Needs no torch to be imported.
 """
 
 from __future__ import annotations
@@ -96,25 +97,18 @@ EVALUATION = (
 """The metrics of the validation split, in the order of a row."""
 VAL_LOSS, VAL_TOP1, VAL_TOP5 = EVALUATION[:3]
 
-LR = Metric("lr", "lr", wandb="lr", brief=True)
-"""The learning rate of an epoch's first step."""
-TRAIN_LOSS = Metric("train_loss", "train loss", wandb="train/loss", curve=True, brief=True)
-"""Mean over the steps of an epoch, with label smoothing."""
-IMAGES_PER_S = Metric("images_per_s", "speed", "images/s", "speed/images_per_s", ".0f", brief=True)
-"""Trained images a second, of all ranks together."""
-SECONDS_LOADER = Metric("seconds_loader", "waiting for images", "s", "speed/seconds_loader", ".1f")
-SECONDS_STEP = Metric("seconds_step", "training", "s", "speed/seconds_step", ".1f")
-"""Seconds of an epoch's training without those in which it waits for images."""
-STEPS = Metric("steps", "steps", wandb="speed/steps", digits="d")
-
 METRICS: tuple[Metric, ...] = (
-    LR,
-    TRAIN_LOSS,
+    # The learning rate of an epoch's first step.
+    LR := Metric("lr", "lr", wandb="lr", brief=True),
+    # Mean over the steps of an epoch, with label smoothing.
+    TRAIN_LOSS := Metric("train_loss", "train loss", wandb="train/loss", curve=True, brief=True),
     *EVALUATION,
-    IMAGES_PER_S,
-    SECONDS_LOADER,
-    SECONDS_STEP,
-    STEPS,
+    # Trained images a second, of all ranks together.
+    IMAGES_PER_S := Metric("images_per_s", "speed", "images/s", "speed/images_per_s", ".0f", brief=True),
+    SECONDS_LOADER := Metric("seconds_loader", "waiting for images", "s", "speed/seconds_loader", ".1f"),
+    # Seconds of an epoch's training without those in which it waits for images.
+    SECONDS_STEP := Metric("seconds_step", "training", "s", "speed/seconds_step", ".1f"),
+    STEPS := Metric("steps", "steps", wandb="speed/steps", digits="d"),
 )
 """All numbers of an epoch's row, in the order in which they are shown."""
 

@@ -224,10 +224,10 @@ class _Rank:
         """Train and evaluate in one epoch (1-based). Returns its row, which is the same on all ranks but for times."""
         config = self.config
         resolution = config.data.resolution_in(epoch, config.train.epochs)
-        result = train_epoch(training, train.epoch(epoch - 1, resolution), len(train), epoch)
+        metrics = train_epoch(training, train.epoch(epoch - 1, resolution), len(train), epoch)
         scores = evaluate(self.network, val.epoch(0), training.normalise, config.train.precision).to_row()
         check_scores(scores, config.train, epoch)
-        return {"epoch": epoch, "resolution": resolution, **result.to_row(), **scores}
+        return {"epoch": epoch, "resolution": resolution, **metrics, **scores}
 
     def _write(self, row: Row, optimizer: Optimizer) -> None:
         """Write the row of an epoch, and a checkpoint."""

@@ -19,29 +19,6 @@ from randwire.training.optim import learning_rate
 from randwire.training.worker import Worker
 
 
-@dataclass(frozen=True)
-class EpochResult:
-    """`lr` is the learning rate of the epoch's first step; rates and seconds are as this rank sees them."""
-
-    lr: float
-    train_loss: float
-    steps: int
-    images_per_s: float
-    seconds_loader: float
-    seconds_step: float
-
-    def to_row(self) -> dict[str, float]:
-        """The numbers by the key of their metric."""
-        return {
-            LR.key: self.lr,
-            TRAIN_LOSS.key: self.train_loss,
-            STEPS.key: self.steps,
-            IMAGES_PER_S.key: self.images_per_s,
-            SECONDS_LOADER.key: self.seconds_loader,
-            SECONDS_STEP.key: self.seconds_step,
-        }
-
-
 def seed_epoch(network: nn.Module, seed: int, epoch: int, rank: int) -> None:
     """Seed dropout and drop edge for one epoch of one rank: a resumed run draws what it would have drawn."""
     torch.manual_seed(streams.epoch_seed(seed, epoch, rank))
@@ -62,8 +39,10 @@ class Training:
     worker: Worker
 
 
-def train_epoch(training: Training, batches: Batches, steps: int, epoch: int) -> EpochResult:
+def train_epoch(training: Training, batches: Batches, steps: int, epoch: int) -> dict[str, float]:
     """Train for epoch `epoch` (1-based) of `steps` steps. The host waits for no step but the last.
+
+    Returns the metrics of the epoch by key; rates and seconds are as this rank sees them.
 
     Raises NonFiniteLossError, on all ranks, if the loss of any step was not finite, some tens of steps later.
     """
@@ -94,14 +73,14 @@ def train_epoch(training: Training, batches: Batches, steps: int, epoch: int) ->
     loss = mean.item()
     seconds = time.perf_counter() - start
     check.after_epoch(loss)
-    return EpochResult(
-        lr=learning_rate((epoch - 1) * steps, steps, config),
-        train_loss=loss,
-        steps=steps,
-        images_per_s=images_seen * worker.world_size / seconds,
-        seconds_loader=loading,
-        seconds_step=seconds - loading,
-    )
+    return {
+        LR.key: learning_rate((epoch - 1) * steps, steps, config),
+        TRAIN_LOSS.key: loss,
+        STEPS.key: steps,
+        IMAGES_PER_S.key: images_seen * worker.world_size / seconds,
+        SECONDS_LOADER.key: loading,
+        SECONDS_STEP.key: seconds - loading,
+    }
 
 
 def train_step(network: nn.Module, optimizer: Optimizer, images: Tensor, labels: Tensor, config: TrainConfig) -> Tensor:

@@ -31,7 +31,7 @@ from randwire.study.design import Design
 from randwire.study.setting import Setting
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise
-from randwire.training.loop import EpochResult, Training, train_epoch
+from randwire.training.loop import Training, train_epoch
 from randwire.training.optim import make_optimizer
 from randwire.training.worker import ProcessWorker
 
@@ -599,7 +599,7 @@ class _Logits(nn.Module):
 
 def _epoch(
     network: nn.Module, update: torch.optim.Optimizer, steps: int, epoch: int, config: TrainConfig
-) -> EpochResult:
+) -> dict[str, float]:
     batches = [(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 2]))] * steps
     augment, normalise = Augment(DataConfig(), config.seed), Normalise((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     worker = ProcessWorker(torch.device("cpu"))
@@ -638,4 +638,4 @@ def test_default_label_smoothing_is_a_tenth() -> None:
     total = sum(map(exp, logits))
     losses = [log(total) - value for value in logits]
     smooth = [0.9 * losses[label] + 0.1 * sum(losses) / 3 for label in (0, 2)]
-    assert result.train_loss == pytest.approx(sum(smooth) / 2, rel=1e-5)
+    assert result["train_loss"] == pytest.approx(sum(smooth) / 2, rel=1e-5)

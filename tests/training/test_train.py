@@ -25,7 +25,7 @@ from randwire.records import Record
 from randwire.study import results
 from randwire.tracking import WandbTracker
 from randwire.training import checkpoint
-from randwire.training.loop import EpochResult, Training
+from randwire.training.loop import Training
 from randwire.training.optim import learning_rate
 from randwire.training.worker import ProcessWorker
 
@@ -170,9 +170,9 @@ def test_a_loss_that_is_not_finite_ends_the_trial_as_failed(tmp_path: Path) -> N
 def test_a_network_without_a_finite_validation_loss_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last step of an epoch may break what the training loss of that step does not show yet."""
 
-    def broken(training: Training, *rest: Any) -> EpochResult:
+    def broken(training: Training, *rest: Any) -> dict[str, float]:
         torch.nn.init.constant_(next(training.network.parameters()), float("nan"))
-        return EpochResult(0.1, 2.0, 22, 100.0, 1.0, 1.0)
+        return {"train_loss": 2.0}
 
     monkeypatch.setattr(run, "train_epoch", broken)
     summary = run.run(settings(tmp_path), ProcessWorker(CPU))
