@@ -34,5 +34,8 @@ class GraphConfig(Section):
     def _possible(self) -> Self:
         if self.path is None:
             no_orphan(self.path_sha256, "path")
-            graphs.parse(self.generator).check(self.nodes)
+            try:
+                graphs.parse(self.generator).check(self.nodes)
+            except ValueError as error:  # a generator's own message may not name it
+                raise ValueError(str(error) if self.generator in str(error) else f"{self.generator}: {error}") from None
         return self

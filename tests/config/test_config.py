@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import new_files
 import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -472,3 +473,20 @@ def test_where_the_data_is_does_not_belong_to_the_identity() -> None:
     )
     assert {load("small", values).digest for values in settings} == {load("small").digest}
     assert load("small", {"data.order": "quasi-random"}).digest != load("small").digest
+
+
+def test_impossible_parameters_are_told_with_their_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (
+        "from dataclasses import dataclass\n"
+        "from randwire.graphs._base import Domain, Generator\n"
+        "@dataclass(frozen=True)\n"
+        "class Few(Generator):\n"
+        "    q: int\n"
+        "    domains = {'q': Domain(1, 40, 1)}\n"
+        "    def check(self, nodes):\n"
+        "        if self.q >= nodes: raise ValueError(f'q must be below {nodes}')\n"
+        "    def draw(self, nodes, stream): return [(i, i + 1) for i in range(nodes - 1)]\n"
+    )
+    new_files.add(monkeypatch, tmp_path, "randwire.graphs", {"few": source})
+    assert _error("digits", {"graph.generator": "few:q=20"}) == "graph: few:q=20: q must be below 12"
+    assert _error("digits", {"graph.generator": "ba:m=20"}).count("ba:m=20") == 1
