@@ -60,6 +60,16 @@ def test_continuous_integration_runs_the_make_commands() -> None:
         assert re.search(rf"^{line}\b", script, re.MULTILINE), line
 
 
+def test_the_commands_for_contributors_are_those_of_the_readme() -> None:
+    """And `make check`, which `make test` begins with."""
+    text = (commands.ROOT / "CONTRIBUTING.md").read_text()
+    lines = [
+        line for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL) for line in block.split("\n")
+    ]
+    assert set(filter(None, lines)) - set(MAKE) == {"make check"}
+    assert re.search("^test: check\\b", (commands.ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the commands need: MNIST's files, pictures of digits, and a small stand-in for RECORD."""
