@@ -324,6 +324,7 @@ def test_a_server_that_refuses_costs_one_line(
     uploaded(server, *grid_study(folder))
     operation, status = refusal.split()
     monkeypatch.setattr(connection, "REQUEST_TIMEOUT_S", 4.0)
+    monkeypatch.setattr(connection, "PREFLIGHT_TIMEOUT_S", 2)
     server.refuse[operation] = int(status)
     started = time.monotonic()
     assert report_command(folder, "--publish") == 2
@@ -340,6 +341,7 @@ def test_a_server_that_refuses_costs_one_line(
 def test_without_a_server_one_line_says_so(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
+    monkeypatch.setattr(connection, "PREFLIGHT_TIMEOUT_S", 2)
     grid_study(folder)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
