@@ -8,7 +8,7 @@ from randwire.damage.figure import draw
 from randwire.damage.removal import Kind
 from randwire.damage.results import KINDS, Drop, Protocol, Result, count_parts, read, sections_of, select
 from randwire.errors import RecordError
-from randwire.pages.html import dot
+from randwire.pages.html import dot, table
 from randwire.pages.writer import write_page
 from randwire.statistics.describe import describe, group
 
@@ -116,11 +116,4 @@ def _spread(points: Sequence[float]) -> list[str]:
 
 
 def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    words = {"removed", "generator", "network", "record"}
-    kinds = ["" if head in words else ' class="n"' for head in heads]
-    head = "".join(f"<th{kind}>{name}</th>" for name, kind in zip(heads, kinds, strict=True))
-    body = "".join(
-        f"<tr>{''.join(f'<td{kind}>{cell}</td>' for cell, kind in zip(cells, kinds, strict=True))}</tr>"
-        for cells in lines
-    )
-    return f'<div class="panel scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="panel scroll">{table(heads, lines, text=("generator", "record", "removed"))}</div>'
