@@ -96,7 +96,7 @@ def simulate(case: Case, repetition: int, trials: int) -> list[Tried]:
         with mock.patch.object(space, "best", return_value=[]) if case.start == "blind" else nullcontext():
             search = SettingSearch(design)
         while cost < trials - ROUNDING and (setting := search.next()) is not None:
-            spec = setting.generator
+            spec = setting.spec
             finals = [case.top1(spec, number, repetition) for number in range(case.seeds)]
             mean, stopped = sum(finals) / len(finals), False
             for number, final in enumerate(finals):

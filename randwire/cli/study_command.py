@@ -54,10 +54,16 @@ def _design(options: argparse.Namespace, keys: Mapping[str, object], variants: V
         settings=options.settings,
         seeds=options.seeds,
         train_seeds=options.train_seeds,
-        generators=None if options.generators is None else tuple(filter(None, options.generators.split(","))),
+        generators=_names(options.generators),
         seed=options.seed,
         early_stopping=options.early_stopping,
         require=options.require,
+        only=options.only,
+        confirm=vars(options).get("confirm"),
+        top=vars(options).get("top"),
+        space=vars(options).get("space"),
+        objective=_names(vars(options).get("objective")),
+        match_mult_adds=vars(options).get("match_mult_adds"),
     )
     later = [name for name in (variants(design.base) if variants else ()) if name not in design.variants]
     if later and options.verb in ("plan", "sweep"):
@@ -65,6 +71,11 @@ def _design(options: argparse.Namespace, keys: Mapping[str, object], variants: V
             f"not in this study, which is older: {', '.join(later)}; --name NAME begins one with all", file=sys.stderr
         )
     return design
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """The names of a list with commas."""
+    return None if text is None else tuple(filter(None, text.split(",")))
 
 
 def _plan(load: Callable[[], Design], options: argparse.Namespace) -> int:

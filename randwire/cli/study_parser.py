@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from randwire.arguments import Parser, positive_float, positive_int
 from randwire.cli.text import key_help
+from randwire.study.fixed import PAPER, SearchMethod
 
 VERBS = {
     "plan": "list the trials with their graphs, sizes and cost; nothing runs",
@@ -58,10 +60,15 @@ def _design_options(name: str, of_variants: bool) -> Parser:
     group.add_argument("--base", metavar="CONFIG", help="preset or YAML of all trials [digits]")
     group.add_argument("--name", default=name, help=f"name of the study, and of its folder below runs [{name}]")
     if of_variants:
-        common.set_defaults(search="grid", settings=1)
+        common.set_defaults(search=None, settings=1)
     else:
-        group.add_argument("--search", choices=("tpe", "random", "grid"), help="grid: the paper's Figure 4 [tpe]")
+        methods = get_args(SearchMethod)
+        text = "grid: the paper's Figure 4; list: those of --only; race: rounds that add seeds to the better half [tpe]"
+        group.add_argument("--search", choices=methods, help=text)
         group.add_argument("--settings", type=positive_int, help="settings to try, in tpe and random [6]")
+        _search_options(group)
+    text = f"a setting that is compared, such as ws:k=4,p=0.75, fixed beforehand; {PAPER}: all 29 of Figure 4"
+    group.add_argument("--only", action="append", metavar="SETTING", help=text)
     group.add_argument("--seeds", type=positive_int, help="graph seeds of each setting [2]")
     group.add_argument("--train-seeds", type=positive_int, help="training seeds of each graph [1]")
     text = "generators, each in its best setting" if of_variants else "generators to compare"
@@ -77,6 +84,27 @@ def _design_options(name: str, of_variants: bool) -> Parser:
         help="successive halving over the first trial of each setting",
     )
     return common
+
+
+def _search_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--confirm", metavar="STUDY", help="the winner of each generator of an earlier study, on fresh seeds"
+    )
+    group.add_argument("--top", type=positive_int, metavar="N", help="with --confirm: the N best settings instead")
+    group.add_argument(
+        "--space",
+        action="append",
+        metavar="RANGE",
+        help='of a search: "ws.k=4:8:2" (low:high:step), and of further keys: "network.channels=48,64,78"',
+    )
+    group.add_argument(
+        "--objective",
+        metavar="NAMES",
+        help="of a search: what to maximise, or with a minus minimise: top1,-mult_adds [top1]",
+    )
+    group.add_argument(
+        "--match-mult-adds", type=positive_float, metavar="N", help="choose the channels of each network for N"
+    )
 
 
 def _plan_options(parser: argparse.ArgumentParser) -> None:

@@ -6,47 +6,27 @@ run: a setting, a graph seed and a training seed. All trials of a setting are tr
 of workers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Self, TypedDict, Unpack, get_args
+from typing import Any, Self, Unpack, get_args
 
 from randwire import config as configuration
-from randwire import graphs
-from randwire.config import RunConfig, RuntimeConfig
-from randwire.errors import ConfigError, UserError, one_line
+from randwire.config import RunConfig
+from randwire.errors import ConfigError
 from randwire.metrics import VAL_TOP1
 from randwire.records import Record, Row
 from randwire.study import space
-from randwire.study.folder import StudyFolder, base_of
+from randwire.study.fixed import FIXED, SearchMethod, fixed_settings
+from randwire.study.folder import StudyFolder
+from randwire.study.loading import Options, load
 from randwire.study.requirements import Requirement, quantities
 from randwire.study.setting import Setting
 from randwire.study.statuses import Outcome
 from randwire.study.variants import Variants, as_json, check_variants
 
-SearchMethod = Literal["tpe", "random", "grid"]
-DEFAULT_BASE = "digits"
-"""The preset of a study that names none."""
-CHOSEN_OTHERWISE = {
-    "graph.generator": "graphs are what the study varies; choose with --generators",
-    "graph.path": "graphs are what the study varies; choose with --generators",
-    "runtime.study": "is the name of the study; choose with --name",
-    "runtime.variant": "is what the study varies; leave it out",
-}
-"""Keys that cannot be laid over the configuration of a study, with what to do instead."""
-
-
-class Options(TypedDict, total=False):
-    """The options of a design, see `Design`; None where one is not given."""
-
-    search: SearchMethod | None
-    settings: int | None
-    seeds: int | None
-    train_seeds: int | None
-    generators: tuple[str, ...] | None
-    seed: int | None
-    early_stopping: bool | None
-    require: Sequence[Requirement | str] | None
+GROWS = ("base", "settings", "seeds", "train_seeds")
+"""The fields that are no part of a study's identity as they are: of the numbers, a study may ask for more later."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +47,19 @@ class Design:
     early_stopping: bool = False
     require: tuple[Requirement, ...] = ()
     variants: Variants = field(default_factory=dict)
-    """Of a grid: each of them is crossed with the best setting of each generator."""
+    """Of a fixed design: each of them is crossed with each setting, of a grid with the best of each generator."""
+    only: tuple[str, ...] = ()
+    """The specs of a list, or those that enter a race; a race without them starts from the paper's grid."""
+    confirm: str = ""
+    """The name of the study whose winners the list is; empty if it is no confirmation."""
+    top: int | None = None
+    """Of a confirmation: so many of the best settings, instead of the best of each generator."""
+    space: tuple[str, ...] = ()
+    """Of a search: ranges of parameters and of further keys, such as `ws.k=4:8:2` and `network.channels=48,64`."""
+    objective: tuple[str, ...] = ("top1",)
+    """What a search maximises, or with a minus minimises: `top1` and QUANTITIES."""
+    match_mult_adds: float | None = None
+    """Multiply-adds that the channels of each network are chosen for; None: the channels of the configuration."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError, in one line, for options without sense and variants that cannot be told apart."""
@@ -82,8 +74,9 @@ class Design:
             raise ConfigError(f"--generators: must name some of {','.join(space.names())}, is {wrong!r}")
         if len(set(self.generators)) < len(self.generators):
             raise ConfigError(f"--generators: names one more than once, is {','.join(self.generators)!r}")
-        if self.variants and self.search != "grid":
-            raise ConfigError(f"--search: variants are compared in a grid alone, is {self.search!r}")
+        if self.variants and not self.fixed:
+            raise ConfigError(f"--search: variants are compared in a grid or a list alone, is {self.search!r}")
+        self._check_methods()
         check_variants(self.base, self.variants)
 
     @classmethod
@@ -105,32 +98,37 @@ class Design:
         Raises ConfigError, in one line, for anything impossible, and where the folder holds a study with another value
         of what is given: its records would not be those of this design.
         """
-        values = {**(values or {})}
-        for key, fix in CHOSEN_OTHERWISE.items():
-            if key in values:
-                raise ConfigError(f"{key}: {fix}")
-        folder = StudyFolder(_runtime(base, values, name).output / name)
-        study = folder.read() or {}
-        try:
-            stored = _stored_options(study) if study else {}
-            config = _configuration(base, values, name, study)
-        except UserError:
-            raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{folder.folder / 'study.json'}: damaged: {one_line(error)}") from None
-        if config.train.pretrained is not None:
-            raise ConfigError("train.pretrained: weights belong to one graph, and graphs are what the study varies")
-        if config.graph.path is not None:
-            raise ConfigError(f"--base: {base} has saved graphs, and graphs are what the study varies")
-        given = variants(config) if callable(variants) else variants
-        laid = _variants(given, study.get("variants", {}))
-        design = cls(config, **{**stored, **_given_options(options)}, variants=laid)
+        loaded = load(base, values, name, variants, options)
+        design = cls(loaded.config, **loaded.options, variants=loaded.variants)
         design.check()
         return design
 
-    def grid(self) -> list[Setting]:
-        """The settings of the fixed grid: the paper's Figure 4, or the variants of each generator's best setting."""
-        return settings_of_grid(self.generators, self.variants)
+    def _check_methods(self) -> None:
+        """Raises ConfigError for options that the method of search does not have."""
+        if self.search == "list" and not self.only:
+            raise ConfigError("--only: a list needs its settings, such as --only ws:k=4,p=0.75 --only ba:m=5")
+        of_some = {
+            "only": (bool(self.only), ("list", "race")),
+            "confirm": (bool(self.confirm), ("list",)),
+            "top": (self.top is not None, ("list",)),
+            "space": (bool(self.space), ("tpe", "random")),
+            "objective": (self.objective != ("top1",), ("tpe", "random")),
+            "early_stopping": (self.early_stopping, ("tpe", "random", "grid", "list")),
+        }
+        for option, (given, methods) in of_some.items():
+            if given and self.search not in methods:
+                raise ConfigError(
+                    f"--{option.replace('_', '-')}: is for --search {' or '.join(methods)}, which is {self.search}"
+                )
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the settings are fixed before any result."""
+        return self.search in FIXED
+
+    def fixed_settings(self) -> list[Setting]:
+        """The settings of a fixed design: see `fixed.fixed_settings`."""
+        return fixed_settings(self.search, self.generators, self.only, self.variants)
 
     @property
     def folder(self) -> Path:
@@ -142,7 +140,7 @@ class Design:
         Raises ConfigError if the setting is impossible for the network.
         """
         crossed, violated = self._crossed(setting), self.violations(setting)
-        if violated and self.search != "grid":
+        if violated and not self.fixed:
             return []
         return [trial for trial in crossed if trial.graph.seed not in violated]
 
@@ -164,15 +162,14 @@ class Design:
         Where all graph seeds give one graph, such as WS(4,0), each has training seeds of its own: the trials would be
         one trial repeated, and their spread zero.
         """
-        step = self.train_seeds if graphs.parse(setting.generator).deterministic else 0
+        step = self.train_seeds if setting.one_network else 0
         first, train = self.base.graph.seed, self.base.train.seed
         # Only the last trial is validated: it has the largest seeds, and to validate each would take minutes in all.
         last = configuration.resolve(
             self.base.override(
                 {
                     **self.variants.get(setting.variant, {}),
-                    "graph.generator": setting.generator,
-                    "runtime.variant": setting.variant,
+                    **setting.keys,
                     "graph.seed": first + self.seeds - 1,
                     "train.seed": train + (self.seeds - 1) * step + self.train_seeds - 1,
                 }
@@ -209,19 +206,12 @@ class Design:
         """What must not change while a study goes on."""
         base = self.base.identity()
         del base["graph"]["generator"]
-        return {
-            "search": self.search,
-            "seed": self.seed,
-            "generators": list(self.generators),
-            "early_stopping": self.early_stopping,
-            "require": [str(requirement) for requirement in self.require],
-            "variants": as_json(self.variants),
-            "base": base,
-        }
+        values = {option.name: getattr(self, option.name) for option in fields(self) if option.name not in GROWS}
+        return {**{name: _as_json(value) for name, value in values.items()}, "base": base}
 
     def check(self) -> None:
         """Raises ConfigError, in one line, if the study's folder holds another design."""
-        defaults = {option.name: option.default for option in fields(self) if option.default is not MISSING}
+        defaults = {option.name: _as_json(option.default) for option in fields(self) if option.default is not MISSING}
         StudyFolder(self.folder).check(self.identity(), defaults)
 
     def open(self) -> None:
@@ -241,53 +231,8 @@ class Design:
         }
 
 
-def _runtime(base: str | None, values: Mapping[str, object], name: str) -> RuntimeConfig:
-    """Where the study is, and how it runs. Without a base other keys are not read: they may need that of the folder."""
-    runtime = {key: value for key, value in values.items() if key.startswith("runtime.")}
-    return configuration.load(base or DEFAULT_BASE, {**(values if base else runtime), "runtime.study": name}).runtime
-
-
-def _configuration(base: str | None, values: Mapping[str, object], name: str, study: Row) -> RunConfig:
-    """The configuration of all trials: of the base if one is given, else of the study, else of the default base."""
-    if base or not study:
-        return configuration.load(base or DEFAULT_BASE, {**values, "runtime.study": name})
-    path = values.get("data.path")
-    stored = base_of(study, path if isinstance(path, str) else None)
-    runtime = _runtime(base, values, name)
-    return configuration.resolve(stored.model_copy(update={"runtime": runtime}).override(values))
-
-
-def _given_options(options: Options) -> dict[str, Any]:
-    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    if "require" in given:
-        given["require"] = Requirement.all_of(given["require"])
-    return given
-
-
-def _stored_options(study: Row) -> dict[str, Any]:
-    """The options of a recorded design. Raises ValueError, KeyError or TypeError for a damaged one."""
-    return {
-        "search": study["search"],
-        "settings": study["settings"],
-        "seeds": len(study["seeds"]),
-        "train_seeds": len(study["train_seeds"]),
-        "generators": tuple(study["generators"]),
-        "seed": study["seed"],
-        "early_stopping": study["early_stopping"],
-        "require": tuple(Requirement.parse(text) for text in study["require"]),
-    }
-
-
-def _variants(given: Variants | None, stored: Variants) -> Variants:
-    """The variants that are given, or those of the folder: also where further ones are given, which came later."""
-    if given is None:
-        return stored
-    current = as_json(given)
-    return stored if stored and all(current.get(name) == keys for name, keys in stored.items()) else given
-
-
-def settings_of_grid(generators: Sequence[str], variants: Variants) -> list[Setting]:
-    """See `Design.grid`."""
-    if not variants:
-        return [Setting(spec) for spec in space.paper(generators)]
-    return [Setting(spec, variant) for spec in space.best(generators) for variant in variants]
+def _as_json(value: Any) -> Any:
+    """The value of an option as study.json has it."""
+    if isinstance(value, tuple):
+        return [str(one) if isinstance(one, Requirement) else one for one in value]
+    return as_json(value) if isinstance(value, Mapping) else value

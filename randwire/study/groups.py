@@ -9,12 +9,12 @@ from typing import Any, Literal
 from randwire.records import Row
 from randwire.statistics.describe import group
 from randwire.study import space
-from randwire.study.design import settings_of_grid
+from randwire.study.fixed import FIXED, fixed_settings
 from randwire.study.results import Trial, mean
 from randwire.study.setting import Setting
 
-Origin = Literal["grid", "search", "unknown", "outside"]
-"""How the settings of a group were chosen; outside: they are none of the fixed grid that the study is."""
+Origin = Literal["grid", "list", "search", "unknown", "outside"]
+"""How the settings of a group were chosen; outside: they are none of the fixed design that the study is."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class TrialGroup:
     @property
     def tested(self) -> bool:
         """Whether settings may be tested against each other: they and their seeds were fixed before any result."""
-        return self.origin == "grid" and not self.early_stopping
+        return self.origin in FIXED and not self.early_stopping
 
     @cached_property
     def counted(self) -> list[Trial]:
@@ -89,20 +89,20 @@ class TrialGroup:
 def groups(trials: Sequence[Trial], study: Row | None = None) -> list[TrialGroup]:
     """Trials by budget, the largest group first; in a group they keep their order.
 
-    Of a study that is a fixed grid, trials of other settings make groups of their own, at the end.
+    Of a study with a fixed design, trials of other settings make groups of their own, at the end.
     """
     study = study or {}
     search = study.get("search")
     names = [name for name in study.get("generators") or space.names() if name in space.names()]  # one may be gone
     variants = study.get("variants") or {}
-    grid = set(settings_of_grid(names, variants)) if search == "grid" else None
+    fixed = set(fixed_settings(search, names, study.get("only", ()), variants)) if search in FIXED else None
     by_key: dict[tuple[bool, str], list[Trial]] = {}
     for trial in trials:
-        outside = grid is not None and (
-            trial.config.graph.path is not None or Setting(trial.config.graph.generator, trial.variant) not in grid
+        outside = fixed is not None and (
+            trial.config.graph.path is not None or Setting(trial.config.graph.generator, trial.variant) not in fixed
         )
         by_key.setdefault((outside, json.dumps(trial.budget, sort_keys=True)), []).append(trial)
-    origin: Origin = "grid" if search == "grid" else "unknown" if search is None else "search"
+    origin: Origin = search if search in FIXED else "unknown" if search is None else "search"
     stopping = bool(study.get("early_stopping"))
     return [
         TrialGroup(by_key[key], "outside" if key[0] else origin, stopping)

@@ -85,14 +85,14 @@ def listing(design: Design) -> Listing:
     settings = suggested + [setting for setting in search.foreseeable() if setting not in suggested]
     by_setting = {setting: trials for setting in settings if (trials := design.trials(setting))}
     later = search.later
-    exhausted = design.search != "grid" and len(by_setting) + later < design.settings
+    exhausted = not design.fixed and len(by_setting) + later < design.settings
     return Listing(by_setting, later, rejected(design, search), exhausted)
 
 
 def rejected(design: Design, search: SettingSearch) -> Rejected:
     """What requirements exclude from a grid, or have excluded from a search so far."""
-    grid = design.search == "grid"
-    cells = (names for setting in design.grid() for names in design.violations(setting).values())
+    grid = design.fixed
+    cells = (names for setting in design.fixed_settings() for names in design.violations(setting).values())
     violated = list(cells if grid else search.rejected.values())
     by = Counter(name for names in violated for name in names)
     return Rejected("cells" if grid else "settings", len(violated), by)

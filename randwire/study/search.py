@@ -37,8 +37,8 @@ _STATES: dict[Outcome, TrialState] = {
 class SettingSearch:
     """Gives a sweep its settings: `next` suggests one, `tell` takes its outcome.
 
-    A search is an Optuna study; a grid is a list, and Optuna has nothing to decide. Raises ConfigError if the folder
-    holds another study.
+    A search is an Optuna study; a fixed design is a list, and Optuna has nothing to decide. Raises ConfigError if the
+    folder holds another study.
     """
 
     def __init__(self, design: Design, study: optuna.Study | None = None) -> None:
@@ -64,13 +64,15 @@ class SettingSearch:
             else:
                 self._start(setting)
                 self.tell(setting, outcome, value)
-        first = design.grid() if self._grid else [Setting(spec) for spec in space.best(design.generators)]
+        first = (
+            design.fixed_settings() if self.design.fixed else [Setting(spec) for spec in space.best(design.generators)]
+        )
         self._queue += [setting for setting in first if setting not in entries]
 
     @property
     def later(self) -> int:
         """The settings still to come, at most: requirements may reject some."""
-        if self._grid or self.exhausted:
+        if self.design.fixed or self.exhausted:
             return len(self._queue)
         return max(0, min(self.design.settings - len(self.suggested), len(self._untried())))
 
@@ -79,20 +81,20 @@ class SettingSearch:
 
         Raises ConfigError for a setting of the paper that is impossible.
         """
-        if not self._grid and len(self.suggested) >= self.design.settings:
+        if not self.design.fixed and len(self.suggested) >= self.design.settings:
             return None
         while self._queue:
             setting = self._queue.pop(0)
             if self.design.trials(setting):
                 self._start(setting)
                 return setting
-            if not self._grid:
+            if not self.design.fixed:
                 self._reject(setting, self._violated(setting), self._ask(setting))
-        return None if self._grid else self._suggest()
+        return None if self.design.fixed else self._suggest()
 
     def tell(self, setting: Setting, outcome: Outcome, value: float | None) -> None:
         """The outcome of a setting: only a finished one has a value, so an early stop never passes for a result."""
-        if outcome != "unfinished" and not self._grid:
+        if outcome != "unfinished" and not self.design.fixed:
             self.study.tell(self._open.pop(setting), value if outcome == "finished" else None, state=_STATES[outcome])
 
     def foreseeable(self) -> Iterator[Setting]:
@@ -105,10 +107,6 @@ class SettingSearch:
             if setting is None:
                 return
             yield setting
-
-    @property
-    def _grid(self) -> bool:
-        return self.design.search == "grid"
 
     def _suggest(self) -> Setting | None:
         for attempt in range(MAX_ATTEMPTS):
@@ -151,23 +149,23 @@ class SettingSearch:
 
     def _start(self, setting: Setting) -> None:
         self.suggested.append(setting)
-        if not self._grid:
+        if not self.design.fixed:
             self._open[setting] = self._ask(setting)
 
     def _ask(self, setting: Setting) -> Trial:
         """The Optuna trial of a given setting."""
         self.study.sampler = optuna.samplers.RandomSampler(seed=0)  # has nothing to choose, and TPE would model for it
-        self.study.enqueue_trial(space.parameters(setting.generator))
+        self.study.enqueue_trial(space.parameters(setting.spec))
         trial = self.study.ask()
         reached = space.suggest(trial, self.design.generators)
-        assert reached == setting.generator, f"{setting} is outside the search space: came out as {reached}"
+        assert reached == setting.spec, f"{setting} is outside the search space: came out as {reached}"
         return trial
 
     def _untried(self) -> list[Setting]:
         """What is left of the space."""
         nodes = self.design.base.graph.nodes
         every = (Setting(spec) for spec in space.every(self.design.generators))
-        return [setting for setting in every if not self._seen(setting) and _possible(setting.generator, nodes)]
+        return [setting for setting in every if not self._seen(setting) and _possible(setting.spec, nodes)]
 
     def _seen(self, setting: Setting) -> bool:
         return setting in self.suggested or setting in self.rejected

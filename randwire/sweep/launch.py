@@ -60,7 +60,7 @@ def sweep(design: Design, cluster: Cluster, tracker: Tracker | None = None) -> i
 
 def _train(design: Design, cluster: Cluster, tracker: Tracker) -> int:
     search = SettingSearch(design)
-    if design.search == "grid" and (out := rejected(design, search)).number:
+    if design.fixed and (out := rejected(design, search)).number:
         note(str(out))
     remaining = list(iter(search.next, None))
     if search.exhausted:

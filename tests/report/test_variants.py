@@ -70,7 +70,7 @@ def test_the_report_compares_variants_in_one_group(tmp_path: Path) -> None:
     design.open()
     for number, setting in enumerate(SettingSearch(design).foreseeable()):
         end(design, setting, top1=50.0 + number)
-    for trial in (trial for setting in design.grid() for trial in design.trials(setting)):
+    for trial in (trial for setting in design.fixed_settings() for trial in design.trials(setting)):
         record = design.record(trial)
         record.write_json("summary.json", {**(record.summary() or {}), "epochs": 4})
     trials, broken = trials_of.load(design.folder)
@@ -78,10 +78,10 @@ def test_the_report_compares_variants_in_one_group(tmp_path: Path) -> None:
     [group] = groups(trials, trials_of.design_of(design.folder))
     assert group.origin == "grid"
     means = {name: sum(values) / len(values) for name, values in group.values.items()}
-    assert sorted(means) == sorted(setting.label for setting in design.grid())
+    assert sorted(means) == sorted(setting.label for setting in design.fixed_settings())
     assert (means["ER(0.2) one"], means["WS(4,0.75) two"]) == (50.0, 55.0)
     page = write_report(design.folder).read_text()
-    assert all(setting.label in page for setting in design.grid())
+    assert all(setting.label in page for setting in design.fixed_settings())
 
 
 @pytest.mark.parametrize("preset", ["small", "regular-109"])

@@ -74,9 +74,9 @@ def test_the_default_study_is_that_of_the_paper() -> None:
 def test_a_new_generator_joins_the_default_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert space.default() == (*PAPER, "a_tree", "chain")
     study: Design = design(tmp_path, search="grid", seeds=2)
-    assert [str(setting) for setting in study.grid()][29:] == ["a_tree:arity=3", "chain"]
+    assert [str(setting) for setting in study.fixed_settings()][29:] == ["a_tree:arity=3", "chain"]
     variants = design(tmp_path, search="grid", variants={"one": {}, "two": {"network.op": "conv"}})
-    assert [str(setting) for setting in variants.grid()][-2:] == ["chain one", "chain two"]
+    assert [str(setting) for setting in variants.fixed_settings()][-2:] == ["chain one", "chain two"]
     assert [setting.label for setting in drain(SettingSearch(design(tmp_path / "search", settings=6)), 5)] == [
         "ER(0.2)", "BA(5)", "WS(4,0.75)", "A_TREE(3)", "CHAIN"
     ]  # fmt: skip

@@ -171,7 +171,7 @@ def test_variants_that_came_later_lock_no_study(tmp_path: Path) -> None:
         None, values, name="mine", search="grid", variants=lambda _: {**first, "three": {"train.lr": 1}}
     )
     later.open()
-    assert [setting.variant for setting in later.grid()] == ["one", "two"] * 3
+    assert [setting.variant for setting in later.fixed_settings()] == ["one", "two"] * 3
     with pytest.raises(
         ConfigError, match=r"another variants\.two\.data\.crop_area \(\[0\.5, 1\.0\], not \[0\.1, 1\.0\]\)"
     ):
@@ -267,8 +267,16 @@ def test_bounds_may_be_texts(tmp_path: Path) -> None:
         ({"generators": ("er", "nope")}, "--generators: must name some of"),
         ({"generators": ()}, "--generators: must name some of"),
         ({"generators": ("er", "ba", "er")}, "--generators: names one more than once, is 'er,ba,er'"),
-        ({"variants": {"one": {}, "two": {"train.lr": 1}}}, "--search: variants are compared in a grid alone"),
-        ({"search": "fast"}, "--search: must be one of tpe, random, grid"),
+        (
+            {"search": "tpe", "variants": {"one": {}, "two": {"train.lr": 1}}},
+            "--search: variants are compared in a grid or a list",
+        ),
+        ({"search": "fast"}, "--search: must be one of tpe, random, grid, list, race"),
+        ({"search": "list"}, "--only: a list needs its settings"),
+        ({"search": "tpe", "only": ["ws:k=4,p=1"]}, "--only: is for --search list or race, which is tpe"),
+        ({"only": ["ws:k=4"]}, "--only: 'ws:k=4': missing p"),
+        ({"search": "grid", "space": ["graph.nodes=8,12"]}, "--space: is for --search tpe or random, which is grid"),
+        ({"search": "race", "early_stopping": True}, "--early-stopping: is for --search tpe or random or grid"),
         ({"seeds": 0}, "--seeds: must be a whole number above 0"),
         ({"train_seeds": 1.5}, "--train-seeds: must be a whole number above 0"),
         ({"require": ["depth"]}, "--require"),
@@ -286,3 +294,16 @@ def test_a_study_of_a_generator_that_is_gone_is_one_line(study: Design, capsys: 
     record.write_json("study.json", {**record.read_json("study.json"), "generators": ["er", "gone"]})
     assert command("status", *options_of(study)) == 2
     assert "must name some of ba,er,ws, is 'er,gone'" in capsys.readouterr().err
+
+
+def test_a_list_is_fixed_beforehand_and_a_fresh_command_goes_on_with_it(tmp_path: Path) -> None:
+    only, values = ["ba:m=5", "ws:p=0.75,k=4", "ba:m=5", "er:p=0.2"], {"runtime.output": str(tmp_path)}
+    listed = Design.load(None, values, name="mine", only=only, seeds=3)
+    assert (listed.search, listed.only) == ("list", ("ba:m=5", "ws:k=4,p=0.75", "er:p=0.2"))
+    assert [str(setting) for setting in listed.fixed_settings()] == list(listed.only)
+    listed.open()
+    assert Design.load(None, values, name="mine") == listed
+    with pytest.raises(ConfigError, match=r"holds a study with another only \("):
+        Design.load(None, values, name="mine", only=only[:2])
+    paper = Design.load(None, values, name="other", only=["paper"], generators=("er", "ba", "ws"))
+    assert paper.fixed_settings() == Design.load(None, values, name="third", search="grid").fixed_settings()

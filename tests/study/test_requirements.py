@@ -191,7 +191,7 @@ def test_a_sweep_notes_that_nothing_more_will_come(tmp_path: Path) -> None:
         if all(depths(trial).pop() >= 8 for trial in free.trials(setting)):
             StudyFolder(study.folder).add_suggestion(setting)
             end(study, setting)
-        elif setting.generator in space.best(NAMES):
+        elif setting.spec in space.best(NAMES):
             StudyFolder(study.folder).add_suggestion(None, {setting: ["depth>=8"]})
     assert planning.listing(study).later > 0  # which no one has looked at yet
     before = StudyFolder(study.folder).suggestions()

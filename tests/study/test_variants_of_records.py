@@ -38,7 +38,7 @@ def study_of(folder: Path, variants: Mapping[str, Mapping[str, Any]], recorded: 
     """A study with planted top-1 of its two variants, n = 5 of each; `recorded`: as this version records it."""
     study = design(folder, search="grid", generators=("er",), seeds=5, variants=variants)
     study.open()
-    for setting in study.grid():
+    for setting in study.fixed_settings():
         end(study, setting, top1=PLANTED[setting.variant])
         for trial in study.trials(setting):
             record = study.record(trial)

@@ -1,0 +1,34 @@
+"""Settings that are fixed before any result: the paper's grid, or a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from randwire.study import space
+from randwire.study.setting import Setting
+from randwire.study.variants import Variants
+
+SearchMethod = Literal["tpe", "random", "grid", "list", "race"]
+FIXED: frozenset[SearchMethod] = frozenset({"grid", "list"})
+"""The methods whose settings are fixed before any result, so that they may be tested against each other."""
+PAPER = "paper"
+"""Stands in `--only` for all settings of the paper's Figure 4."""
+
+
+def specs_of(only: Iterable[str], generators: Sequence[str]) -> tuple[str, ...]:
+    """The canonical specs of a list, each once, in order; PAPER is expanded. Raises ValueError for one that is none."""
+    specs = (
+        spec for text in only for spec in (space.paper(generators) if text == PAPER else [Setting.canonical(text)])
+    )
+    return tuple(dict.fromkeys(specs))
+
+
+def fixed_settings(search: str, generators: Sequence[str], only: Sequence[str], variants: Variants) -> list[Setting]:
+    """The settings of a fixed design, in order.
+
+    Of a list its own; of a grid the paper's Figure 4, or where there are variants the best setting of each generator.
+    Each is crossed with all variants.
+    """
+    specs = only if search == "list" else space.best(generators) if variants else space.paper(generators)
+    return [Setting(spec, variant) for spec in specs for variant in (variants or [""])]
