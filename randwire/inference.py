@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 
@@ -15,6 +15,7 @@ from randwire import data
 from randwire.config import Device, RunConfig
 from randwire.dag import DAG
 from randwire.errors import CheckpointError, ConfigError, one_line
+from randwire.model.features import Features
 from randwire.model.folding import folded
 from randwire.model.network import RandWire
 from randwire.records import Record, Row
@@ -88,13 +89,49 @@ def open_trained(source: str | Path) -> Trained:
     )
 
 
-def load(source: str | Path) -> RandWire:
+@overload
+def load(source: str | Path, features: Literal[False] = False) -> RandWire: ...
+
+
+@overload
+def load(source: str | Path, features: Literal[True], out_indices: int | Sequence[int] | None = None) -> Features: ...
+
+
+@overload
+def load(
+    source: str | Path, features: bool = False, out_indices: int | Sequence[int] | None = None
+) -> RandWire | Features: ...
+
+
+def load(
+    source: str | Path, features: bool = False, out_indices: int | Sequence[int] | None = None
+) -> RandWire | Features:
     """The trained network of a record or a checkpoint file: `randwire.load("runs/local/0123456789ab")`.
 
-    It is in evaluation mode, on the CPU, and maps normalised images (B, 3, H, W) to logits (B, classes). Raises
-    CheckpointError if there is none.
+    It is in evaluation mode, on the CPU, and maps normalised images (B, 3, H, W) to logits (B, classes). With
+    `features` it is a backbone, and maps them to the list of the outputs of conv2 to conv5, or those of `out_indices`;
+    its `feature_info` has their channels and strides (see `model.features`). Raises CheckpointError if there is none,
+    and ConfigError for impossible `out_indices`.
     """
-    return open_trained(source).network
+    trained = open_trained(source)
+    if not features:
+        if out_indices is not None:
+            raise ConfigError("out_indices: is for features=True; a network gives logits alone")
+        return trained.network
+    return backbone(trained, out_indices)
+
+
+def backbone(trained: Trained, out_indices: int | Sequence[int] | None = None) -> Features:
+    """The stages of a trained network, which share its parameters. Raises as `load` does."""
+    if not isinstance(trained.network, RandWire):
+        raise CheckpointError(
+            f"{trained.path}: is {trained.config.label}, which has no stages conv2 to conv5; features=True is for "
+            "randomly wired networks"
+        )
+    try:
+        return Features(trained.network, trained.config.network, out_indices)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def evaluate(source: str | Path, values: Mapping[str, object] | None = None, worker: Worker | None = None) -> Row:
