@@ -28,6 +28,8 @@ EVALUATIONS_FILE = "evaluations.jsonl"
 """Where a record keeps its later evaluations, one a line."""
 EVALUATION_KEYS = ("data.", "runtime.", "train.batch_size", "train.precision")
 """Keys, and prefixes of keys, that an evaluation may choose; all others belong to the network."""
+TRAINED_KEYS = ("data.holdout", "data.holdout_seed")
+"""Of these keys, those that say what was trained on: with a holdout, the validation split only tells."""
 BATCH_SIZE = 64
 
 
@@ -137,6 +139,9 @@ def backbone(trained: Trained, out_indices: int | Sequence[int] | None = None) -
 def evaluate(source: str | Path, values: Mapping[str, object] | None = None, worker: Worker | None = None) -> Row:
     """Top-1 and top-5 (percent) and loss of a trained network on the validation split; called by every rank.
 
+    They are `val_top1` and so on; of a network that was trained with a holdout `test_top1` and so on, as in its
+    summary.
+
     `values` are dotted keys laid over the recorded ones, such as `{"data.resolution": 320}`; images are normalised as
     in training. A record that can be written keeps the result in evaluations.jsonl. Raises ConfigError for a key that
     would change the network, or for data of other classes, CheckpointError and DataError for unusable files.
@@ -167,7 +172,7 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
         "resolution": config.data.evaluation.resolution,
         "eval_crop": config.data.eval_crop,
         "images": scores.images,
-        **scores.to_row(),
+        **scores.to_row(test=bool(config.data.holdout)),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if worker.rank == 0 and trained.path.is_dir():
@@ -181,6 +186,8 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
 def evaluation_config(trained: Trained, values: Mapping[str, object]) -> RunConfig:
     """The configuration of a trained network with other values for EVALUATION_KEYS; ConfigError for other keys."""
     for key in values:
+        if key in TRAINED_KEYS:
+            raise ConfigError(f"{key}: is what {trained.path} was trained with; evaluated is the validation split")
         if not key.startswith(EVALUATION_KEYS):
             raise ConfigError(
                 f"{key}: is what {trained.path} was trained with; an evaluation may choose {_evaluation_keys()}"

@@ -8,7 +8,7 @@ what `training.loop.train_epoch` returns. It then is in all of these. Needs no t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,16 @@ class EvaluationMetric(Metric):
         """The value for a total over `images` images."""
         return (100 * total if self.unit == "%" else total) / images
 
+    @property
+    def test(self) -> EvaluationMetric:
+        """The same metric of the validation split where images held out of the training split choose in its place."""
+        return replace(
+            self,
+            key=self.key.replace("val_", "test_", 1),
+            label=self.label.replace("val ", "test ", 1),
+            wandb=self.wandb.replace("val/", "test/", 1),
+        )
+
 
 def _cross_entropy(outputs: Outputs) -> Tensor:
     """Without label smoothing."""
@@ -96,6 +106,11 @@ EVALUATION = (
 )
 """The metrics of the validation split, in the order of a row."""
 VAL_LOSS, VAL_TOP1, VAL_TOP5 = EVALUATION[:3]
+
+TEST = tuple(metric.test for metric in EVALUATION)
+"""The same of the images that only tell: see `data.holdout`. They are counted once, after the last epoch, and stand in
+summaries alone; nothing that chooses gets to see them."""
+TEST_LOSS, TEST_TOP1, TEST_TOP5 = TEST[:3]
 
 METRICS: tuple[Metric, ...] = (
     # The learning rate of an epoch's first step.

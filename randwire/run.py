@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import distributed
@@ -100,20 +101,29 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
     if tracker is not None:
         tracker.start(record, f"{config.label} {config.runtime.variant}".rstrip())
     try:
-        status, cause = rank.train(tracker)
+        ending = rank.train(tracker)
     except BaseException:
         if tracker is not None:
             tracker.finish(config.digest, "interrupted", {})
         raise
     summaries: list[Row] = [{}]
     if worker.rank == 0:
-        summaries[0] = summarise(record, status, cause, time.monotonic() - started)
+        summaries[0] = summarise(record, ending, time.monotonic() - started)
         record.write_json("summary.json", summaries[0])
     if tracker is not None:
-        tracker.finish(config.digest, status, summaries[0])
+        tracker.finish(config.digest, ending.status, summaries[0])
     if worker.world_size > 1:
         distributed.broadcast_object_list(summaries)
     return summaries[0]
+
+
+class Ending(NamedTuple):
+    """How a training ends, and why unless it is finished."""
+
+    status: str
+    cause: str | None = None
+    test: Mapping[str, float] = MappingProxyType({})
+    """With a holdout, of a finished training: the metrics of TEST by key."""
 
 
 class _Rank:
@@ -150,23 +160,31 @@ class _Rank:
             record.write_json("pretrained.json", self.pretrained.to_dict())
             print(f"train.pretrained: {self.pretrained}", file=sys.stderr)
 
-    def train(self, tracker: Tracker | None) -> tuple[str, str | None]:
-        """Train the epochs that are left. Returns how the trial ends, and why unless it is finished."""
+    def train(self, tracker: Tracker | None) -> Ending:
+        """Train the epochs that are left. What is evaluated after each of them are the images that choose."""
         training = self._training()
-        epochs = self.config.train.epochs
+        choosing: data.Reading = "holdout" if self.config.data.holdout else "val"
         try:
-            with closing(self._loader("train")) as train, closing(self._loader("val")) as val:
-                for epoch in range(self.epochs_done + 1, epochs + 1):
+            with closing(self._loader("train")) as train, closing(self._loader(choosing)) as val:
+                for epoch in range(self.epochs_done + 1, self.config.train.epochs + 1):
                     row = self._epoch(training, train, val, epoch)
                     if self.worker.rank == 0:
                         self._write(row, training.optimizer)
                     if tracker is not None:
                         tracker.log(self.config.digest, row)
-                    if self.worker.report(row) and epoch < epochs:
-                        return "pruned", f"stopped early after epoch {epoch}"
+                    if self.worker.report(row) and epoch < self.config.train.epochs:
+                        return Ending("pruned", f"stopped early after epoch {epoch}")
+            return Ending("finished", test=self._test(training) if self.config.data.holdout else {})
         except NonFiniteLossError as error:
-            return "failed", str(error)
-        return "finished", None
+            return Ending("failed", str(error))
+
+    def _test(self, training: Training) -> Mapping[str, float]:
+        """What the validation split tells of the trained network, where images held out have chosen."""
+        with closing(self._loader("val")) as val:
+            scores = evaluate(self.network, val.epoch(0), training.normalise, self.config.train.precision)
+        test = scores.to_row(test=True)
+        check_scores(test, self.config.train, self.config.train.epochs)
+        return test
 
     def _newest_checkpoint(self) -> dict[str, Any] | None:
         state = checkpoint.newest(self.record.checkpoint)
@@ -205,7 +223,7 @@ class _Rank:
             worker,
         )
 
-    def _loader(self, split: Literal["train", "val"]) -> data.Loader:
+    def _loader(self, split: data.Reading) -> data.Loader:
         config, worker = self.config, self.worker
         return data.Loader(
             self.dataset,
@@ -271,16 +289,17 @@ def _compile(dags: Mapping[str, DAG], device: torch.device, precision: str, repo
         print(f"runtime.compile: ready in {time.monotonic() - started:.1f} s", file=sys.stderr)
 
 
-def summarise(record: Record, status: str, cause: str | None, seconds: float) -> Row:
+def summarise(record: Record, ending: Ending, seconds: float) -> Row:
     """The summary of a trial from its rows. `seconds` is the time of this process; earlier ones are not counted."""
     rows = record.metrics()
     last = rows[-1] if rows else {}
     return {
-        "status": status,
-        "cause": cause,
+        "status": ending.status,
+        "cause": ending.cause,
         "epochs": len(rows),
         VAL_TOP1.key: last.get(VAL_TOP1.key),
         VAL_TOP5.key: last.get(VAL_TOP5.key),
         BEST_TOP1.key: max((row[VAL_TOP1.key] for row in rows), default=None),
+        **ending.test,
         "seconds": round(seconds, 3),
     }

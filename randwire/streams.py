@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 
 def graph(seed: int, key: str | int) -> random.Random:
@@ -31,6 +32,16 @@ def images(seed: int, epoch: int) -> "tuple[np.random.Generator, np.uint64]":
 
     order, crops = np.random.SeedSequence([seed, epoch]).spawn(2)
     return np.random.default_rng(order), crops.generate_state(1, np.uint64)[0]
+
+
+def held_out_images(seed: int, images: int) -> "NDArray[np.uint64]":
+    """A number (images,) for each training image: in each class, those of the smallest are held out of training.
+
+    Raw numbers of a bit generator, which no version of NumPy may change: records of years must hold out the same.
+    """
+    import numpy as np
+
+    return np.random.PCG64(np.random.SeedSequence(seed)).random_raw(images)
 
 
 def augmentation_seed(seed: int, epoch: int, step: int) -> int:

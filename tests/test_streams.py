@@ -9,6 +9,7 @@ def test_streams_are_those_of_the_first_version() -> None:
     assert streams.stored_as_jpeg("train", 7).random() == 0.2638499492485352
     order, key = streams.images(5, 2)
     assert (order.permutation(8).tolist(), int(key)) == ([1, 6, 4, 7, 3, 2, 0, 5], 1139473977052458189)
+    assert streams.held_out_images(3, 2).tolist() == [1579948266424812280, 4368382809143759861]
     assert streams.augmentation_seed(5, 2, 9) == 5000032000060
     assert streams.augmentation_seed(2**40, 2, 9) == 44342204438578319
     assert streams.epoch_seed(5, 2, 3) == 5045017156

@@ -10,7 +10,7 @@ from randwire import config as configuration
 from randwire.arguments import Parser, guarded, positive_float, positive_int, split
 from randwire.cli.text import key_help
 from randwire.config import RunConfig
-from randwire.metrics import METRICS
+from randwire.metrics import METRICS, TEST
 
 
 def train(arguments: Sequence[str] | None = None) -> int:
@@ -147,6 +147,8 @@ def train_one(config: RunConfig) -> int:
         if rank == 0:
             if summary["status"] == "failed":
                 print(f"failed: {summary['cause']}", file=sys.stderr)
+            if told := [metric.text(summary[metric.key]) for metric in TEST if metric.key in summary]:
+                print(f"on the validation split, which chose nothing: {', '.join(told)}", file=sys.stderr)
             print(f"record: {record}", file=sys.stderr)
             print(json.dumps(summary))
     return 1 if summary["status"] == "failed" else 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from randwire import config as configuration
 from randwire.errors import ConfigError
-from randwire.metrics import EVALUATION
+from randwire.metrics import EVALUATION, TEST
 
 
 def evaluate(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
@@ -20,9 +20,10 @@ def evaluate(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
     with process_group(_device(keys)) as (device, rank, world_size):
         row = inference.evaluate(options.config, keys, ProcessWorker(device, rank, world_size))
         if rank == 0:
+            shown = ", ".join(metric.text(row[metric.key]) for metric in (*EVALUATION, *TEST) if metric.key in row)
             print(
                 f"{options.config} after epoch {row['epoch']}: {row['images']} images of {row['source']} at "
-                f"{row['resolution']} pixels: {', '.join(metric.text(row[metric.key]) for metric in EVALUATION)}",
+                f"{row['resolution']} pixels: {shown}",
                 file=sys.stderr,
             )
             print(json.dumps(row))

@@ -29,6 +29,13 @@ class DataConfig(Section):
     stage_budget_gb: float | None = Field(
         None, gt=0, description="limit of such copies in GB; unused ones are removed first; empty: what the disk holds"
     )
+    holdout: int = Field(
+        0,
+        ge=0,
+        description="images of the training split that choose in place of the validation split, which then only tells, "
+        "as test_top1; we propose 10,000 for ImageNet; 0: none",
+    )
+    holdout_seed: int = Field(0, ge=0, lt=2**63, description="of which images these are, as even by class as can be")
     order: Literal["random", "quasi-random"] = Field(
         "random", description="of training; quasi-random reads the file part by part, for sets larger than the memory"
     )
@@ -100,6 +107,8 @@ class DataConfig(Section):
             raise ValueError("path must hold no credentials, since it is recorded: they belong in the environment")
         if self.source == FOLDER_SOURCE and self.path is None:
             raise ValueError(f"source {FOLDER_SOURCE} needs path, the folder that its conversion wrote")
+        if self.holdout_seed and not self.holdout:
+            raise ValueError("holdout_seed stands without holdout, and decides nothing; give both, or leave it out")
         if self.source != FOLDER_SOURCE:
             no_orphan(self.path_sha256, "path")
         return self

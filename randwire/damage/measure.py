@@ -87,7 +87,7 @@ def describe(trained: Trained, config: RunConfig, options: Options) -> Subject:
     Raises ConfigError if an epoch has too few batches to recalibrate with, DataError if the data are not there.
     """
     sizes = data.inspect(config.data).sizes
-    if options.recalibrate > (steps := sizes["train"] // config.train.batch_size):
+    if options.recalibrate > (steps := (sizes["train"] - config.data.holdout) // config.train.batch_size):
         raise ConfigError(f"--recalibrate: {options.recalibrate} batches; an epoch of {trained.path} has {steps}")
     images = min(options.images or sizes["val"], sizes["val"])
     protocol = Protocol(

@@ -8,6 +8,7 @@
     dataset.py  a converted folder: find it, check it
     staging.py  copies, on a disk of this machine, of folders on S3 or a network disk
     cache.py    the folder of such copies and of compiled code, and locks in it
+    holdout.py  which images of the training split are held out
     loader.py   batches of a converted set
     images.py   image files as evaluation sees the images of a set
     decoder.py  the compiled part of both
@@ -21,13 +22,24 @@ from randwire.data.dataset import Dataset, check, class_count, inspect, prepare,
 from randwire.errors import DataError
 
 if TYPE_CHECKING:
-    from randwire.data.loader import Batching, Loader
+    from randwire.data.loader import Batching, Loader, Reading
 
-__all__ = ["Batching", "DataError", "Dataset", "Loader", "check", "class_count", "inspect", "prepare", "train_images"]
+__all__ = [
+    "Batching",
+    "DataError",
+    "Dataset",
+    "Loader",
+    "Reading",
+    "check",
+    "class_count",
+    "inspect",
+    "prepare",
+    "train_images",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Batching", "Loader"):
+    if name in ("Batching", "Loader", "Reading"):
         from randwire.data import loader
 
         return getattr(loader, name)

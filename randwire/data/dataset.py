@@ -10,7 +10,7 @@ from pathlib import Path
 
 from randwire import storage
 from randwire.config import DataConfig
-from randwire.data import staging
+from randwire.data import holdout, staging
 from randwire.data.cache import cache_folder, locked
 from randwire.data.sidecar import FORMAT, SIDECAR, Channels, Sidecar, parse
 from randwire.data.sources import SPLITS, Source, Split, load_source
@@ -45,10 +45,15 @@ def class_count(config: DataConfig) -> int:
     return len(_sidecar(config).classes) if count is None else count
 
 
-def train_images(config: DataConfig) -> int:
-    """The number of training images of the whole set; reads no data where the source knows it. Raises as above."""
+def train_images(config: DataConfig, batch_size: int = 1) -> int:
+    """The number of images to train on, without those that are held out; reads no data where the source knows it.
+
+    Raises as above, and if they are less than a batch.
+    """
     count = load_source(config.source).train_images
-    return _sidecar(config).sizes["train"] if count is None else count
+    images = _sidecar(config).sizes["train"] if count is None else count
+    holdout.check(config.source, images, config.holdout, batch_size)
+    return images - config.holdout
 
 
 def _sidecar(config: DataConfig) -> Sidecar:
@@ -119,9 +124,13 @@ def prepare(config: DataConfig, threads: int = 1) -> Dataset:
     )
 
 
-def check(config: DataConfig) -> None:
-    """As `prepare`, but nothing is copied: of a set that would be, only its dataset.json is looked at."""
+def check(config: DataConfig, batch_size: int = 1) -> None:
+    """As `prepare`, but nothing is copied: of a set that would be, only its dataset.json is looked at.
+
+    Raises DataError also if less than a batch is left to train on.
+    """
     sidecar = inspect(config)
+    holdout.check(config.source, sidecar.sizes["train"], config.holdout, batch_size)
     if not staging.needs_copy(_location(config), config.stage):
         _check_files(Path(_location(config)), sidecar)
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from randwire import streams
 from randwire.config import DataConfig
-from randwire.data import beton
+from randwire.data import beton, holdout
 from randwire.data.dataset import Dataset
 from randwire.data.decoder import decode
 from randwire.errors import DataError
@@ -35,6 +35,7 @@ PART_BYTES = 1 << 30
 """Bytes of the file that are mixed with each other in quasi-random order."""
 
 Ids = NDArray[np.int64]
+Reading = Literal["train", "holdout", "val"]
 
 
 class _Pending(NamedTuple):
@@ -79,31 +80,35 @@ class Loader:
     val: rank r sees images r, r + world_size, ...: every image once over all ranks, the last batch may be smaller, and
     a rank may have no batch at all. The crop is the centered square of `eval_crop` of the shorter side.
 
+    holdout: as val, but over the `data.holdout` images of the file of train that are held out; train is without them.
+
     Use a loader in the process that made it.
     """
 
     def __init__(
         self,
         dataset: Dataset,
-        split: Literal["train", "val"],
+        split: Reading,
         config: DataConfig,
         batching: Batching,
     ) -> None:
         """Map the file and compile the decoder.
 
-        Raises DataError if the train split is smaller than the global batch or if the file cannot be opened.
+        Raises DataError if there is less than a global batch to train on or if the file cannot be opened, ValueError
+        for split holdout where nothing is held out.
         """
         self._batching = batching
-        self._count = dataset.sizes[split]
         self._train = split == "train"
-        if self._train and self._count < batching.global_batch_size:
-            raise DataError(
-                f"train.batch_size: {batching.global_batch_size} exceeds the {self._count} training images of "
-                f"{dataset.source}; lower it to at most {self._count}"
-            )
+        if split == "holdout" and not config.holdout:
+            raise ValueError("data.holdout is 0: nothing is held out")
+        of_file = "val" if split == "val" else "train"
+        images = dataset.sizes[of_file]
+        if of_file == "train":
+            holdout.check(dataset.source, images, config.holdout, batching.global_batch_size if self._train else 1)
         self._config = config
-        self._path = dataset.file(split)
-        self._open()
+        self._path = dataset.file(of_file)
+        self._open(images)
+        self._ids = self._images_of(split)
         usable = len(os.sched_getaffinity(0))
         self._threads = min(batching.threads or usable, usable)
         self._pool = ThreadPoolExecutor(self._threads, f"randwire-{split}")
@@ -112,8 +117,8 @@ class Loader:
     def __len__(self) -> int:
         """Steps of an epoch on this rank."""
         if self._train:
-            return self._count // self._batching.global_batch_size
-        return -(-len(self._val_shard()) // self._batching.batch_size)
+            return len(self._ids) // self._batching.global_batch_size
+        return -(-len(self._shard()) // self._batching.batch_size)
 
     def epoch(self, number: int, resolution: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch, the same at every call: images uint8 (B, 3, R, R) channels last, labels int64 (B,).
@@ -138,23 +143,31 @@ class Loader:
         """End the threads; the loader cannot be used afterwards. Batches taken remain valid."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _open(self) -> None:
+    def _open(self, images: int) -> None:
         try:
             with open(self._path, "rb") as file:
-                self._tables = beton.read_tables(file, self._count)
+                self._tables = beton.read_tables(file, images)
                 self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
         except (OSError, ValueError) as error:
             raise DataError(f"{self._path}: cannot be opened ({error}); convert the data again") from None
         self._data = np.frombuffer(self._map, np.uint8)
 
-    def _val_shard(self) -> range:
-        """The images of the validation split that this rank takes."""
-        return range(self._batching.rank, self._count, self._batching.world_size)
+    def _images_of(self, split: Reading) -> Ids:
+        """The numbers in the file, ascending, of the images of a split."""
+        labels, config = self._tables.labels, self._config
+        if split == "val" or not config.holdout:
+            return np.arange(len(labels))
+        held_out = holdout.held_out(labels, config.holdout, config.holdout_seed)
+        return held_out if split == "holdout" else np.delete(np.arange(len(labels)), held_out)
+
+    def _shard(self) -> Ids:
+        """The images that this rank takes in evaluation."""
+        return self._ids[self._batching.rank :: self._batching.world_size]
 
     def _batches(self, order: np.random.Generator) -> Iterator[Ids]:
         size = self._batching.batch_size
         if not self._train:
-            shard = np.array(self._val_shard(), np.int64)
+            shard = self._shard()
             yield from (shard[start : start + size] for start in range(0, len(shard), size))
             return
         parts, page_bytes = self._parts(order), self._tables.page_bytes
@@ -171,15 +184,16 @@ class Loader:
     def _parts(self, stream: np.random.Generator) -> list[tuple[Sequence[int], Ids]]:
         """The images of an epoch in order, cut into parts, each with the pages of the file to be read before it."""
         if self._config.order == "random":
-            return [((), stream.permutation(self._count))]
-        page_of = (self._tables.images["offset"] // self._tables.page_bytes).astype(np.int64)
+            return [((), self._ids[stream.permutation(len(self._ids))])]
+        page_of = (self._tables.images["offset"][self._ids] // self._tables.page_bytes).astype(np.int64)
         pages = stream.permutation(np.unique(page_of))
         turn = np.empty(page_of.max() + 1, np.int64)
         turn[pages] = np.arange(len(pages)) // max(1, PART_BYTES // self._tables.page_bytes)
-        order = stream.permutation(self._count)
+        order = stream.permutation(len(self._ids))
         order = order[np.argsort(turn[page_of[order]], kind="stable")]
         cuts = np.flatnonzero(np.diff(turn[page_of[order]])) + 1
-        return [(pages[turn[pages] == number].tolist(), ids) for number, ids in enumerate(np.split(order, cuts))]
+        parts = enumerate(np.split(self._ids[order], cuts))
+        return [(pages[turn[pages] == number].tolist(), ids) for number, ids in parts]
 
     def _submit(self, ids: Ids, key: np.uint64, side: int) -> _Pending:
         pin: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]

@@ -46,11 +46,12 @@ def cost(
     """The cost of a study whose settings have so many trials each, in the order in which they start.
 
     All trials of a setting are trained one after the other on `workers` GPUs, and nothing is divided further: a
-    setting that starts last is waited for. `price` is dollars per GPU-hour of training.
+    setting that starts last is waited for. `price` is dollars per GPU-hour of training. Raises DataError if less than a
+    batch is left to train on.
     """
     trials = list(settings)
     base, epochs = design.base.data, design.base.train.epochs
-    per_epoch = data.train_images(base)
+    per_epoch = data.train_images(base, design.base.train.batch_size)
     images = sum(trials) * epochs * per_epoch
     per_trial = base.cost_of_epochs(epochs) * per_epoch
     if images_per_s is None:

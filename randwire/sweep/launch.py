@@ -105,7 +105,7 @@ def check(design: Design, cluster: Cluster) -> None:
             sample_graphs(trial)
     if not search.suggested:
         raise ConfigError(f"--require: no setting meets {', '.join(map(str, design.require))}; loosen a bound")
-    data.check(design.base.data)
+    data.check(design.base.data, batch)
     design.open()
 
 

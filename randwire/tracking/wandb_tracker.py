@@ -17,7 +17,7 @@ from randwire import drawing
 from randwire.config import RunConfig
 from randwire.dag import DAG
 from randwire.errors import TrackingError, brief
-from randwire.metrics import BEST_TOP1, METRICS, VAL_TOP1
+from randwire.metrics import BEST_TOP1, METRICS, TEST, VAL_TOP1
 from randwire.records import Record
 from randwire.tracking import runs
 from randwire.tracking.connection import check_server, end_service, environment, sync_hint
@@ -147,7 +147,12 @@ class WandbTracker:
         state = self._open.pop(trial_id, None)
         if state is None:
             return
-        scalars = {f"trial/{key}": value for key, value in summary.items() if isinstance(value, str | int | float)}
+        names = {metric.key: metric.wandb for metric in TEST}
+        scalars = {
+            names.get(key, f"trial/{key}"): value
+            for key, value in summary.items()
+            if isinstance(value, str | int | float)
+        }
         state.run.summary.update({**scalars, "trial/status": status})
         thread = threading.Thread(target=self._end, args=(state.run, status), name=f"end {trial_id}", daemon=True)
         thread.start()

@@ -36,9 +36,12 @@ class Scores:
     totals: Mapping[str, float]
     """Sums over the images, by the key of the metric."""
 
-    def to_row(self) -> dict[str, float]:
-        """Means over the images by the key of the metric, shares of them in percent."""
-        return {metric.key: metric.mean(self.totals[metric.key], self.images) for metric in EVALUATION}
+    def to_row(self, test: bool = False) -> dict[str, float]:
+        """Means over the images by the key of the metric, or of its `test`; shares of them in percent."""
+        return {
+            (metric.test if test else metric).key: metric.mean(self.totals[metric.key], self.images)
+            for metric in EVALUATION
+        }
 
 
 @torch.no_grad()

@@ -74,7 +74,7 @@ class FiniteLossCheck:
 
 def check_scores(scores: Mapping[str, float], config: TrainConfig, epoch: int) -> None:
     """Raise NonFiniteLossError if one of the scores of an evaluation after `epoch`, by key, is not finite."""
-    for metric in EVALUATION:
+    for metric in (named for each in EVALUATION for named in (each, each.test) if named.key in scores):
         if not math.isfinite(scores[metric.key]):
             raise _error(f"{metric.label} is {scores[metric.key]} after epoch {epoch}", config)
 

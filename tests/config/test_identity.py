@@ -66,6 +66,8 @@ DEFAULTS: Mapping[str, object] = {
     "data.path_sha256": None,
     "data.stage": "auto",
     "data.stage_budget_gb": None,
+    "data.holdout": 0,
+    "data.holdout_seed": 0,
     "data.order": "random",
     "data.resolution": 224,
     "data.start_resolution": None,
