@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from randwire.errors import ExportError
 from randwire.inference import Trained, open_trained
+from randwire.training import weights
 
 MAX_LOGIT_DIFFERENCE = 1e-3
 """Largest difference of a logit, as a share of the largest logit."""
@@ -23,19 +24,22 @@ MAX_LOGIT_DIFFERENCE = 1e-3
 def export(source: str | Path, target: str | Path, resolution: int | None = None) -> float:
     """Write the network of a record or a checkpoint to `target`, as its suffix says; returns how far logits differ.
 
-    .pt2   torch.export: `torch.export.load(target).module()`; extra file `classes.json`
-    .onnx  ONNX; the names of the classes, as JSON, are its metadata `classes`
+    .pt2          torch.export: `torch.export.load(target).module()`; extra file `classes.json`
+    .onnx         ONNX; the names of the classes, as JSON, are its metadata `classes`
+    .safetensors  weights, with all that it takes to build the network again (see training/weights.py); any resolution
 
-    Input `images`: uint8 (B, 3, R, R), RGB, any B, R being `resolution` or the one of evaluation; normalisation is part
-    of the file. Output `logits`: float32 (B, classes). The file is read back and run beside the network on a batch of
-    another size; if a logit differs by more than MAX_LOGIT_DIFFERENCE of the largest, nothing is written. Raises
-    ExportError for that, for another suffix and for a path that cannot be written, and CheckpointError for an unusable
-    network.
+    The first two are programs, with the normalisation in them. Input `images`: uint8 (B, 3, R, R), RGB, any B, R being
+    `resolution` or the one of evaluation. Output `logits`: float32 (B, classes). Each file is read back and run beside
+    the network on a batch of another size; if a logit differs by more than MAX_LOGIT_DIFFERENCE of the largest, nothing
+    is written. Raises ExportError for that, for another suffix, a `resolution` where none is kept and a path that
+    cannot be written, and CheckpointError for an unusable network.
     """
     target = Path(target)
     write = _WRITERS.get(target.suffix)
     if write is None:
         raise ExportError(f"{target}: the suffix must be one of {', '.join(_WRITERS)}")
+    if resolution is not None and target.suffix == weights.SUFFIX:
+        raise ExportError(f"{target}: holds weights, which serve any resolution; leave data.resolution out")
     trained = open_trained(source)
     side = resolution or trained.config.data.evaluation.resolution
     network = nn.Sequential(trained.normalise, trained.network).eval()
@@ -74,7 +78,20 @@ def _onnx(trained: Trained, network: nn.Module, example: Tensor, path: Path) -> 
     return lambda images: torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
 
 
-_WRITERS = {".pt2": _torch_export, ".onnx": _onnx}
+def _safetensors(trained: Trained, network: nn.Module, example: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
+    state = {
+        "network": trained.network.state_dict(),
+        "epoch": trained.epoch,
+        "config": trained.config.model_dump(mode="json", exclude={"runtime"}),
+        "graphs": trained.graphs,
+        "data": {"classes": trained.classes, "mean": trained.mean, "std": trained.std},
+    }
+    weights.write(path, state)
+    again = open_trained(path)
+    return nn.Sequential(again.normalise, again.network)
+
+
+_WRITERS = {".pt2": _torch_export, ".onnx": _onnx, weights.SUFFIX: _safetensors}
 
 
 def _program(network: nn.Module, example: Tensor) -> torch.export.ExportedProgram:

@@ -1,4 +1,4 @@
-"""A trained network in use: from a record or a checkpoint alone, without the data it was trained on."""
+"""A trained network in use: from a record or a file of weights alone, without the data it was trained on."""
 
 import sys
 import warnings
@@ -44,6 +44,8 @@ class Trained:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    graphs: Mapping[str, str]
+    """The adjacency text of each random stage."""
 
     @property
     def normalise(self) -> Normalise:
@@ -63,7 +65,7 @@ class Prediction:
 
 
 def open_trained(source: str | Path) -> Trained:
-    """The trained network of a record's folder (its newest checkpoint) or of a checkpoint file.
+    """The trained network of a record's folder (its newest checkpoint), a checkpoint or a safetensors file.
 
     Raises CheckpointError, in one line, if there is none, or none that this version can use.
     """
@@ -87,7 +89,9 @@ def open_trained(source: str | Path) -> Trained:
         config,
         int(state["epoch"]),
         tuple(about_data["classes"]),
-        *_floats(about_data["mean"], about_data["std"]),
+        _floats(about_data["mean"]),
+        _floats(about_data["std"]),
+        dict(state["graphs"]),
     )
 
 
@@ -108,7 +112,7 @@ def load(
 def load(
     source: str | Path, features: bool = False, out_indices: int | Sequence[int] | None = None
 ) -> RandWire | Features:
-    """The trained network of a record or a checkpoint file: `randwire.load("runs/local/0123456789ab")`.
+    """The trained network of a record, a checkpoint or a safetensors file: `randwire.load("runs/local/0123456789ab")`.
 
     It is in evaluation mode, on the CPU, and maps normalised images (B, 3, H, W) to logits (B, classes). With
     `features` it is a backbone, and maps them to the list of the outputs of conv2 to conv5, or those of `out_indices`;
@@ -233,5 +237,5 @@ def _evaluation_keys() -> str:
     return ", ".join(f"{key}*" if key.endswith(".") else key for key in EVALUATION_KEYS)
 
 
-def _floats(*values: Sequence[Any]) -> list[tuple[float, ...]]:
-    return [tuple(float(number) for number in row) for row in values]
+def _floats(values: Sequence[Any]) -> tuple[float, ...]:
+    return tuple(float(number) for number in values)

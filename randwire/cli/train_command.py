@@ -29,7 +29,9 @@ def train(arguments: Sequence[str] | None = None) -> int:
     instead.add_argument(
         "--predict", nargs="+", metavar="IMAGE", help="class probabilities of image files, by a record"
     )
-    instead.add_argument("--export", metavar="FILE", help="write the network of a record as FILE.pt2 or FILE.onnx")
+    instead.add_argument(
+        "--export", metavar="FILE", help="write the network of a record as FILE.safetensors, .onnx or .pt2"
+    )
     parser.add_argument("--json", action="store_true", help="with --show or --predict: JSON on stdout")
     parser.add_argument("--top", type=positive_int, default=5, help="with --predict: classes to print [5]")
     parser.add_argument(

@@ -14,6 +14,7 @@ import torch
 
 from randwire.errors import CheckpointError
 from randwire.records import NEWEST_CHECKPOINT, atomic
+from randwire.training import weights
 
 NEXT, PREVIOUS = ".next", "previous.pt"
 KEYS = {"network", "optimizer", "epoch", "config", "graphs", "data"}
@@ -32,8 +33,11 @@ def save(folder: Path, state: dict[str, Any]) -> None:
 def read(path: Path) -> dict[str, Any]:
     """The content of one checkpoint file, on the CPU. Nothing in it is executed (`weights_only`).
 
+    A safetensors file, told by its suffix, has no state of the optimizer: it cannot be gone on with, all else it can.
     Raises CheckpointError for a file that is absent, damaged, foreign or holds more than data.
     """
+    if path.suffix == weights.SUFFIX:
+        return weights.read(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -85,6 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values: dict[str, object] = dict(zip((word.removeprefix("--") for word in SMALL[::2]), SMALL[1::2], strict=True))
     trained = randwire.train("digits", {**values, "runtime.output": str(folder / "trained")})
     (folder / "record").symlink_to(trained)
+    randwire.export(trained, folder / "digits.safetensors")
     return folder
 
 
@@ -111,7 +112,7 @@ def test_a_command_of_the_readme_works(line: str, folder: Path) -> None:
     paths = {"data/mnist": "mnist", "data/imagenet": "imagenet", "data/photos": "converted", RECORD: "record"}
     paths |= {name: f"imagenet-files/{name}" for name in words if name.startswith(("ILSVRC", "synset"))}
     paths |= {name: name for name in ("mnist-files/", "imagenet-files/", "photos/", "seven.png", "four.png")}
-    paths |= {name: name for name in ("digits.onnx", "trials.parquet")}
+    paths |= {name: name for name in ("digits.onnx", "digits.safetensors", "trials.parquet")}
     words = [str(folder / paths[word]) if word in paths else word for word in words]
     done = (commands.run if line in IN_PROCESSES else commands.call)(*words)
     assert done.returncode == 0, done.stderr
@@ -128,6 +129,7 @@ def test_the_python_of_the_readme_works(folder: Path, monkeypatch: pytest.Monkey
     exec(code, names)
     assert isinstance(names["record"], Path)
     assert (folder / "digits.pt2").is_file()
+    assert (folder / "digits.safetensors").is_file()
     assert len((names["record"] / "evaluations.jsonl").read_text().splitlines()) == 1
 
 

@@ -30,9 +30,12 @@ def _initial(config: RunConfig) -> dict[str, torch.Tensor]:
     return weights(run.record_of(frozen).folder)
 
 
-@pytest.mark.parametrize("file", [False, True], ids=["record", "checkpoint"])
-def test_a_training_goes_on_from_weights(trained: Path, tmp_path: Path, file: bool) -> None:
-    source = checkpoint_file(trained) if file else trained
+@pytest.mark.parametrize("kind", ["record", "checkpoint", "safetensors"])
+def test_a_training_goes_on_from_weights(trained: Path, tmp_path: Path, kind: str) -> None:
+    source = checkpoint_file(trained) if kind == "checkpoint" else trained
+    if kind == "safetensors":
+        source = tmp_path / "net.safetensors"
+        randwire.export(trained, source)
     config = settings(tmp_path, train__pretrained=str(source))
     initial, given = _initial(config), weights(trained)
     for name, value in given.items():
