@@ -1,25 +1,23 @@
 """Every generator keeps its contract; ER, BA and WS follow their definitions, exactly or in distribution.
 
-Distributional tests use fixed seeds, so they always give the same result. Each comparison with chance in it is of at
-least SAMPLES samples and allows SIGMA standard errors. This file makes fewer than COMPARISONS = 1,500 of them (counted
-at its end), and the tail of a normal variable beyond SIGMA = 6.5 is FALSE_ALARMS / COMPARISONS = 1e-7 / 1,500 = 7e-11.
-Means of so many samples are only nearly normal: by Chernoff's bound the most skewed ones, the variances of ER(0.7)'s
-sources and sinks, lie beyond SIGMA with 5e-8 at most, and some twenty others with 2e-8 at most. So with fresh seeds a
-faithful generator would fail any test of this file with probability below 1e-6.
+Distributions are compared as `chance` says. The most skewed ones here are the variances of ER(0.7)'s sources and sinks:
+by Chernoff's bound they lie beyond SIGMA with 5e-8 at most, and some twenty others with 2e-8 at most. So with fresh
+seeds a faithful generator would fail any test of this file with probability below 1e-6.
 """
 
 import itertools
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import FrozenInstanceError, fields
 from functools import cache
 from pathlib import Path
-from statistics import NormalDist, fmean, pstdev
+from statistics import fmean, pstdev
 
 import new_files
 import pytest
+from chance import SAMPLES, assert_alike, assert_counts, assert_near, assert_share, counted
 
 from randwire import graphs, registry, wiring
 from randwire.config import load
@@ -28,10 +26,6 @@ from randwire.graphs import Generator, SampledGraph
 from randwire.study import space
 
 N = 32
-SAMPLES = 2_000
-COMPARISONS = 1_500
-FALSE_ALARMS = 1e-7
-SIGMA = -NormalDist().inv_cdf(FALSE_ALARMS / COMPARISONS / 2)
 
 Edges = set[tuple[int, int]]
 
@@ -61,41 +55,10 @@ def _dags(spec: str, nodes: int = N) -> tuple[DAG, ...]:
     return tuple(_sample(spec, seed, nodes).dag for seed in range(SAMPLES))
 
 
-_compared: list[float] = []
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _count_of_comparisons() -> Iterator[None]:
-    yield
-    assert len(_compared) <= COMPARISONS, "SIGMA is too small for so many comparisons"
-
-
-def _assert_near(observed: float, expected: float, error: float, rounding: float = 0.0) -> None:
-    """`observed`, of standard error `error`, is `expected`, which is exact but for `rounding`."""
-    _compared.append(observed)
-    assert abs(observed - expected) <= SIGMA * error + rounding, f"{observed} is not {expected:.4f} +- {error:.4f}"
-
-
-def _assert_share(hits: int, of: int, share: float, rounding: float = 0.0) -> None:
-    """`hits` of `of` is what a probability of `share` gives."""
-    _assert_near(hits / of, share, math.sqrt(share * (1 - share) / of), rounding)
-
-
-def _assert_counts(values: Sequence[int], shares: Sequence[float]) -> None:
-    """Mean and variance of `values` are those of a count of independent events that have these probabilities."""
-    variances = [share * (1 - share) for share in shares]
-    variance, kurtosis = sum(variances), sum(value * (1 - 6 * value) for value in variances)
-    _assert_near(fmean(values), sum(shares), math.sqrt(variance / len(values)))
-    _assert_near(pstdev(values) ** 2, variance, math.sqrt((kurtosis + 2 * variance**2) / len(values)))
-
-
-def _assert_alike(ours: Sequence[float], theirs: Sequence[float]) -> None:
-    """Two samples have the same mean and the same variance."""
-    centre = fmean(theirs)
-    for power in (1, 2):
-        a, b = ([(value - centre) ** power for value in values] for values in (ours, theirs))
-        error = math.sqrt(pstdev(a) ** 2 / len(a) + pstdev(b) ** 2 / len(b))
-        _assert_near(fmean(a), fmean(b), error)
+    with counted():
+        yield
 
 
 # Contract: new generators are picked up by themselves.
@@ -179,8 +142,8 @@ from randwire.graphs import Domain, Generator
 """
 NEW = {
     # No parameter, no setting of the paper, nothing random.
-    "chain": HEAD
-    + """class Chain(Generator):
+    "path": HEAD
+    + """class Path(Generator):
     @property
     def deterministic(self) -> bool:
         return True
@@ -215,7 +178,7 @@ NEW = {
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("chain", ["chain"]), ("tree", ["tree"]), ("near", ["near:reach=3,p=0.7"])]
+    ("name", "settings"), [("path", ["path"]), ("tree", ["tree"]), ("near", ["near:reach=3,p=0.7"])]
 )
 def test_a_generator_without_parameters_or_settings_of_the_paper_joins(
     name: str, settings: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -259,11 +222,11 @@ def test_a_parameter_that_came_later_renames_no_run(monkeypatch: pytest.MonkeyPa
 
 def test_the_spec_of_a_generator_without_parameters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     new_files.add(monkeypatch, tmp_path, graphs.__name__, NEW)
-    chain = graphs.parse("chain")
-    assert (str(chain), chain.label) == ("chain", "CHAIN")
-    assert graphs.parse("chain:") == graphs.parse(" chain: ") == chain
-    with pytest.raises(ValueError, match=r"no parameter of chain; write chain$"):
-        graphs.parse("chain:k=2")
+    path = graphs.parse("path")
+    assert (str(path), path.label) == ("path", "PATH")
+    assert graphs.parse("path:") == graphs.parse(" path: ") == path
+    with pytest.raises(ValueError, match=r"no parameter of path; write path$"):
+        graphs.parse("path:k=2")
 
 
 def test_paper_settings_are_the_29_of_figure_4() -> None:
@@ -305,7 +268,7 @@ def _draws(spec: str) -> int:
 
 @pytest.mark.parametrize("p", [0.25, 1])
 def test_share_of_connected_ws_draws(p: float) -> None:
-    _assert_share(SAMPLES, _draws(f"ws:k=2,p={p}"), 0.7, rounding=0.015)  # it lies in 0.69..0.71
+    assert_share(SAMPLES, _draws(f"ws:k=2,p={p}"), 0.7, rounding=0.015)  # it lies in 0.69..0.71
 
 
 @pytest.mark.parametrize("p", [0.1, 0.2])
@@ -315,7 +278,7 @@ def test_share_of_connected_er_draws(p: float) -> None:
     for n in range(2, N + 1):
         split = (math.comb(n - 1, k - 1) * connected[k] * (1 - p) ** (k * (n - k)) for k in range(1, n))
         connected.append(1 - sum(split))
-    _assert_share(SAMPLES, _draws(f"er:p={p}"), connected[N])
+    assert_share(SAMPLES, _draws(f"er:p={p}"), connected[N])
 
 
 @pytest.mark.parametrize("spec", ["ws:k=4,p=0.75", "ws:k=4,p=0", "ws:k=8,p=1", "ba:m=1", "ba:m=5", "er:p=0.6"])
@@ -382,23 +345,23 @@ def test_smallest_graphs(spec: str, nodes: int) -> None:
 def test_er_edges_are_binomial(p: float) -> None:
     dags = _dags(f"er:p={p}")
     counts = Counter(edge for dag in dags for edge in dag.edges)
-    _assert_counts([len(dag.edges) for dag in dags], [p] * (N * (N - 1) // 2))
+    assert_counts([len(dag.edges) for dag in dags], [p] * (N * (N - 1) // 2))
     for pair in itertools.combinations(range(N), 2):
-        _assert_share(counts[pair], SAMPLES, p)
+        assert_share(counts[pair], SAMPLES, p)
 
 
 @pytest.mark.parametrize("node", [0, N // 2, N - 1])
 @pytest.mark.parametrize("p", [0.4, 0.7])
 def test_er_degree_of_a_node_is_binomial(p: float, node: int) -> None:
-    _assert_counts([_degree(node)(dag.edges) for dag in _dags(f"er:p={p}")], [p] * (N - 1))
+    assert_counts([_degree(node)(dag.edges) for dag in _dags(f"er:p={p}")], [p] * (N - 1))
 
 
 @pytest.mark.parametrize("p", [0.4, 0.7])
 def test_er_sources_and_sinks(p: float) -> None:
     """Node j is a source if none of j pairs is joined, and no two nodes ask for the same pair; sinks mirror this."""
     shares = [(1 - p) ** j for j in range(N)]
-    _assert_counts([len(dag.sources) for dag in _dags(f"er:p={p}")], shares)
-    _assert_counts([len(dag.sinks) for dag in _dags(f"er:p={p}")], shares)
+    assert_counts([len(dag.sources) for dag in _dags(f"er:p={p}")], shares)
+    assert_counts([len(dag.sinks) for dag in _dags(f"er:p={p}")], shares)
 
 
 def _defined_ws(nodes: int, k: int, p: float, stream: random.Random) -> Edges:
@@ -468,7 +431,7 @@ def test_ws_follows_its_definition(k: int, p: float) -> None:
     ours = [dag.edges for dag in _dags(f"ws:k={k},p={p}")]
     statistics = [lambda edges: _lattice_edges(edges, k), _sources, _sinks, _triangles, _degree(0), _degree(N - 1)]
     for statistic in statistics:
-        _assert_alike([statistic(edges) for edges in ours], [statistic(edges) for edges in defined])
+        assert_alike([statistic(edges) for edges in ours], [statistic(edges) for edges in defined])
 
 
 @pytest.mark.parametrize("m", [1, 4])
@@ -477,20 +440,20 @@ def test_ba_follows_its_definition(m: int) -> None:
     defined = [_defined_ba(N, m, stream) for _ in range(SAMPLES)]
     ours = [dag.edges for dag in _dags(f"ba:m={m}")]
     for statistic in [_sinks, _triangles, *map(_degree, (0, m - 1, m, m + 1, N // 2, N - 1))]:
-        _assert_alike([statistic(edges) for edges in ours], [statistic(edges) for edges in defined])
+        assert_alike([statistic(edges) for edges in ours], [statistic(edges) for edges in defined])
 
 
 def test_ws_4_075_keeps_the_lattice_edges_that_rewiring_leaves() -> None:
     remaining = [_lattice_edges(dag.edges, 4) for dag in _dags("ws:k=4,p=0.75")]
     # The expected values have one decimal.
-    _assert_near(fmean(remaining), 18.6, 3.5 / math.sqrt(SAMPLES), rounding=0.05)
-    _assert_near(pstdev(remaining), 3.5, 3.5 / math.sqrt(2 * SAMPLES), rounding=0.05)
+    assert_near(fmean(remaining), 18.6, 3.5 / math.sqrt(SAMPLES), rounding=0.05)
+    assert_near(pstdev(remaining), 3.5, 3.5 / math.sqrt(2 * SAMPLES), rounding=0.05)
 
 
 def test_ws_4_075_sources() -> None:
     sources = [len(dag.sources) for dag in _dags("ws:k=4,p=0.75")]
-    _assert_near(fmean(sources), 5.8, 1.6 / math.sqrt(SAMPLES), rounding=0.05)
-    _assert_near(pstdev(sources), 1.6, 1.6 / math.sqrt(2 * SAMPLES), rounding=0.05)
+    assert_near(fmean(sources), 5.8, 1.6 / math.sqrt(SAMPLES), rounding=0.05)
+    assert_near(pstdev(sources), 1.6, 1.6 / math.sqrt(2 * SAMPLES), rounding=0.05)
 
 
 @pytest.mark.parametrize("p", [0.25, 0.5, 1])
@@ -502,7 +465,7 @@ def test_ws_2_first_pair_is_an_edge_as_often_as_its_definition_says(nodes: int, 
     generator, draws = graphs.parse(f"ws:k=2,p={p}"), 5 * SAMPLES
     stream = random.Random(f"first pair of {generator} on {nodes} nodes")
     hits = sum((0, 1) in DAG.orient(nodes, generator.draw(nodes, stream)).edges for _ in range(draws))
-    _assert_share(hits, draws, 1 - p + p * p / (nodes - 2))
+    assert_share(hits, draws, 1 - p + p * p / (nodes - 2))
 
 
 @pytest.mark.parametrize("p", [0.25, 0.5, 0.75])
@@ -516,7 +479,7 @@ def test_ws_rewires_a_share_p_of_its_edges(k: int, p: float) -> None:
     edges, landed = nodes * k // 2, k * k * p / 2
     drawn = graphs.parse(f"ws:k={k},p={p}").draw(nodes, random.Random(0))
     remaining = _lattice_edges(DAG.orient(nodes, drawn).edges, k, nodes)
-    _assert_near(remaining, edges * (1 - p) + landed / 2, math.sqrt(edges * p * (1 - p) + landed), rounding=landed / 2)
+    assert_near(remaining, edges * (1 - p) + landed / 2, math.sqrt(edges * p * (1 - p) + landed), rounding=landed / 2)
 
 
 @pytest.mark.parametrize("k", [2, 4, 6, 8])
@@ -543,7 +506,7 @@ def test_ba_first_free_attachment_prefers_by_degree(m: int) -> None:
     A choice that ignores degrees would miss it with 1 / (m + 1).
     """
     missed = sum((m, m + 1) not in dag.edges for dag in _dags(f"ba:m={m}", nodes=m + 2))
-    _assert_share(missed, SAMPLES, math.factorial(m) ** 2 / math.factorial(2 * m))
+    assert_share(missed, SAMPLES, math.factorial(m) ** 2 / math.factorial(2 * m))
 
 
 def test_ba_1_degrees_grow_as_expected() -> None:
@@ -556,7 +519,7 @@ def test_ba_1_degrees_grow_as_expected() -> None:
         first = max(node, 1)  # nodes 0 and 1 share the first edge
         mean = math.prod(1 + 1 / (2 * edges) for edges in range(first, N - 1))
         variance = 2 * (N - 1) / first - mean - mean**2
-        _assert_near(fmean(observed), mean, math.sqrt(max(variance, 0) / SAMPLES), rounding=1e-9)
+        assert_near(fmean(observed), mean, math.sqrt(max(variance, 0) / SAMPLES), rounding=1e-9)
 
 
 @pytest.mark.parametrize("m", [2, 5, 7])
