@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -22,13 +22,18 @@ def write_table(folder: Path | str, path: Path) -> list[UnreadableRecord]:
 
     Top-1 and top-5 are in percent, measures are means over the random stages, and what was not recorded is empty.
     `budget` is the same where trials may be compared, `counted` is true where a trial enters statistics, `final` marks
-    the last epoch of those. A trial without an epoch has one row. Returns the records that cannot be read: they have no
-    row. Raises RecordError if there is no record, or the file cannot be written.
+    the last epoch of those. Parameters are those of the generators of the default study and of the trials. A trial
+    without an epoch has one row. Returns the records that cannot be read: they have no row. Raises RecordError if there
+    is no record, or the file cannot be written.
     """
     folder = Path(folder)
     trials, broken = load(folder)
     study = design_of(folder) or {}
-    rows = [row for budget in groups(trials, study) for trial in budget.trials for row in _rows(trial, budget, study)]
+    drawn_by = {*space.default(), *(trial.generator for trial in trials)}
+    names = [name for name in space.names() if name in drawn_by]
+    rows = [
+        row for budget in groups(trials, study) for trial in budget.trials for row in _rows(trial, budget, study, names)
+    ]
     for row in rows:
         row["study"] = folder.resolve().name
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys(["study", *(key for row in rows for key in row)])))
@@ -45,7 +50,7 @@ def write_table(folder: Path | str, path: Path) -> list[UnreadableRecord]:
     return broken
 
 
-def _rows(trial: Trial, budget: TrialGroup, study: Row) -> Iterator[Row]:
+def _rows(trial: Trial, budget: TrialGroup, study: Row, generators: Sequence[str]) -> Iterator[Row]:
     config = trial.config
     identity = json.dumps(trial.budget, sort_keys=True).encode()
     constant: Row = {
@@ -53,7 +58,7 @@ def _rows(trial: Trial, budget: TrialGroup, study: Row) -> Iterator[Row]:
         "digest": trial.folder,
         "setting": trial.setting,
         "generator": trial.generator,
-        **_parameters(trial),
+        **_parameters(trial, generators),
         "graph_seed": config.graph.seed if config.graph.path is None else None,
         "train_seed": config.train.seed,
         "status": trial.status,
@@ -77,11 +82,11 @@ def _rows(trial: Trial, budget: TrialGroup, study: Row) -> Iterator[Row]:
         }
 
 
-def _parameters(trial: Trial) -> dict[str, float | None]:
-    """A column for every parameter of every generator, such as `ws_k`; empty for other generators."""
+def _parameters(trial: Trial, generators: Sequence[str]) -> dict[str, float | None]:
+    """A column for every parameter of each generator, such as `ws_k`; empty for trials of others."""
     own = {} if trial.config.graph.path is not None else trial.config.generator.params()
     return {
         f"{name}_{key}": float(own[key]) if name == trial.generator else None
-        for name in space.names()
+        for name in generators
         for key in space.kind(name).domains
     }

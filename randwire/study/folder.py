@@ -26,7 +26,7 @@ def base_of(study: Row, data_path: str | None = None) -> RunConfig:
     a damaged design.
     """
     base = study["base"]
-    generator = study.get("generator") or _generator(study.get("generators") or space.names(), base["graph"]["nodes"])
+    generator = study.get("generator") or _generator(study.get("generators") or space.default(), base["graph"]["nodes"])
     graph = {**base["graph"], "generator": generator}
     data = {**base["data"], "path": study.get("data_path") or data_path}
     return RunConfig.model_validate({**base, "graph": graph, "data": data})

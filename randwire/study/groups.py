@@ -93,7 +93,7 @@ def groups(trials: Sequence[Trial], study: Row | None = None) -> list[TrialGroup
     """
     study = study or {}
     search = study.get("search")
-    names = [name for name in study.get("generators") or space.names() if name in space.names()]  # one may be gone
+    names = [name for name in study.get("generators") or space.default() if name in space.names()]  # one may be gone
     variants = study.get("variants") or {}
     fixed = set(fixed_settings(search, names, study.get("only", ()), variants)) if search in FIXED else None
     by_key: dict[tuple[bool, str], list[Trial]] = {}

@@ -220,13 +220,12 @@ def test_a_parameter_that_came_later_renames_no_run(monkeypatch: pytest.MonkeyPa
     assert (str(bent), bent.label) == ("near:reach=3,p=0.7,bend=1", "NEAR(3,0.7,1)")
 
 
-def test_the_spec_of_a_generator_without_parameters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    new_files.add(monkeypatch, tmp_path, graphs.__name__, NEW)
-    path = graphs.parse("path")
-    assert (str(path), path.label) == ("path", "PATH")
-    assert graphs.parse("path:") == graphs.parse(" path: ") == path
-    with pytest.raises(ValueError, match=r"no parameter of path; write path$"):
-        graphs.parse("path:k=2")
+def test_the_spec_of_a_generator_without_parameters() -> None:
+    chain = graphs.parse("chain")
+    assert (str(chain), chain.label) == ("chain", "CHAIN")
+    assert graphs.parse("chain:") == graphs.parse(" chain: ") == chain
+    with pytest.raises(ValueError, match=r"no parameter of chain; write chain$"):
+        graphs.parse("chain:k=2")
 
 
 def test_paper_settings_are_the_29_of_figure_4() -> None:

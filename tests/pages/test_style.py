@@ -21,6 +21,11 @@ def test_generators_keep_their_colours_and_marks_when_others_are_added(monkeypat
     assert len({*alone.values(), *PAPER.values()}) == len(alone) + len(PAPER), "all can be told apart"
 
 
+def test_all_generators_can_be_told_apart() -> None:
+    names = registry.names("randwire.graphs")
+    assert len({style(name) for name in names}) == len(names)
+
+
 def test_marks_of_others_are_none_of_the_papers_and_are_plotlys() -> None:
     colours, symbols = zip(*PAPER_STYLES.values(), strict=True)
     assert not {*colours} & {*COLOURS}

@@ -13,6 +13,8 @@ from randwire.records import Record
 from randwire.report import write_report
 from randwire.report.facts.correlations import correlate
 from randwire.statistics.correlation import spearman, spearman_interval
+from randwire.study.groups import groups
+from randwire.study.results import load
 
 
 def test_a_grid_is_tested_in_sentences_and_a_matrix(tmp_path: Path) -> None:
@@ -68,6 +70,17 @@ def test_a_setting_with_too_few_graphs_is_named_and_not_tested(tmp_path: Path) -
     assert "all 10 pairs" in page.text
     assert "3 pruned" in page.text
     assert "BA(1)" not in page.table("setting")
+
+
+def test_generators_outside_the_default_study_are_outside_of_a_grid_that_names_none(tmp_path: Path) -> None:
+    for seed in range(3):
+        add_trial(tmp_path, "chain", seed, 70.0 + seed, train__seed=seed)
+        add_trial(tmp_path, "ws:k=4,p=0.75", seed, 80.0 + seed)
+    found = groups(load(tmp_path)[0], {"search": "grid"})
+    assert [(group.origin, list(group.by_setting)) for group in found] == [
+        ("grid", ["WS(4,0.75)"]),
+        ("outside", ["CHAIN"]),
+    ]
 
 
 def test_a_partial_grid_has_a_report_that_tests_nothing(tmp_path: Path) -> None:

@@ -65,6 +65,19 @@ def test_tables_of_different_studies_have_columns_of_the_same_types(tmp_path: Pa
     assert not two["final"].any(), "a trial that has not ended does not count, whatever its epochs"
 
 
+def test_generators_outside_the_default_study_have_columns_where_they_have_trials(tmp_path: Path) -> None:
+    add_trial(tmp_path / "one", "ba:m=5")
+    add_trial(tmp_path / "two", "newman_watts:k=4,p=0.5")
+    add_trial(tmp_path / "two", "chain")
+    for name in ("one", "two"):
+        write_table(tmp_path / name, tmp_path / f"{name}.csv")
+    one, two = (pandas.read_csv(tmp_path / f"{name}.csv") for name in ("one", "two"))
+    assert set(two.columns) - set(one.columns) == {"newman_watts_k", "newman_watts_p"}
+    assert set(two[two["setting"] == "NEWMAN_WATTS(4,0.5)"]["newman_watts_k"]) == {4}
+    assert two[two["setting"] == "CHAIN"]["newman_watts_k"].isna().all()
+    assert {"ba_m", "er_p", "ws_k", "ws_p"} <= set(one.columns)
+
+
 def test_the_table_is_written_whole_or_not_at_all(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "trials.csv"
     path.write_text("before")
