@@ -9,6 +9,7 @@ from randwire.config import RunConfig
 from randwire.dag import DAG
 from randwire.errors import ConfigError
 from randwire.graphs import SampledGraph
+from randwire.model import published, references
 from randwire.model.complexity import Complexity, channels_for, complexity
 from randwire.model.regimes import random_stages
 
@@ -16,9 +17,13 @@ from randwire.model.regimes import random_stages
 def sample_graphs(config: RunConfig) -> dict[str, SampledGraph]:
     """The DAG of every random stage, by stage; equal on every machine for equal `graph` and `network.regime`.
 
-    With `graph.stages: shared`, stages of equal size get one DAG; with `graph.path`, the saved ones are read. Raises
-    ConfigError if a stage admits no graph, or if the saved ones have changed or belong to other stages.
+    With `graph.stages: shared`, stages of equal size get one DAG; with `graph.path`, the saved ones are read. A
+    published network has none. Raises ConfigError if a stage admits no graph, if the saved ones have changed or belong
+    to other stages, or if there is no such published network.
     """
+    if config.network.reference is not None:
+        references.check(config.network.reference)
+        return {}
     stages = random_stages(config.network.regime, config.graph.nodes)
     if config.graph.path is not None:
         return {stage: SampledGraph(dag, 0) for stage, dag in _saved_graphs(config, stages).items()}
@@ -55,21 +60,47 @@ def _saved_graphs(config: RunConfig, stages: Collection[str]) -> dict[str, DAG]:
 def count(config: RunConfig, samples: Mapping[str, SampledGraph]) -> Complexity:
     """Parameters, multiply-adds and activations of the run's network, as it is evaluated.
 
-    Raises ConfigError if its node operation cannot be counted.
+    Raises ConfigError if its node operation, or a published network, cannot be counted, or if there is none for the
+    images and classes of the data.
     """
     classes, resolution = data.class_count(config.data), config.data.evaluation.resolution
+    if config.network.reference is not None:
+        try:
+            return published.complexity(config.network.reference, classes, resolution)
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f"network.reference: {config.network.reference}: {error}") from None
     try:
         return complexity(config.network, dags_of(samples), classes, resolution)
     except ValueError as error:
         raise ConfigError(f"network.op: {error}") from None
 
 
+def check_reference(config: RunConfig) -> None:
+    """Raise ConfigError unless a published network works on all images of its training and evaluation."""
+    if config.network.reference is None:
+        return
+    sides = [config.data.resolution_in(epoch, config.train.epochs) for epoch in range(1, config.train.epochs + 1)]
+    references.check_resolutions(
+        config.network.reference,
+        data.class_count(config.data),
+        config.data.resolution,
+        [*dict.fromkeys(sides), config.data.evaluation.resolution],
+    )
+
+
 def match_mult_adds(config: RunConfig, mult_adds: float) -> RunConfig:
     """The configuration with the `network.channels` whose multiply-adds, on its graphs, are nearest to `mult_adds`.
 
     So node operations compare at equal cost. Raises ConfigError for less than the narrowest or more than the widest
-    network has.
+    network has, and for a published network: its size is its own.
     """
+    if config.network.reference is not None:
+        raise ConfigError(
+            f"--match-mult-adds: chooses network.channels, and {config.network.reference} has none; match the random "
+            "networks to it instead"
+        )
     classes, resolution = data.class_count(config.data), config.data.evaluation.resolution
     try:
         channels = channels_for(mult_adds, config.network, dags_of(sample_graphs(config)), classes, resolution)

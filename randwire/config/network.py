@@ -1,5 +1,6 @@
-"""The section `network`: the network around the graphs."""
+"""The section `network`: the network around the graphs, or a published one in its place."""
 
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -36,6 +37,9 @@ class NetworkConfig(Section):
         "shared", description="the same edge on all ranks of a step, or one for each (-)"
     )
     aggregation_init: float = Field(0.0, description="initial aggregation parameter; its sigmoid is the weight (-)")
+    reference: str | None = Field(
+        None, description="a published network instead, such as pytorchcv:resnet50b: no graph.* nor other network.* key"
+    )
 
     @field_validator("op")
     @classmethod
@@ -43,4 +47,13 @@ class NetworkConfig(Section):
         ops = registry.names("randwire.model.ops")
         if value not in ops:
             raise ValueError(f"unknown node operation {value!r}; known: {', '.join(ops)}")
+        return value
+
+    @field_validator("reference")
+    @classmethod
+    def _of_a_provider(cls, value: str | None) -> str | None:
+        # Which names a provider has is known where networks are built: records stay readable without its package.
+        providers = registry.names("randwire.model.references")
+        if value is not None and not re.fullmatch(rf"({'|'.join(providers)}):[A-Za-z0-9]\w*", value):
+            raise ValueError(f"must be PROVIDER:NAME, such as pytorchcv:resnet50b; providers: {', '.join(providers)}")
         return value

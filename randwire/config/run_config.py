@@ -1,10 +1,10 @@
 """The configuration of a run as one validated value, and how dotted keys are laid over it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from randwire import graphs
 from randwire.config.data import FOLDER_SOURCE, DataConfig
@@ -34,18 +34,33 @@ class RunConfig(Section):
     train: TrainConfig = TrainConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
+    @model_validator(mode="after")
+    def _one_network(self) -> Self:
+        if self.network.reference is not None:
+            for key, default in _OF_RANDOM_NETWORKS.items():
+                if getattr(getattr(self, key.partition(".")[0]), key.partition(".")[2]) != default:
+                    raise ValueError(
+                        f"{key}: describes a randomly wired network, and network.reference is a published one, "
+                        f"{self.network.reference}; leave one of them out"
+                    )
+        return self
+
     @property
     def generator(self) -> graphs.Generator:
         return graphs.parse(self.graph.generator)
 
     @property
     def family(self) -> str:
-        """The name of the generator, or `saved` for saved graphs."""
+        """The name of the generator, `saved` for saved graphs, or the name of a published network."""
+        if self.network.reference is not None:
+            return self.network.reference.partition(":")[2]
         return self.generator.name() if self.graph.path is None else "saved"
 
     @property
     def label(self) -> str:
-        """What the graphs are: the paper's notation of the generator, or what names saved graphs."""
+        """The paper's notation of the generator, or what names saved graphs or a published network."""
+        if self.network.reference is not None:
+            return self.family
         if self.graph.path is None:
             return self.generator.label
         return f"saved {(self.graph.path_sha256 or '')[:8]}"
@@ -53,7 +68,9 @@ class RunConfig(Section):
     @property
     def title(self) -> str:
         """The label, with the seed of random graphs."""
-        return self.label if self.graph.path else f"{self.label}, graph seed {self.graph.seed}"
+        return (
+            self.label if self.graph.path or self.network.reference else f"{self.label}, graph seed {self.graph.seed}"
+        )
 
     @property
     def unhashed(self) -> tuple[str, ...]:
@@ -90,6 +107,15 @@ class RunConfig(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
+_OF_RANDOM_NETWORKS: Mapping[str, Any] = {
+    f"{section}.{name}": field.default
+    for section, kind in (("graph", GraphConfig), ("network", NetworkConfig))
+    for name, field in kind.model_fields.items()
+    if name != "reference"
+}
+"""The keys that describe a randomly wired network, with their defaults."""
+
+
 def keys() -> dict[str, str]:
     """Every dotted key with its description, in order; the source of `--help`."""
     descriptions = {}
@@ -110,9 +136,18 @@ def difference(stored: object, current: Identity) -> Difference | None:
 def build(content: Mapping[str, Any], values: Mapping[str, object] | None = None) -> RunConfig:
     """The configuration of sections, with dotted keys laid over them; reads no file.
 
-    The SHA-256 of files that `values` name is left to `resolve`. Raises ConfigError for anything wrong.
+    The SHA-256 of files that `values` name is left to `resolve`. A published network among the values takes the place
+    of the network that the sections describe: their keys of it fall back to the defaults. Raises ConfigError for
+    anything wrong.
     """
     values = values or {}
+    if values.get("network.reference") is not None:
+        content = {
+            key: {name: value for name, value in section.items() if f"{key}.{name}" not in _OF_RANDOM_NETWORKS}
+            if isinstance(section, Mapping)
+            else section
+            for key, section in content.items()
+        }
     merged: dict[str, Any] = {
         key: dict(section) if isinstance(section, Mapping) else section for key, section in content.items()
     }
@@ -130,6 +165,8 @@ def build(content: Mapping[str, Any], values: Mapping[str, object] | None = None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][:2])
+        if not key:  # of several sections: the message names the key
+            raise ConfigError(first["msg"].removeprefix("Value error, ")) from None
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"{key}: unknown key{_suggest(key)}") from None
         message = first["msg"].removeprefix("Value error, ")

@@ -19,10 +19,11 @@ class RuntimeConfig(Section):
     device: Device = Field("auto", description="auto: cuda where there is one")
     loader_workers: int = Field(0, ge=0, description="threads of the loader in each rank; 0: from the CPUs it may use")
     recompute: bool = Field(
-        False, description="hold less memory in training by computing nodes again in the backward pass"
+        False, description="hold less memory in training by computing nodes of random stages again in the backward pass"
     )
     compile: bool = Field(
-        False, description="compile the aggregation of nodes, once for each number of inputs; needs g++, or a GPU"
+        False,
+        description="compile the aggregation in random stages, once for each number of inputs; needs g++, or a GPU",
     )
     wandb: Literal["auto", "online", "offline", "disabled"] = Field(
         "auto", description="auto: online if there is a key and the server answers, else offline"

@@ -4,6 +4,7 @@ A module whose counts would be too low is refused: one with a layer that is not 
 outside of convolutions and fully connected layers.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +18,9 @@ from randwire.model.drop_edge import DropEdge
 COUNTED = (nn.Conv2d, nn.Linear)
 """Layers whose multiply-adds are counted."""
 FREE = (
+    nn.BatchNorm1d,
     nn.BatchNorm2d,
+    nn.InstanceNorm2d,
     nn.GroupNorm,
     nn.LayerNorm,
     nn.ReLU,
@@ -69,13 +72,24 @@ def measure(module: nn.Module, shape: Shape) -> tuple[int, int]:
 
     Raises ValueError, naming the module at fault, if there are multiply-adds that cannot be counted.
     """
+    mult_adds = sum(by_layer(module, shape).values())
+    return sum(parameter.numel() for parameter in module.parameters()), mult_adds
+
+
+def by_layer(module: nn.Module, shape: Shape, free: Callable[[nn.Module], bool] = lambda _: False) -> dict[str, int]:
+    """The multiply-adds of `measure` by the names of layers. `free` are layers without any, beside those of FREE.
+
+    Raises ValueError as `measure` does.
+    """
     layers = [(name, layer) for name, layer in module.named_modules() if not list(layer.children())]
     for name, layer in layers:
-        if not isinstance(layer, COUNTED + FREE):
+        if not isinstance(layer, (*COUNTED, *FREE)) and type(layer) is not nn.Sequential and not free(layer):
             raise ValueError(f"{_title(module, name)}: the multiply-adds of a {type(layer).__name__} are not known")
     counted = dict.fromkeys((name for name, _ in layers), 0)
 
-    def count(name: str, layer: nn.Module, out: Tensor) -> None:
+    def count(name: str, layer: nn.Module, out: object) -> None:
+        if not isinstance(out, Tensor):
+            return  # what it multiplies is missing below
         if isinstance(layer, nn.Conv2d):
             counted[name] += out.numel() * layer.weight[0].numel()  # of one image, however it is shaped
         elif isinstance(layer, nn.Linear):
@@ -98,34 +112,54 @@ def measure(module: nn.Module, shape: Shape) -> tuple[int, int]:
         raise ValueError(
             f"{_title(module, name)}: has multiply-adds outside of Conv2d and Linear layers, which are not counted"
         )
-    return sum(parameter.numel() for parameter in module.parameters()), total
+    return counted
 
 
 def activations(module: nn.Module, shape: Shape) -> int:
     """Floating-point numbers that one image (C, H, W) leaves for the backward pass of a module on the meta device."""
+    return sum(activations_by_part(module, shape, {}).values())
+
+
+def activations_by_part(module: nn.Module, shape: Shape, parts: Mapping[str, nn.Module]) -> dict[str, int]:
+    """The activations of `module` by the names of parts of it, none inside of another; those of no part under ''."""
     # By the difference that an image makes: what there is once, such as parameters and statistics, falls out.
-    return _saved(module, shape, 3) - _saved(module, shape, 2)
+    three, two = (_saved(module, shape, parts, images) for images in (3, 2))
+    return {name: three[name] - two[name] for name in ("", *parts)}
 
 
-def _saved(module: nn.Module, shape: Shape, images: int) -> int:
-    """Numbers in the storages that a training pass over so many images saves for its backward pass."""
-    storages: dict[int, tuple[torch.UntypedStorage, int]] = {}
+def _saved(module: nn.Module, shape: Shape, parts: Mapping[str, nn.Module], images: int) -> Counter[str]:
+    """Numbers in the storages that a training pass over so many images saves for its backward pass, by part."""
+    storages: dict[int, tuple[torch.UntypedStorage, int, str]] = {}
+    inside = [""]
 
     def note(value: Tensor) -> Tensor:
         if value.is_floating_point():
             storage = value.untyped_storage()
             # They are kept alive, so that no other one gets the same address.
-            storages[storage._cdata] = (storage, storage.nbytes() // value.element_size())
+            storages.setdefault(storage._cdata, (storage, storage.nbytes() // value.element_size(), inside[-1]))
         return value
 
     x = torch.empty(images, *shape, device="meta").requires_grad_().clone()  # no leaf: a layer may work in place
+    hooks = [
+        hook
+        for name, part in parts.items()
+        for hook in (
+            part.register_forward_pre_hook(lambda *_, name=name: inside.append(name)),
+            part.register_forward_hook(lambda *_: inside.pop() and None),
+        )
+    ]
     was_training = module.training
     try:
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
             module.train()(x)
     finally:
         module.train(was_training)
-    return sum(numbers for _, numbers in storages.values())
+        for hook in hooks:
+            hook.remove()
+    numbers = Counter[str]()
+    for _, count, name in storages.values():
+        numbers[name] += count
+    return numbers
 
 
 class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -1,6 +1,7 @@
 """Networks for evaluation, in which convolutions include the BN and the aggregation weights around them."""
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -10,17 +11,22 @@ from randwire.model.network import Classifier, RandWire, Stem
 from randwire.model.node import Node
 from randwire.model.stage import Stage
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 @torch.no_grad()
-def folded(network: RandWire) -> RandWire:
+def folded(network: Network) -> Network:
     """A copy for evaluation that computes less; equal up to rounding.
 
     Convolutions include the BN that follows them; in a node, if its operation names the Conv2d that computes its
     output. That convolution includes the largest weight of the aggregation too, if the operation is positively
     homogeneous: then c op(relu(x)) = op(relu(c x)) for c > 0, and the sum has the ratios of the other weights to it.
-    What cannot be folded stays as it is. Hooks are copied.
+    What cannot be folded stays as it is, as does every other network than ours: in which order it does its layers is
+    not known here, and some of them use one BN after several convolutions. Hooks are copied.
     """
     network = copy.deepcopy(network).eval()
+    if not isinstance(network, RandWire):
+        return network
     for stage in network.stages.values():
         if isinstance(stage, Stage):
             for node in stage.nodes:

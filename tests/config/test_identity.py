@@ -61,6 +61,7 @@ DEFAULTS: Mapping[str, object] = {
     "network.drop_edge_scope": "stage",
     "network.drop_edge_ranks": "shared",
     "network.aggregation_init": 0.0,
+    "network.reference": None,
     "data.source": "imagenet",
     "data.path": None,
     "data.path_sha256": None,

@@ -1,0 +1,74 @@
+"""Published networks, to compare random ones with: one file for each package that has some.
+
+`build("pytorchcv:resnet50b", 1000, 224)` gives one. Importing this imports neither torch nor the packages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from randwire import registry
+from randwire.errors import ConfigError
+from randwire.model.references._base import Provider
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Provider", "build", "check", "check_resolutions", "provider"]
+
+PACKAGE = "randwire.model.references"
+MAX_SUGGESTED = 5
+
+
+def provider(reference: str) -> type[Provider]:
+    """The provider of a reference, `PROVIDER:NAME`. Raises ValueError for an unknown one."""
+    return registry.load(PACKAGE, reference.partition(":")[0], Provider)  # type: ignore[type-abstract]
+
+
+def check(reference: str) -> None:
+    """Raise ConfigError, in one line, if there is no such network here. Imports nothing of the network's package."""
+    package, _, name = reference.partition(":")
+    names = provider(reference).names()
+    if name not in names:
+        close = get_close_matches(name, names, MAX_SUGGESTED)
+        hint = f"; close: {', '.join(close)}" if close else ""
+        raise ConfigError(f"network.reference: {package} has no network {name!r}{hint}")
+
+
+def build(reference: str, classes: int, resolution: int) -> nn.Module:
+    """The network, on the current default device: images (B, 3, `resolution`, `resolution`) to logits (B, `classes`).
+
+    It is drawn from PyTorch's global stream, as its package initialises it. Raises ConfigError, in one line, if there
+    is no such network, or none for so many classes.
+    """
+    check(reference)
+    try:
+        return provider(reference).build(reference.partition(":")[2], classes, resolution)
+    except ValueError as error:
+        raise ConfigError(f"network.reference: {reference}: {error}") from None
+
+
+def check_resolutions(reference: str, classes: int, resolution: int, others: Sequence[int] = ()) -> None:
+    """Raise ConfigError, in one line, unless the network built for a resolution gives logits at it and at others.
+
+    It runs on the meta device, which knows shapes alone.
+    """
+    import torch
+
+    with torch.device("meta"):
+        network = build(reference, classes, resolution).eval()
+        for side in dict.fromkeys((resolution, *others)):
+            try:
+                with torch.no_grad():
+                    out = network(torch.empty(2, 3, side, side))
+            except Exception as error:  # each layer has its own
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise ConfigError(
+                    f"data.resolution: {reference} does not work on images of {side} pixels ({reason[:160]})"
+                ) from None
+            if not isinstance(out, torch.Tensor) or out.shape != (2, classes):
+                raise ConfigError(
+                    f"network.reference: {reference} gives no logits of {classes} classes for an image of {side} pixels"
+                )
