@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from randwire.errors import ExportError
-from randwire.inference import Trained, open_trained
+from randwire.inference import Trained, check_resolution, open_trained
 from randwire.training import weights
 
 MAX_LOGIT_DIFFERENCE = 1e-3
@@ -32,7 +32,8 @@ def export(source: str | Path, target: str | Path, resolution: int | None = None
     `resolution` or the one of evaluation. Output `logits`: float32 (B, classes). Each file is read back and run beside
     the network on a batch of another size; if a logit differs by more than MAX_LOGIT_DIFFERENCE of the largest, nothing
     is written. Raises ExportError for that, for another suffix, a `resolution` where none is kept and a path that
-    cannot be written, and CheckpointError for an unusable network.
+    cannot be written, CheckpointError for an unusable network, and ConfigError for a resolution that a published
+    network does not work at.
     """
     target = Path(target)
     write = _WRITERS.get(target.suffix)
@@ -42,6 +43,7 @@ def export(source: str | Path, target: str | Path, resolution: int | None = None
         raise ExportError(f"{target}: holds weights, which serve any resolution; leave data.resolution out")
     trained = open_trained(source)
     side = resolution or trained.config.data.evaluation.resolution
+    check_resolution(trained, side)
     network = nn.Sequential(trained.normalise, trained.network).eval()
     stream = torch.Generator().manual_seed(0)
     example, check = (torch.randint(0, 256, (n, 3, side, side), dtype=torch.uint8, generator=stream) for n in (2, 3))

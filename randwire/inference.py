@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 import torch
+from torch import nn
 
 from randwire import config as configuration
 from randwire import data
 from randwire.config import Device, RunConfig
 from randwire.dag import DAG
 from randwire.errors import CheckpointError, ConfigError, one_line
+from randwire.model import references
+from randwire.model.building import build
 from randwire.model.features import Features
 from randwire.model.folding import folded
 from randwire.model.network import RandWire
@@ -38,7 +41,7 @@ class Trained:
     """A network in evaluation mode, on the CPU, with its classes and the statistics that normalise its images."""
 
     path: Path
-    network: RandWire
+    network: nn.Module
     config: RunConfig
     epoch: int
     classes: tuple[str, ...]
@@ -79,7 +82,7 @@ def open_trained(source: str | Path) -> Trained:
             config = configuration.build(state["config"])
             dags = {stage: DAG.from_text(text) for stage, text in state["graphs"].items()}
             about_data = state["data"]
-            network = RandWire(config.network, dags, len(about_data["classes"]))
+            network = build(config.network, dags, len(about_data["classes"]), config.data.resolution)
             network.load_state_dict(state["network"])
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{path}: its checkpoint is of another version or damaged: {one_line(error)}") from None
@@ -96,7 +99,7 @@ def open_trained(source: str | Path) -> Trained:
 
 
 @overload
-def load(source: str | Path, features: Literal[False] = False) -> RandWire: ...
+def load(source: str | Path, features: Literal[False] = False) -> nn.Module: ...
 
 
 @overload
@@ -104,14 +107,10 @@ def load(source: str | Path, features: Literal[True], out_indices: int | Sequenc
 
 
 @overload
-def load(
-    source: str | Path, features: bool = False, out_indices: int | Sequence[int] | None = None
-) -> RandWire | Features: ...
+def load(source: str | Path, features: bool = False, out_indices: int | Sequence[int] | None = None) -> nn.Module: ...
 
 
-def load(
-    source: str | Path, features: bool = False, out_indices: int | Sequence[int] | None = None
-) -> RandWire | Features:
+def load(source: str | Path, features: bool = False, out_indices: int | Sequence[int] | None = None) -> nn.Module:
     """The trained network of a record, a checkpoint or a safetensors file: `randwire.load("runs/local/0123456789ab")`.
 
     It is in evaluation mode, on the CPU, and maps normalised images (B, 3, H, W) to logits (B, classes). With
@@ -152,6 +151,7 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
     """
     trained = open_trained(source)
     config = evaluation_config(trained, values or {})
+    check_resolution(trained, config.data.evaluation.resolution)
     worker = worker or ProcessWorker(pick_device(config.runtime.device))
     dataset = evaluation_data(trained, config, worker.cpus)
     loader = data.Loader(
@@ -199,6 +199,14 @@ def evaluation_config(trained: Trained, values: Mapping[str, object]) -> RunConf
     if "data.resolution" in values and "data.eval_resolution" not in values:
         values = {**values, "data.eval_resolution": None}
     return configuration.resolve(trained.config.override(values))
+
+
+def check_resolution(trained: Trained, side: int) -> None:
+    """Raise ConfigError unless the network works on images of `side` x `side` pixels; a randomly wired one does."""
+    if trained.config.network.reference is not None:
+        references.check_resolutions(
+            trained.config.network.reference, len(trained.classes), trained.config.data.resolution, [side]
+        )
 
 
 def evaluation_data(trained: Trained, config: RunConfig, threads: int) -> data.Dataset:

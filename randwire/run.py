@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
@@ -23,7 +23,7 @@ from randwire.environment import environment
 from randwire.errors import ConfigError, DataError, NonFiniteLossError, one_line
 from randwire.metrics import BEST_TOP1, VAL_TOP1, VAL_TOP5
 from randwire.model import aggregation
-from randwire.model.network import RandWire
+from randwire.model.building import build
 from randwire.records import Record, Row
 from randwire.tracking import Tracker, open_tracker
 from randwire.training import checkpoint
@@ -34,7 +34,7 @@ from randwire.training.loop import Training, train_epoch
 from randwire.training.optim import make_optimizer
 from randwire.training.pretrained import Loaded, load_pretrained
 from randwire.training.worker import ProcessWorker, Worker, pick_device
-from randwire.wiring import count, dag_json, dags_of, sample_graphs
+from randwire.wiring import check_reference, count, dag_json, dags_of, sample_graphs
 
 DDP_OPTIONS: dict[str, Any] = {"forward_sync_buffers": False, "gradient_as_bucket_view": True}
 """BN's running statistics are averaged once an epoch (`loop.average_buffers`) instead of sent with every step."""
@@ -138,7 +138,8 @@ class _Rank:
         self.dags = dags_of(self.graphs)
         self.adjacency = {stage: dag.to_text() for stage, dag in self.dags.items()}
         self.threads = config.runtime.loader_workers or worker.cpus
-        if config.runtime.compile:
+        check_reference(config)
+        if config.runtime.compile and self.dags:
             _compile(self.dags, worker.device, config.train.precision, report=worker.rank == 0)
         self.dataset = data.prepare(config.data, threads=self.threads)
         self.checkpoint = self._newest_checkpoint()
@@ -153,7 +154,8 @@ class _Rank:
         for stage, text in self.adjacency.items():
             record.write_text(f"graphs/{stage}.txt", text)
         record.write_json("dag.json", dag_json(self.graphs))
-        record.write_text("dag.svg", drawing.svg(self.dags, config.title))
+        if self.dags:
+            record.write_text("dag.svg", drawing.svg(self.dags, config.title))
         record.write_json("complexity.json", count(config, self.graphs).to_dict())
         record.truncate_metrics(self.epochs_done)
         if self.pretrained is not None:
@@ -195,14 +197,19 @@ class _Rank:
             )
         return state
 
-    def _initial_network(self) -> tuple[RandWire, Loaded | None]:
+    def _initial_network(self) -> tuple[nn.Module, Loaded | None]:
         """The network with its initial weights, and what of them is pretrained; those of a checkpoint come later."""
-        train, runtime, classes = self.config.train, self.config.runtime, self.dataset.classes
+        config, classes = self.config, self.dataset.classes
+        train, runtime = config.train, config.runtime
         torch.manual_seed(train.seed)
-        network = RandWire(self.config.network, self.dags, len(classes), runtime.recompute, runtime.compile)
+        network = build(
+            config.network, self.dags, len(classes), config.data.resolution, runtime.recompute, runtime.compile
+        )
         if self.checkpoint is not None or train.pretrained is None or train.pretrained_sha256 is None:
             return network, None
-        loaded = load_pretrained(network, train.pretrained, train.pretrained_sha256, self.adjacency, classes)
+        loaded = load_pretrained(
+            network, train.pretrained, train.pretrained_sha256, config.network.reference, self.adjacency, classes
+        )
         return network, loaded
 
     def _training(self) -> Training:

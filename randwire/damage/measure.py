@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from randwire import data, streams
@@ -57,6 +57,8 @@ def run(
     networks: dict[str, tuple[Trained, RunConfig, Subject]] = {}
     for source in sources:
         trained = open_trained(source)
+        if not isinstance(trained.network, RandWire):
+            raise ConfigError(f"{source}: is {trained.config.title}, a published network: it has no graphs to damage")
         config = evaluation_config(trained, values or {})
         subject = describe(trained, config, options)
         networks.setdefault(subject.network, (trained, config, subject))
@@ -106,7 +108,7 @@ def describe(trained: Trained, config: RunConfig, options: Options) -> Subject:
     return Subject(fingerprint(trained.network), str(trained.path), config.family, config.title, protocol)
 
 
-def fingerprint(network: RandWire) -> str:
+def fingerprint(network: nn.Module) -> str:
     """12 hexadecimal digits of the SHA-256 over graphs, parameters and buffers: the same wherever the record lies."""
     digest = hashlib.sha256(repr(stage_dags(network)).encode())
     for name, value in network.state_dict().items():
@@ -114,7 +116,7 @@ def fingerprint(network: RandWire) -> str:
     return digest.hexdigest()[:12]
 
 
-def pending_tasks(network: RandWire, name: str, options: Options, results: Sequence[Result]) -> list[Task]:
+def pending_tasks(network: nn.Module, name: str, options: Options, results: Sequence[Result]) -> list[Task]:
     """What is still to be measured, the whole network first."""
     dags = stage_dags(network)
     wanted: list[Damage | None] = [None]

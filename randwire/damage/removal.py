@@ -51,9 +51,14 @@ class Damage:
         return len(dag.successors[self.part[0]] if self.kind == "node" else dag.predecessors[self.part[1]])
 
 
-def stage_dags(network: RandWire) -> dict[str, DAG]:
-    """The graphs of a network by random stage, in the order of the stages."""
-    return {name: stage.dag for name, stage in network.stages.items() if isinstance(stage, Stage)}
+def stage_dags(network: nn.Module) -> dict[str, DAG]:
+    """The graphs of a network by random stage, in the order of the stages; a published one has none."""
+    return {name: stage.dag for name, stage in _stages(network).items()}
+
+
+def _stages(network: nn.Module) -> dict[str, Stage]:
+    stages = network.stages.items() if isinstance(network, RandWire) else ()
+    return {name: stage for name, stage in stages if isinstance(stage, Stage)}
 
 
 def damages(dags: Mapping[str, DAG], kind: Kind) -> list[Damage]:
@@ -73,13 +78,13 @@ def sample(candidates: list[Damage], count: int | None, stream: random.Random) -
 
 
 @contextmanager
-def damaged(network: RandWire, damage: Damage) -> Iterator[None]:
+def damaged(network: nn.Module, damage: Damage) -> Iterator[None]:
     """The network without a node or an edge while the block lasts; its parameters and buffers stay as they are.
 
     Raises ValueError if the network has no such part.
     """
-    stage = dict(network.stages.items()).get(damage.stage)
-    if not isinstance(stage, Stage) or damage not in damages({damage.stage: stage.dag}, damage.kind):
+    stage = _stages(network).get(damage.stage)
+    if stage is None or damage not in damages({damage.stage: stage.dag}, damage.kind):
         raise ValueError(f"the network has no {damage.kind} {damage.part} in a stage {damage.stage}")
     with ExitStack() as hooks:
         if damage.kind == "edge":

@@ -64,7 +64,7 @@ class WandbTracker:
         return {**self.__dict__, "_open": {}, "_ending": {}, "_errors": []}
 
     def start(self, record: Record, group: str, resumed_epochs: int | None = None) -> None:
-        """Open the run of a record's trial, log its DAGs once, and its measures.
+        """Open the run of a record's trial, log its DAGs once, if it has some, and its measures.
 
         Raises ConfigError or RecordError if the record cannot be read, TrackingError if the folder cannot be written,
         and what wandb raises, within INIT_TIMEOUT_S. If the server has gone, this and all later runs are offline, and
@@ -77,6 +77,7 @@ class WandbTracker:
             ending.join(FINISH_TIMEOUT_S)
         self._check_folder()
         config = configuration.load(str(record.folder / "config.yaml"))
+        kind = config.network.regime if config.network.reference is None else "reference"
         rows = record.metrics()
         if resumed_epochs is None:
             resumed_epochs = rows[-1]["epoch"] if rows else 0
@@ -98,7 +99,7 @@ class WandbTracker:
                 name=f"{group} g{config.graph.seed} t{config.train.seed}",
                 group=group,
                 job_type="trial",
-                tags=sorted({self.study, config.family, config.network.regime, config.data.source}),
+                tags=sorted({self.study, config.family, kind, config.data.source}),
                 config=config.model_dump(mode="json", exclude={"runtime"}),
                 # Without resume the second fragment of a trial overwrites the first when both are synced.
                 resume="allow",
@@ -115,7 +116,7 @@ class WandbTracker:
             for name in dict.fromkeys(_with_siblings(metric.wandb) for metric in METRICS if metric.wandb):
                 run.define_metric(name, step_metric="epoch")
             run.summary.update(_scalars(record, config))
-            if resumed_epochs == 0:
+            if resumed_epochs == 0 and config.network.reference is None:
                 self._log_dags(run, record, config)
             offline = os.path.relpath(Path(run.dir).parent, self.folder.parent)
             runs.add(self.folder, trial_id, run.url or offline)
@@ -259,7 +260,7 @@ def _scalars(record: Record, config: RunConfig) -> dict[str, float]:
     """
     complexity = record.read_json("complexity.json")
     scalars: dict[str, float] = {name: complexity[name] for name in ("params", "mult_adds")}
-    if config.graph.path is None:
+    if config.graph.path is None and config.network.reference is None:
         scalars |= {f"generator/{name}": value for name, value in config.generator.params().items()}
     stages = record.read_json("dag.json")["stages"]
     for stage, about in stages.items():

@@ -45,17 +45,22 @@ class Scores:
 
 
 @torch.no_grad()
-def evaluate(network: RandWire, batches: Batches, normalise: Normalise, precision: str = "fp32") -> Scores:
+def evaluate(network: nn.Module, batches: Batches, normalise: Normalise, precision: str = "fp32") -> Scores:
     """Scores over the batches of all ranks, by a copy of `network` with folded BN, in bf16 if `precision` says so.
 
-    Raises ValueError if there is no image on any rank.
+    A published network is evaluated as it is, in bf16 with autocast. Raises ValueError if there is no image on any
+    rank.
     """
     device = normalise.mean.device
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    low = precision == "bf16"
+    ours = isinstance(network, RandWire)
+    kind = torch.bfloat16 if low and ours else torch.float32
     copy = folded(network).to(kind)
     counts = torch.zeros(1 + len(EVALUATION), dtype=torch.float64, device=device)
     for images, labels in batches:
-        logits = copy(normalise(images.to(device, non_blocking=True)).to(kind)).float()
+        pixels = normalise(images.to(device, non_blocking=True)).to(kind)
+        with torch.autocast(device.type, torch.bfloat16, enabled=low and not ours):
+            logits = copy(pixels).float()
         outputs = Outputs(logits, labels.to(device, non_blocking=True))
         counts[0] += len(labels)
         counts[1:] += torch.stack([metric.count(outputs).to(torch.float64) for metric in EVALUATION])

@@ -100,6 +100,8 @@ def train_step(network: nn.Module, optimizer: Optimizer, images: Tensor, labels:
 def average_buffers(network: nn.Module, world_size: int) -> None:
     """Average the running statistics of BN over all ranks, in one message, so that every rank evaluates one network."""
     buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    if not buffers:
+        return
     flat = torch.cat([buffer.flatten() for buffer in buffers])
     distributed.all_reduce(flat)
     flat /= world_size

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from randwire.errors import ConfigError
+from randwire.model import references
 from randwire.records import checkpoint_file
 from randwire.training import checkpoint
 
@@ -34,9 +35,14 @@ class Loaded:
 
 
 def load_pretrained(
-    network: nn.Module, path: Path, sha256: str, graphs: Mapping[str, str], classes: Sequence[str]
+    network: nn.Module,
+    path: Path,
+    sha256: str,
+    reference: str | None,
+    graphs: Mapping[str, str],
+    classes: Sequence[str],
 ) -> Loaded:
-    """Give `network` the weights of the record or checkpoint at `path`.
+    """Give `network`, a published one if `reference` names it, the weights of the record or checkpoint at `path`.
 
     Only the classifier may differ: tensors of another shape keep their initial values, and so does the fully connected
     layer if it was trained on classes of other names. Raises ConfigError if the file is not the one with `sha256`, or
@@ -49,21 +55,30 @@ def load_pretrained(
             raise ConfigError(
                 f"train.pretrained: {file} has changed since train.pretrained_sha256 was taken; name it again"
             )
+    saved_reference = state["config"].get("network", {}).get("reference")
+    if saved_reference != reference:
+        theirs, ours = (
+            f"network.reference {name}" if name else "random graphs" for name in (saved_reference, reference)
+        )
+        raise ConfigError(f"train.pretrained: {file} is another network: it has {theirs}, this one {ours}")
     if state["graphs"] != graphs:
         raise ConfigError(
             f"train.pretrained: {file} has other graphs than this network; take them over with "
             "--graph.path RECORD, the folder of its record"
         )
     own, saved = network.state_dict(), state["network"]
+    last_layer, classifier = LAST_LAYER, CLASSIFIER_STAGE
+    if reference is not None:
+        last_layer = classifier = references.provider(reference).classifier
     left_out = {}
     for name in [*own, *(name for name in saved if name not in own)]:
         if name not in saved or name not in own:
             left_out[name] = "not in the file" if name in own else "not in this network"
         elif own[name].shape != saved[name].shape:
             left_out[name] = f"{_shape(saved[name])} in the file, {_shape(own[name])} here"
-        elif name.startswith(LAST_LAYER) and list(state["data"]["classes"]) != list(classes):
+        elif name.startswith(last_layer) and list(state["data"]["classes"]) != list(classes):
             left_out[name] = "its classes have other names"
-    if misfits := [name for name in left_out if not name.startswith(CLASSIFIER_STAGE)]:
+    if misfits := [name for name in left_out if not name.startswith(classifier)]:
         raise ConfigError(
             f"train.pretrained: {file} is another network: {misfits[0]}: {left_out[misfits[0]]}; "
             "take over network.regime, network.channels and network.op of its record"

@@ -168,6 +168,7 @@ def test_a_record_is_a_backbone_that_learns_a_dense_task(trained: Path) -> None:
     assert not backbone.training
     assert backbone.feature_info.reduction() == STRIDES["tiny"]
     network = randwire.load(trained)
+    assert isinstance(network, RandWire)
     images = torch.randn(8, 3, 30, 30)
     with torch.no_grad():
         assert torch.equal(network.stages["classifier"](backbone(images)[-1]), network(images))
@@ -196,7 +197,7 @@ def test_what_cannot_be_a_backbone_is_a_line(trained: Path, monkeypatch: pytest.
     with pytest.raises(ConfigError, match="out_indices: is for features=True"):
         randwire.load(trained, False, (1,))
     opened = inference.open_trained(trained)
-    other = dataclasses.replace(opened, network=nn.Linear(1, 1))  # type: ignore[arg-type]
+    other = dataclasses.replace(opened, network=nn.Linear(1, 1))
     monkeypatch.setattr(inference, "open_trained", lambda source: other)
     with pytest.raises(CheckpointError, match="which has no stages conv2 to conv5") as caught:
         randwire.load(trained, features=True)
