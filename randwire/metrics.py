@@ -7,10 +7,10 @@ what `training.loop.train_epoch` returns. It then is in all of these. Needs no t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,6 +111,12 @@ TEST = tuple(metric.test for metric in EVALUATION)
 """The same of the images that only tell: see `data.holdout`. They are counted once, after the last epoch, and stand in
 summaries alone; nothing that chooses gets to see them."""
 TEST_LOSS, TEST_TOP1, TEST_TOP5 = TEST[:3]
+
+
+def choosing(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A summary without what only tells: what those may see that choose, and all that is on its way to them."""
+    return {key: value for key, value in values.items() if all(key != metric.key for metric in TEST)}
+
 
 METRICS: tuple[Metric, ...] = (
     # The learning rate of an epoch's first step.

@@ -73,13 +73,31 @@ def _design(options: argparse.Namespace, keys: Mapping[str, object], variants: V
     return design
 
 
+def _advise(design: Design) -> None:
+    """Say what a search without a holdout does, and what holds images out."""
+    from randwire.data.sources import load_source
+    from randwire.study.folder import StudyFolder
+
+    if design.fixed or design.base.data.holdout:
+        return
+    proposal = load_source(design.base.data.source).holdout or "N"
+    where = " in a study of another --name" if StudyFolder(design.folder).read() is not None else ""
+    print(
+        f"the same images choose and tell in this search; --data.holdout {proposal} keeps them apart{where}",
+        file=sys.stderr,
+    )
+
+
 def _names(text: str | None) -> tuple[str, ...] | None:
     """The names of a list with commas."""
     return None if text is None else tuple(filter(None, text.split(",")))
 
 
 def _plan(load: Callable[[], Design], options: argparse.Namespace) -> int:
-    return show_plan(load(), options)
+    design = load()
+    status = show_plan(design, options)
+    _advise(design)
+    return status
 
 
 def _sweep(load: Callable[[], Design], options: argparse.Namespace) -> int:
@@ -98,6 +116,7 @@ def _sweep(load: Callable[[], Design], options: argparse.Namespace) -> int:
     )
     design = load()
     check(design, cluster)
+    _advise(design)
     try:
         failures = sweep(design, cluster)
     finally:

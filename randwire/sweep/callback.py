@@ -54,7 +54,9 @@ class TrackingCallback(tune.Callback):
             return  # reported again, by a worker group that was started again
         if "summary" in result:
             self.ended.add(digest)
-            self.tracker.finish(digest, result["summary"]["status"], result["summary"])
+            record = self.design.record(config)
+            recorded = retried(self.design, self.timeouts, record.summary)  # with what only tells, which Tune never has
+            self.tracker.finish(digest, result["summary"]["status"], recorded or result["summary"])
             self.progress.ended(config, result["summary"])
         else:
             if digest not in self.started:

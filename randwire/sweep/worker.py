@@ -14,7 +14,7 @@ from ray.train.torch import get_device
 from torch import distributed
 
 from randwire.errors import RecordLockedError, UserError, one_line
-from randwire.metrics import VAL_TOP1
+from randwire.metrics import VAL_TOP1, choosing
 from randwire.run import run
 from randwire.study.setting import Setting
 from randwire.sweep.channel import PRUNER_NAME, SETTING_ENDED, USER_ERROR
@@ -86,7 +86,8 @@ def train_setting(setting: Setting, job: Job, channel: Any) -> None:
             with watchdog.watching():
                 worker = RayWorker(trial.digest, stopping, watchdog)
                 summary = run(trial, worker, command=job.command)
-                ray.train.report({"digest": trial.digest, "summary": summary})
+                # It passes Tune, whose searcher is told every result: what only tells stays in the record.
+                ray.train.report({"digest": trial.digest, "summary": choosing(summary)})
             if summary["status"] == "pruned":
                 break  # the setting has lost: its other trials would change nothing
     except RecordLockedError:

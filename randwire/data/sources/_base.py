@@ -27,6 +27,8 @@ class Source(ABC):
     """How many classes there are, without reading anything; None: as many as the converted set says."""
     train_images: ClassVar[int | None]
     """How many training images the whole set has, without reading anything, for the plan of a study; None as above."""
+    holdout: ClassVar[int | None] = None
+    """The images that we propose to hold out of training where a study searches (`data.holdout`); None: no proposal."""
     embedded: ClassVar[bool] = False
     """Whether the images come with an installed package, so that no input is needed."""
     options: ClassVar[Mapping[str, str]] = {}

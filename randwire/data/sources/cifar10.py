@@ -8,6 +8,7 @@ class Cifar10(Cifar):
 
     class_count = 10
     train_images = 50_000
+    holdout = 5_000
     splits = {"train": [f"data_batch_{number}" for number in range(1, 6)], "val": ["test_batch"]}
     meta = "batches.meta", "batches.meta.txt"
     keys = b"labels", b"label_names"

@@ -8,6 +8,7 @@ class Cifar100(Cifar):
 
     class_count = 100
     train_images = 50_000
+    holdout = 5_000
     splits = {"train": ["train"], "val": ["test"]}
     meta = "meta", "fine_label_names.txt"
     keys = b"fine_labels", b"fine_label_names"

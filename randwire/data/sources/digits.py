@@ -23,6 +23,7 @@ class Digits(Source):
 
     class_count = 10
     train_images = 1437
+    holdout = 360
     embedded = True
 
     def class_names(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class ImageNet(Source):
 
     class_count = 1000
     train_images = PUBLISHED_IMAGES["train"]
+    holdout = 10_000
     mode = "jpg"
     max_side = 500
     options = {

@@ -26,6 +26,7 @@ class MNIST(Source):
 
     class_count = 10
     train_images = 60_000
+    holdout = 10_000
 
     def class_names(self) -> tuple[str, ...]:
         return tuple("0123456789")

@@ -1,0 +1,107 @@
+"""What chooses in a study sees the images that choose, and never those that tell.
+
+Two studies have the same records, but for numbers of the images that tell which would reverse every choice.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from study_helpers import command, design, drain, score
+
+from randwire.metrics import TEST
+from randwire.study import planning, progress
+from randwire.study.design import Design
+from randwire.study.folder import StudyFolder
+from randwire.study.search import SettingSearch
+
+
+def _poison(study: Design, test: Callable[[float], float]) -> None:
+    """Write what only tells into the summaries of all finished trials, as a function of the top-1 that chooses."""
+    for path in study.folder.glob("*/summary.json"):
+        summary = json.loads(path.read_text())
+        told = {metric.key: test(summary["val_top1"]) for metric in TEST}
+        path.write_text(json.dumps({**summary, **told}))
+
+
+def _study(folder: Path, **changes: object) -> Design:
+    study = design(folder, **{"settings": 14, "seeds": 1, **changes})
+    return replace(study, base=study.base.override({"data.holdout": 360}))
+
+
+@pytest.mark.parametrize("method", ["tpe", "random"])
+def test_suggestions_do_not_depend_on_what_tells(tmp_path: Path, method: str) -> None:
+    honest, poisoned = (_study(tmp_path / name, search=method) for name in ("honest", "poisoned"))
+    for study, test in ((honest, lambda top1: top1), (poisoned, lambda top1: 150 - top1)):
+        while len(StudyFolder(study.folder).suggestions()) < 14:
+            drain(SettingSearch(study), 2)
+            _poison(study, test)
+    assert StudyFolder(honest.folder).suggestions() == StudyFolder(poisoned.folder).suggestions()
+    told = [[trial.value for trial in SettingSearch(study).study.trials] for study in (honest, poisoned)]
+    assert told[0] == told[1] != []
+
+
+def test_a_search_depends_on_what_chooses(tmp_path: Path) -> None:
+    """Or the test above would show nothing."""
+    one, two = (_study(tmp_path / name) for name in ("one", "two"))
+    drain(SettingSearch(one), 14)
+    while len(StudyFolder(two.folder).suggestions()) < 14:
+        drain(SettingSearch(two), 2)
+        for path in two.folder.glob("*/summary.json"):
+            summary = json.loads(path.read_text())
+            if summary["status"] == "finished" and "was" not in summary:
+                path.write_text(json.dumps({**summary, "was": 1, "val_top1": 150 - summary["val_top1"]}))
+    assert StudyFolder(one.folder).suggestions() != StudyFolder(two.folder).suggestions()
+
+
+def test_outcomes_states_and_plans_do_not_depend_on_what_tells(tmp_path: Path) -> None:
+    study = _study(tmp_path, settings=3)
+    settings = drain(SettingSearch(study), 3)
+
+    def seen() -> list[object]:
+        return [
+            [study.outcome(setting) for setting in settings],
+            [trial.to_row() for trial in planning.plan(study)],
+            progress.status(study).rows(),
+        ]
+
+    before = seen()
+    _poison(study, lambda top1: 150 - top1)
+    assert seen() == before
+    assert before[0] == [("finished", score(setting)) for setting in settings]
+
+
+def _advice(capsys: pytest.CaptureFixture[str], folder: Path, *options: str) -> list[str]:
+    """The lines of a plan on stderr."""
+    capsys.readouterr()
+    assert command("plan", "--json", "--runtime.output", str(folder), *options) == 0
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_search_by_the_images_that_tell_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = "the same images choose and tell in this search; --data.holdout {} keeps them apart"
+    assert _advice(capsys, tmp_path) == [line.format(360)]
+    for base, proposal in (("small-100", "10000"), ("cifar10", "5000"), ("mnist", "10000")):
+        assert _advice(capsys, tmp_path, "--base", base, "--name", base) == [line.format(proposal)]
+    assert _advice(capsys, tmp_path, "--data.holdout", "360") == []
+    for fixed in (("--search", "grid", "--seeds", "1"), ("--only", "ba:m=5")):
+        assert _advice(capsys, tmp_path, *fixed) == [], "a fixed design chooses nothing"
+    design(tmp_path).open()
+    (again,) = _advice(capsys, tmp_path, "--name", "study")
+    assert again == line.format(360) + " in a study of another --name"
+
+
+def test_a_plan_counts_without_the_holdout_and_refuses_what_a_sweep_would(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = ("--json", "--settings", "1", "--seeds", "1", "--train.epochs", "2", "--runtime.output", str(tmp_path))
+    assert command("plan", *keys, "--data.holdout", "360") == 0
+    assert json.loads(capsys.readouterr().out)["training_images"] == 2 * (1437 - 360)
+    assert command("plan", *keys, "--data.holdout", "1400") == 2
+    assert command("sweep", *keys[1:], "--data.holdout", "1400") == 2
+    shown = capsys.readouterr()
+    message = "data.holdout: 1400 of the 1437 training images of digits leave fewer than train.batch_size (64)"
+    assert [line.startswith(f"error: {message}") for line in shown.err.splitlines()] == [True, True]
+    assert not list(tmp_path.rglob("study.json"))
