@@ -133,10 +133,7 @@ def backbone(trained: Trained, out_indices: int | Sequence[int] | None = None) -
             f"{trained.path}: is {trained.config.label}, which has no stages conv2 to conv5; features=True is for "
             "randomly wired networks"
         )
-    try:
-        return Features(trained.network, trained.config.network, out_indices)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    return Features(trained.network, trained.config.network, out_indices)
 
 
 def evaluate(source: str | Path, values: Mapping[str, object] | None = None, worker: Worker | None = None) -> Row:

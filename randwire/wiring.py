@@ -1,8 +1,10 @@
-"""From a configuration to its graphs, and to the exact size of its network: no training, no data."""
+"""From a configuration to its graphs, its untrained network, and the exact size of that: no training, no data."""
 
 import math
 from collections.abc import Collection, Mapping
 from typing import Any
+
+import torch
 
 from randwire import data, graphs, streams
 from randwire.config import RunConfig
@@ -11,6 +13,7 @@ from randwire.errors import ConfigError
 from randwire.graphs import SampledGraph
 from randwire.model import published, references
 from randwire.model.complexity import Complexity, channels_for, complexity
+from randwire.model.network import RandWire
 from randwire.model.regimes import random_stages
 
 
@@ -55,6 +58,24 @@ def _saved_graphs(config: RunConfig, stages: Collection[str]) -> dict[str, DAG]:
             f"{', '.join(stages)}"
         )
     return saved
+
+
+def initial_network(config: RunConfig, classes: int | None = None) -> RandWire:
+    """The network of a run with the weights that its training starts from, unless they are pretrained.
+
+    `classes` are those of its data if left out. PyTorch's global stream of random numbers stays as it was. Raises
+    ConfigError as `sample_graphs` does, and DataError if the classes of its data are not known.
+    """
+    dags = dags_of(sample_graphs(config))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(config.train.seed)
+        return RandWire(
+            config.network,
+            dags,
+            data.class_count(config.data) if classes is None else classes,
+            config.runtime.recompute,
+            config.runtime.compile,
+        )
 
 
 def count(config: RunConfig, samples: Mapping[str, SampledGraph]) -> Complexity:

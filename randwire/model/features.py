@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from randwire.config import NetworkConfig
+from randwire.errors import ConfigError
 from randwire.model.network import RandWire
 from randwire.model.regimes import REGIMES
 from randwire.model.stage import Stage
@@ -64,7 +65,7 @@ class Features(nn.Module):
 
     Maps to `feature_info`'s maps, in the order of the network: `out_indices` are theirs (negative ones count from the
     end), or how many of the last; all if left out. The names of parameters are those of the network, so that either
-    takes the other's weights (`strict=False`). Drop edge draws in training as in the network. Raises ValueError for
+    takes the other's weights (`strict=False`). Drop edge draws in training as in the network. Raises ConfigError for
     indices that are repeated or not there.
     """
 
@@ -120,5 +121,5 @@ def _ascending(out_indices: int | Sequence[int] | None, count: int) -> list[int]
     wanted = range(-out_indices, 0) if isinstance(out_indices, int) else out_indices
     indices = sorted(index + count if index < 0 else index for index in wanted)
     if not indices or len({*indices}) < len(indices) or not set(indices) <= set(range(count)):
-        raise ValueError(f"out_indices: {out_indices!r} must choose of the {count} maps of the network, each once")
+        raise ConfigError(f"out_indices: {out_indices!r} must choose of the {count} maps of the network, each once")
     return indices
