@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from randwire.study.cost import Cost
     from randwire.study.design import Design
     from randwire.study.planning import Listing, Planned
+    from randwire.study.race import Round
 
 MAX_LISTED_TRIALS = 200
 """More trials than this are shown by setting, unless all are asked for."""
@@ -36,22 +37,31 @@ def show_plan(design: Design, options: argparse.Namespace) -> int:
     listed = listing(design)
     trials = plan(design, listed)
     rate, records = _rate(design, trials, options)
-    each = design.seeds * design.train_seeds
-    sizes = [len(trials_of) for trials_of in listed.settings.values()] + [each] * listed.later
+    sizes = [*(len(trials_of) for _, trials_of in listed.jobs), *listed.ahead]
     price = cost(design, sizes, rate, options.workers, options.gpus, options.price)
     if options.json:
         print(json.dumps(_json(trials, listed, price, records)))
         return 0
     _table(trials) if len(trials) <= MAX_LISTED_TRIALS or options.all else _summary(trials)
+    each = max(map(len, listed.settings.values()), default=0) if listed.rounds else design.seeds * design.train_seeds
     print(f"\n{len(trials)} trials of {design.base.train.epochs} epochs in {design.folder}, up to {each} a setting")
+    for current in listed.rounds:
+        print(f"{current}{'' if current.complete else f', {len(current.means)} have ended'}")
     if listed.rejected.number:
         print(listed.rejected)
     if listed.exhausted:
         print(f"the space holds no more than {len(sizes)} settings of the {design.settings} asked for")
     if listed.later:
-        print(f"up to {listed.later} further settings ({listed.later * each} trials) will depend on results")
+        further = _rounds(listed.rounds[-1]) if listed.rounds else f"{listed.later} further settings"
+        print(f"up to {further} ({sum(listed.ahead)} trials) will depend on results")
     _costs(price, records, options, design.early_stopping)
     return 0
+
+
+def _rounds(current: Round) -> str:
+    """The rounds after one, in words."""
+    sizes = ", ".join(f"{settings} settings with {seeds} graph seeds" for settings, seeds in current.ahead)
+    return f"{len(current.ahead)} further round{'s' * (len(current.ahead) != 1)} of {sizes}"
 
 
 def _rate(design: Design, trials: Sequence[Planned], options: argparse.Namespace) -> tuple[float | None, int]:

@@ -69,7 +69,14 @@ def _json(status: Status) -> dict[str, object]:
     from randwire.study.progress import iso
 
     finish = None if status.finish is None else iso(status.finish)
-    return {"counts": status.counts, "later": status.later, "expected_finish": finish, "trials": status.rows()}
+    rounds = {"round": status.rounds[-1].number, "rounds": status.rounds[-1].of} if status.rounds else {}
+    return {
+        "counts": status.counts,
+        "later": status.later,
+        **rounds,
+        "expected_finish": finish,
+        "trials": status.rows(),
+    }
 
 
 def _lines(status: Status, design: Design, every: bool, limit: int = MAX_LISTED_TRIALS) -> Iterator[str]:
@@ -100,6 +107,8 @@ def _line(trial: RunConfig, state: State) -> str:
 
 def _total(status: Status, design: Design) -> str:
     counts = ", ".join(f"{number} {name}" for name, number in status.counts.items())
+    if status.rounds:
+        counts = f"round {status.rounds[-1].number} of {status.rounds[-1].of}: {counts}"
     if set(status.counts) <= {"pending"}:
         return f"{design.folder}: nothing started yet, {counts}"
     later = f", up to {status.later} later" if status.later else ""

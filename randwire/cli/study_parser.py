@@ -69,7 +69,9 @@ def _design_options(name: str, of_variants: bool) -> Parser:
         _search_options(group)
     text = f"a setting that is compared, such as ws:k=4,p=0.75, fixed beforehand; {PAPER}: all 29 of Figure 4"
     group.add_argument("--only", action="append", metavar="SETTING", help=text)
-    group.add_argument("--seeds", type=positive_int, help="graph seeds of each setting [2]")
+    group.add_argument(
+        "--seeds", type=positive_int, help="graph seeds of each setting [2; of a race: in its first round, 1]"
+    )
     group.add_argument("--train-seeds", type=positive_int, help="training seeds of each graph [1]")
     text = "generators, each in its best setting" if of_variants else "generators to compare"
     group.add_argument("--generators", metavar="NAMES", help=f"{text}, such as er,ws [all of the default study]")

@@ -25,7 +25,7 @@ from randwire.study.setting import Setting
 from randwire.study.statuses import Outcome
 from randwire.study.variants import Variants, as_json, check_variants
 
-GROWS = ("base", "settings", "seeds", "train_seeds")
+GROWS = ("base", "settings", "seeds", "train_seeds", "entered")
 """The fields that are no part of a study's identity as they are: of the numbers, a study may ask for more later."""
 
 
@@ -60,6 +60,8 @@ class Design:
     """What a search maximises, or with a minus minimises: `top1` and QUANTITIES."""
     match_mult_adds: float | None = None
     """Multiply-adds that the channels of each network are chosen for; None: the channels of the configuration."""
+    entered: tuple[str, ...] = ()
+    """Of one round of a race: the specs that are still in it; see `race.of_round`."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError, in one line, for options without sense and variants that cannot be told apart."""
@@ -74,7 +76,7 @@ class Design:
             raise ConfigError(f"--generators: must name some of {','.join(space.names())}, is {wrong!r}")
         if len(set(self.generators)) < len(self.generators):
             raise ConfigError(f"--generators: names one more than once, is {','.join(self.generators)!r}")
-        if self.variants and not self.fixed:
+        if self.variants and self.search not in FIXED:
             raise ConfigError(f"--search: variants are compared in a grid or a list alone, is {self.search!r}")
         self._check_methods()
         check_variants(self.base, self.variants)
@@ -107,6 +109,8 @@ class Design:
         """Raises ConfigError for options that the method of search does not have."""
         if self.search == "list" and not self.only:
             raise ConfigError("--only: a list needs its settings, such as --only ws:k=4,p=0.75 --only ba:m=5")
+        if self.search == "race" and len(self.fixed_settings()) < 2:
+            raise ConfigError("--only: a race needs two settings at least; leave it out to let the paper's grid race")
         of_some = {
             "only": (bool(self.only), ("list", "race")),
             "confirm": (bool(self.confirm), ("list",)),
@@ -123,16 +127,21 @@ class Design:
 
     @property
     def fixed(self) -> bool:
-        """Whether the settings are fixed before any result."""
-        return self.search in FIXED
+        """Whether the settings are named, and none is suggested: before any result, or of a race, of its round."""
+        return self.search in FIXED or self.search == "race"
 
     def fixed_settings(self) -> list[Setting]:
         """The settings of a fixed design: see `fixed.fixed_settings`."""
-        return fixed_settings(self.search, self.generators, self.only, self.variants)
+        return fixed_settings(self.search, self.generators, self.entered or self.only, self.variants)
 
     @property
     def folder(self) -> Path:
         return self.base.runtime.output / self.base.runtime.study
+
+    def entries(self) -> dict[Setting, list[str]]:
+        """The settings seen so far, see `StudyFolder.entries`; of one round of a race, those that are still in it."""
+        entries = StudyFolder(self.folder).entries()
+        return {setting: entries[setting] for setting in entries if not self.entered or setting.spec in self.entered}
 
     def trials(self, setting: Setting) -> list[RunConfig]:
         """The trials of a setting, none of which breaks a requirement; none at all if the setting is rejected.

@@ -27,8 +27,8 @@ def specs_of(only: Iterable[str], generators: Sequence[str]) -> tuple[str, ...]:
 def fixed_settings(search: str, generators: Sequence[str], only: Sequence[str], variants: Variants) -> list[Setting]:
     """The settings of a fixed design, in order.
 
-    Of a list its own; of a grid the paper's Figure 4, or where there are variants the best setting of each generator.
-    Each is crossed with all variants.
+    Of a list, or a race that names some, its own; of a grid the paper's Figure 4, or where there are variants the best
+    setting of each generator. Each is crossed with all variants.
     """
-    specs = only if search == "list" else space.best(generators) if variants else space.paper(generators)
+    specs = only if only or search == "list" else space.best(generators) if variants else space.paper(generators)
     return [Setting(spec, variant) for spec in specs for variant in (variants or [""])]

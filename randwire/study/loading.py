@@ -17,6 +17,8 @@ from randwire.study.variants import Variants, as_json
 
 DEFAULT_BASE = "digits"
 """The preset of a study that names none."""
+RACE_SEEDS = 1
+"""Graph seeds of the first round of a race that says nothing of them; see `race`."""
 CHOSEN_OTHERWISE = {
     "graph.generator": "graphs are what the study varies; choose with --generators, or name settings with --only",
     "graph.path": "graphs are what the study varies; choose with --generators",
@@ -81,6 +83,10 @@ def load(
     given = variants(config) if callable(variants) else variants
     laid = _variants(given, study.get("variants", {}))
     chosen = {**stored, **_given_options(options, stored)}
+    if chosen.get("search") == "race":
+        if options.get("settings") is not None:
+            raise ConfigError("--settings: a race has those that enter it; name them with --only, or by --generators")
+        chosen = {"seeds": RACE_SEEDS, **chosen}
     return Loaded(config, {"search": "grid", **chosen} if laid else chosen, laid)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from randwire.config import RunConfig
 from randwire.records import Row
+from randwire.study import race
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
+from randwire.study.race import Round
 from randwire.study.requirements import quantities
 from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
@@ -32,20 +34,36 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Listing:
-    """The trials of a study by setting, in order, as far as they come whatever the results.
+    """The trials of a study, in order, as far as they come whatever the results.
 
-    `later` is how many further settings will depend on results, at most.
+    A job is what one group of workers trains in a row: a setting with its trials, in a race those that a round adds.
     """
 
-    settings: Mapping[Setting, list[RunConfig]]
-    later: int
+    jobs: Sequence[tuple[Setting, list[RunConfig]]]
+    ahead: Sequence[int]
+    """Of each further job, which will depend on results: how many trials it has, at most."""
     rejected: Rejected
     exhausted: bool
     """Whether the space holds fewer settings than the study asks for."""
+    rounds: Sequence[Round] = ()
+    """Of a race: its rounds so far."""
+
+    @property
+    def settings(self) -> dict[Setting, list[RunConfig]]:
+        """All trials by setting."""
+        by_setting: dict[Setting, list[RunConfig]] = {}
+        for setting, trials in self.jobs:
+            by_setting.setdefault(setting, []).extend(trials)
+        return by_setting
 
     @property
     def trials(self) -> list[RunConfig]:
-        return [trial for trials in self.settings.values() for trial in trials]
+        return [trial for _, trials in self.jobs for trial in trials]
+
+    @property
+    def later(self) -> int:
+        """How many further jobs will depend on results, at most."""
+        return len(self.ahead)
 
 
 @dataclass(frozen=True)
@@ -76,26 +94,55 @@ class Planned:
 
 
 def listing(design: Design) -> Listing:
-    """The settings suggested so far and those that will come whatever the results.
+    """The settings suggested so far and those that will come whatever the results; of a race, its rounds so far.
 
     Raises ConfigError for a setting that is impossible.
     """
+    if design.search == "race":
+        return _race(design)
     search = SettingSearch(design)
     suggested = StudyFolder(design.folder).suggestions()
     settings = suggested + [setting for setting in search.foreseeable() if setting not in suggested]
-    by_setting = {setting: trials for setting in settings if (trials := design.trials(setting))}
-    later = search.later
-    exhausted = not design.fixed and len(by_setting) + later < design.settings
-    return Listing(by_setting, later, rejected(design, search), exhausted)
+    jobs = [(setting, trials) for setting in settings if (trials := design.trials(setting))]
+    ahead = [design.seeds * design.train_seeds] * search.later
+    exhausted = not design.fixed and len(jobs) + len(ahead) < design.settings
+    return Listing(jobs, ahead, rejected(design, search), exhausted)
+
+
+def _race(design: Design) -> Listing:
+    """The rounds of a race so far, each with the trials that it adds."""
+    design.check()
+    rounds, first = race.rounds(design), design.base.graph.seed
+    jobs: list[tuple[Setting, list[RunConfig]]] = []
+    violated: dict[tuple[str, int], list[str]] = {}
+    trained = 0
+    """Graph seeds of the round before."""
+    for current in rounds:
+        of_round = race.of_round(design, current)
+        for setting in of_round.fixed_settings():
+            trials = [trial for trial in of_round.trials(setting) if trial.graph.seed >= first + trained]
+            if trials:
+                jobs.append((setting, trials))
+            broken = of_round.violations(setting) if design.require else {}
+            violated |= {(setting.spec, seed): names for seed, names in broken.items()}
+        trained = current.seeds
+    following = [] if rounds[-1].complete else rounds[-1].ahead
+    added = [seeds - seeds // race.GROWTH for settings, seeds in following for _ in range(settings)]
+    ahead = [seeds * design.train_seeds for seeds in added]
+    return Listing(jobs, ahead, _rejected("cells", violated.values()), exhausted=False, rounds=rounds)
 
 
 def rejected(design: Design, search: SettingSearch) -> Rejected:
-    """What requirements exclude from a grid, or have excluded from a search so far."""
-    grid = design.fixed
+    """What requirements exclude from a fixed design, or have excluded from a search so far."""
+    if not design.fixed:
+        return _rejected("settings", search.rejected.values())
     cells = (names for setting in design.fixed_settings() for names in design.violations(setting).values())
-    violated = list(cells if grid else search.rejected.values())
-    by = Counter(name for names in violated for name in names)
-    return Rejected("cells" if grid else "settings", len(violated), by)
+    return _rejected("cells", cells)
+
+
+def _rejected(what: str, broken: Iterable[list[str]]) -> Rejected:
+    violated = list(broken)
+    return Rejected(what, len(violated), Counter(name for names in violated for name in names))
 
 
 def plan(design: Design, listed: Listing | None = None) -> list[Planned]:
@@ -104,7 +151,7 @@ def plan(design: Design, listed: Listing | None = None) -> list[Planned]:
     Raises ConfigError for a setting that is impossible, and if the study's folder holds another design.
     """
     planned: list[Planned] = []
-    for setting, trials in (listed or listing(design)).settings.items():
+    for setting, trials in (listed or listing(design)).jobs:
         for trial, state in zip(trials, states(design, trials), strict=True):
             planned.append(Planned(len(planned) + 1, setting, trial, state.digest, quantities(trial), state.name))
     return planned

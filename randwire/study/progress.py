@@ -16,6 +16,7 @@ from randwire.study.cost import makespan
 from randwire.study.design import Design
 from randwire.study.folder import failures_of
 from randwire.study.planning import listing
+from randwire.study.race import Round
 from randwire.study.setting import Setting
 from randwire.study.state import State, states
 from randwire.study.statuses import ENDED, STATE_NAMES
@@ -32,6 +33,8 @@ class Status:
     trials: Sequence[tuple[RunConfig, State]]
     later: int
     finish: float | None
+    rounds: Sequence[Round] = ()
+    """Of a race: its rounds so far."""
 
     @property
     def counts(self) -> Counter[str]:
@@ -70,12 +73,10 @@ def status(design: Design) -> Status:
     listed = listing(design)
     failures = failures_of(design.folder)
     settings = [
-        list(zip(trials, states(design, trials, failures.get(setting)), strict=True))
-        for setting, trials in listed.settings.items()
+        list(zip(trials, states(design, trials, failures.get(setting)), strict=True)) for setting, trials in listed.jobs
     ]
-    each = design.seeds * design.train_seeds
     pairs = [pair for setting in settings for pair in setting]
-    return Status(pairs, listed.later * each, _finish(design, settings, [each] * listed.later))
+    return Status(pairs, sum(listed.ahead), _finish(design, settings, listed.ahead), listed.rounds)
 
 
 def _finish(

@@ -16,7 +16,6 @@ from optuna.trial import Trial, TrialState
 from randwire import graphs, streams
 from randwire.study import space
 from randwire.study.design import Design
-from randwire.study.folder import StudyFolder
 from randwire.study.setting import Setting
 from randwire.study.statuses import Outcome
 
@@ -53,7 +52,7 @@ class SettingSearch:
         self._open: dict[Setting, Trial] = {}
         self._queue: list[Setting] = []
         design.check()  # or the settings of another study would be taken for its own
-        entries = StudyFolder(design.folder).entries()
+        entries = design.entries()
         for setting, violated in entries.items():
             if violated:
                 self._reject(setting, violated, self._ask(setting))

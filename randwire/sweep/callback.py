@@ -22,7 +22,8 @@ class TrackingCallback(tune.Callback):
     """Passes what the workers report to the tracker and the progress display; lives in the driver alone."""
 
     def __init__(self, design: Design, tracker: Tracker, progress: Progress, timeouts: Timeouts) -> None:
-        self.design, self.tracker, self.progress, self.timeouts = design, tracker, progress, timeouts
+        self.design = design
+        self.tracker, self.progress, self.timeouts = tracker, progress, timeouts
         self.trials: dict[str, RunConfig] = {}
         self.started: set[str] = set()
         self.ended: set[str] = set()
@@ -30,6 +31,12 @@ class TrackingCallback(tune.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks; a tracker holds live runs
+
+    def begin_round(self, design: Design) -> None:
+        """From here on, what is reported is of this round of a race; what an earlier one has trained is no news."""
+        self.design = design
+        trials = (trial for setting in design.fixed_settings() for trial in design.trials(setting))
+        self.ended.update(trial.digest for trial in trials if design.record(trial).summary())
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         setting = Setting.parse(trial.config["setting"])

@@ -13,9 +13,10 @@ import shutil
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 from ray import tune
@@ -25,9 +26,10 @@ from randwire import data, storage
 from randwire.errors import ConfigError
 from randwire.records import find_records
 from randwire.run import tracker_of
+from randwire.study import race
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
-from randwire.study.planning import rejected
+from randwire.study.planning import listing, rejected
 from randwire.study.pruner import Pruner
 from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
@@ -59,28 +61,67 @@ def sweep(design: Design, cluster: Cluster, tracker: Tracker | None = None) -> i
 
 
 def _train(design: Design, cluster: Cluster, tracker: Tracker) -> int:
-    search = SettingSearch(design)
-    if design.fixed and (out := rejected(design, search)).number:
-        note(str(out))
-    remaining = list(iter(search.next, None))
-    if search.exhausted:
-        note(f"the space holds {len(search.suggested)} settings of the {design.settings} asked for")
-    if not remaining:
+    coming = parts(design)
+    part = next(coming, None)
+    if part is None:
         _note_exhaustion(design)
         print(f"{design.folder}: all settings have ended, nothing to run", file=sys.stderr)
         return _failures(design)
-    trials = sum(len(design.trials(setting)) for setting in remaining)
-    with Progress(trials * design.base.train.epochs, lambda trial: Setting.of(trial).label) as progress:
+    with Progress(
+        _trials_left(design, part) * design.base.train.epochs, lambda trial: Setting.of(trial).label
+    ) as progress:
         callback = TrackingCallback(design, tracker, progress, cluster.timeouts)
         try:
             with connected(cluster, storage.credentials(design.base.data.path)):
-                _run_tune(design, cluster, len(remaining), callback)
+                while part is not None:
+                    if design.search == "race":
+                        callback.begin_round(part.design)
+                    _run_tune(part.design, cluster, len(part.settings), callback)
+                    part = next(coming, None)
         except (ObjectStoreFullError, OutOfDiskError):
             raise ConfigError(
                 "the object store of the cluster's head is full, and so is its disk; `ray memory` tells of what"
             ) from None
     _note_exhaustion(design)
     return _failures(design) + len(callback.errors)
+
+
+class Part(NamedTuple):
+    """What is trained before the next decision on which settings go on: a study, or one round of a race."""
+
+    design: Design
+    settings: list[Setting]
+
+
+def parts(design: Design) -> Iterator[Part]:
+    """The parts of a study that are left, each when what was before it has ended.
+
+    Of a race also the rounds that were decided without a setting that could not be run: it is tried again.
+    """
+    if design.search != "race":
+        search = SettingSearch(design)
+        if design.fixed and (out := rejected(design, search)).number:
+            note(str(out))
+        settings = list(iter(search.next, None))
+        if search.exhausted:
+            note(f"the space holds {len(search.suggested)} settings of the {design.settings} asked for")
+        if settings:
+            yield Part(design, settings)
+        return
+    number = 0
+    while number < len(rounds := race.rounds(design)):
+        of_round = race.of_round(design, rounds[number])
+        if settings := list(iter(SettingSearch(of_round).next, None)):
+            note(str(rounds[number]))
+            yield Part(of_round, settings)
+        number += 1
+
+
+def _trials_left(design: Design, part: Part) -> int:
+    """The trials that have not ended, of a part and at most of those after it."""
+    trials = (trial for setting in part.settings for trial in part.design.trials(setting))
+    left = sum(not design.record(trial).summary() for trial in trials)
+    return left + (sum(listing(design).ahead) if design.search == "race" else 0)
 
 
 def _note_exhaustion(design: Design) -> None:
@@ -140,7 +181,7 @@ def _run_tune(design: Design, cluster: Cluster, remaining: int, callback: Tracki
         ).fit()
     del pruner  # without a reference Ray ends the actor
     shutil.rmtree(scratch, ignore_errors=True)
-    suggested = StudyFolder(design.folder).suggestions()
+    suggested = [setting for setting, violated in design.entries().items() if not violated]
     unfinished = {setting for setting in suggested if design.outcome(setting)[0] == "unfinished"}
     if unfinished - set(callback.errors):
         # Tune takes an interrupt for itself, and returns as if all had been done.

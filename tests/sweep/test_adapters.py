@@ -11,7 +11,7 @@ from study_helpers import NAMES, design, end
 
 from randwire.config import RunConfig
 from randwire.records import Record, Row
-from randwire.study import space
+from randwire.study import race, space
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder, failures_of
 from randwire.study.setting import Setting
@@ -126,4 +126,25 @@ def test_what_could_not_be_run_is_kept_until_it_ends(study: Design, capsys: pyte
         "WS(4,0.75): a machine was lost; goes on from its last checkpoint",
         "WS(4,0.75): could not be run: mend this",
         "WS(4,0.75): could not be run: two",
+    ]
+
+
+def test_what_an_earlier_round_of_a_race_has_trained_is_no_news(tmp_path: Path) -> None:
+    study = design(tmp_path, search="race", only=("ba:m=5", SETTING), seeds=1)
+    study.open()
+    end(study, SETTING)
+    following = race.of_round(study, race.Round(2, study.only, 2, {}))
+    old, new = following.trials(Setting.parse(SETTING))
+    following.record(new).write_text("config.yaml", new.to_yaml())
+    report = _Reports(study, SETTING)
+    report.callback.begin_round(following)
+    report.callback.on_trial_start(1, [], report.trial)
+    summary = {"status": "finished", "val_top1": 50.0, "cause": None, "epochs": 4, "seconds": 1.0}
+    report({"digest": old.digest, "summary": summary})
+    report({"digest": new.digest, "epoch": 1})
+    report({"digest": new.digest, "summary": summary})
+    assert [call[:2] for call in report.tracker.calls] == [
+        ("start", new.digest),
+        ("log", new.digest),
+        ("finish", new.digest),
     ]
