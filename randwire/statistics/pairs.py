@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from randwire.statistics.intervals import LEVEL, Interval, Numbers
 
@@ -68,9 +67,8 @@ def compare(settings: Mapping[str, Sequence[float]]) -> list[Pair]:
     n = np.array([len(settings[name]) for name in names])
     mean = np.array([np.mean(settings[name]) for name in names])
     std = np.array([np.std(settings[name], ddof=1) for name in names])
-    one, two = np.array(list(combinations(range(len(names)), 2))).T
-    p = stats.ttest_ind_from_stats(mean[one], std[one], n[one], mean[two], std[two], n[two], equal_var=False).pvalue
-    adjusted = multipletests(p, method="holm")[1]
+    one, two = pairs_of(len(names))
+    p, adjusted = welch_pairs(mean, std, n)
     difference = mean[one] - mean[two]
     error, freedom = welch(std[one] ** 2 / n[one], std[two] ** 2 / n[two], n[one] - 1, n[two] - 1)
     half = error * stats.t.isf(ALPHA / len(p) / 2, freedom)
@@ -85,6 +83,33 @@ def compare(settings: Mapping[str, Sequence[float]]) -> list[Pair]:
         )
         for k, (i, j) in enumerate(zip(one, two, strict=True))
     ]
+
+
+def pairs_of(count: int) -> tuple[Any, Any]:
+    """The first and the second of all pairs of `count` settings, as indices."""
+    one, two = np.triu_indices(count, 1)
+    return one, two
+
+
+def welch_pairs(mean: Numbers, std: Numbers, n: Numbers) -> tuple[Numbers, Numbers]:
+    """p of Welch's test of all pairs of settings, and p after Holm's correction over these, as `compare` has them.
+
+    Settings are the last axis of mean, sample standard deviation and number of replicates, which are broadcast; axes
+    before it are repetitions by themselves. Pairs, in the order of `pairs_of`, are the last axis of what is returned.
+    """
+    settings = np.broadcast_arrays(mean, std, n)
+    samples = [values[..., which] for which in pairs_of(settings[0].shape[-1]) for values in settings]
+    p = np.asarray(stats.ttest_ind_from_stats(*samples, equal_var=False).pvalue)
+    return p, holm(p)
+
+
+def holm(p: Numbers) -> Numbers:
+    """p after Holm's step-down correction (1979) over the last axis: of ascending p the k-th times m - k + 1."""
+    order = np.argsort(p, axis=-1)
+    steps = np.take_along_axis(p, order, -1) * np.arange(p.shape[-1], 0, -1)
+    adjusted = np.empty_like(steps)
+    np.put_along_axis(adjusted, order, np.minimum(np.maximum.accumulate(steps, axis=-1), 1), -1)
+    return adjusted
 
 
 def differences(one: Mapping[str, float], two: Mapping[str, float]) -> list[float]:
@@ -112,7 +137,7 @@ def compare_paired(variants: Mapping[str, Mapping[str, float]]) -> list[Pair]:
             better = math.fsum(deltas) >= 0  # not that of the higher mean, where replicates lack
             paired[(one, two) if better else (two, one)] = deltas if better else [-value for value in deltas]
     tests = [stats.ttest_1samp(deltas, 0.0) for deltas in paired.values()]
-    adjusted = multipletests([test.pvalue for test in tests], method="holm")[1] if tests else []
+    adjusted = holm(np.array([test.pvalue for test in tests]))
     return [
         Pair(
             names,

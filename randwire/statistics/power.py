@@ -2,23 +2,44 @@
 
 import math
 from bisect import bisect_left
+from collections.abc import Callable
 from typing import NamedTuple
 
-from scipy import optimize, stats
+import numpy as np
+from scipy import optimize, special, stats
 
 from randwire.statistics.pairs import ALPHA, MIN_REPLICATES, welch
 from randwire.statistics.variance import VarianceEstimate
 
 POWER = 0.8
 """The chance that a test is to find a true difference with."""
+QUADRATURE_NODES = 32
+"""With twice as many the power of 3 to 100,000 replicates changes by less than 1e-5."""
 MAX_REPLICATES = 100_000
 """Replicates beyond which no number is given."""
 
 
 def power(difference: float, n: int, variances: tuple[float, float], alpha: float = ALPHA) -> float:
-    """The chance that Welch's test with n replicates each finds a difference of normal means, with its sign."""
-    error, freedom = welch(variances[0] / n, variances[1] / n, n - 1, n - 1)
-    return float(stats.nct.sf(stats.t.isf(alpha / 2, freedom), freedom, difference / error))
+    """The chance that Welch's test with n >= 2 replicates each finds a difference of normal means, with its sign.
+
+    Exact: given the share B of one sample in the sum of both chi-squares, which has a beta distribution, the statistic
+    is a noncentral t of 2 (n - 1) degrees of freedom times a factor of B alone, and so is its critical value; the mean
+    over B is a Gauss-Jacobi quadrature. The usual formula, which takes the degrees of freedom of the true variances, is
+    off by 0.09 at n = 3.
+    """
+    free, total = n - 1, sum(variances)
+    roots, weights = special.roots_jacobi(QUADRATURE_NODES, free / 2 - 1, free / 2 - 1)
+    one, two = variances[0] * (1 + roots) / 2, variances[1] * (1 - roots) / 2
+    _, freedom = welch(one, two, free, free)
+    critical = stats.t.isf(alpha / 2, freedom) * np.sqrt(2 * (one + two) / total)
+    chances = stats.nct.sf(critical, 2 * free, difference / math.sqrt(total / n))
+    return float(min(1.0, np.average(chances, weights=weights)))
+
+
+def paired_power(difference: float, n: int, variance: float, alpha: float = ALPHA) -> float:
+    """The chance that Student's test of n >= 2 paired differences, of normal values with this variance, finds their
+    mean, with its sign."""
+    return float(stats.nct.sf(stats.t.isf(alpha / 2, n - 1), n - 1, difference / math.sqrt(variance / n)))
 
 
 class SampleSize(NamedTuple):
@@ -58,5 +79,9 @@ def _variances(estimates: tuple[VarianceEstimate, VarianceEstimate]) -> list[tup
 
 
 def _sample_size(difference: float, variances: tuple[float, float], alpha: float) -> int:
-    numbers = range(MIN_REPLICATES, MAX_REPLICATES)
-    return MIN_REPLICATES + bisect_left(numbers, POWER, key=lambda n: power(difference, n, variances, alpha))
+    return fewest(lambda n: power(difference, n, variances, alpha))
+
+
+def fewest(chance: Callable[[int], float]) -> int:
+    """The fewest replicates (MIN_REPLICATES to MAX_REPLICATES) whose chance, which rises with them, reaches POWER."""
+    return MIN_REPLICATES + bisect_left(range(MIN_REPLICATES, MAX_REPLICATES), POWER, key=chance)

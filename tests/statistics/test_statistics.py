@@ -4,7 +4,6 @@ Tolerances are four standard errors of a simulated rate: the numbers never chang
 There are as many simulations as it takes for that, and no more: each test says which wrong method its number is for.
 """
 
-import gc
 import math
 from collections.abc import Callable, Sequence
 
@@ -12,14 +11,24 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLM
-from statsmodels.stats.power import TTestIndPower
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from randwire.statistics.correlation import spearman, spearman_interval
 from randwire.statistics.describe import describe, group
 from randwire.statistics.distribution import distribution
 from randwire.statistics.intervals import LEVEL, Interval, Numbers, bootstrap_interval, t_interval
-from randwire.statistics.pairs import ALPHA, MIN_REPLICATES, Pair, compare, compare_paired
-from randwire.statistics.power import MAX_REPLICATES, POWER, detectable_difference, power, sample_size
+from randwire.statistics.pairs import (
+    ALPHA,
+    MIN_REPLICATES,
+    Pair,
+    compare,
+    compare_paired,
+    holm,
+    pairs_of,
+    welch_pairs,
+)
+from randwire.statistics.power import MAX_REPLICATES, POWER, detectable_difference, paired_power, power, sample_size
 from randwire.statistics.variance import VarianceEstimate, pooled_variance, split_variance
 
 
@@ -136,9 +145,8 @@ def test_runs_of_one_graph_do_not_narrow_the_band() -> None:
 
 
 @pytest.fixture
-def grids(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[Pair]]]:
+def grids() -> Callable[..., list[list[Pair]]]:
     """The comparisons of simulated grids."""
-    monkeypatch.setattr(gc, "collect", lambda: 0)  # statsmodels collects garbage in every correction
 
     def simulate(means: Sequence[float], stds: Sequence[float], n: Sequence[int], count: int) -> list[list[Pair]]:
         random = np.random.default_rng(len(means))
@@ -207,6 +215,22 @@ def test_a_pair_is_welchs_test_and_says_its_sentence() -> None:
     assert str(pairs["C", "B"]).endswith("separated at n=3")
 
 
+def test_holms_correction_is_that_of_statsmodels_over_the_last_axis() -> None:
+    p = np.random.default_rng(0).beta(0.3, 1, (2, 15))
+    p[0, 3] = p[0, 7]  # equal values
+    assert np.array_equal(holm(p), [multipletests(row, method="holm")[1] for row in p])
+
+
+def test_pairs_of_many_repetitions_are_those_of_each() -> None:
+    values = np.random.default_rng(0).normal(70, 1, (3, 6, 4))
+    _, adjusted = welch_pairs(values.mean(-1), values.std(-1, ddof=1), np.array(4))
+    first, second = pairs_of(6)
+    for repetition, row in zip(values, adjusted, strict=True):
+        alone = compare({str(k): settings.tolist() for k, settings in enumerate(repetition)})
+        found = {frozenset((str(i), str(j))): p for i, j, p in zip(first, second, row, strict=True)}
+        assert {frozenset(pair.names): pair.adjusted for pair in alone} == pytest.approx(found)
+
+
 def test_what_cannot_be_tested_is_not() -> None:
     values = {"A": [1.0, 2.0, 4.0], "B": [2.0, 7.0], "C": [5.0, 5.0, 5.0], "D": [9.0]}
     assert compare(values) == []
@@ -242,10 +266,9 @@ def test_pairs_with_little_in_common_are_not_tested() -> None:
 
 @pytest.mark.parametrize("graphs", [(9,), (3, 1, 2)])
 def test_paired_tests_hold_their_error_rate_and_find_what_unpaired_ones_do_not(
-    graphs: Sequence[int], monkeypatch: pytest.MonkeyPatch
+    graphs: Sequence[int],
 ) -> None:
     """Without a correction one of four equal variants is found to differ in 0.2 of the simulations."""
-    monkeypatch.setattr(gc, "collect", lambda: 0)  # statsmodels collects garbage in every correction
     random, count, n = np.random.default_rng(len(graphs)), 300, sum(graphs)
     means = np.repeat(np.linspace(60, 75, len(graphs)), graphs)  # of settings, whose graphs differ by 3 points
     equal, apart, unpaired = [], [], []
@@ -362,17 +385,35 @@ def test_the_needed_number_separates_at_the_stated_power_and_one_fewer_does_not(
     rate_of_n = rate(size.n)
     assert rate_of_n >= POWER - error(POWER, count)
     assert rate(size.n - 1) <= POWER + error(POWER, count)
-    # The formula has the degrees of freedom of the true variances, the test those of its sample.
-    assert rate_of_n == pytest.approx(power(difference, size.n, (one**2, two**2), alpha), abs=0.03)
+    assert rate_of_n == pytest.approx(power(difference, size.n, (one**2, two**2), alpha), abs=error(POWER, count))
     smallest = detectable_difference(size.n, exact, alpha)
     assert smallest <= difference
     assert power(smallest, size.n, (one**2, two**2), alpha) == pytest.approx(POWER)
 
 
-def test_power_for_equal_variances_is_that_of_statsmodels() -> None:
-    for n, effect in ((5, 1.0), (12, 0.8), (60, 0.5)):
+@pytest.mark.parametrize(
+    ("difference", "n", "one", "two", "alpha"),
+    [(0.4, 3, 0.2, 0.2, ALPHA), (0.6, 3, 0.1, 0.5, ALPHA), (0.4, 5, 0.29, 0.13, ALPHA / 406)],
+)
+def test_power_is_exact_for_few_replicates_and_many_tests(
+    difference: float, n: int, one: float, two: float, alpha: float
+) -> None:
+    """The formula with the degrees of freedom of the true variances gives 0.46, 0.34 and 0.009."""
+    random, count = np.random.default_rng(1), 100_000
+    samples = random.normal(difference, one, (count, n)), random.normal(0, two, (count, n))
+    test = stats.ttest_ind(*samples, axis=1, equal_var=False)
+    rate = float(np.mean((test.pvalue <= alpha) & (test.statistic > 0)))
+    assert power(difference, n, (one**2, two**2), alpha) == pytest.approx(rate, abs=error(rate, count))
+
+
+def test_power_is_that_of_statsmodels_where_the_tests_are_the_same() -> None:
+    """Welch's test of many replicates of equal variance is the test with a common one; paired tests are one."""
+    for n, effect in ((120, 0.3), (400, 0.2)):
         expected = TTestIndPower().power(effect, n, ALPHA, alternative="two-sided")
         assert power(effect, n, (1.0, 1.0)) == pytest.approx(expected, abs=1e-3)
+    for n, effect in ((3, 2.0), (5, 1.0), (12, 0.8)):
+        expected = TTestPower().power(effect, n, ALPHA, alternative="two-sided")
+        assert paired_power(2 * effect, n, 4.0) == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("freedom", [(4, 4), (4, 76)])
