@@ -118,6 +118,18 @@ def test_presets_of_the_paper() -> None:
     assert load("small-100") == small.override({"train.epochs": 100})
 
 
+def test_presets_of_published_networks_share_the_recipe_of_their_table() -> None:
+    tables = {
+        "small": ("mobilenet", "shufflenet-v2", "nasnet-a", "darts"),
+        "small-100": ("resnet-50", "resnext-50", "resnet-101", "resnext-101"),
+    }
+    for recipe, names in tables.items():
+        for name in names:
+            config = load(name)
+            assert (config.data, config.train) == (load(recipe).data, load(recipe).train)
+            assert config.network.reference is not None
+
+
 def test_override_replaces_the_named_keys_alone() -> None:
     before = load("digits")
     after = before.override({"train.epochs": 3, "graph.generator": "er:p=0.4", "runtime.device": "cpu"})

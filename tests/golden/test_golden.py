@@ -32,11 +32,19 @@ TOLERANCE = 1e-5
 
 DIGESTS = {
     "cifar10": "2a372e590c7d",
+    "darts": "0d287fb5fe4c",
     "digits": "0ff78b188587",
     "large": "f8b1e56589bb",
     "mnist": "236bea1a7e79",
+    "mobilenet": "c5168b09d51d",
+    "nasnet-a": "374f1eec6475",
     "regular-109": "8eca0dfd5535",
     "regular-154": "0777c93a798a",
+    "resnet-101": "4c5039927373",
+    "resnet-50": "d807b0f6d37c",
+    "resnext-101": "847738b511ee",
+    "resnext-50": "486536cc4d43",
+    "shufflenet-v2": "c43c504c85ee",
     "small": "703411074cae",
     "small-100": "b1c183b534af",
 }
