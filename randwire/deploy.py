@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from randwire.errors import ExportError
+from randwire.header import SUFFIX
 from randwire.inference import Trained, check_resolution, open_trained
 from randwire.training import weights
 
@@ -39,7 +40,7 @@ def export(source: str | Path, target: str | Path, resolution: int | None = None
     write = _WRITERS.get(target.suffix)
     if write is None:
         raise ExportError(f"{target}: the suffix must be one of {', '.join(_WRITERS)}")
-    if resolution is not None and target.suffix == weights.SUFFIX:
+    if resolution is not None and target.suffix == SUFFIX:
         raise ExportError(f"{target}: holds weights, which serve any resolution; leave data.resolution out")
     trained = open_trained(source)
     side = resolution or trained.config.data.evaluation.resolution
@@ -93,7 +94,7 @@ def _safetensors(trained: Trained, network: nn.Module, example: Tensor, path: Pa
     return nn.Sequential(again.normalise, again.network)
 
 
-_WRITERS = {".pt2": _torch_export, ".onnx": _onnx, weights.SUFFIX: _safetensors}
+_WRITERS = {".pt2": _torch_export, ".onnx": _onnx, SUFFIX: _safetensors}
 
 
 def _program(network: nn.Module, example: Tensor) -> torch.export.ExportedProgram:

@@ -7,6 +7,7 @@ import commands
 import pytest
 from trained_helpers import CPU, refused, settings
 
+import randwire
 from randwire import config as configuration
 from randwire import run, wiring
 from randwire.dag import DAG
@@ -20,7 +21,8 @@ from randwire.training.worker import ProcessWorker
 
 def test_saved_graphs_are_taken_as_they_are(trained: Path, tmp_path: Path) -> None:
     drawn = {stage: DAG.from_text(text) for stage, text in Record(trained).graphs().items()}
-    for path in (trained, trained / "graphs"):
+    randwire.export(trained, tmp_path / "net.safetensors")
+    for path in (trained, trained / "graphs", tmp_path / "net.safetensors"):
         config = settings(tmp_path, graph__path=str(path), graph__seed=99, graph__generator="er:p=0.5")
         samples = wiring.sample_graphs(config)
         assert {stage: sample.dag for stage, sample in samples.items()} == drawn
@@ -111,6 +113,11 @@ def test_graphs_of_other_stages_are_a_line(trained: Path, tmp_path: Path) -> Non
     )
     (tmp_path / "empty").mkdir()
     assert "holds no adjacency matrix" in refused("digits", "--show", "--graph.path", str(tmp_path / "empty"))
+    path = tmp_path / "net.safetensors"
+    assert "net.safetensors: cannot be read" in refused("digits", "--show", "--graph.path", str(path))
+    for content in (b"", b"\xff" * 20, b"\x02" + b"\0" * 7 + b"[]", b"\x02" + b"\0" * 7 + b"{}"):
+        path.write_bytes(content)
+        assert "net.safetensors: damaged, or not a network" in refused("digits", "--show", "--graph.path", str(path))
 
 
 def test_a_study_does_not_take_saved_graphs(trained: Path, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ class GraphConfig(Section):
         "shared", description="one graph for all stages of equal size, as the paper's Figure 1 shows, or one for each"
     )
     path: Path | None = Field(
-        None, description="saved graphs instead: a record, a folder with conv3.txt, ..., or one .txt for all stages"
+        None,
+        description="saved ones: of a record, a .safetensors, a folder with conv3.txt, ..., or one .txt for all stages",
     )
     path_sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="of the graphs at graph.path; filled in when they are read"

@@ -1,9 +1,11 @@
 """Graphs from files of adjacency text, such as a record has: nothing random, and no networkx."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from randwire import header
 from randwire.dag import DAG
 
 ALL_STAGES = "*"
@@ -13,9 +15,12 @@ ALL_STAGES = "*"
 def read_saved(path: Path) -> dict[str, DAG]:
     """The graphs of a folder with `conv3.txt`, ... (or of a record, whose folder `graphs` it is), by stage.
 
-    A single file is the graph of all random stages; its key is ALL_STAGES. Raises ValueError, in one line, for a path
-    without graphs and for text that is no upper triangular 0/1 matrix.
+    A single file is the graph of all random stages; its key is ALL_STAGES. A safetensors file of a network has the
+    graphs of its stages. Raises ValueError, in one line, for a path without graphs and for text that is no upper
+    triangular 0/1 matrix.
     """
+    if path.suffix == header.SUFFIX and not path.is_dir():
+        return _of_network(path)
     if path.is_dir():
         folder = path / "graphs" if (path / "graphs").is_dir() else path
         files = {file.stem: file for file in sorted(folder.glob("*.txt"))}
@@ -33,6 +38,18 @@ def read_saved(path: Path) -> dict[str, DAG]:
             raise ValueError(f"{file}: is no text; an adjacency matrix has rows of 0 and 1") from None
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from None
+    return dags
+
+
+def _of_network(path: Path) -> dict[str, DAG]:
+    try:
+        dags = {stage: DAG.from_text(text) for stage, text in json.loads(header.metadata(path)["graphs"]).items()}
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{path}: damaged, or not a network of randwire: no graphs in its header") from None
+    if not dags:
+        raise ValueError(f"{path}: holds a published network, which has no random graphs")
     return dags
 
 

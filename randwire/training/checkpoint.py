@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from randwire.errors import CheckpointError
+from randwire.header import SUFFIX
 from randwire.records import NEWEST_CHECKPOINT, atomic
 from randwire.training import weights
 
@@ -36,7 +37,7 @@ def read(path: Path) -> dict[str, Any]:
     A safetensors file, told by its suffix, has no state of the optimizer: it cannot be gone on with, all else it can.
     Raises CheckpointError for a file that is absent, damaged, foreign or holds more than data.
     """
-    if path.suffix == weights.SUFFIX:
+    if path.suffix == SUFFIX:
         return weights.read(path)
     try:
         with warnings.catch_warnings():

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from randwire.errors import ConfigError
+from randwire.header import SUFFIX
 from randwire.model import references
 from randwire.records import checkpoint_file
 from randwire.training import checkpoint
@@ -64,7 +65,7 @@ def load_pretrained(
     if state["graphs"] != graphs:
         raise ConfigError(
             f"train.pretrained: {file} has other graphs than this network; take them over with "
-            "--graph.path RECORD, the folder of its record"
+            f"--graph.path {'RECORD, the folder of its record' if file.suffix != SUFFIX else file}"
         )
     own, saved = network.state_dict(), state["network"]
     last_layer, classifier = LAST_LAYER, CLASSIFIER_STAGE

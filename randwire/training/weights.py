@@ -14,11 +14,9 @@ from typing import Any
 import torch
 
 from randwire.errors import CheckpointError
+from randwire.header import METADATA, join, split
 
-SUFFIX = ".safetensors"
-METADATA = "__metadata__"
 JSON_KEYS = ("epoch", "config", "graphs", "classes", "mean", "std")
-_LENGTH = 8  # bytes of the header's length, of which the header's own length is a multiple
 
 
 def write(path: Path, state: Mapping[str, Any]) -> None:
@@ -31,14 +29,11 @@ def write(path: Path, state: Mapping[str, Any]) -> None:
     network = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state["network"].items()}
     values = {**state, **state["data"]}
     metadata = {"format": "pt", **{key: json.dumps(values[key]) for key in JSON_KEYS}}
-    header, data = _split(save(network))
+    header, data = split(save(network))
     header = {METADATA: metadata, **header}  # by hand: the library writes metadata in random order
     metadata["sha256"] = _sha256(header, data)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % _LENGTH)
     with open(path, "wb") as file:
-        for part in (len(text).to_bytes(_LENGTH, "little"), text, data):
-            file.write(part)
+        file.writelines(join(header, data))
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -50,7 +45,7 @@ def read(path: Path) -> dict[str, Any]:
 
     try:
         content = path.read_bytes()
-        header, data = _split(content)
+        header, data = split(content)
         metadata = header.get(METADATA) or {}
         network = load(content)
     except OSError as error:
@@ -66,13 +61,6 @@ def read(path: Path) -> dict[str, Any]:
     values = {key: json.loads(metadata[key]) for key in JSON_KEYS}
     about_data = {key: values.pop(key) for key in ("classes", "mean", "std")}
     return {"network": network, **values, "data": about_data}
-
-
-def _split(content: bytes) -> tuple[dict[str, Any], memoryview]:
-    """The header and the bytes of the tensors."""
-    start = _LENGTH + int.from_bytes(content[:_LENGTH], "little")
-    header: dict[str, Any] = json.loads(content[_LENGTH:start])
-    return header, memoryview(content)[start:]
 
 
 def _sha256(header: Mapping[str, Any], data: memoryview) -> str:

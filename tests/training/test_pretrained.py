@@ -33,10 +33,14 @@ def _initial(config: RunConfig) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("kind", ["record", "checkpoint", "safetensors"])
 def test_a_training_goes_on_from_weights(trained: Path, tmp_path: Path, kind: str) -> None:
     source = checkpoint_file(trained) if kind == "checkpoint" else trained
+    keys: dict[str, object] = {}
     if kind == "safetensors":
         source = tmp_path / "net.safetensors"
         randwire.export(trained, source)
-    config = settings(tmp_path, train__pretrained=str(source))
+        with pytest.raises(ConfigError, match=f"has other graphs .* --graph.path {source}$"):
+            run.run(settings(tmp_path, train__pretrained=str(source), graph__seed=1), ProcessWorker(CPU))
+        keys = {"graph__path": str(source), "graph__seed": 1}  # of a network whose seed is not known
+    config = settings(tmp_path, train__pretrained=str(source), **keys)
     initial, given = _initial(config), weights(trained)
     for name, value in given.items():
         if "running" not in name and "num_batches" not in name:
