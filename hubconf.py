@@ -48,9 +48,9 @@ def untrained(
         torch.hub.load(REPOSITORY, "untrained", "small", {"graph.seed": 3})
     """
     from randwire import config as configuration
-    from randwire.model.features import Features
+    from randwire.model.features import backbone
     from randwire.wiring import initial_network
 
     resolved = configuration.load(config, values)
     network = initial_network(resolved, classes)
-    return Features(network, resolved.network, out_indices) if features else network
+    return backbone(network, resolved.network, out_indices) if features else network

@@ -27,13 +27,13 @@ def export(source: str | Path, target: str | Path, resolution: int | None = None
 
     .pt2          torch.export: `torch.export.load(target).module()`; extra file `classes.json`
     .onnx         ONNX; the names of the classes, as JSON, are its metadata `classes`
-    .safetensors  weights, with all that it takes to build the network again (see training/weights.py); any resolution
+    .safetensors  weights, with all that it takes to build the network again (see training/weights.py)
 
     The first two are programs, with the normalisation in them. Input `images`: uint8 (B, 3, R, R), RGB, any B, R being
     `resolution` or the one of evaluation. Output `logits`: float32 (B, classes). Each file is read back and run beside
     the network on a batch of another size; if a logit differs by more than MAX_LOGIT_DIFFERENCE of the largest, nothing
-    is written. Raises ExportError for that, for another suffix, a `resolution` where none is kept and a path that
-    cannot be written, CheckpointError for an unusable network, and ConfigError for a resolution that a published
+    is written. Raises ExportError for that, for another suffix, a `resolution` of weights, and a path that cannot be
+    written, CheckpointError for an unusable network, and ConfigError for a resolution that a published
     network does not work at.
     """
     target = Path(target)
@@ -41,7 +41,7 @@ def export(source: str | Path, target: str | Path, resolution: int | None = None
     if write is None:
         raise ExportError(f"{target}: the suffix must be one of {', '.join(_WRITERS)}")
     if resolution is not None and target.suffix == SUFFIX:
-        raise ExportError(f"{target}: holds weights, which serve any resolution; leave data.resolution out")
+        raise ExportError(f"{target}: holds weights, and no program of one resolution; leave data.resolution out")
     trained = open_trained(source)
     side = resolution or trained.config.data.evaluation.resolution
     check_resolution(trained, side)

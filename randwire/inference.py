@@ -18,9 +18,8 @@ from randwire.dag import DAG
 from randwire.errors import CheckpointError, ConfigError, one_line
 from randwire.model import references
 from randwire.model.building import build
-from randwire.model.features import Features
+from randwire.model.features import Features, backbone
 from randwire.model.folding import folded
-from randwire.model.network import RandWire
 from randwire.records import Record, Row
 from randwire.training import checkpoint
 from randwire.training.evaluate import Normalise
@@ -116,24 +115,14 @@ def load(source: str | Path, features: bool = False, out_indices: int | Sequence
     It is in evaluation mode, on the CPU, and maps normalised images (B, 3, H, W) to logits (B, classes). With
     `features` it is a backbone, and maps them to the list of the outputs of conv2 to conv5, or those of `out_indices`;
     its `feature_info` has their channels and strides (see `model.features`). Raises CheckpointError if there is none,
-    and ConfigError for impossible `out_indices`.
+    and ConfigError for impossible `out_indices` and for the features of a published network.
     """
     trained = open_trained(source)
     if not features:
         if out_indices is not None:
             raise ConfigError("out_indices: is for features=True; a network gives logits alone")
         return trained.network
-    return backbone(trained, out_indices)
-
-
-def backbone(trained: Trained, out_indices: int | Sequence[int] | None = None) -> Features:
-    """The stages of a trained network, which share its parameters. Raises as `load` does."""
-    if not isinstance(trained.network, RandWire):
-        raise CheckpointError(
-            f"{trained.path}: is {trained.config.label}, which has no stages conv2 to conv5; features=True is for "
-            "randomly wired networks"
-        )
-    return Features(trained.network, trained.config.network, out_indices)
+    return backbone(trained.network, trained.config.network, out_indices)
 
 
 def evaluate(source: str | Path, values: Mapping[str, object] | None = None, worker: Worker | None = None) -> Row:

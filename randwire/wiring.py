@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from randwire import data, graphs, streams
 from randwire.config import RunConfig
@@ -12,8 +13,8 @@ from randwire.dag import DAG
 from randwire.errors import ConfigError
 from randwire.graphs import SampledGraph
 from randwire.model import published, references
+from randwire.model.building import build
 from randwire.model.complexity import Complexity, channels_for, complexity
-from randwire.model.network import RandWire
 from randwire.model.regimes import random_stages
 
 
@@ -60,19 +61,21 @@ def _saved_graphs(config: RunConfig, stages: Collection[str]) -> dict[str, DAG]:
     return saved
 
 
-def initial_network(config: RunConfig, classes: int | None = None) -> RandWire:
+def initial_network(config: RunConfig, classes: int | None = None) -> nn.Module:
     """The network of a run with the weights that its training starts from, unless they are pretrained.
 
     `classes` are those of its data if left out. PyTorch's global stream of random numbers stays as it was. Raises
-    ConfigError as `sample_graphs` does, and DataError if the classes of its data are not known.
+    ConfigError as `sample_graphs` does and for a published network that is none for so many classes, and DataError if
+    the classes of its data are not known.
     """
     dags = dags_of(sample_graphs(config))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.train.seed)
-        return RandWire(
+        return build(
             config.network,
             dags,
             data.class_count(config.data) if classes is None else classes,
+            config.data.resolution,
             config.runtime.recompute,
             config.runtime.compile,
         )

@@ -17,7 +17,7 @@ import randwire
 from randwire import config as configuration
 from randwire.errors import ConfigError
 from randwire.model.network import RandWire
-from randwire.wiring import dags_of, initial_network, sample_graphs
+from randwire.wiring import dags_of, sample_graphs
 
 ROOT = str(commands.ROOT)
 REPOSITORY = "OWNER/randwire"
@@ -80,7 +80,6 @@ def test_an_untrained_network_of_other_classes_and_as_a_backbone() -> None:
     assert network.eval()(torch.randn(1, 3, 64, 64)).shape == (1, 7)
     backbone = _load("untrained", "digits", SMALL, features=True, out_indices=2)
     assert backbone.feature_info.channels() == [12, 24]
-    assert initial_network(configuration.load("small-100", {**SMALL, "graph.nodes": 8})).stages["classifier"]
 
 
 def test_mistakes_are_lines() -> None:
@@ -88,6 +87,10 @@ def test_mistakes_are_lines() -> None:
         _load("untrained", "none")
     with pytest.raises(ConfigError, match=r"graph.sed: unknown key"):
         _load("untrained", "digits", {"graph.sed": 3})
+    published = {"network.reference": "pytorchcv:resnet20_cifar10"}
+    with pytest.raises(ConfigError, match="resnet20_cifar10 is a published network"):
+        _load("untrained", "digits", published, features=True)
+    assert _load("untrained", "digits", published).eval()(torch.randn(1, 3, 32, 32)).shape == (1, 10)
 
 
 FRESH = """

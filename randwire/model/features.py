@@ -60,6 +60,15 @@ class FeatureInfo:
         return len(self.info)
 
 
+def backbone(network: nn.Module, config: NetworkConfig, out_indices: int | Sequence[int] | None = None) -> "Features":
+    """The features of the network of a configuration. Raises as `Features`, and ConfigError for a published network."""
+    if not isinstance(network, RandWire):
+        raise ConfigError(
+            f"features=True: {config.reference} is a published network, without the stages of a random one"
+        )
+    return Features(network, config, out_indices)
+
+
 class Features(nn.Module):
     """The stages of a network up to the last map that is asked for, without its classifier; they are not copied.
 

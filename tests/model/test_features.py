@@ -1,6 +1,5 @@
 """A network as a backbone: the maps of its stages, below a small feature pyramid network."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +10,10 @@ from torch.nn import functional
 
 import randwire
 from randwire import config as configuration
-from randwire import inference
-from randwire.errors import CheckpointError, ConfigError
-from randwire.model.features import Features
+from randwire.errors import ConfigError
+from randwire.model.features import Features, backbone
 from randwire.model.network import RandWire
-from randwire.wiring import dags_of, sample_graphs
+from randwire.wiring import dags_of, initial_network, sample_graphs
 
 STRIDES = {"tiny": [1, 2, 4, 8], "small": [4, 8, 16, 32], "regular": [4, 8, 16, 32]}
 CHANNELS = {"tiny": [8, 8, 16, 32], "small": [8, 8, 16, 32], "regular": [8, 16, 32, 64]}
@@ -191,14 +189,12 @@ def test_a_record_is_a_backbone_that_learns_a_dense_task(trained: Path) -> None:
     assert not any(torch.equal(before[name], value) for name, value in backbone.named_parameters())
 
 
-def test_what_cannot_be_a_backbone_is_a_line(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_a_backbone_is_a_line(trained: Path) -> None:
     with pytest.raises(ConfigError, match=r"out_indices: \(7,\) must choose of the 4 maps"):
         randwire.load(trained, features=True, out_indices=(7,))
     with pytest.raises(ConfigError, match="out_indices: is for features=True"):
         randwire.load(trained, False, (1,))
-    opened = inference.open_trained(trained)
-    other = dataclasses.replace(opened, network=nn.Linear(1, 1))
-    monkeypatch.setattr(inference, "open_trained", lambda source: other)
-    with pytest.raises(CheckpointError, match="which has no stages conv2 to conv5") as caught:
-        randwire.load(trained, features=True)
+    config = configuration.load("digits", {"network.reference": "pytorchcv:resnet20_cifar10"})
+    with pytest.raises(ConfigError, match="resnet20_cifar10 is a published network, without the stages of") as caught:
+        backbone(initial_network(config), config.network)
     assert "\n" not in str(caught.value)

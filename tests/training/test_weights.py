@@ -15,10 +15,13 @@ from safetensors.torch import load_file, save_file
 from trained_helpers import refused, weights
 
 import randwire
+from randwire import config as configuration
 from randwire import inference
-from randwire.errors import CheckpointError, ExportError
+from randwire.errors import CheckpointError, ConfigError, ExportError
+from randwire.model.features import backbone
 from randwire.records import Record, checkpoint_file
 from randwire.training import weights as files
+from randwire.wiring import initial_network
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def test_a_network_comes_back_from_its_file_alone(
     with torch.no_grad():
         assert torch.equal(randwire.load(exported)(images), expected.network(images))
         maps = randwire.load(exported, features=True, out_indices=1)(images)
-        assert torch.equal(maps[0], inference.backbone(expected)(images)[-1])
+        assert torch.equal(maps[0], backbone(expected.network, expected.config.network)(images)[-1])
 
 
 def test_other_programs_find_all_of_it(trained: Path, exported: Path) -> None:
@@ -145,5 +148,28 @@ def test_a_wrong_export_gets_no_name(trained: Path, tmp_path: Path, monkeypatch:
 
 def test_weights_have_no_resolution(trained: Path, tmp_path: Path) -> None:
     line = refused(str(trained), "--export", str(tmp_path / "net.safetensors"), "--data.resolution", "40")
-    assert "holds weights, which serve any resolution; leave data.resolution out" in line
+    assert "holds weights, and no program of one resolution; leave data.resolution out" in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_published_network_is_a_file_too(tmp_path: Path) -> None:
+    config = configuration.load("digits", {"network.reference": "pytorchcv:resnet20_cifar10"})
+    network = initial_network(config)
+    state = {
+        "network": network.state_dict(),
+        "epoch": 2,
+        "config": config.model_dump(mode="json"),
+        "graphs": {},
+        "data": {"classes": list("0123456789"), "mean": [0.0] * 3, "std": [1.0] * 3},
+    }
+    torch.save({**state, "optimizer": {}}, tmp_path / "net.pt")
+    path = tmp_path / "net.safetensors"
+    assert randwire.export(tmp_path / "net.pt", path) == 0
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(randwire.load(path)(images), network.eval()(images))
+    with pytest.raises(ConfigError, match="pytorchcv:resnet20_cifar10 is a published network, without the stages of"):
+        randwire.load(path, features=True)
+    assert "holds a published network, which has no random graphs" in refused(
+        "digits", "--show", "--graph.path", str(path)
+    )
