@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from randwire.errors import ConfigError, UserError, one_line
@@ -97,6 +98,12 @@ def fraction(text: str) -> float:
     if not 0 <= value <= 1:
         raise ValueError
     return value
+
+
+def folder(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError
+    return Path(text)
 
 
 # argparse names the type of a value by its function in messages.

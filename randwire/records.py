@@ -120,7 +120,7 @@ class Record:
             file.write(text.encode())
 
     def write_json(self, name: str, value: object) -> None:
-        self.write_text(name, json.dumps(value, indent=1, allow_nan=False) + "\n")
+        self.write_text(name, json_text(value))
 
     def read_json(self, name: str) -> Any:
         """The content of a JSON file, or None if there is no such file. Raises RecordError if it is damaged."""
@@ -175,6 +175,11 @@ class Record:
     def graphs(self) -> dict[str, str]:
         """The adjacency text of each random stage."""
         return {path.stem: path.read_text() for path in sorted((self.folder / "graphs").glob("*.txt"))}
+
+
+def json_text(value: object) -> str:
+    """The text of a JSON file of a record."""
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
 
 
 def _parsed(lines: Sequence[str]) -> list[Any]:

@@ -15,12 +15,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from randwire import config as configuration
-from randwire import data, drawing
+from randwire import data
 from randwire.config import RunConfig
 from randwire.dag import DAG
 from randwire.data.cache import cache_folder
 from randwire.environment import environment
 from randwire.errors import ConfigError, DataError, NonFiniteLossError, one_line
+from randwire.graph_files import graph_files
 from randwire.metrics import BEST_TOP1, VAL_TOP1, VAL_TOP5
 from randwire.model import aggregation
 from randwire.model.building import build
@@ -34,7 +35,7 @@ from randwire.training.loop import Training, train_epoch
 from randwire.training.optim import make_optimizer
 from randwire.training.pretrained import Loaded, load_pretrained
 from randwire.training.worker import ProcessWorker, Worker, pick_device
-from randwire.wiring import check_reference, count, dag_json, dags_of, sample_graphs
+from randwire.wiring import check_reference, count, dags_of, sample_graphs
 
 DDP_OPTIONS: dict[str, Any] = {"forward_sync_buffers": False, "gradient_as_bucket_view": True}
 """BN's running statistics are averaged once an epoch (`loop.average_buffers`) instead of sent with every step."""
@@ -151,11 +152,8 @@ class _Rank:
         config, record = self.config, self.record
         record.write_text("config.yaml", config.to_yaml())
         record.write_json("environment.json", environment(self.worker, command))
-        for stage, text in self.adjacency.items():
-            record.write_text(f"graphs/{stage}.txt", text)
-        record.write_json("dag.json", dag_json(self.graphs))
-        if self.dags:
-            record.write_text("dag.svg", drawing.svg(self.dags, config.title))
+        for name, text in graph_files(self.graphs, config.title, matrices="graphs/").items():
+            record.write_text(name, text)
         record.write_json("complexity.json", count(config, self.graphs).to_dict())
         record.truncate_metrics(self.epochs_done)
         if self.pretrained is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from randwire import config as configuration
-from randwire.arguments import Parser, guarded, positive_float, positive_int, split
+from randwire.arguments import Parser, folder, guarded, positive_float, positive_int, split
 from randwire.cli.text import key_help
 from randwire.config import RunConfig
 from randwire.metrics import METRICS, TEST
@@ -25,6 +25,12 @@ def train(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("config", help="a preset (digits, small, ...), a config.yaml or the folder of a record")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--show", action="store_true", help="print configuration and complexity, train nothing")
+    instead.add_argument(
+        "--graphs",
+        type=folder,
+        metavar="FOLDER",
+        help="write the graphs there, with a picture, for --graph.path; train nothing",
+    )
     instead.add_argument("--evaluate", action="store_true", help="score the trained network of a record; data.* keys")
     instead.add_argument(
         "--predict", nargs="+", metavar="IMAGE", help="class probabilities of image files, by a record"
@@ -46,6 +52,8 @@ def train(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(plain)
         if options.match_mult_adds and "network.channels" in keys:
             parser.error("--match-mult-adds chooses network.channels: give one of them")
+        if options.graphs is not None and options.json:
+            parser.error("--json is for --show or --predict; --graphs writes dag.json")
         for option in ("evaluate", "predict", "export"):
             if getattr(options, option):
                 if options.match_mult_adds:
@@ -59,6 +67,12 @@ def train(arguments: Sequence[str] | None = None) -> int:
             from randwire.wiring import match_mult_adds
 
             config = match_mult_adds(config, options.match_mult_adds)
+        if options.graphs is not None:
+            from randwire.graph_files import write_graphs
+
+            write_graphs(config, options.graphs)
+            print(options.graphs)
+            return 0
         return _show(config, as_json=options.json) if options.show else train_one(config)
 
     return guarded(main)
