@@ -13,13 +13,16 @@ from randwire.cli.text import span
 from randwire.errors import ConfigError
 
 if TYPE_CHECKING:
-    from randwire.study.cost import Cost
+    from randwire.study.cost import Cost, Priced
     from randwire.study.design import Design
     from randwire.study.planning import Listing, Planned
     from randwire.study.race import Round
+    from randwire.study.rates import Rates
 
 MAX_LISTED_TRIALS = 200
 """More trials than this are shown by setting, unless all are asked for."""
+MAX_LISTED_RATES = 12
+"""Of more rates only the lowest and the highest are told."""
 COLUMNS = (
     ("params", 12, ",.0f"), ("mult_adds", 15, ",.0f"), ("edges", 7, ".4g"), ("sources", 9, ".3g"),
     ("sinks", 7, ".3g"), ("depth", 7, ".3g"), ("clustering", 12, ".3f"), ("path_length", 13, ".3f"),
@@ -29,18 +32,21 @@ COLUMNS = (
 
 def show_plan(design: Design, options: argparse.Namespace) -> int:
     """Print the trials of a study, their sizes and graphs, and what it costs."""
-    from randwire.study.cost import cost
+    from randwire.study.cost import cost, jobs, priced, work
     from randwire.study.planning import listing, plan
 
     if options.gpus and options.gpus < options.workers:
         raise ConfigError(f"--gpus: {options.gpus} cannot hold a trial of {options.workers} workers (--workers)")
     listed = listing(design)
     trials = plan(design, listed)
-    rate, records = _rate(design, trials, options)
-    sizes = [*(len(trials_of) for _, trials_of in listed.jobs), *listed.ahead]
-    price = cost(design, sizes, rate, options.workers, options.gpus, options.price)
+    rates = _rates(design, trials, options)
+    works = work(trials, rates)
+    planned = jobs(listed, works)
+    rate = rates.base.images_per_s if rates else None
+    price = cost(planned, rate, options.workers, options.gpus, options.price)
+    groups = priced(trials, works, rates) if rates else []
     if options.json:
-        print(json.dumps(_json(trials, listed, price, records)))
+        print(json.dumps(_json(trials, listed, price, groups)))
         return 0
     _table(trials) if len(trials) <= MAX_LISTED_TRIALS or options.all else _summary(trials)
     each = max(map(len, listed.settings.values()), default=0) if listed.rounds else design.seeds * design.train_seeds
@@ -50,11 +56,11 @@ def show_plan(design: Design, options: argparse.Namespace) -> int:
     if listed.rejected.number:
         print(listed.rejected)
     if listed.exhausted:
-        print(f"the space holds no more than {len(sizes)} settings of the {design.settings} asked for")
+        print(f"the space holds no more than {len(planned)} settings of the {design.settings} asked for")
     if listed.later:
         further = _rounds(listed.rounds[-1]) if listed.rounds else f"{listed.later} further settings"
         print(f"up to {further} ({sum(listed.ahead)} trials) will depend on results")
-    _costs(price, records, options, design.early_stopping)
+    _costs(price, groups, options, design.early_stopping)
     return 0
 
 
@@ -64,26 +70,32 @@ def _rounds(current: Round) -> str:
     return f"{len(current.ahead)} further round{'s' * (len(current.ahead) != 1)} of {sizes}"
 
 
-def _rate(design: Design, trials: Sequence[Planned], options: argparse.Namespace) -> tuple[float | None, int]:
-    """Training images/s of one GPU, as given or as measured, and in how many records it was; None if neither.
+def _rates(design: Design, trials: Sequence[Planned], options: argparse.Namespace) -> Rates | None:
+    """The rates that are given or measured; None if neither. Raises ConfigError if one is needed and missing."""
+    from randwire.study.rates import rates
 
-    Raises ConfigError if it is needed and missing.
-    """
-    from randwire.study.cost import measured
-
-    if options.images_per_s is not None:
-        return options.images_per_s, 0
-    begun = (trial.digest for trial in trials if trial.state not in ("pending", "skipped", "unreadable"))
-    rate = measured(design, begun)
-    if rate is None and (options.gpus or options.price is not None):
+    known = rates(design, trials, options.images_per_s)
+    if known is None and (options.gpus or options.price is not None):
         raise ConfigError(
             "--images-per-s: missing, and no trial of this study has been trained to measure it; give it, or train one "
             "with `trial 1`"
         )
-    return rate or (None, 0)
+    return known
 
 
-def _json(trials: Sequence[Planned], listed: Listing, price: Cost, records: int) -> dict[str, object]:
+def _json(trials: Sequence[Planned], listed: Listing, price: Cost, groups: Sequence[Priced]) -> dict[str, object]:
+    apart = {
+        "rates": [
+            {
+                "what": one.what,
+                "trials": one.trials,
+                "images_per_s": one.images_per_s,
+                "measured_records": one.records,
+                "gpu_hours": one.gpu_hours,
+            }
+            for one in groups
+        ]
+    }
     return {
         "trials": [trial.to_row() for trial in trials],
         "later_settings": listed.later,
@@ -91,11 +103,12 @@ def _json(trials: Sequence[Planned], listed: Listing, price: Cost, records: int)
         "planned_trials": price.trials,
         "training_images": price.images,
         "images_per_s": price.images_per_s,
-        "measured_records": records,
+        "measured_records": sum(one.records for one in groups),
         "gpu_hours": price.gpu_hours,
         "wall_hours": price.wall_hours,
         "busy": price.busy,
         "dollars": price.dollars,
+        **(apart if len(groups) > 1 else {}),
     }
 
 
@@ -135,17 +148,18 @@ def _heads() -> str:
     return "".join(f"{name.replace('_', ' ').replace('mult adds', 'mult-adds'):>{width}}" for name, width, _ in COLUMNS)
 
 
-def _costs(cost: Cost, records: int, options: argparse.Namespace, at_most: bool) -> None:
+def _costs(cost: Cost, groups: Sequence[Priced], options: argparse.Namespace, at_most: bool) -> None:
     limit = "at most " if at_most else ""
-    rate = cost.images_per_s
-    if rate is None:
+    if cost.gpu_hours is None:
         print(f"{cost.trials} trainings see {limit}{cost.images:,} images; --images-per-s shows the GPU-hours")
         return
-    source = f", measured in {records} records" if records else ""
+    rates = [one.images_per_s for one in groups] or [options.images_per_s]
+    source = f", measured in {groups[0].records} records" if len(groups) == 1 and groups[0].records else ""
     print(
         f"{cost.trials} trainings see {limit}{cost.images:,} images: {cost.gpu_hours:,.1f} GPU-hours "
-        f"at {rate:,.6g} images/s a GPU{source}"
+        f"at {' to '.join(f'{rate:,.6g}' for rate in sorted({min(rates), max(rates)}))} images/s a GPU{source}"
     )
+    _rates_apart(groups)
     if cost.wall_hours is not None:
         busy = "" if cost.busy is None else f", which train {cost.busy:.0%} of the time"
         print(
@@ -155,3 +169,17 @@ def _costs(cost: Cost, records: int, options: argparse.Namespace, at_most: bool)
     if cost.dollars is not None:
         print(f"{limit}${cost.dollars:,.2f} at ${options.price:g} a GPU-hour")
     print("evaluation and start-up come on top")
+
+
+def _rates_apart(groups: Sequence[Priced]) -> None:
+    """A line for each of a few rates, and what is assumed."""
+    if 1 < len(groups) <= MAX_LISTED_RATES:
+        wide = max(len(one.what) for one in groups)
+        for one in groups:
+            source = f", measured in {one.records} records" if one.records else " by multiply-adds" * one.scaled
+            print(
+                f"  {one.what:<{wide}}  {one.trials:>5} trainings {one.gpu_hours:>12,.1f} GPU-hours "
+                f"at {one.images_per_s:,.6g} images/s{source}"
+            )
+    if any(one.scaled for one in groups):
+        print("rates without a record are scaled by multiply-adds, from the one that is known of the nearest size")

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from statistics import median
+from functools import cache
+from statistics import harmonic_mean
+from typing import NamedTuple
 
 from randwire import data
-from randwire.metrics import IMAGES_PER_S
-from randwire.records import Record
-from randwire.study.design import Design
+from randwire.config import DataConfig, RunConfig
+from randwire.statistics.describe import group
+from randwire.study.planning import Listing, Planned
+from randwire.study.rates import Rates
 
-MAX_MEASURED_RECORDS = 50
-"""Records from which the rate of training is measured, at most."""
+
+class Work(NamedTuple):
+    """What training takes: of one trial, or of those that one group of workers trains in a row."""
+
+    trials: int
+    images: float
+    gpu_s: float | None
+    """GPU-seconds; None where no rate is known."""
 
 
 @dataclass(frozen=True)
 class Cost:
     """What training takes; evaluation and start-up come on top.
 
-    `trials` see `images` in all, at `images_per_s` of one GPU at the full resolution.
+    `trials` see `images` in all; `images_per_s` is the rate of one GPU with the configuration of the study, before
+    variants, at its full resolution.
     """
 
     trials: int
@@ -35,31 +44,21 @@ class Cost:
     dollars: float | None = None
 
 
-def cost(
-    design: Design,
-    settings: Iterable[int],
-    images_per_s: float | None,
-    workers: int,
-    gpus: int | None,
-    price: float | None,
-) -> Cost:
-    """The cost of a study whose settings have so many trials each, in the order in which they start.
+def cost(jobs: Iterable[Work], images_per_s: float | None, workers: int, gpus: int | None, price: float | None) -> Cost:
+    """The cost of a study from its jobs, in the order in which they start.
 
-    All trials of a setting are trained one after the other on `workers` GPUs, and nothing is divided further: a
-    setting that starts last is waited for. `price` is dollars per GPU-hour of training. Raises DataError if less than a
-    batch is left to train on.
+    All trials of a job are trained one after the other on `workers` GPUs, and nothing is divided further: a job that
+    starts last is waited for. `price` is dollars per GPU-hour of training.
     """
-    trials = list(settings)
-    base, epochs = design.base.data, design.base.train.epochs
-    per_epoch = data.train_images(base, design.base.train.batch_size)
-    images = sum(trials) * epochs * per_epoch
-    per_trial = base.cost_of_epochs(epochs) * per_epoch
-    if images_per_s is None:
-        return Cost(sum(trials), images)
-    hours = sum(trials) * per_trial / images_per_s / 3600
-    wall = makespan((count * per_trial / images_per_s / workers for count in trials), gpus // workers) if gpus else None
+    works = list(jobs)
+    trials, images = sum(work.trials for work in works), round(sum(work.images for work in works))
+    seconds = [work.gpu_s for work in works if work.gpu_s is not None]
+    if images_per_s is None or len(seconds) < len(works):
+        return Cost(trials, images)
+    hours = sum(seconds) / 3600
+    wall = makespan((one / workers for one in seconds), gpus // workers) if gpus else None
     return Cost(
-        sum(trials),
+        trials,
         images,
         images_per_s,
         hours,
@@ -69,6 +68,74 @@ def cost(
     )
 
 
+def work(trials: Sequence[Planned], rates: Rates | None) -> list[Work]:
+    """What each trial takes. Raises DataError if less than a batch is left to train on."""
+
+    @cache
+    def images(config: DataConfig, epochs: int, batch_size: int) -> tuple[int, float]:
+        """Images that a training sees, and the same counted by their pixels."""
+        per_epoch = data.train_images(config, batch_size)
+        return epochs * per_epoch, config.cost_of_epochs(epochs) * per_epoch
+
+    def of(config: RunConfig, mult_adds: float) -> Work:
+        seen, weighted = images(config.data, config.train.epochs, config.train.batch_size)
+        return Work(1, seen, None if rates is None else weighted / rates.of(config, mult_adds).images_per_s)
+
+    return [of(trial.config, trial.quantities["mult_adds"]) for trial in trials]
+
+
+def jobs(listed: Listing, works: Sequence[Work]) -> list[Work]:
+    """The jobs of a listing, from its trials in order; those that depend on results cost what trials do on average."""
+    each, done = iter(works), []
+    for _, trials in listed.jobs:
+        done.append(together([next(each) for _ in trials]))
+    whole = together(works)
+    for trials_ahead in listed.ahead:
+        share = trials_ahead / whole.trials if whole.trials else 0.0
+        done.append(Work(trials_ahead, share * whole.images, None if whole.gpu_s is None else share * whole.gpu_s))
+    return done
+
+
+def together(works: Sequence[Work]) -> Work:
+    """The sum of some work."""
+    seconds = [work.gpu_s for work in works if work.gpu_s is not None]
+    gpu_s = sum(seconds) if len(seconds) == len(works) else None
+    return Work(sum(work.trials for work in works), sum(work.images for work in works), gpu_s)
+
+
+@dataclass(frozen=True)
+class Priced:
+    """The listed trials of one rate: those of a variant, or of a published network, in a study that has some."""
+
+    what: str
+    trials: int
+    images_per_s: float
+    """Over all its trials."""
+    gpu_hours: float
+    records: int
+    """That it was measured in."""
+    scaled: bool
+    """Whether it was neither measured nor given."""
+
+
+def priced(trials: Sequence[Planned], works: Sequence[Work], rates: Rates) -> list[Priced]:
+    """What trials cost by variant or published network."""
+    rows = []
+    for what, same in group(zip(trials, works, strict=True), lambda row: _what(row[0])).items():
+        known = [rates.of(trial.config, trial.quantities["mult_adds"]) for trial, _ in same]
+        distinct, whole = set(known), together([one for _, one in same])
+        # harmonic: the rate at which all of them together are trained
+        rate = known[0].images_per_s if len(distinct) == 1 else harmonic_mean([one.images_per_s for one in known])
+        scaled = any(not (one.records or one.given) for one in distinct)
+        records = sum(one.records for one in distinct)
+        rows.append(Priced(what, whole.trials, rate, (whole.gpu_s or 0.0) / 3600, records, scaled))
+    return rows
+
+
+def _what(trial: Planned) -> str:
+    return trial.setting.variant or ("" if trial.config.network.reference is None else trial.label) or "randomly wired"
+
+
 def makespan(seconds: Iterable[float], slots: int) -> float:
     """When the last of some jobs ends, if each starts, in order, where one of `slots` is free first."""
     jobs = list(seconds)
@@ -76,24 +143,3 @@ def makespan(seconds: Iterable[float], slots: int) -> float:
     for job in jobs:
         heapq.heapreplace(ends, ends[0] + job)
     return max(ends)
-
-
-def measured(design: Design, digests: Iterable[str]) -> tuple[float, int] | None:
-    """Training images/s of one GPU in the records of trials, and of how many records it is the median; None if none.
-
-    Epochs of lower resolution count by their pixels, as `cost_of_epochs` has them.
-    Raises RecordError for a damaged record.
-    """
-    rates = (_rate(Record(design.folder / digest), design.base.data.resolution) for digest in digests)
-    measured_rates = list(islice(filter(None, rates), MAX_MEASURED_RECORDS))
-    return (median(measured_rates), len(measured_rates)) if measured_rates else None
-
-
-def _rate(record: Record, resolution: int) -> float | None:
-    rates = [
-        row[IMAGES_PER_S.key] * (row.get("resolution", resolution) / resolution) ** 2
-        for row in record.metrics()
-        if row.get(IMAGES_PER_S.key)
-    ]
-    ranks = (record.read_json("environment.json") or {}).get("world_size", 1)
-    return median(rates) / ranks if rates else None

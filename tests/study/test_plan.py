@@ -9,10 +9,11 @@ import commands
 import pytest
 from study_helpers import command, design, end
 
-from randwire import wiring
+from randwire import cli, wiring
 from randwire.model import complexity
-from randwire.study import planning, requirements
-from randwire.study.cost import Cost, cost, makespan, measured
+from randwire.study import planning, rates, requirements
+from randwire.study.cost import Cost, Work, cost, jobs, makespan, priced, work
+from randwire.study.design import Design
 from randwire.study.requirements import QUANTITIES
 from randwire.study.setting import Setting
 from randwire.wiring import count, sample_graphs
@@ -37,53 +38,143 @@ def test_jobs_are_scheduled_whole(seconds: list[float], slots: int, expected: fl
     assert makespan(seconds, slots) == expected
 
 
+def plan_of(study: Design, rate: float | None) -> tuple[list[planning.Planned], rates.Rates | None, list[Work]]:
+    trials = planning.plan(study)
+    known = rates.rates(study, trials, rate)
+    return trials, known, work(trials, known)
+
+
 def test_cost(tmp_path: Path) -> None:
-    study = design(tmp_path)  # 4 epochs
-    assert cost(study, [2, 2, 1], None, 2, None, None) == Cost(5, 5 * 4 * IMAGES)
-    result = cost(study, [2, 2, 1], 100.0, 2, 5, 3.0)
+    study = design(tmp_path, settings=3, seeds=2)  # 4 epochs
+    _, _, works = plan_of(study, None)
+    assert works == [Work(1, 4 * IMAGES, None)] * 6
+    listed = replace(planning.listing(study), ahead=[1])
+    assert [(one.trials, one.images) for one in jobs(listed, works)] == [
+        (2, 8 * IMAGES), (2, 8 * IMAGES), (2, 8 * IMAGES), (1, 4 * IMAGES)
+    ]  # fmt: skip
+    assert cost(jobs(listed, works), None, 2, None, None) == Cost(7, 7 * 4 * IMAGES)
     trial = 4 * IMAGES / 100  # GPU-seconds
+    _, _, works = plan_of(study, 100.0)
+    assert {one.gpu_s for one in works} == {trial}
+    result = cost([Work(2, 8 * IMAGES, 2 * trial)] * 2 + works[:1], 100.0, 2, 5, 3.0)
     assert result.gpu_hours == pytest.approx(5 * trial / 3600)
     # Five GPUs hold two groups of two workers: the third setting waits for one of the others.
     assert result.wall_hours == pytest.approx(3 * trial / 2 / 3600)
     assert result.busy == pytest.approx(5 * trial / (5 * 3 * trial / 2))
     assert result.dollars == pytest.approx(3.0 * 5 * trial / 3600)
-    nothing = cost(study, [], 100.0, 2, 4, 1.0)
+    nothing = cost([], 100.0, 2, 4, 1.0)
     assert (nothing.gpu_hours, nothing.wall_hours, nothing.busy, nothing.dollars) == (0, 0, None, 0)
 
 
 def test_epochs_of_lower_resolution_cost_less(tmp_path: Path) -> None:
     study = design(tmp_path)
     base = study.base.override({"data.start_resolution": 16, "data.ramp": [0.5, 0.75]})  # 16, 16, 32, 32 pixels
-    result = cost(replace(study, base=base), [1], 100.0, 1, None, None)
-    assert result.images == 4 * IMAGES
-    assert result.gpu_hours == pytest.approx((0.25 + 0.25 + 1 + 1) * IMAGES / 100 / 3600)
+    _, _, works = plan_of(replace(study, base=base, settings=1, seeds=1), 100.0)
+    assert works[0].gpu_s == pytest.approx((0.25 + 0.25 + 1 + 1) * IMAGES / 100)
+    assert works[0].images == 4 * IMAGES
     train(study, "er:p=0.2", [400.0, 100.0], 1)
     for trial in study.trials(Setting("er:p=0.2")):
         rows = [{**row, "resolution": side} for row, side in zip(study.record(trial).metrics(), (16, 32), strict=True)]
         study.record(trial).truncate_metrics(0)
         for row in rows:
             study.record(trial).append_metrics(row)
-    assert measured(study, [trial.digest for trial in study.trials(Setting("er:p=0.2"))]) == (100.0, 2)
+    assert rates.measured(study, study.trials(Setting("er:p=0.2"))) == (100.0, 2)
 
 
-def train(study: Any, spec: str, rates: list[float], ranks: int) -> None:
+def train(study: Design, setting: str, images_per_s: list[float], ranks: int) -> None:
     """Records with rows of these images/s over all ranks."""
-    end(study, spec)
-    for trial in study.trials(Setting(spec)):
+    end(study, setting)
+    for trial in study.trials(Setting.parse(setting)):
         record = study.record(trial)
         record.write_json("environment.json", {"world_size": ranks})
-        for epoch, rate in enumerate(rates, 1):
+        for epoch, rate in enumerate(images_per_s, 1):
             record.append_metrics({"epoch": epoch, "images_per_s": rate, "val_top1": 1.0})
 
 
 def test_the_rate_is_that_of_one_gpu_in_the_records(tmp_path: Path) -> None:
     study = design(tmp_path, seeds=2)
-    digests = [trial.digest for spec in ("er:p=0.2", "ba:m=5") for trial in study.trials(Setting(spec))]
-    assert measured(study, digests) is None
+    trials = [trial for spec in ("er:p=0.2", "ba:m=5") for trial in study.trials(Setting(spec))]
+    assert rates.measured(study, trials) is None
     train(study, "er:p=0.2", [10.0, 800.0, 900.0], 2)  # the first epoch compiles: a median passes over it
-    assert measured(study, digests) == (400.0, 2)
+    assert rates.measured(study, trials) == (400.0, 2)
     train(study, "ba:m=5", [500.0], 1)
-    assert measured(study, digests) == (450.0, 4)
+    assert rates.measured(study, trials) == (450.0, 4)
+
+
+VARIANTS: dict[str, dict[str, object]] = {
+    "narrow": {"network.channels": 4},
+    "wide": {"network.channels": 16},
+    "decay": {"train.weight_decay": 0.3},
+}
+
+
+def sizes_of(trials: list[planning.Planned]) -> dict[str, list[float]]:
+    return {
+        name: [trial.quantities["mult_adds"] for trial in trials if trial.setting.variant == name] for name in VARIANTS
+    }
+
+
+def test_a_given_rate_is_that_of_the_configuration_and_scaled_by_multiply_adds_for_others(tmp_path: Path) -> None:
+    study = design(tmp_path, search="grid", generators=("er", "ws"), seeds=1, variants=VARIANTS)
+    assert study.base.network.channels == 16, "the wide variant is the configuration itself"
+    trials, known, works = plan_of(study, 100.0)
+    assert known is not None
+    sizes, alone = sizes_of(trials), 4 * IMAGES / 100
+    base = sum(sizes["wide"]) / 2
+    by_variant = {name: [one.gpu_s for one, trial in zip(works, trials, strict=True) if trial.setting.variant == name]
+                  for name in VARIANTS}  # fmt: skip
+    assert by_variant["wide"] == by_variant["decay"] == [alone] * 2
+    assert by_variant["narrow"] == pytest.approx([alone * size / base for size in sizes["narrow"]])
+    assert max(sizes["narrow"]) < base / 2
+    narrow, wide, _ = priced(trials, works, known)
+    assert (narrow.scaled, wide.scaled, wide.images_per_s, wide.records) == (True, False, 100.0, 0)
+    assert narrow.gpu_hours == pytest.approx(sum(by_variant["narrow"][:]) / 3600)  # type: ignore[arg-type]
+    assert narrow.images_per_s == pytest.approx(100 * base / (sum(sizes["narrow"]) / 2))
+
+
+def test_a_variant_has_its_measured_rate_and_others_that_of_the_nearest_size(tmp_path: Path) -> None:
+    variants = {**VARIANTS, "wider": {"network.channels": 20}}
+    study = design(tmp_path, search="grid", generators=("er",), seeds=2, variants=variants)
+    train(study, "er:p=0.2 narrow", [900.0], 1)
+    train(study, "er:p=0.2 wide", [600.0], 3)
+    trials, known, works = plan_of(study, None)
+    assert known is not None
+    assert known.base.images_per_s == 200.0
+    sizes, seconds = [trial.quantities["mult_adds"] for trial in trials], [one.gpu_s for one in works]
+    assert seconds[:6] == [4 * IMAGES / 900] * 2 + [4 * IMAGES / 200] * 4
+    mean = sum(sizes[2:4]) / 2
+    assert seconds[6:] == pytest.approx([4 * IMAGES / (200 * mean / size) for size in sizes[6:]])
+    rows = {row.what: (row.records, row.scaled) for row in priced(trials, works, known)}
+    assert rows == {"narrow": (2, False), "wide": (2, False), "decay": (2, False), "wider": (0, True)}
+
+
+def test_a_published_network_has_a_rate_of_its_own(tmp_path: Path) -> None:
+    reference = "pytorchcv:resnet20_cifar10"
+    study = design(tmp_path, seeds=1)
+    config = study.base.override({"network.reference": reference, "graph.nodes": 32, "network.channels": 78})
+    assert rates.kind(config) != rates.kind(study.base)
+    assert rates.kind(config) == rates.kind(config.override({"train.seed": 3}))
+    assert rates.kind(study.base) == rates.kind(study.base.override({"graph.generator": "er:p=0.6", "graph.seed": 9}))
+
+
+def test_the_plan_tells_rates_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    design(tmp_path, search="grid", generators=("er",), seeds=1, variants=VARIANTS).open()
+
+    def planned(*options: str) -> int:
+        given = ("plan", "--runtime.output", str(tmp_path), "--images-per-s", "100", *options)
+        return cli.study("study", None, given, lambda _: VARIANTS)
+
+    assert planned("--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [row["what"] for row in shown["rates"]] == list(VARIANTS)
+    assert sum(row["gpu_hours"] for row in shown["rates"]) == pytest.approx(shown["gpu_hours"])
+    assert shown["images_per_s"] == 100.0
+    assert planned() == 0
+    text = capsys.readouterr().out
+    assert f"at 100 to {shown['rates'][0]['images_per_s']:,.6g} images/s a GPU" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("  narrow")]
+    assert line.endswith("images/s by multiply-adds")
+    assert "rates without a record are scaled by multiply-adds" in text
 
 
 def test_the_plan_takes_its_rate_from_the_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
