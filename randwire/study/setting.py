@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from randwire import graphs
 from randwire.config import RunConfig
+from randwire.config.variant import short
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Setting:
     spec: str
     """Canonical spec of the generator, such as `ws:k=4,p=0.75`."""
     variant: str = ""
-    """Name of the variant; empty in a study without variants."""
+    """Name of the variant, or the keys that a search suggested, as text; empty in a study without either."""
 
     @classmethod
     def parse(cls, text: str) -> Setting:
@@ -40,8 +41,11 @@ class Setting:
 
     @property
     def label(self) -> str:
-        """The paper's notation, such as `WS(4,0.75) conv`. Raises ValueError if the generator's spec is not valid."""
-        return f"{graphs.parse(self.spec).label} {self.variant}".rstrip()
+        """The paper's notation, such as `WS(4,0.75) conv`, or `WS(4,0.75) channels=64` where a search suggested keys.
+
+        Raises ValueError if the generator's spec is not valid.
+        """
+        return f"{graphs.parse(self.spec).label} {short(self.variant)}".rstrip()
 
     @property
     def keys(self) -> Mapping[str, str]:

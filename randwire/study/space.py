@@ -7,21 +7,17 @@ default study by itself.
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from itertools import product
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any
 
 from randwire import graphs, registry
 from randwire.errors import ConfigError
 from randwire.graphs import Domain, Generator
+from randwire.study.ranges import Range, Suggest
 
 GENERATORS = "randwire.graphs"
-
-
-class Suggest(Protocol):
-    """The part of an Optuna trial that a space needs."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[str]) -> Any: ...
-    def suggest_int(self, name: str, low: int, high: int, *, step: int) -> int: ...
-    def suggest_float(self, name: str, low: float, high: float, *, step: float) -> float: ...
+NO_RANGES: Mapping[str, Range] = MappingProxyType({})
+"""A user's ranges by key, where there are none."""
 
 
 def names() -> tuple[str, ...]:
@@ -46,10 +42,17 @@ def kind(name: str) -> type[Generator]:
     return cls
 
 
-def suggest(trial: Suggest, generators: Sequence[str]) -> str:
-    """The spec of a suggested generator. Parameters are named `ws.k`, `ws.p`, and lie on the grid of their domain."""
+def suggest(trial: Suggest, generators: Sequence[str], ranges: Mapping[str, Range] = NO_RANGES) -> str:
+    """The spec of a suggested generator. Parameters are named `ws.k`, `ws.p`, and lie on the grid of their domain.
+
+    A range of that name takes the place of the domain.
+    """
     name = trial.suggest_categorical("generator", list(generators))
-    return spec(name, {key: _value(trial, f"{name}.{key}", domain) for key, domain in kind(name).domains.items()})
+    values = {}
+    for key, domain in kind(name).domains.items():
+        own = ranges.get(f"{name}.{key}")
+        values[key] = own.suggest(trial) if own else _value(trial, f"{name}.{key}", domain)
+    return spec(name, values)
 
 
 def _value(trial: Suggest, name: str, domain: Domain) -> float:
@@ -59,7 +62,7 @@ def _value(trial: Suggest, name: str, domain: Domain) -> float:
 
 
 def every(generators: Sequence[str]) -> list[str]:
-    """All specs that `suggest` can give: 109 for ER, BA and WS."""
+    """All specs that `suggest` can give without ranges: 109 for ER, BA and WS."""
     specs = []
     for name in generators:
         domains = kind(name).domains
@@ -73,11 +76,13 @@ def spec(name: str, values: Mapping[str, float]) -> str:
     return str(graphs.parse(f"{name}:" + ",".join(f"{key}={value!r}" for key, value in values.items())))
 
 
-def parameters(spec: str) -> dict[str, Any]:
-    """The parameters that `suggest` would have asked for to arrive at a spec."""
+def parameters(spec: str, ranges: Mapping[str, Range] = NO_RANGES) -> dict[str, Any]:
+    """The parameters that `suggest` would have asked for to arrive at a spec. Raises ValueError for one outside."""
     generator = graphs.parse(spec)
     name = generator.name()
-    return {"generator": name, **{f"{name}.{key}": value for key, value in generator.params().items()}}
+    values = {f"{name}.{key}": value for key, value in generator.params().items()}
+    asked = {key: ranges[key].parameter(value) if key in ranges else value for key, value in values.items()}
+    return {"generator": name, **asked}
 
 
 def paper(generators: Sequence[str]) -> list[str]:

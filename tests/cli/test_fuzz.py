@@ -3,7 +3,7 @@
 import contextlib
 import io
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import yaml
@@ -15,6 +15,8 @@ from randwire.cli import train
 from randwire.cli.study_command import study
 from randwire.config import PRESETS, RunConfig
 from randwire.errors import UserError
+from randwire.study.search_space import SearchSpace
+from randwire.study.setting import Setting
 
 KEYS = sorted(configuration.keys())
 SECTIONS = sorted({key.partition(".")[0] for key in KEYS})
@@ -86,8 +88,11 @@ def mutated(draw: st.DrawFn, text: str) -> str:
     )
 
 
-def outcome(make: Callable[[], RunConfig]) -> RunConfig | str:
-    """The configuration, or the message of a mistake; any other error fails the test."""
+T = TypeVar("T")
+
+
+def outcome(make: Callable[[], T]) -> T | str:
+    """The value, such as a configuration, or the message of a mistake; any other error fails the test."""
     try:
         return make()
     except UserError as error:
@@ -181,3 +186,41 @@ def test_options_of_a_study(
     words += [word for key, value in flags.items() if key != "runtime.output" for word in (f"--{key}", str(value))]
     words += [word for pair in SMALL.items() if pair[0][2:] not in flags for word in pair]
     check(*command(lambda arguments: study("generators", None, arguments), [*words, *output]), words)
+
+
+RANGES = (
+    *("ws.k=4:8:2", "ws.p=0.5,1", "ba.m=1:5", "er.p=0.1:0.5:0.1", "graph.seed=0:9", "graph.nodes=10:16:2"),
+    *("network.channels=4:8:2", "network.op=conv,sepconv", "train.lr=0.1,0.25", "data.crop_area=[0.1,1],[0.5,1]"),
+    *("network.head_relu=true,false", "data.eval_resolution=null,32", "train.epochs=1,2,4"),
+)
+STRANGE_RANGES = st.tuples(
+    st.sampled_from([*KEYS, "ws.k", "ws.p", "ba.m", "er.p", "ws.q", "wz.k", "", " ws.p ", "x=y", "runtime"]),
+    st.one_of(
+        st.lists(st.one_of(st.sampled_from(WORDS), SCALARS.map(str), st.text(max_size=5)), max_size=4).map(",".join),
+        st.lists(st.one_of(st.integers(-3, 70), st.floats(-1, 2), st.sampled_from(WORDS)), max_size=4).map(
+            lambda numbers: ":".join(map(str, numbers))
+        ),
+    ),
+).map("=".join)
+
+
+@settings(FUZZ, max_examples=400)
+@given(
+    st.lists(
+        st.one_of(st.sampled_from(RANGES), st.sampled_from(RANGES).flatmap(mutated), STRANGE_RANGES),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_texts_of_a_space(texts: list[str]) -> None:
+    base = configuration.load("digits", {"graph.nodes": 12})
+    found = outcome(lambda: SearchSpace.parse(texts, ("er", "ba", "ws"), base))
+    if isinstance(found, str):
+        assert found.startswith("--space: "), texts
+        assert len(found) > len("--space: ")
+        return
+    assert SearchSpace.parse(found.texts, found.generators, base) == found
+    for number in {0, found.size // 2, found.size - 1}:
+        setting = found.at(number)
+        assert Setting.parse(str(setting)) == setting
+        assert found.parameters(setting).keys() >= {one.key for one in found.further}
