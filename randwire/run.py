@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from randwire import config as configuration
 from randwire import data
 from randwire.config import RunConfig
+from randwire.config.variant import short
 from randwire.dag import DAG
 from randwire.data.cache import cache_folder
 from randwire.environment import environment
@@ -100,7 +101,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
     if worker.rank == 0:
         rank.describe(command)
     if tracker is not None:
-        tracker.start(record, f"{config.label} {config.runtime.variant}".rstrip())
+        tracker.start(record, f"{config.label} {short(config.runtime.variant)}".rstrip())
     try:
         ending = rank.train(tracker)
     except BaseException:

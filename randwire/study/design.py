@@ -8,11 +8,13 @@ of workers.
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, Unpack, get_args
 
 from randwire import config as configuration
 from randwire.config import RunConfig
+from randwire.config.variant import values_of_variant
 from randwire.errors import ConfigError
 from randwire.metrics import VAL_TOP1
 from randwire.records import Record, Row
@@ -20,7 +22,9 @@ from randwire.study import space
 from randwire.study.fixed import FIXED, SearchMethod, fixed_settings
 from randwire.study.folder import StudyFolder
 from randwire.study.loading import Options, load
+from randwire.study.objectives import ALONE, Objective
 from randwire.study.requirements import Requirement, quantities
+from randwire.study.search_space import GRAPH_SEED, SearchSpace
 from randwire.study.setting import Setting
 from randwire.study.statuses import Outcome
 from randwire.study.variants import Variants, as_json, check_variants
@@ -56,7 +60,7 @@ class Design:
     """Of a confirmation: so many of the best settings, instead of the best of each generator."""
     space: tuple[str, ...] = ()
     """Of a search: ranges of parameters and of further keys, such as `ws.k=4:8:2` and `network.channels=48,64`."""
-    objective: tuple[str, ...] = ("top1",)
+    objective: tuple[str, ...] = ALONE
     """What a search maximises, or with a minus minimises: `top1` and QUANTITIES."""
     match_mult_adds: float | None = None
     """Multiply-adds that the channels of each network are chosen for; None: the channels of the configuration."""
@@ -79,6 +83,7 @@ class Design:
         if self.variants and self.search not in FIXED:
             raise ConfigError(f"--search: variants are compared in a grid or a list alone, is {self.search!r}")
         self._check_methods()
+        self._check_search()
         check_variants(self.base, self.variants)
 
     @classmethod
@@ -116,7 +121,7 @@ class Design:
             "confirm": (bool(self.confirm), ("list",)),
             "top": (self.top is not None, ("list",)),
             "space": (bool(self.space), ("tpe", "random")),
-            "objective": (self.objective != ("top1",), ("tpe", "random")),
+            "objective": (self.objective != ALONE, ("tpe", "random")),
             "early_stopping": (self.early_stopping, ("tpe", "random", "grid", "list")),
         }
         for option, (given, methods) in of_some.items():
@@ -124,6 +129,24 @@ class Design:
                 raise ConfigError(
                     f"--{option.replace('_', '-')}: is for --search {' or '.join(methods)}, which is {self.search}"
                 )
+
+    def _check_search(self) -> None:
+        """Give the options of a search their canonical form. Raises ConfigError for those without sense."""
+        object.__setattr__(self, "objective", tuple(map(str, Objective.all_of(self.objective))))
+        if self.early_stopping and self.objective != ALONE:
+            raise ConfigError(f"--early-stopping: judges by top-1 alone, and not by {','.join(self.objective)}")
+        if not self.space:
+            return
+        object.__setattr__(self, "space", self.search_space.texts)
+        if GRAPH_SEED in self.search_space.ranges and self.seeds != 1:
+            raise ConfigError(f"--seeds: must be 1 with {GRAPH_SEED} in --space, where a setting is one graph")
+        if "network.channels" in self.search_space.ranges and self.match_mult_adds is not None:
+            raise ConfigError("--match-mult-adds: chooses network.channels, which --space has too")
+
+    @cached_property
+    def search_space(self) -> SearchSpace:
+        """What a search may suggest."""
+        return SearchSpace.parse(self.space, self.generators, self.base)
 
     @property
     def fixed(self) -> bool:
@@ -165,19 +188,31 @@ class Design:
                 violated[trial.graph.seed] = names
         return violated
 
+    def excess(self, setting: Setting) -> dict[str, float]:
+        """How far the worst cell of a setting is beyond each requirement; above 0 where it breaks it."""
+        cells = [quantities(trial) for trial in self._crossed(setting)[:: self.train_seeds]]
+        return {str(requirement): max(map(requirement.excess, cells)) for requirement in self.require}
+
+    def keys(self, setting: Setting) -> Mapping[str, Any]:
+        """The dotted keys of the variant of a setting: those of its name, or those that a search suggested."""
+        return values_of_variant(setting.variant) if self.space else self.variants.get(setting.variant, {})
+
     def _crossed(self, setting: Setting) -> list[RunConfig]:
         """Graph seeds crossed with training seeds.
 
         Where all graph seeds give one graph, such as WS(4,0), each has training seeds of its own: the trials would be
         one trial repeated, and their spread zero.
         """
+        keys = self.keys(setting)
         step = self.train_seeds if setting.one_network else 0
-        first, train = self.base.graph.seed, self.base.train.seed
+        first, train = keys.get(GRAPH_SEED, self.base.graph.seed), keys.get("train.seed", self.base.train.seed)
+        if GRAPH_SEED in keys:  # as if the seeds up to the suggested one were there, too
+            train += first * step
         # Only the last trial is validated: it has the largest seeds, and to validate each would take minutes in all.
         last = configuration.resolve(
             self.base.override(
                 {
-                    **self.variants.get(setting.variant, {}),
+                    **keys,
                     **setting.keys,
                     "graph.seed": first + self.seeds - 1,
                     "train.seed": train + (self.seeds - 1) * step + self.train_seeds - 1,

@@ -13,6 +13,7 @@ from randwire.study import space
 from randwire.study.fixed import SearchMethod, specs_of
 from randwire.study.folder import StudyFolder, base_of
 from randwire.study.requirements import Requirement
+from randwire.study.search_space import GRAPH_SEED
 from randwire.study.variants import Variants, as_json
 
 DEFAULT_BASE = "digits"
@@ -87,6 +88,8 @@ def load(
         if options.get("settings") is not None:
             raise ConfigError("--settings: a race has those that enter it; name them with --only, or by --generators")
         chosen = {"seeds": RACE_SEEDS, **chosen}
+    if any(text.partition("=")[0].strip() == GRAPH_SEED for text in chosen.get("space", ())):
+        chosen.setdefault("seeds", 1)  # a setting is one graph then
     return Loaded(config, {"search": "grid", **chosen} if laid else chosen, laid)
 
 

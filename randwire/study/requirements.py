@@ -14,6 +14,9 @@ from randwire.errors import ConfigError
 MEASURES = tuple(field.name for field in fields(Measures))
 QUANTITIES = ("params", "mult_adds", "activations", *MEASURES)
 
+MIN_EXCESS = 1e-9
+"""Of a quantity that is at a bound which it must not reach."""
+
 _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -58,6 +61,12 @@ class Requirement:
     def met(self, values: Mapping[str, float]) -> bool:
         """Whether the quantities of a trial keep the bound."""
         return _OPERATORS[self.sign](values[self.name], self.bound)
+
+    def excess(self, values: Mapping[str, float]) -> float:
+        """How far the quantities of a trial are beyond the bound, as a share of it: above 0 where it is broken."""
+        beyond = values[self.name] - self.bound
+        share = (beyond if self.sign.startswith("<") else -beyond) / (abs(self.bound) or 1.0)
+        return share if self.met(values) else max(share, MIN_EXCESS)
 
 
 def quantities(config: RunConfig) -> Mapping[str, float]:

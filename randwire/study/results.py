@@ -11,6 +11,7 @@ from typing import Any
 from randwire import config as configs
 from randwire import records
 from randwire.config import RunConfig
+from randwire.config.variant import as_text, short, variant_of
 from randwire.dag import DAG
 from randwire.errors import RecordError, one_line
 from randwire.metrics import VAL_TOP1
@@ -97,8 +98,11 @@ def load(folder: Path) -> tuple[list[Trial], list[UnreadableRecord]]:
     if not read_records:
         raise RecordError(f"{folder}: holds no record of a trial to report on")
     trials = [trial for trial in read_records if isinstance(trial, Trial)]
-    if (study := design_of(folder)) and study.get("variants"):
+    study = design_of(folder) or {}
+    if study.get("variants"):
         trials = _with_variants(trials, study)
+    elif study.get("space"):
+        trials = _with_suggested_keys(trials, study["space"])
     return in_order(trials), [trial for trial in read_records if isinstance(trial, UnreadableRecord)]
 
 
@@ -121,6 +125,23 @@ def _with_variants(trials: Sequence[Trial], study: Row) -> list[Trial]:
         return next((name for name in values if values[name] == own and recorded in ("", name)), "")
 
     return [replace(trial, variant=variant_of(trial.config), varied=keys) for trial in trials]
+
+
+def _with_suggested_keys(trials: Sequence[Trial], texts: object) -> list[Trial]:
+    """Trials of a search over further keys: the values of these are the variant, and no part of the budget."""
+    known = configs.keys()
+    named = [str(text).partition("=")[0] for text in texts] if isinstance(texts, list) else []
+    keys = tuple(sorted(key for key in named if key in known))
+
+    def suggested(trial: Trial) -> Trial:
+        values = dict(zip(keys, values_of(trial.config, keys), strict=True))
+        return replace(trial, variant=short(variant_of(values)), varied=keys)
+
+    def rank(trial: Trial) -> list[tuple[float, str]]:
+        values = values_of(trial.config, keys)
+        return [(value, "") if isinstance(value, NUMBER_TYPES) else (math.inf, as_text(value)) for value in values]
+
+    return [suggested(trial) for trial in sorted(trials, key=rank)]
 
 
 def design_of(folder: Path) -> Row | None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from itertools import islice
+from statistics import fmean
 
 import optuna
 from optuna.trial import Trial, TrialState
 
-from randwire import graphs, streams
-from randwire.study import space
+from randwire import streams
 from randwire.study.design import Design
+from randwire.study.objectives import ALONE, TOP1, Objective
+from randwire.study.requirements import quantities
 from randwire.study.setting import Setting
 from randwire.study.statuses import Outcome
 
@@ -25,6 +28,9 @@ MAX_TPE_ATTEMPTS = 5
 """How often TPE may repeat an earlier suggestion before a random one is taken: near its optimum it repeats itself."""
 MAX_ATTEMPTS = 50
 """How often a suggestion that cannot be used is drawn again before the rest of the space is gone through."""
+MAX_LISTED = 10_000
+"""Settings of a space that is gone through to its end; of a larger one MAX_SAMPLED are drawn at random instead."""
+MAX_SAMPLED = 2_000
 
 _STATES: dict[Outcome, TrialState] = {
     "finished": TrialState.COMPLETE,
@@ -40,15 +46,16 @@ class SettingSearch:
     folder holds another study.
     """
 
-    def __init__(self, design: Design, study: optuna.Study | None = None) -> None:
+    def __init__(self, design: Design) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.design = design
         self.suggested: list[Setting] = []
         self.rejected: dict[Setting, list[str]] = {}
         """The settings of a search that were suggested and violate requirements, with the texts of these."""
         self.exhausted = False
-        """Whether the space holds no further setting; False as long as that has not been tried."""
-        self.study = study or optuna.create_study(direction="maximize")
+        """Whether no further setting was found in the space; False as long as that has not been tried."""
+        self.objectives = Objective.all_of(design.objective)
+        self.study = optuna.create_study(directions=[objective.direction for objective in self.objectives])
         self._open: dict[Setting, Trial] = {}
         self._queue: list[Setting] = []
         design.check()  # or the settings of another study would be taken for its own
@@ -63,9 +70,7 @@ class SettingSearch:
             else:
                 self._start(setting)
                 self.tell(setting, outcome, value)
-        first = (
-            design.fixed_settings() if self.design.fixed else [Setting(spec) for spec in space.best(design.generators)]
-        )
+        first = design.fixed_settings() if design.fixed else design.search_space.first(design.base)
         self._queue += [setting for setting in first if setting not in entries]
 
     @property
@@ -73,7 +78,8 @@ class SettingSearch:
         """The settings still to come, at most: requirements may reject some."""
         if self.design.fixed or self.exhausted:
             return len(self._queue)
-        return max(0, min(self.design.settings - len(self.suggested), len(self._untried())))
+        left = max(0, self.design.settings - len(self.suggested))
+        return sum(1 for _ in islice(self._untried(), left))
 
     def next(self) -> Setting | None:
         """The next setting, or None if the study's number is reached or the space holds no further one.
@@ -92,9 +98,10 @@ class SettingSearch:
         return None if self.design.fixed else self._suggest()
 
     def tell(self, setting: Setting, outcome: Outcome, value: float | None) -> None:
-        """The outcome of a setting: only a finished one has a value, so an early stop never passes for a result."""
+        """The outcome of a setting, and its top-1: only a finished one has it, so an early stop is never a result."""
         if outcome != "unfinished" and not self.design.fixed:
-            self.study.tell(self._open.pop(setting), value if outcome == "finished" else None, state=_STATES[outcome])
+            values = self._values(setting, value) if outcome == "finished" and value is not None else None
+            self.study.tell(self._open.pop(setting), values, state=_STATES[outcome])
 
     def foreseeable(self) -> Iterator[Setting]:
         """The settings that will come whatever the results: the queue, then random ones.
@@ -111,10 +118,10 @@ class SettingSearch:
         for attempt in range(MAX_ATTEMPTS):
             self.study.sampler = self._sampler(len(self.suggested), attempt)
             trial = self.study.ask()
-            setting = Setting(space.suggest(trial, self.design.generators))
+            setting = self.design.search_space.suggest(trial)
             if self._take(setting, trial):
                 return setting
-        left = self._untried()
+        left = list(self._untried())
         streams.untried_settings(self.design.seed, len(self.suggested)).shuffle(left)
         for setting in left:
             if self._take(setting, self._ask(setting)):
@@ -144,7 +151,9 @@ class SettingSearch:
 
     def _reject(self, setting: Setting, violated: list[str], trial: Trial) -> None:
         self.rejected[setting] = violated
-        self.study.tell(trial, state=TrialState.PRUNED)  # so that TPE avoids settings like it
+        for requirement, excess in self.design.excess(setting).items():
+            trial.set_constraint(requirement, excess)
+        self.study.tell(trial, state=TrialState.PRUNED)  # it counts for TPE, by its constraints, without a value
 
     def _start(self, setting: Setting) -> None:
         self.suggested.append(setting)
@@ -154,17 +163,30 @@ class SettingSearch:
     def _ask(self, setting: Setting) -> Trial:
         """The Optuna trial of a given setting."""
         self.study.sampler = optuna.samplers.RandomSampler(seed=0)  # has nothing to choose, and TPE would model for it
-        self.study.enqueue_trial(space.parameters(setting.spec))
+        searched = self.design.search_space
+        self.study.enqueue_trial(searched.parameters(setting))
         trial = self.study.ask()
-        reached = space.suggest(trial, self.design.generators)
-        assert reached == setting.spec, f"{setting} is outside the search space: came out as {reached}"
+        reached = searched.suggest(trial)
+        assert reached == setting, f"{setting} is outside the search space: came out as {reached}"
         return trial
 
-    def _untried(self) -> list[Setting]:
-        """What is left of the space."""
-        nodes = self.design.base.graph.nodes
-        every = (Setting(spec) for spec in space.every(self.design.generators))
-        return [setting for setting in every if not self._seen(setting) and _possible(setting.spec, nodes)]
+    def _values(self, setting: Setting, top1: float) -> list[float]:
+        """What the objectives are of a finished setting: top-1, and means of quantities over its trials."""
+        if self.design.objective == ALONE:
+            return [top1]
+        trials = [quantities(trial) for trial in self.design.trials(setting)]
+        values = {TOP1: top1} | {name: fmean(trial[name] for trial in trials) for name in trials[0]}
+        return [values[objective.name] for objective in self.objectives]
+
+    def _untried(self) -> Iterator[Setting]:
+        """What is left of the space; of a large one, some of it at random."""
+        searched, seen = self.design.search_space, {*self.suggested, *self.rejected}
+        if searched.size <= MAX_LISTED:
+            settings = searched.every()
+        else:
+            stream = streams.untried_settings(self.design.seed, len(self.suggested))
+            settings = searched.sample(max(MAX_SAMPLED, 2 * self.design.settings), stream)
+        return (one for one in settings if one not in seen and searched.possible(one, self.design.base))
 
     def _seen(self, setting: Setting) -> bool:
         return setting in self.suggested or setting in self.rejected
@@ -180,11 +202,3 @@ class SettingSearch:
             return optuna.samplers.TPESampler(
                 seed=seed, n_startup_trials=STARTUP_SUGGESTIONS, multivariate=True, group=True
             )
-
-
-def _possible(spec: str, nodes: int) -> bool:
-    try:
-        graphs.parse(spec).check(nodes)
-    except ValueError:
-        return False
-    return True

@@ -145,6 +145,8 @@ def check(design: Design, cluster: Cluster) -> None:
         for trial in design.trials(setting)[:1]:
             sample_graphs(trial)
     if not search.suggested:
+        if not design.require:
+            raise ConfigError("--space: holds no setting that is possible; widen a range")
         raise ConfigError(f"--require: no setting meets {', '.join(map(str, design.require))}; loosen a bound")
     data.check(design.base.data, batch)
     design.open()

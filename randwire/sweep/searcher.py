@@ -8,7 +8,6 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from randwire.records import Row
-from randwire.study import space
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.search import SettingSearch
@@ -28,10 +27,11 @@ class StudySearch(OptunaSearch):
 
     def __init__(self, design: Design, timeouts: Timeouts) -> None:
         super().__init__(
-            space=lambda trial: {"setting": space.suggest(trial, design.generators)}, metric=SETTING_TOP1, mode="max"
+            space=lambda trial: {"setting": str(design.search_space.suggest(trial))}, metric=SETTING_TOP1, mode="max"
         )
         self._design, self._timeouts = design, timeouts
-        self._search = SettingSearch(design, self._ot_study)
+        self._search = SettingSearch(design)
+        self._ot_study = self._search.study  # type: ignore[assignment] # of its objectives; Tune knows top-1 alone
         self._settings: dict[str, Setting] = {}
         self._rejected = len(self._search.rejected)
 

@@ -162,6 +162,8 @@ OPTIONS = {
     "--generators": ["er", "ws,ba", "", "er,xx", ","],
     "--seed": ["0", "7", "x"],
     "--require": ["depth>=2", "mult_adds<=1e5", "depth", "depth>=x", "nothing>1", "params<=inf"],
+    "--space": ["ws.k=4:8:2", "network.channels=4,6", "graph.seed=0:9", "ws.k=3:9", "x=1", "train.lr=0.1,", "er.p=1:0"],
+    "--objective": ["top1", "top1,-mult_adds", "-depth", "top1,top1", "speed", ""],
     "--workers": ["1", "3", "0"],
     "--images-per-s": ["10", "0", "nan"],
     "--gpus": ["8", "0"],
