@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from randwire.cli import plan_power
 from randwire.cli.text import span
 from randwire.errors import ConfigError
 
@@ -45,8 +46,10 @@ def show_plan(design: Design, options: argparse.Namespace) -> int:
     rate = rates.base.images_per_s if rates else None
     price = cost(planned, rate, options.workers, options.gpus, options.price)
     groups = priced(trials, works, rates) if rates else []
+    found = plan_power.detect(design, trials, options)
     if options.json:
-        print(json.dumps(_json(trials, listed, price, groups)))
+        detection = {} if found is None else {"detection": plan_power.as_json(found, price)}
+        print(json.dumps({**_json(trials, listed, price, groups), **detection}))
         return 0
     _table(trials) if len(trials) <= MAX_LISTED_TRIALS or options.all else _summary(trials)
     each = max(map(len, listed.settings.values()), default=0) if listed.rounds else design.seeds * design.train_seeds
@@ -61,6 +64,8 @@ def show_plan(design: Design, options: argparse.Namespace) -> int:
         further = _rounds(listed.rounds[-1]) if listed.rounds else f"{listed.later} further settings"
         print(f"up to {further} ({sum(listed.ahead)} trials) will depend on results")
     _costs(price, groups, options, design.early_stopping)
+    if found is not None:
+        plan_power.show(found, price)
     return 0
 
 

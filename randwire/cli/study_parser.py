@@ -8,7 +8,7 @@ from typing import get_args
 
 from randwire.arguments import Parser, positive_float, positive_int
 from randwire.cli.text import key_help
-from randwire.study.fixed import PAPER, SearchMethod
+from randwire.study.fixed import PAPER, Family, SearchMethod
 
 VERBS = {
     "plan": "list the trials with their graphs, sizes and cost; nothing runs",
@@ -118,6 +118,12 @@ def _plan_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--gpus", type=positive_int, metavar="N", help="GPUs to train on: shows the time it takes")
     parser.add_argument("--price", type=positive_float, metavar="USD", help="dollars per GPU-hour: shows the dollars")
+    text = "a true difference of top-1: shows the chance that the tests of the report find it, and n for 80 %%"
+    parser.add_argument("--detect", type=positive_float, metavar="POINTS", help=text)
+    text = "with --detect: standard deviation between graphs; of variants, of their difference [records, or Figure 4]"
+    parser.add_argument("--std", type=positive_float, metavar="POINTS", help=text)
+    text = "with --detect: what is tested: all pairs, those of the best of each generator, or one pair [all]"
+    parser.add_argument("--family", choices=get_args(Family), help=text)
 
 
 def _sweep_options(parser: argparse.ArgumentParser) -> None:

@@ -73,3 +73,10 @@ def pooled_variance(settings: Sequence[Sequence[float]]) -> VarianceEstimate | N
         return None
     squares = sum(float(((np.asarray(values) - np.mean(values)) ** 2).sum()) for values in settings)
     return VarianceEstimate(squares / freedom, freedom) if squares else None
+
+
+def variance_interval(estimate: VarianceEstimate) -> Interval:
+    """The interval of a variance of normal values, by the chi-square of its degrees of freedom."""
+    bounds = stats.chi2.isf([ALPHA / 2, 1 - ALPHA / 2], estimate.freedom)
+    low, high = (float(estimate.variance * estimate.freedom / bound) for bound in bounds)
+    return Interval(low, high)

@@ -12,6 +12,8 @@ from randwire.study.variants import Variants
 SearchMethod = Literal["tpe", "random", "grid", "list", "race"]
 FIXED: frozenset[SearchMethod] = frozenset({"grid", "list"})
 """The methods whose settings are fixed before any result, so that they may be tested against each other."""
+Family = Literal["best", "all", "pair"]
+"""The tests that are corrected together: of the best of each generator, of all settings, or of one pair."""
 PAPER = "paper"
 """Stands in `--only` for all settings of the paper's Figure 4."""
 
