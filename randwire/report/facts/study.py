@@ -10,9 +10,11 @@ from randwire.records import Row
 from randwire.report.facts import rates
 from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.facts.paired import Paired, paired
+from randwire.report.facts.race import rounds_of
 from randwire.statistics.pairs import Pair, compare
 from randwire.study.folder import failures_of
 from randwire.study.groups import TrialGroup, groups
+from randwire.study.race import Round
 from randwire.study.results import Trial, UnreadableRecord, design_of, load
 from randwire.study.setting import Setting
 from randwire.study.statuses import RECORD_STATUSES
@@ -24,6 +26,8 @@ class Section:
 
     group: TrialGroup
     heading: str
+    rounds: Sequence[Round] = ()
+    """Of a race: its rounds so far."""
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -87,6 +91,11 @@ class StudyFacts:
         return (self.design or {}).get("search")
 
     @cached_property
+    def race(self) -> tuple[list[Round], str]:
+        """The rounds of a race so far, and if they cannot be told, why; none of any other study."""
+        return rounds_of(self.folder) if self.search == "race" else ([], "")
+
+    @cached_property
     def statuses(self) -> str:
         """How many trials have which status, such as `5 finished, 1 failed`; what does not occur is left out."""
         counts = Counter([*(trial.status for trial in self.trials), *("unreadable" for _ in self.unreadable)])
@@ -105,6 +114,7 @@ class StudyFacts:
                 else f"Budget {number} of {inside}"
                 if inside > 1
                 else "Results",
+                self.race[0] if number == 1 else (),
             )
             for number, budget in enumerate(budgets, 1)
         ]

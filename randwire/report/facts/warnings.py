@@ -73,6 +73,14 @@ def _search(facts: StudyFacts) -> list[Warned]:
             "A comparison of generators needs --search grid."
         )
         warned.append(Warned(text, code="--search grid"))
+    elif facts.search == "race":
+        text = (
+            "A race is a search: n is unequal, since the better half of each round got further graphs, and means of "
+            "those that went on are biased upwards. Confirm the best on fresh seeds with --confirm."
+        )
+        warned.append(Warned(text, code="--confirm"))
+        if facts.race[1]:
+            warned.append(Warned(f"The rounds of the race cannot be told: {facts.race[1]}."))
     elif any(len({len(same) for same in group.by_setting.values()}) > 1 for group in facts.groups):
         warned.append(Warned("n differs between settings: the means are not equally certain."))
     if (facts.design or {}).get("early_stopping"):

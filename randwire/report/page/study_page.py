@@ -15,6 +15,7 @@ from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import warnings
 from randwire.report.page import correlations, sections, tables
 from randwire.report.page.power import power
+from randwire.report.page.race import race
 from randwire.report.page.rates import check_text
 from randwire.report.page.settings import settings_comparison, variants_comparison
 from randwire.report.page.variance import variance
@@ -25,6 +26,7 @@ from randwire.report.plots.learning_rates import learning_rates
 from randwire.report.plots.measures import measures
 from randwire.report.plots.pairs import PAIRS_NOTE, pairs
 from randwire.report.plots.parallel_coordinates import parallel_coordinates
+from randwire.report.plots.rounds import rounds
 from randwire.report.plots.scores import scores
 from randwire.report.plots.variants import variants
 from randwire.tracking import runs
@@ -111,7 +113,8 @@ class _Page:
 
     def results(self, section: Section) -> None:
         """The results of trials that may be compared."""
-        self.parts.append(sections.group_cards(section.group))
+        self.parts += [sections.group_cards(section.group), *filter(None, [race(section)])]
+        self.figure(rounds.draw(section))
         self.figure(variants.draw(section))
         if section.variants is not None:
             self.parts.append(variants_comparison(section.variants))

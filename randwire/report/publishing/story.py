@@ -8,6 +8,7 @@ import wandb_workspaces.reports.v2 as wr
 from randwire.errors import one_line
 from randwire.metrics import VAL_TOP1
 from randwire.records import Row
+from randwire.report.facts import race
 from randwire.report.facts.budgets import budget_text
 from randwire.report.facts.checklist import checklist
 from randwire.report.facts.exclusions import Exclusion, exclusions
@@ -66,6 +67,7 @@ def _results(section: Section, facts: StudyFacts, entity: str) -> list[Any]:
     """The results of one budget."""
     blocks: list[Any] = [wr.H2(section.heading), wr.P(budget_text(section.group, facts.groups))]
     if section.group.counted:
+        blocks += [wr.MarkdownBlock(_race(section))] if section.rounds else []
         blocks += [wr.MarkdownBlock(_tables(section)), panels.results(section.group, entity)]
     return blocks
 
@@ -109,6 +111,15 @@ def _tables(section: Section) -> str:
         "Top-1 after the last epoch, from the records; std is the sample standard deviation (n - 1). Panels are W&B's."
     )
     return "\n\n".join([*parts, note])
+
+
+def _race(section: Section) -> str:
+    """How a race stands, in sentences, and its rounds as a table in Markdown."""
+    heads = race.heads(section.rounds)
+    rows = [race.cells(standing, section.rounds) for standing in race.standings(section.rounds)]
+    rule = ["---", *["---:"] * len(section.rounds), "---"]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *rows])
+    return "\n\n".join([" ".join(race.sentences(section.rounds)), table, race.NOTE])
 
 
 def _table(head: str, cells: Mapping[str, Sequence[Trial]]) -> str:
