@@ -111,11 +111,14 @@ TEST = tuple(metric.test for metric in EVALUATION)
 """The same of the images that only tell: see `data.holdout`. They are counted once, after the last epoch, and stand in
 summaries alone; nothing that chooses gets to see them."""
 TEST_LOSS, TEST_TOP1, TEST_TOP5 = TEST[:3]
+TEST_IMAGES = "test_images"
+"""How many these images are, in summaries."""
 
 
 def choosing(values: Mapping[str, Any]) -> dict[str, Any]:
     """A summary without what only tells: what those may see that choose, and all that is on its way to them."""
-    return {key: value for key, value in values.items() if all(key != metric.key for metric in TEST)}
+    telling = {TEST_IMAGES, *(metric.key for metric in TEST)}
+    return {key: value for key, value in values.items() if key not in telling}
 
 
 METRICS: tuple[Metric, ...] = (

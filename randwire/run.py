@@ -23,7 +23,7 @@ from randwire.data.cache import cache_folder
 from randwire.environment import environment
 from randwire.errors import ConfigError, DataError, NonFiniteLossError, one_line
 from randwire.graph_files import graph_files
-from randwire.metrics import BEST_TOP1, VAL_TOP1, VAL_TOP5
+from randwire.metrics import BEST_TOP1, TEST_IMAGES, VAL_TOP1, VAL_TOP5
 from randwire.model import aggregation
 from randwire.model.building import build
 from randwire.records import Record, Row
@@ -125,7 +125,7 @@ class Ending(NamedTuple):
     status: str
     cause: str | None = None
     test: Mapping[str, float] = MappingProxyType({})
-    """With a holdout, of a finished training: the metrics of TEST by key."""
+    """With a holdout, of a finished training: the metrics of TEST by key, and the number of images."""
 
 
 class _Rank:
@@ -185,7 +185,7 @@ class _Rank:
             scores = evaluate(self.network, val.epoch(0), training.normalise, self.config.train.precision)
         test = scores.to_row(test=True)
         check_scores(test, self.config.train, self.config.train.epochs)
-        return test
+        return {**test, TEST_IMAGES: scores.images}
 
     def _newest_checkpoint(self) -> dict[str, Any] | None:
         state = checkpoint.newest(self.record.checkpoint)

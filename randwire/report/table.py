@@ -20,6 +20,7 @@ INTEGERS = ("graph_seed", "train_seed", "epochs", "nodes", "params", "mult_adds"
 def write_table(folder: Path | str, path: Path) -> list[UnreadableRecord]:
     """Write the table of the study in `folder`, as Parquet or CSV by the suffix of `path`.
 
+    With a holdout, `final_top1` is by the images that choose, and `test_top1` by those that tell.
     Top-1 and top-5 are in percent, measures are means over the random stages, and what was not recorded is empty.
     `budget` is the same where trials may be compared, `counted` is true where a trial enters statistics, `final` marks
     the last epoch of those. Parameters are those of the generators of the default study and of the trials. A trial
@@ -71,6 +72,7 @@ def _rows(trial: Trial, budget: TrialGroup, study: Row, generators: Sequence[str
         "mult_adds": number(trial.complexity, "mult_adds"),
         **trial.measures,
         "final_top1": trial.top1,
+        **({"test_top1": trial.test_top1} if budget.holdout else {}),
     }
     for row in trial.rows or [{"epoch": None}]:
         final = trial.top1 is not None and row["epoch"] == config.train.epochs

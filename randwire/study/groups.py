@@ -36,9 +36,9 @@ class TrialGroup:
 
     @cached_property
     def counted(self) -> list[Trial]:
-        """The trials that enter statistics, best first."""
+        """The trials that enter statistics, best first, by the images that choose."""
         counted = [trial for trial in self.trials if trial.top1 is not None]
-        return sorted(counted, key=lambda trial: (-trial.score, trial.name))
+        return sorted(counted, key=lambda trial: (-trial.chosen_by, trial.name))
 
     @cached_property
     def by_setting(self) -> dict[str, list[Trial]]:
@@ -65,10 +65,23 @@ class TrialGroup:
 
     @cached_property
     def values(self) -> dict[str, list[float]]:
-        """Top-1 of every replicate by setting: the mean over its training seeds."""
+        """Top-1 of every replicate by setting, as it is told: the mean over its training seeds."""
         return {
             name: [mean([trial.score for trial in same]) for same in graphs] for name, graphs in self.replicates.items()
         }
+
+    @cached_property
+    def choosing(self) -> dict[str, list[float]]:
+        """The same by the images that choose: what is best is decided by these."""
+        return {
+            name: [mean([trial.chosen_by for trial in same]) for same in graphs]
+            for name, graphs in self.replicates.items()
+        }
+
+    @property
+    def holdout(self) -> int:
+        """How many images of the training split choose in place of the validation split, at most; 0: none."""
+        return max(trial.config.data.holdout for trial in self.trials)
 
     @property
     def graphs(self) -> dict[str, list[list[Trial]]]:

@@ -14,7 +14,7 @@ from randwire.config import RunConfig
 from randwire.config.variant import as_text, short, variant_of
 from randwire.dag import DAG
 from randwire.errors import RecordError, one_line
-from randwire.metrics import VAL_TOP1
+from randwire.metrics import TEST_TOP1, VAL_TOP1
 from randwire.records import Record, Row
 from randwire.study.folder import base_of
 from randwire.study.statuses import RECORD_STATUSES
@@ -40,7 +40,7 @@ class Trial:
     status: str
     cause: str
     top1: float | None
-    """Top-1 after the last epoch, in percent; None if the trial does not count."""
+    """Top-1 after the last epoch, in percent, of the images that choose; None if the trial does not count."""
     rows: Sequence[Row]
     dags: dict[str, DAG]
     measures: dict[str, float]
@@ -52,6 +52,8 @@ class Trial:
     """The name of the variant, in a study that compares some; empty if the trial is none of them."""
     varied: tuple[str, ...] = ()
     """The dotted keys in which variants differ."""
+    test_top1: float | None = None
+    """With a holdout, top-1 of the images that only tell."""
 
     @property
     def generator(self) -> str:
@@ -73,7 +75,12 @@ class Trial:
 
     @property
     def score(self) -> float:
-        """The top-1 of a trial that counts."""
+        """The top-1 that a report tells of a trial that counts: by images that chose nothing, where there are such."""
+        return self.chosen_by if self.test_top1 is None else self.test_top1
+
+    @property
+    def chosen_by(self) -> float:
+        """The top-1 that says whether a trial that counts is better than another."""
         assert self.top1 is not None, "only finished trials have a score"
         return self.top1
 
@@ -197,6 +204,10 @@ def _read(record: Record) -> Trial:
     elif status == "finished" and (top1 is None or summary.get("epochs") != config.train.epochs):
         status, top1 = "unfinished", None
         cause = f"summary.json says finished after {summary.get('epochs')} of {config.train.epochs} epochs, not counted"
+    test_top1 = number(summary, TEST_TOP1.key) if top1 is not None and config.data.holdout else None
+    if top1 is not None and config.data.holdout and test_top1 is None:
+        status, top1 = "unfinished", None
+        cause = f"summary.json lacks {TEST_TOP1.key}, which a trial with data.holdout ends with, not counted"
     stages = _object(record, "dag.json").get("stages", {})
     return Trial(
         folder=record.folder.name,
@@ -211,6 +222,7 @@ def _read(record: Record) -> Trial:
         environment=_object(record, "environment.json"),
         summary=summary,
         variant=config.runtime.variant,
+        test_top1=test_top1,
     )
 
 

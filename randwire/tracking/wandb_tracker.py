@@ -17,7 +17,7 @@ from randwire import drawing
 from randwire.config import RunConfig
 from randwire.dag import DAG
 from randwire.errors import TrackingError, brief
-from randwire.metrics import BEST_TOP1, METRICS, TEST, VAL_TOP1
+from randwire.metrics import BEST_TOP1, METRICS, TEST, TEST_IMAGES, VAL_TOP1
 from randwire.records import Record
 from randwire.tracking import runs
 from randwire.tracking.connection import check_server, end_service, environment, sync_hint
@@ -148,7 +148,7 @@ class WandbTracker:
         state = self._open.pop(trial_id, None)
         if state is None:
             return
-        names = {metric.key: metric.wandb for metric in TEST}
+        names = {TEST_IMAGES: "test/images", **{metric.key: metric.wandb for metric in TEST}}
         scalars = {
             names.get(key, f"trial/{key}"): value
             for key, value in summary.items()

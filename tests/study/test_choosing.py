@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from study_helpers import command, design, drain, score
 
@@ -15,7 +16,10 @@ from randwire.metrics import TEST
 from randwire.study import planning, progress
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
+from randwire.study.groups import TrialGroup
+from randwire.study.results import Trial
 from randwire.study.search import SettingSearch
+from randwire.study.setting import Setting
 
 
 def _poison(study: Design, test: Callable[[float], float]) -> None:
@@ -105,3 +109,51 @@ def test_a_plan_counts_without_the_holdout_and_refuses_what_a_sweep_would(
     message = "data.holdout: 1400 of the 1437 training images of digits leave fewer than train.batch_size (64)"
     assert [line.startswith(f"error: {message}") for line in shown.err.splitlines()] == [True, True]
     assert not list(tmp_path.rglob("study.json"))
+
+
+IMAGES = 180
+"""That choose, and as many that tell."""
+
+
+def _leads(truth: np.ndarray, folder: Path) -> np.ndarray:
+    """Points by which the best network of each study leads the mean of all (studies, 3): where chosen, told, in truth.
+
+    `truth` (studies, networks) are the probabilities with which a network is right; images are drawn from them.
+    """
+    (config,) = design(folder, seeds=1).trials(Setting("er:p=0.2"))
+    config = config.override({"data.holdout": IMAGES})
+    blank = Trial("", config, "finished", "", None, [], {}, {}, {}, {})
+    chooses, tells = (100 * np.random.default_rng(seed).binomial(IMAGES, truth) / IMAGES for seed in (1, 2))
+    leads = []
+    for study in range(len(truth)):
+        numbers = zip(map(str, range(truth.shape[1])), chooses[study].tolist(), tells[study].tolist(), strict=True)
+        trials = [replace(blank, folder=name, top1=top1, test_top1=told) for name, top1, told in numbers]
+        best = TrialGroup(trials).counted[0]
+        told = [best.chosen_by - chooses[study].mean(), best.score - tells[study].mean()]
+        leads.append([*told, 100 * (truth[study, int(best.folder)] - truth[study].mean())])
+    return np.array(leads)
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    """Of the mean, at 99.9 %."""
+    half = 3.29 * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def test_on_pure_noise_the_best_of_many_leads_nowhere_on_the_images_that_tell(tmp_path: Path) -> None:
+    """400 studies of 16 networks, all of which are right with 95 %: what leads is luck, and does not go along."""
+    chosen, told, _ = _leads(np.full((400, 16), 0.95), tmp_path).T
+    low, high = _interval(told)
+    assert low < 0 < high
+    assert high - low < 0.6
+    assert _interval(chosen)[0] > 2, "expected: 1.77 standard deviations of 1.62 points, less the discreteness"
+
+
+def test_what_is_told_of_the_best_is_neither_more_nor_less_than_the_truth(tmp_path: Path) -> None:
+    """Where networks do differ, as on the digits, about half of the lead is luck; the images that tell leave it out."""
+    truth = np.clip(np.random.default_rng(0).normal(0.955, 0.012, (400, 16)), 0, 1)
+    chosen, told, true = _leads(truth, tmp_path).T
+    low, high = _interval(told - true)
+    assert low < 0 < high
+    assert _interval(told)[0] > 0.5
+    assert _interval(chosen - true)[0] > 1

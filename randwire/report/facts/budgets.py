@@ -14,6 +14,7 @@ def budget_text(budget: TrialGroup, budgets: Sequence[TrialGroup]) -> str:
     pieces = {
         "train.epochs": f"{config.train.epochs} epochs",
         "data.resolution": f"{config.data.source} at {config.data.resolution} pixels",
+        **({"data.holdout": f"{config.data.holdout:,} images held out"} if config.data.holdout else {}),
         "network.regime": f"{config.network.regime} regime",
         "network.channels": f"C = {config.network.channels}",
         "graph.nodes": graphs,

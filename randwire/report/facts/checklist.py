@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from randwire.records import NEWEST_CHECKPOINT, Row
 from randwire.report.facts import rates
+from randwire.report.facts.images import images, same_images
 from randwire.report.facts.provenance import provenance
 from randwire.report.facts.study import StudyFacts
 from randwire.study.groups import groups
@@ -36,6 +37,7 @@ def checklist(facts: StudyFacts, uploaded: Mapping[str, Row], final: tuple[tuple
     origin = provenance(facts)
     return [
         Check(f"The settings were fixed before any result: {origin['design']}", facts.search == "grid"),
+        *_images(facts),
         *_numbers(facts),
         _learning_rates(facts),
         _commits(facts, origin.get("commit", "unknown")),
@@ -43,6 +45,13 @@ def checklist(facts: StudyFacts, uploaded: Mapping[str, Row], final: tuple[tuple
         _uploads(facts, uploaded, final),
         *BY_A_PERSON,
     ]
+
+
+def _images(facts: StudyFacts) -> list[Check]:
+    """Whether those that chose are not those that tell; nothing where nothing was chosen."""
+    apart, same = images(facts.trials), same_images(facts)
+    text = f"The images that chose are not those that tell{f': {apart}' if apart else ''}"
+    return [Check(text, not same)] if apart or same else []
 
 
 def _numbers(facts: StudyFacts) -> list[Check]:

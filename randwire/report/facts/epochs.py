@@ -24,11 +24,14 @@ def by_epoch(trials: Sequence[Trial], key: str) -> tuple[list[int], npt.NDArray[
 
 
 class EarlyEpochs:
-    """Top-1 of every replicate after each epoch that all of them have, and which settings they are of."""
+    """Top-1 of every replicate after each epoch that all of them have, and which settings they are of.
+
+    Of the images that choose, the final one too: successive halving sees no others.
+    """
 
     def __init__(self, budget: TrialGroup) -> None:
         self.settings = [name for name, values in budget.values.items() for _ in values]
-        self.final = [value for values in budget.values.values() for value in values]
+        self.final = [value for values in budget.choosing.values() for value in values]
         runs = [same for replicates in budget.replicates.values() for same in replicates]
         epochs, scores = by_epoch([trial for same in runs for trial in same], VAL_TOP1.key)
         starts = np.cumsum([0, *map(len, runs)])[:-1]

@@ -57,7 +57,8 @@ class Paired:
 
     @property
     def best(self) -> str:
-        return max(self.values, key=self.mean)
+        """The variant with the highest mean, by the images that choose."""
+        return max(self.cells, key=lambda name: mean([_chosen_by(same) for same in self.cells[name].values()]))
 
     def mean(self, name: str) -> float:
         """Mean top-1 of a variant over its graphs."""
@@ -116,6 +117,10 @@ def paired(budget: TrialGroup) -> Paired | None:
     unordered = Paired(cells)
     order = list(unordered.costs("mult_adds")) or sorted(cells, key=unordered.mean, reverse=True)
     return Paired({name: cells[name] for name in order})
+
+
+def _chosen_by(trials: Sequence[Trial]) -> float:
+    return mean([trial.chosen_by for trial in trials])
 
 
 def _graph(trial: Trial) -> str:

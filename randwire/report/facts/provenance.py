@@ -6,6 +6,7 @@ from typing import Any
 
 from randwire.pages.text import many
 from randwire.records import Row
+from randwire.report.facts.images import images
 from randwire.report.facts.study import StudyFacts
 from randwire.study.results import Trial, number
 
@@ -19,6 +20,7 @@ def provenance(study: StudyFacts) -> dict[str, str]:
     facts = {"design": _design(study.design), "trials": study.statuses}
     budgets = {f"{t.config.train.epochs} epochs on {t.config.data.source}" for t in study.trials}
     facts["budget"] = "; ".join(sorted(budgets))
+    facts["images"] = images(study.trials)
     facts |= {name: _counted(values) for name, values in _values(environments).items()}
     started = sorted({str(environment["started"]) for environment in environments if environment.get("started")})
     facts["started"] = " to ".join(dict.fromkeys([started[0], started[-1]])) if started else ""

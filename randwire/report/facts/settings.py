@@ -7,6 +7,7 @@ from randwire.report.facts.study import Section
 from randwire.statistics.describe import describe
 from randwire.statistics.pairs import MIN_REPLICATES, Pair, testable
 from randwire.study.groups import TrialGroup
+from randwire.study.results import mean
 
 UNTESTED = {
     "search": "A search chooses what it looks at, and the best of many looks better than it is: a p value would not "
@@ -45,7 +46,11 @@ def summary(section: Section) -> str:
         f"{best} has the highest mean, {top1.mean:.2f}% (n={top1.n}). It is separated from "
         f"{len(against) - len(near)} of the {many(len(against), 'other tested setting')}"
     )
-    return text + (f", and not from {', '.join(near)}." if near else ".")
+    text += f", and not from {', '.join(near)}." if near else "."
+    if not section.group.holdout:
+        return text
+    chosen = max(section.group.choosing, key=lambda name: mean(section.group.choosing[name]))
+    return f"{text} By the images that choose, {chosen} is the best: {mean(section.group.values[chosen]):.2f}% here."
 
 
 def between_generators(section: Section) -> list[str]:

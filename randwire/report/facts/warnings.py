@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from randwire.pages.text import many
+from randwire.report.facts.images import HOLDOUT, same_images
 from randwire.report.facts.provenance import mixed
 from randwire.report.facts.study import StudyFacts
 
@@ -83,6 +84,8 @@ def _search(facts: StudyFacts) -> list[Warned]:
             warned.append(Warned(f"The rounds of the race cannot be told: {facts.race[1]}."))
     elif any(len({len(same) for same in group.by_setting.values()}) > 1 for group in facts.groups):
         warned.append(Warned("n differs between settings: the means are not equally certain."))
+    if same := same_images(facts):
+        warned.append(Warned(same, code=HOLDOUT))
     if (facts.design or {}).get("early_stopping"):
         warned.append(
             Warned(

@@ -63,13 +63,18 @@ def group_cards(budget: TrialGroup) -> str:
         return (
             '<p class="warning" role="note">No trial of this budget has finished, so there is nothing to compare.</p>'
         )
-    title = "best top-1" if len(budget.counted) > 1 else "only finished trial"
     best, top1 = budget.counted[0], describe([trial.score for trial in budget.counted])
     std = f"standard deviation {top1.std:.2f}" if top1.std is not None else "one trial, no standard deviation"
     rates = sorted(rate for trial in budget.counted for row in trial.rows if (rate := number(row, IMAGES_PER_S.key)))
+    title = "best top-1" if len(budget.counted) > 1 else "only finished trial"
+    what, chosen = "top-1", []
+    if budget.holdout:
+        title, what = f"test top-1, {title.removesuffix(' top-1')}", "test top-1"
+        chosen = [f"{best.chosen_by:.2f}% by the images that choose"]
+    about = [f"{title}: {best.setting}", f"graph seed {best.config.graph.seed}", *chosen]
     shown = [
-        _card(f"{best.score:.2f}%", [f"{title}: {best.setting}", f"graph seed {best.config.graph.seed}"], main=True),
-        _card(f"{top1.mean:.2f}%", [f"mean top-1, n = {top1.n}", std]),
+        _card(f"{best.score:.2f}%", about, main=True),
+        _card(f"{top1.mean:.2f}%", [f"mean {what}, n = {top1.n}", std]),
         _card(str(len(budget.by_setting)), ["setting" + "s" * (len(budget.by_setting) != 1)]),
     ]
     if rates:
@@ -111,9 +116,10 @@ def _tile(trial: Trial, rank: int, of: int) -> str:
         f"<figure>{drawing.thumbnail_svg(dag)}<figcaption>{escape(' = '.join(names))}</figcaption></figure>"
         for dag, names in stages.items()
     )
+    chosen = "" if trial.test_top1 is None else f" ({trial.chosen_by:.2f}% by the images that choose)"
     return (
         f'<figure class="tile"><div class="dags">{pictures}</div><figcaption>{dot(trial.generator)}'
-        f"<b>{escape(trial.setting)}</b> {trial.score:.2f}%<br>"
+        f"<b>{escape(trial.setting)}</b> {trial.score:.2f}%{chosen}<br>"
         f'<span class="note">rank {rank} of {of}, graph seed {trial.config.graph.seed}, training seed '
         f'{trial.config.train.seed}, <a href="{link(trial)}">record</a></span></figcaption></figure>'
     )

@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 FOOTER = (
     "<footer>Top-1 is the accuracy on the validation data after the last epoch, not the best of all epochs. "
     "std is the sample standard deviation (n - 1). Graph measures are those of the undirected graph, "
-    "averaged over the random stages.</footer>"
+    "averaged over the random stages.{more}</footer>"
+)
+WITH_HOLDOUT = (
+    " Which trials and settings are best, and all numbers by epoch, are by the images held out of training, which "
+    "choose; all other top-1 is that of the validation data, which chose nothing."
 )
 
 
@@ -65,6 +69,10 @@ def figures(folder: Path | str) -> "dict[str, PlotlyFigure]":
             title = f"{figure['label']} ({same})"
         drawn[title] = as_plotly(figure)
     return drawn
+
+
+def _footer(facts: StudyFacts) -> str:
+    return FOOTER.format(more=WITH_HOLDOUT if any(group.holdout for group in facts.groups) else "")
 
 
 def _page(folder: Path) -> "_Page":
@@ -109,7 +117,7 @@ class _Page:
             self.parts.append("</section>")
         if facts.trials:
             self.parts += ["<h2>All trials</h2>", tables.trial_table(facts.groups, tracked)]
-        self.parts += [tables.exclusion_table(exclusions(facts)), FOOTER]
+        self.parts += [tables.exclusion_table(exclusions(facts)), _footer(facts)]
 
     def results(self, section: Section) -> None:
         """The results of trials that may be compared."""

@@ -10,7 +10,7 @@ from randwire.report.facts.exclusions import Exclusion
 from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL, MIN_BOOTSTRAP_VALUES, bootstrap_interval, t_interval
 from randwire.study.groups import TrialGroup
-from randwire.study.results import Trial, number
+from randwire.study.results import Trial, mean, number
 
 MAX_CAUSE_LENGTH = 400
 """Characters of a cause; all of it is in summary.json."""
@@ -19,17 +19,21 @@ MAX_CAUSE_LENGTH = 400
 def statistics_tables(budget: TrialGroup) -> str:
     """Top-1 by generator over its trials, and by setting over its graphs: n, mean, deviation, intervals, range."""
     trials = [trial for same in budget.by_setting.values() for trial in same]
-    heads = ["mean top-1 (%)", "std", "range"]
-    first = [[dot(name) + escape(name.upper()), *_described(same)] for name, same in budget.by_generator.items()]
+    apart = bool(budget.holdout)  # the images that choose are not those that tell
+    heads = [f"mean {'test ' * apart}top-1 (%)", "std", "range", *["choosing (%)"] * apart]
+    first = [[dot(name) + escape(name.upper()), *_described(same, apart)] for name, same in budget.by_generator.items()]
     several = len(first) > 1
-    first += [["all", *_described(trials)]] * several
+    first += [["all", *_described(trials, apart)]] * several
     repeated = any(len(budget.values[name]) != len(same) for name, same in budget.by_setting.items())
     second = []
     for name, values in budget.values.items():
         n, *shown = _cells(values)
         runs = [str(len(budget.by_setting[name]))] * repeated
         intervals = [interval_text(interval(values)) for interval in (t_interval, bootstrap_interval)]
-        second.append([dot(budget.generator(name)) + escape(name), n, *runs, *shown[:2], *intervals, *shown[2:]])
+        chosen = [f"{mean(budget.choosing[name]):.2f}"] * apart
+        second.append(
+            [dot(budget.generator(name)) + escape(name), n, *runs, *shown[:2], *intervals, *shown[2:], *chosen]
+        )
     intervals = [f"{LEVEL:.0%} interval", "by bootstrap"]
     return panel("Top-1 by generator, all trials", table(["generator", "n", *heads], first, several)) + panel(
         "Top-1 by setting",
@@ -37,14 +41,18 @@ def statistics_tables(budget: TrialGroup) -> str:
         "n is the number of graphs, or of trainings where a setting has one graph; training seeds of a graph are "
         "averaged first. The interval is Student's t of the mean; the bootstrap's (studentised) is given from "
         f"n = {MIN_BOOTSTRAP_VALUES} on, because with fewer graphs it does not cover at its stated rate. Each is for "
-        "its setting alone: the best of many settings has been lucky, too.",
+        "its setting alone: the best of many settings has been lucky, too."
+        + " Choosing: the mean by the images that choose; what is best there is expected to tell less."
+        * apart,
     )
 
 
 def trial_table(groups: Sequence[TrialGroup], runs: Mapping[str, str]) -> str:
     """All trials with links to their records and W&B runs; a click on a heading sorts, a field above filters."""
-    heads = ["trial", "setting", "status", "graph seed", "train seed", "epochs", "top-1 (%)", "parameters", "mult-adds"]
-    heads += ["minutes"] + ["budget"] * (len(groups) > 1) + ["W&B"] * bool(runs)
+    apart = any(budget.holdout for budget in groups)
+    heads = ["trial", "setting", "status", "graph seed", "train seed", "epochs"]
+    heads += ["choosing (%)", "test top-1 (%)"] if apart else ["top-1 (%)"]
+    heads += ["parameters", "mult-adds", "minutes"] + ["budget"] * (len(groups) > 1) + ["W&B"] * bool(runs)
     rows = []
     for section, trial in [(k, trial) for k, budget in enumerate(groups, 1) for trial in budget.trials]:
         seconds = number(trial.summary, "seconds")
@@ -55,7 +63,8 @@ def trial_table(groups: Sequence[TrialGroup], runs: Mapping[str, str]) -> str:
             "-" if trial.config.graph.path else str(trial.config.graph.seed),
             str(trial.config.train.seed),
             f"{len(trial.rows)}/{trial.config.train.epochs}",
-            "-" if trial.top1 is None else f"{trial.top1:.2f}",
+            *([_percent(trial.top1 if trial.config.data.holdout else None)] if apart else []),
+            _percent(None if trial.top1 is None else trial.score),
             _short(number(trial.complexity, "params")),
             _short(number(trial.complexity, "mult_adds")),
             "-" if seconds is None else f"{seconds / 60:.1f}",
@@ -65,6 +74,10 @@ def trial_table(groups: Sequence[TrialGroup], runs: Mapping[str, str]) -> str:
         rows.append(cells)
     shown = table(heads, rows, text=("setting", "status", "W&B"), kind="sortable trials")
     return f'<div class="panel scroll">{shown}</div>'
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def exclusion_table(excluded: Sequence[Exclusion]) -> str:
@@ -83,8 +96,9 @@ def exclusion_table(excluded: Sequence[Exclusion]) -> str:
     )
 
 
-def _described(trials: Sequence[Trial]) -> list[str]:
-    return _cells([trial.score for trial in trials])
+def _described(trials: Sequence[Trial], apart: bool) -> list[str]:
+    chosen = [trial.chosen_by for trial in trials]
+    return [*_cells([trial.score for trial in trials]), *[f"{mean(chosen):.2f}" if chosen else "-"] * apart]
 
 
 def _cells(values: Sequence[float]) -> list[str]:

@@ -115,7 +115,7 @@ def _curves(budget: TrialGroup) -> tuple[list[Curve], str]:
     counted = [trial for trial in budget.counted if trial.rows]
     others = [trial for trial in budget.trials if trial.rows and trial.top1 is None]
     if len(counted) > MAX_CURVES and len(budget.by_setting) < len(counted):
-        names = sorted(budget.values, key=lambda name: -mean(budget.values[name]))
+        names = sorted(budget.values, key=lambda name: -mean(budget.choosing[name]))
         shown = evenly(names, MAX_CURVES)
         curves = [Curve(f"{name}, mean of {len(same)}", same) for name in shown if (same := budget.by_setting[name])]
         note = "Mean over the trials of a setting, by epoch."
@@ -130,6 +130,8 @@ def _curves(budget: TrialGroup) -> tuple[list[Curve], str]:
     if dotted:
         note += " Dotted: trials that are excluded"
         note += "." if len(dotted) == len(others) else f", {len(dotted)} of {many(len(others), 'trial')}."
+    if budget.holdout:
+        note += f" val: the {many(budget.holdout, 'image')} held out of training."
     # In the order of the records' names: no generator hides the others.
     return sorted([*curves, *dotted], key=lambda curve: curve.trials[0].folder), note.strip()
 

@@ -94,12 +94,13 @@ def _by_generator(trials: Sequence[Trial], generators: Sequence[str]) -> Figure:
 
 
 def _by_top1(trials: Sequence[Trial]) -> Figure:
-    """Lines coloured by top-1; trials are from the worst to the best."""
+    """Lines coloured by top-1."""
+    scores = [trial.score for trial in trials]
     return {
-        "line.color": [[trial.score for trial in trials]],
+        "line.color": [scores],
         "line.colorscale": "Viridis",
-        "line.cmin": trials[0].score,
-        "line.cmax": trials[-1].score,
+        "line.cmin": min(scores),
+        "line.cmax": max(scores),
         "line.colorbar": _bar("top-1 (%)", None, None),
     }
 

@@ -9,7 +9,7 @@ from randwire.report.plots.study_figure import study_figure
 from randwire.statistics.describe import Description, describe, group
 from randwire.statistics.intervals import LEVEL, Interval, t_interval
 from randwire.study.groups import TrialGroup
-from randwire.study.results import Trial
+from randwire.study.results import Trial, mean
 
 MAX_MARKS = 30
 """Trials of a setting that are drawn one by one."""
@@ -24,7 +24,7 @@ def scores(section: Section) -> Figure | None:
     means = {name: describe(values) for name, values in budget.values.items()}
     shown = list(means)
     if len(shown) > MAX_SETTINGS:
-        shown = sorted(means, key=lambda name: -means[name].mean)[:MAX_SETTINGS]
+        shown = sorted(means, key=lambda name: -mean(budget.choosing[name]))[:MAX_SETTINGS]
     rows = {name: len(shown) - 1 - k for k, name in enumerate(shown)}
     data: list[Figure] = []
     bars: dict[str, list[list[float]]] = {f"{LEVEL:.0%} interval of the mean": [], "standard deviation": []}
@@ -42,7 +42,8 @@ def scores(section: Section) -> Figure | None:
     for trace, lengths in zip(data, choices[0]["data"]["error_x.array"], strict=True):
         if "error_x" in trace:
             trace["error_x"]["array"] = lengths
-    layout = layout_of("top-1 after the last epoch (%)", "", 120 + 30 * len(shown))
+    what = "test top-1" if budget.holdout else "top-1"
+    layout = layout_of(f"{what} after the last epoch (%)", "", 120 + 30 * len(shown))
     layout["yaxis"] |= {
         "tickvals": list(rows.values()),
         "ticktext": [f"{name}  (n={means[name].n})" for name in shown],
@@ -61,6 +62,8 @@ def scores(section: Section) -> Figure | None:
 
 def _note(budget: TrialGroup, shown: Sequence[str]) -> str:
     note = "Each mark is a trial; the bars are about the mean over graphs."
+    if budget.holdout:
+        note += " Top-1 is that of the images that tell; what chose is beside the pointer, and decides what is best."
     if len(shown) < len(budget.values):
         note += f" The best {MAX_SETTINGS} of {len(budget.values):,} settings, best first."
     if any(len(budget.by_setting[name]) > MAX_MARKS for name in shown):
@@ -78,10 +81,15 @@ def _trials(budget: TrialGroup, generator: str, names: Sequence[str], rows: Mapp
         "name": generator.upper(),
         "x": [trial.score for trial, _ in marks],
         "y": [y for _, y in marks],
-        "text": [trial.name for trial, _ in marks],
+        "text": [_marked(trial) for trial, _ in marks],
         "hovertemplate": "%{text}<br>top-1 %{x:.2f}%<extra></extra>",
         "marker": {"color": colour, "symbol": symbol, "size": 8, "opacity": 0.55},
     }
+
+
+def _marked(trial: Trial) -> str:
+    """The name of a trial, with its top-1 by the images that choose where these are others."""
+    return trial.name if trial.test_top1 is None else f"{trial.name}<br>{trial.top1:.2f}% by the images that choose"
 
 
 def _means(

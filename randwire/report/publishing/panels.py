@@ -5,7 +5,7 @@ from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
 
-from randwire.metrics import LR, VAL_TOP1
+from randwire.metrics import LR, TEST_TOP1, VAL_TOP1
 from randwire.study.groups import TrialGroup
 from randwire.study.results import Trial
 
@@ -26,7 +26,7 @@ def ids_by_project(trials: Sequence[Trial]) -> dict[str, list[str]]:
 def results(budget: TrialGroup, entity: str) -> wr.PanelGrid:
     """Top-1 by setting, parallel coordinates, and top-1 against each measure, over the trials that count."""
     measures = [name for name in MEASURES if all(name in trial.measures for trial in budget.counted)]
-    panels = [*_by_setting(budget), _parallel_coordinates(budget, measures), *_against(measures)]
+    panels = [*_by_setting(budget), _parallel_coordinates(budget, measures), *_against(measures, _told(budget))]
     return _grid(budget.counted, entity, "trials that count", *panels)
 
 
@@ -72,13 +72,18 @@ def _grid(trials: Sequence[Trial], entity: str, name: str, *panels: Any) -> wr.P
     return wr.PanelGrid(runsets=runsets, panels=list(panels))
 
 
+def _told(budget: TrialGroup) -> str:
+    """The key of the top-1 that the report tells."""
+    return TEST_TOP1.wandb if budget.holdout else TOP1
+
+
 def _by_setting(budget: TrialGroup) -> list[Any]:
     """Mean and standard deviation of top-1 by setting, after the last epoch and by epoch."""
     runs = len(budget.counted)
     by_setting: dict[str, Any] = dict(BY_SETTING)
     bars = wr.BarPlot(
         title="Top-1 after the last epoch: mean and standard deviation by setting",
-        metrics=[TOP1],
+        metrics=[_told(budget)],
         title_x="top-1 (%)",
         max_runs_to_show=runs,
         max_bars_to_show=len(budget.by_setting),
@@ -99,7 +104,7 @@ def _parallel_coordinates(budget: TrialGroup, measures: Sequence[str]) -> wr.Par
         **{f"graph/{name}": name.replace("_", " ") for name in measures},
         "params": "params",
         "mult_adds": "mult-adds",
-        TOP1: "top-1 (%)",
+        _told(budget): "top-1 (%)",
     }
     column = wr.ParallelCoordinatesPlotColumn
     return wr.ParallelCoordinatesPlot(
@@ -112,13 +117,13 @@ def _parallel_coordinates(budget: TrialGroup, measures: Sequence[str]) -> wr.Par
     )
 
 
-def _against(measures: Sequence[str]) -> list[Any]:
+def _against(measures: Sequence[str], top1: str) -> list[Any]:
     """Top-1 against each measure of the graphs."""
     return [
         wr.ScatterPlot(
             title=f"Top-1 against {name.replace('_', ' ')} (mean over the stages)",
             x=wr.SummaryMetric(f"graph/{name}"),
-            y=wr.SummaryMetric(TOP1),
+            y=wr.SummaryMetric(top1),
             layout=wr.Layout(x=12 * (k % 2), y=18 + 8 * (k // 2), w=12, h=8),
         )
         for k, name in enumerate(measures)

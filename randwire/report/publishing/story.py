@@ -17,7 +17,7 @@ from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import warnings
 from randwire.report.publishing import panels
 from randwire.statistics.describe import describe
-from randwire.study.results import Trial
+from randwire.study.results import Trial, mean
 
 MAX_TITLE_LENGTH = 128
 """Characters of a title that W&B takes."""
@@ -124,9 +124,17 @@ def _race(section: Section) -> str:
 
 def _table(head: str, cells: Mapping[str, Sequence[Trial]]) -> str:
     """Top-1 of the trials of each cell, as a table in Markdown."""
-    rows = [f"| {head} | n | mean top-1 (%) | std | range |", "| --- | ---: | ---: | ---: | --- |"]
+    apart = any(trial.test_top1 is not None for trials in cells.values() for trial in trials)
+    rows = [
+        f"| {head} | n | mean {'test ' * apart}top-1 (%) | std | range |"
+        + " mean by the images that choose (%) |" * apart,
+        f"| --- | ---: | ---: | ---: | --- |{' ---: |' * apart}",
+    ]
     for name, trials in cells.items():
+        chosen = f" {mean([trial.chosen_by for trial in trials]):.2f} |" * apart
         top1 = describe([trial.score for trial in trials])
         std = "-" if top1.std is None else f"{top1.std:.2f}"
-        rows.append(f"| {name} | {top1.n} | {top1.mean:.2f} | {std} | {top1.minimum:.2f} to {top1.maximum:.2f} |")
+        rows.append(
+            f"| {name} | {top1.n} | {top1.mean:.2f} | {std} | {top1.minimum:.2f} to {top1.maximum:.2f} |{chosen}"
+        )
     return "\n".join(rows)

@@ -1,0 +1,52 @@
+"""Which images chose in a study, and which tell."""
+
+from collections.abc import Sequence
+
+from randwire.metrics import TEST_IMAGES
+from randwire.pages.text import many
+from randwire.report.facts.study import StudyFacts
+from randwire.study.fixed import FIXED
+from randwire.study.results import Trial, design_of, number
+
+SAME = (
+    "The same images chose and tell: {by} chose settings by their top-1 on the validation images, and that is what "
+    "this report tells. What is best there has been lucky there, too, and would do less well on others. In a study "
+    "with --data.holdout, images of the training split choose in their place."
+)
+HOLDOUT = "--data.holdout"
+
+
+def images(trials: Sequence[Trial]) -> str:
+    """Which images choose among trials with holdouts, and which tell, with their numbers; empty if none has one."""
+    held = {trial.config.data.holdout: trial for trial in trials if trial.config.data.holdout}
+    return "; ".join(_of(count, trial, trials) for count, trial in sorted(held.items()))
+
+
+def same_images(facts: StudyFacts) -> str:
+    """A warning where a study reports on the images by which its settings were chosen; empty where it does not."""
+    by = _chooser(facts)
+    if by is None or any(trial.config.data.holdout for trial in facts.trials):
+        return ""
+    return SAME.format(by=by)
+
+
+def _of(count: int, example: Trial, trials: Sequence[Trial]) -> str:
+    seeds = sorted({t.config.data.holdout_seed for t in trials if t.config.data.holdout == count})
+    seed = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
+    told = {n for t in trials if t.config.data.holdout == count and (n := number(t.summary, TEST_IMAGES))}
+    tell = f"the {many(int(told.pop()), 'image')}" if len(told) == 1 else "the images"
+    return (
+        f"{many(count, 'image')} of the training split, held out of training ({seed}), choose; {tell} of the "
+        "validation split tell: evaluated once for each trial, at its end, they chose nothing"
+    )
+
+
+def _chooser(facts: StudyFacts) -> str | None:
+    """What has chosen the settings of a study by their results; None if nothing has, or it is not known."""
+    design = facts.design or {}
+    if parent := design.get("confirm"):
+        earlier = design_of(facts.folder.parent / str(parent))
+        base = (earlier or {}).get("base")
+        held = isinstance(base, dict) and isinstance(base.get("data"), dict) and base["data"].get("holdout")
+        return None if held else f"the study {parent}"
+    return "the search" if facts.search is not None and facts.search not in FIXED else None
