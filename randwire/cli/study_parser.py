@@ -69,8 +69,13 @@ def _design_options(name: str, of_variants: bool) -> Parser:
         _search_options(group)
     text = f"a setting that is compared, such as ws:k=4,p=0.75, fixed beforehand; {PAPER}: all 29 of Figure 4"
     group.add_argument("--only", action="append", metavar="SETTING", help=text)
+    text = "graph seeds of each setting [2; with --confirm 10; of a race: in its first round, 1]"
+    group.add_argument("--seeds", type=positive_int, help=text)
     group.add_argument(
-        "--seeds", type=positive_int, help="graph seeds of each setting [2; of a race: in its first round, 1]"
+        "--match-mult-adds",
+        type=positive_float,
+        metavar="N",
+        help="give each network the channels whose multiply-adds are nearest N, on its own graphs",
     )
     group.add_argument("--train-seeds", type=positive_int, help="training seeds of each graph [1]")
     text = "generators, each in its best setting" if of_variants else "generators to compare"
@@ -90,7 +95,10 @@ def _design_options(name: str, of_variants: bool) -> Parser:
 
 def _search_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--confirm", metavar="STUDY", help="the winner of each generator of an earlier study, on fresh seeds"
+        "--confirm",
+        metavar="STUDY",
+        help="a list of the winner of each generator of an earlier study (name or folder), on seeds that it has not "
+        "used; its configuration, unless --base names one",
     )
     group.add_argument("--top", type=positive_int, metavar="N", help="with --confirm: the N best settings instead")
     group.add_argument(
@@ -103,9 +111,6 @@ def _search_options(group: argparse._ArgumentGroup) -> None:
         "--objective",
         metavar="NAMES",
         help="of a search: what to maximise, or with a minus minimise: top1,-mult_adds [top1]",
-    )
-    group.add_argument(
-        "--match-mult-adds", type=positive_float, metavar="N", help="choose the channels of each network for N"
     )
 
 

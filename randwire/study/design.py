@@ -19,9 +19,12 @@ from randwire.errors import ConfigError
 from randwire.metrics import VAL_TOP1
 from randwire.records import Record, Row
 from randwire.study import space
+from randwire.study.confirmation import Confirmation
 from randwire.study.fixed import FIXED, SearchMethod, fixed_settings
 from randwire.study.folder import StudyFolder
-from randwire.study.loading import Options, load
+from randwire.study.loading import Defaults, Options, load
+from randwire.study.matched import KEY as MATCHED
+from randwire.study.matched import matched
 from randwire.study.objectives import ALONE, Objective
 from randwire.study.requirements import Requirement, quantities
 from randwire.study.search_space import GRAPH_SEED, SearchSpace
@@ -54,8 +57,8 @@ class Design:
     """Of a fixed design: each of them is crossed with each setting, of a grid with the best of each generator."""
     only: tuple[str, ...] = ()
     """The specs of a list, or those that enter a race; a race without them starts from the paper's grid."""
-    confirm: str = ""
-    """The name of the study whose winners the list is; empty if it is no confirmation."""
+    confirm: Confirmation | None = None
+    """The earlier study whose winners the list is, with what it chose and by what; None if it is no confirmation."""
     top: int | None = None
     """Of a confirmation: so many of the best settings, instead of the best of each generator."""
     space: tuple[str, ...] = ()
@@ -94,18 +97,19 @@ class Design:
         *,
         name: str,
         variants: Variants | Callable[[RunConfig], Variants] | None = None,
+        defaults: Defaults | None = None,
         **options: Unpack[Options],
     ) -> Self:
         """The design of the study `name`: what is given here, laid over what the study's folder holds already.
 
         `base` is a preset, a YAML file or a record, `values` are dotted keys laid over it. What is not given, or is
         None, comes from the study's folder, and where there is no such study yet, from the defaults and the preset
-        DEFAULT_BASE. `variants` may depend on the configuration.
+        DEFAULT_BASE, or `defaults`. `variants` may depend on the configuration.
 
         Raises ConfigError, in one line, for anything impossible, and where the folder holds a study with another value
         of what is given: its records would not be those of this design.
         """
-        loaded = load(base, values, name, variants, options)
+        loaded = load(base, values, name, variants, options, defaults or Defaults())
         design = cls(loaded.config, **loaded.options, variants=loaded.variants)
         design.check()
         return design
@@ -117,9 +121,8 @@ class Design:
         if self.search == "race" and len(self.fixed_settings()) < 2:
             raise ConfigError("--only: a race needs two settings at least; leave it out to let the paper's grid race")
         of_some = {
-            "only": (bool(self.only), ("list", "race")),
             "confirm": (bool(self.confirm), ("list",)),
-            "top": (self.top is not None, ("list",)),
+            "only": (bool(self.only), ("list", "race")),
             "space": (bool(self.space), ("tpe", "random")),
             "objective": (self.objective != ALONE, ("tpe", "random")),
             "early_stopping": (self.early_stopping, ("tpe", "random", "grid", "list")),
@@ -129,6 +132,12 @@ class Design:
                 raise ConfigError(
                     f"--{option.replace('_', '-')}: is for --search {' or '.join(methods)}, which is {self.search}"
                 )
+        if self.top is not None and self.confirm is None:
+            raise ConfigError("--top: is how many settings of another study are confirmed; name it with --confirm")
+        setting = [name for name, keys in self.variants.items() if MATCHED in keys]
+        setting += [text for text in self.only if MATCHED in values_of_variant(Setting.parse(text).variant)]
+        if self.match_mult_adds is not None and setting:
+            raise ConfigError(f"--match-mult-adds: {setting[0]} sets {MATCHED} itself; leave it out")
 
     def _check_search(self) -> None:
         """Give the options of a search their canonical form. Raises ConfigError for those without sense."""
@@ -195,18 +204,19 @@ class Design:
 
     def keys(self, setting: Setting) -> Mapping[str, Any]:
         """The dotted keys of the variant of a setting: those of its name, or those that a search suggested."""
-        return values_of_variant(setting.variant) if self.space else self.variants.get(setting.variant, {})
+        return self.variants.get(setting.variant, {}) if self.variants else values_of_variant(setting.variant)
 
     def _crossed(self, setting: Setting) -> list[RunConfig]:
         """Graph seeds crossed with training seeds.
 
         Where all graph seeds give one graph, such as WS(4,0), each has training seeds of its own: the trials would be
-        one trial repeated, and their spread zero.
+        one trial repeated, and their spread zero. So it is where one graph is confirmed that a search has found.
         """
         keys = self.keys(setting)
-        step = self.train_seeds if setting.one_network else 0
+        one_graph = self.fixed and GRAPH_SEED in keys
+        step = self.train_seeds if setting.one_network or one_graph else 0
         first, train = keys.get(GRAPH_SEED, self.base.graph.seed), keys.get("train.seed", self.base.train.seed)
-        if GRAPH_SEED in keys:  # as if the seeds up to the suggested one were there, too
+        if GRAPH_SEED in keys and not one_graph:  # as if the seeds up to the suggested one were there, too
             train += first * step
         # Only the last trial is validated: it has the largest seeds, and to validate each would take minutes in all.
         last = configuration.resolve(
@@ -214,18 +224,20 @@ class Design:
                 {
                     **keys,
                     **setting.keys,
-                    "graph.seed": first + self.seeds - 1,
+                    GRAPH_SEED: first + (0 if one_graph else self.seeds - 1),
                     "train.seed": train + (self.seeds - 1) * step + self.train_seeds - 1,
                 }
             )
         )
         trials = []
         for seed in range(self.seeds):
-            graph = last.graph.model_copy(update={"seed": first + seed})
+            graph = last.graph.model_copy(update={"seed": first + (0 if one_graph else seed)})
             for repeat in range(self.train_seeds):
                 training = last.train.model_copy(update={"seed": train + seed * step + repeat})
                 trials.append(last.model_copy(update={"graph": graph, "train": training}))
-        return trials
+        if self.match_mult_adds is None:
+            return trials
+        return [matched(trial, self.match_mult_adds) for trial in trials]
 
     def record(self, trial: RunConfig) -> Record:
         return Record(self.folder / trial.digest)
@@ -279,4 +291,6 @@ def _as_json(value: Any) -> Any:
     """The value of an option as study.json has it."""
     if isinstance(value, tuple):
         return [str(one) if isinstance(one, Requirement) else one for one in value]
+    if isinstance(value, Confirmation):
+        return value.to_json()
     return as_json(value) if isinstance(value, Mapping) else value

@@ -136,7 +136,7 @@ def _replicates(trials: Sequence[Planned], paired: bool) -> dict[str, int]:
 def _spread(design: Design, std: float | None) -> Spread:
     if std is not None:
         return Spread(std, "given")
-    for folder in (design.folder, *([design.folder.parent / design.confirm] if design.confirm else [])):
+    for folder in (design.folder, *([design.folder.parent / design.confirm.study] if design.confirm else [])):
         if estimate := _estimate(folder, bool(design.variants)):
             low, high = variance_interval(estimate)
             ends = math.sqrt(low), math.sqrt(high)

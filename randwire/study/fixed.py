@@ -32,5 +32,7 @@ def fixed_settings(search: str, generators: Sequence[str], only: Sequence[str], 
     Of a list, or a race that names some, its own; of a grid the paper's Figure 4, or where there are variants the best
     setting of each generator. Each is crossed with all variants.
     """
+    if search == "list" and not variants:
+        return list(map(Setting.parse, only))  # one that another study has found may have keys of its own
     specs = only if only or search == "list" else space.best(generators) if variants else space.paper(generators)
     return [Setting(spec, variant) for spec in specs for variant in (variants or [""])]

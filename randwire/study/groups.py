@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -13,8 +13,10 @@ from randwire.study.fixed import FIXED, fixed_settings
 from randwire.study.results import Trial, mean
 from randwire.study.setting import Setting
 
-Origin = Literal["grid", "list", "search", "unknown", "outside"]
+Origin = Literal["grid", "list", "confirmation", "search", "unknown", "outside"]
 """How the settings of a group were chosen; outside: they are none of the fixed design that the study is."""
+TESTED: frozenset[Origin] = frozenset({"grid", "list", "confirmation"})
+"""The origins whose settings were fixed before any result that the group holds."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class TrialGroup:
     @property
     def tested(self) -> bool:
         """Whether settings may be tested against each other: they and their seeds were fixed before any result."""
-        return self.origin in FIXED and not self.early_stopping
+        return self.origin in TESTED and not self.early_stopping
 
     @cached_property
     def counted(self) -> list[Trial]:
@@ -99,6 +101,11 @@ class TrialGroup:
         return [trial for trial in self.trials if trial.top1 is not None]
 
 
+def method_of(study: Row) -> str:
+    """How a recorded design chooses its settings: the method of its search, or `confirmation`; empty if unknown."""
+    return "confirmation" if study.get("confirm") else str(study.get("search") or "")
+
+
 def groups(trials: Sequence[Trial], study: Row | None = None) -> list[TrialGroup]:
     """Trials by budget, the largest group first; in a group they keep their order.
 
@@ -112,12 +119,23 @@ def groups(trials: Sequence[Trial], study: Row | None = None) -> list[TrialGroup
     by_key: dict[tuple[bool, str], list[Trial]] = {}
     for trial in trials:
         outside = fixed is not None and (
-            trial.config.graph.path is not None or Setting(trial.config.graph.generator, trial.variant) not in fixed
+            trial.config.graph.path is not None or _setting(trial, named=bool(variants)) not in fixed
         )
         by_key.setdefault((outside, json.dumps(trial.budget, sort_keys=True)), []).append(trial)
-    origin: Origin = search if search in FIXED else "unknown" if search is None else "search"
+    origin = _origin(method_of(study))
     stopping = bool(study.get("early_stopping"))
     return [
         TrialGroup(by_key[key], "outside" if key[0] else origin, stopping)
         for key in sorted(by_key, key=lambda key: (key[0], -len(by_key[key]), key[1]))
     ]
+
+
+def _setting(trial: Trial, named: bool) -> Setting:
+    """The setting of a trial; `named`: the study has named variants, of which it may be none."""
+    recorded = Setting.of(trial.config)
+    return replace(recorded, variant=trial.variant) if named else recorded
+
+
+def _origin(method: str) -> Origin:
+    known: dict[str, Origin] = {name: name for name in TESTED}
+    return known.get(method, "search" if method else "unknown")

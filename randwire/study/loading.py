@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 from randwire import config as configuration
 from randwire.config import RunConfig, RuntimeConfig
 from randwire.errors import ConfigError, UserError, one_line
 from randwire.records import Row
-from randwire.study import space
+from randwire.study import confirmation, space
+from randwire.study.confirmation import Chosen, Confirmation
 from randwire.study.fixed import SearchMethod, specs_of
 from randwire.study.folder import StudyFolder, base_of
+from randwire.study.matched import KEY as MATCHED
 from randwire.study.requirements import Requirement
 from randwire.study.search_space import GRAPH_SEED
 from randwire.study.variants import Variants, as_json
@@ -48,6 +52,16 @@ class Options(TypedDict, total=False):
     match_mult_adds: float | None
 
 
+@dataclass(frozen=True)
+class Defaults:
+    """What a study begins with where nothing else is given."""
+
+    keys: Mapping[str, object] = field(default_factory=dict)
+    """Dotted keys that are laid over DEFAULT_BASE, and over no other base."""
+    options: Callable[[RunConfig], Options] = lambda _: Options()
+    """Options of the design, from the configuration of all trials."""
+
+
 class Loaded(NamedTuple):
     """What a design is made of."""
 
@@ -62,6 +76,7 @@ def load(
     name: str,
     variants: Variants | Callable[[RunConfig], Variants] | None,
     options: Options,
+    defaults: Defaults,
 ) -> Loaded:
     """What is given, laid over what the folder of the study `name` holds; see `Design.load`. Raises ConfigError."""
     values = {**(values or {})}
@@ -72,7 +87,10 @@ def load(
     study = folder.read() or {}
     try:
         stored = _stored_options(study) if study else {}
-        config = _configuration(base, values, name, study)
+        chosen = _chosen(folder.folder, values, options, stored)
+        config = _configuration(base, values, name, study, chosen, defaults)
+        if chosen:
+            _check_seeds(config, chosen)
     except UserError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -83,14 +101,46 @@ def load(
         raise ConfigError(f"--base: {base} has saved graphs, and graphs are what the study varies")
     given = variants(config) if callable(variants) else variants
     laid = _variants(given, study.get("variants", {}))
-    chosen = {**stored, **_given_options(options, stored)}
-    if chosen.get("search") == "race":
+    first = stored or (_confirming(chosen) if chosen else _given_options(defaults.options(config), {}))
+    taken = {**first, **_given_options(options, stored)}
+    if "confirm" in taken:  # what was chosen, not the name that was given
+        taken["confirm"] = first["confirm"]
+    if taken.get("match_mult_adds") is not None and MATCHED in values:
+        raise ConfigError(f"{MATCHED}: is chosen for each network by --match-mult-adds; leave one of them out")
+    if taken.get("search") == "race":
         if options.get("settings") is not None:
             raise ConfigError("--settings: a race has those that enter it; name them with --only, or by --generators")
-        chosen = {"seeds": RACE_SEEDS, **chosen}
-    if any(text.partition("=")[0].strip() == GRAPH_SEED for text in chosen.get("space", ())):
-        chosen.setdefault("seeds", 1)  # a setting is one graph then
-    return Loaded(config, {"search": "grid", **chosen} if laid else chosen, laid)
+        taken = {"seeds": RACE_SEEDS, **taken}
+    if any(text.partition("=")[0].strip() == GRAPH_SEED for text in taken.get("space", ())):
+        taken.setdefault("seeds", 1)  # a setting is one graph then
+    return Loaded(config, {"search": "grid", **taken} if laid else taken, laid)
+
+
+def _chosen(folder: Path, values: Mapping[str, object], options: Options, stored: Mapping[str, Any]) -> Chosen | None:
+    """What a confirmation that begins confirms; None for any other study, and one that goes on with what it holds."""
+    given = options.get("confirm")
+    if given is None:
+        return None
+    parent = folder.parent / given if Path(given).name == given else Path(given)
+    if parent.resolve() == folder.resolve():
+        raise ConfigError("--confirm: is the study itself; name the confirmation with --name NAME")
+    if stored:
+        name = stored["confirm"].study if stored.get("confirm") else None
+        if name != parent.resolve().name:
+            change = f"confirm ({name!r}, not {given!r})"
+            raise ConfigError(f"{folder}: holds a study with another {change}; name this one with --name NAME")
+        return None
+    if options.get("only"):
+        raise ConfigError("--only: a confirmation has the settings that another study chose; leave one of them out")
+    path = values.get("data.path")
+    data_path = path if isinstance(path, str) else None
+    return confirmation.choose(parent.resolve(), options.get("top"), options.get("generators"), data_path)
+
+
+def _confirming(chosen: Chosen) -> dict[str, Any]:
+    """The options of a confirmation that begins, in the form that a design has."""
+    own = {"search": "list", "only": chosen.confirmation.only, "seeds": confirmation.DEFAULT_SEEDS}
+    return {**own, **chosen.options, "confirm": chosen.confirmation}
 
 
 def _runtime(base: str | None, values: Mapping[str, object], name: str) -> RuntimeConfig:
@@ -99,14 +149,38 @@ def _runtime(base: str | None, values: Mapping[str, object], name: str) -> Runti
     return configuration.load(base or DEFAULT_BASE, {**(values if base else runtime), "runtime.study": name}).runtime
 
 
-def _configuration(base: str | None, values: Mapping[str, object], name: str, study: Row) -> RunConfig:
-    """The configuration of all trials: of the base if one is given, else of the study, else of the default base."""
-    if base or not study:
-        return configuration.load(base or DEFAULT_BASE, {**values, "runtime.study": name})
+def _configuration(
+    base: str | None,
+    values: Mapping[str, object],
+    name: str,
+    study: Row,
+    chosen: Chosen | None,
+    defaults: Defaults,
+) -> RunConfig:
+    """The configuration of all trials: of the base if one is given, else of the study, else of the default base.
+
+    Of a confirmation that begins, that of the study which it confirms, on seeds that this has not used.
+    """
+    seeds = chosen.seeds if chosen else {}
+    if study.get("confirm"):
+        seeds = {"graph.seed": study["base"]["graph"]["seed"], "train.seed": study["base"]["train"]["seed"]}
+    if base or not (study or chosen):
+        first = seeds if base else defaults.keys
+        return configuration.load(base or DEFAULT_BASE, {**first, **values, "runtime.study": name})
     path = values.get("data.path")
-    stored = base_of(study, path if isinstance(path, str) else None)
+    stored = chosen.base if chosen else base_of(study, path if isinstance(path, str) else None)
     runtime = _runtime(base, values, name)
-    return configuration.resolve(stored.model_copy(update={"runtime": runtime}).override(values))
+    return configuration.resolve(stored.model_copy(update={"runtime": runtime}).override({**seeds, **values}))
+
+
+def _check_seeds(config: RunConfig, chosen: Chosen) -> None:
+    """Raise ConfigError for a confirmation on seeds that had a part in choosing."""
+    for key, current in (("graph.seed", config.graph.seed), ("train.seed", config.train.seed)):
+        if current < chosen.seeds[key]:
+            raise ConfigError(
+                f"{key}: {chosen.confirmation.study} used seeds up to {chosen.seeds[key] - 1}, and is confirmed on "
+                f"others; begin at {chosen.seeds[key]}, or leave it out"
+            )
 
 
 def _given_options(options: Options, stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,7 +206,9 @@ def _stored_options(study: Row) -> dict[str, Any]:
     What an earlier study does not have is left out: it came later, and is at its default.
     """
     later: dict[str, Any] = {name: tuple(study[name]) for name in ("only", "space", "objective") if name in study}
-    later.update((name, study[name]) for name in ("confirm", "top", "match_mult_adds") if name in study)
+    later.update((name, study[name]) for name in ("top", "match_mult_adds") if name in study)
+    if study.get("confirm"):
+        later["confirm"] = Confirmation.of_json(study["confirm"])
     return {
         "search": study["search"],
         "settings": study["settings"],

@@ -17,6 +17,9 @@ from randwire.errors import RecordError, one_line
 from randwire.metrics import TEST_TOP1, VAL_TOP1
 from randwire.records import Record, Row
 from randwire.study.folder import base_of
+from randwire.study.matched import KEY as CHANNELS
+from randwire.study.matched import is_matched
+from randwire.study.search_space import GRAPH_SEED
 from randwire.study.statuses import RECORD_STATUSES
 from randwire.study.variants import are_variants, possible, resolved, values_of, varied_keys
 
@@ -51,7 +54,7 @@ class Trial:
     variant: str = ""
     """The name of the variant, in a study that compares some; empty if the trial is none of them."""
     varied: tuple[str, ...] = ()
-    """The dotted keys in which variants differ."""
+    """The dotted keys in which variants differ, or networks of equal cost."""
     test_top1: float | None = None
     """With a holdout, top-1 of the images that only tell."""
 
@@ -71,7 +74,7 @@ class Trial:
     @property
     def one_graph(self) -> bool:
         """Whether all graph seeds of the setting give one graph, so that only training tells its trials apart."""
-        return self.config.graph.path is not None or self.config.generator.deterministic
+        return GRAPH_SEED in self.varied or self.config.graph.path is not None or self.config.generator.deterministic
 
     @property
     def score(self) -> float:
@@ -110,6 +113,10 @@ def load(folder: Path) -> tuple[list[Trial], list[UnreadableRecord]]:
         trials = _with_variants(trials, study)
     elif study.get("space"):
         trials = _with_suggested_keys(trials, study["space"])
+    elif study.get("confirm") and isinstance(only := study.get("only"), list):
+        trials = _with_suggested_keys(trials, [word for text in only for word in str(text).split()[1:]])
+    if study.get("match_mult_adds"):
+        trials = [_matched(trial, study["match_mult_adds"]) for trial in trials]
     return in_order(trials), [trial for trial in read_records if isinstance(trial, UnreadableRecord)]
 
 
@@ -149,6 +156,13 @@ def _with_suggested_keys(trials: Sequence[Trial], texts: object) -> list[Trial]:
         return [(value, "") if isinstance(value, NUMBER_TYPES) else (math.inf, as_text(value)) for value in values]
 
     return [suggested(trial) for trial in sorted(trials, key=rank)]
+
+
+def _matched(trial: Trial, mult_adds: float) -> Trial:
+    """A trial of networks of equal cost: their channels are no difference between budgets."""
+    if not is_matched(trial.config.network.channels, number(trial.complexity, "mult_adds"), mult_adds):
+        return trial  # of channels that something else has chosen
+    return replace(trial, varied=tuple(sorted({*trial.varied, CHANNELS})))
 
 
 def design_of(folder: Path) -> Row | None:

@@ -40,6 +40,11 @@ class Setting:
         return f"{self.spec} {self.variant}".rstrip()
 
     @property
+    def family(self) -> str:
+        """The name of the generator. Raises ValueError if its spec is not valid."""
+        return graphs.parse(self.spec).name()
+
+    @property
     def label(self) -> str:
         """The paper's notation, such as `WS(4,0.75) conv`, or `WS(4,0.75) channels=64` where a search suggested keys.
 

@@ -1,0 +1,177 @@
+"""A confirmation: the winners of an earlier study as a list, on seeds that had no part in choosing them.
+
+What was chosen, and by what numbers, stands in study.json of the confirmation: it goes on with that, even if the
+earlier study has grown since, or is gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from randwire.config import RunConfig
+from randwire.errors import ConfigError, RecordError, one_line
+from randwire.metrics import VAL_TOP1
+from randwire.records import Row
+from randwire.study.folder import StudyFolder, base_of
+from randwire.study.groups import TrialGroup, groups
+from randwire.study.requirements import Requirement
+from randwire.study.results import Trial, load, mean, number
+from randwire.study.setting import Setting
+
+DEFAULT_SEEDS = 10
+"""Graph seeds of a confirmation that says nothing of them: two would tell little, and the settings are few."""
+
+
+@dataclass(frozen=True)
+class Winner:
+    """A setting that was chosen, and by what: the mean top-1 (%) of n networks on the images that chose."""
+
+    setting: str
+    n: int
+    top1: float
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What an earlier study has chosen."""
+
+    study: str
+    """Its name."""
+    design: str
+    """12 hexadecimal digits: SHA-256 of its study.json."""
+    search: str
+    """How it chose its settings."""
+    settings: int
+    """How many settings had finished, of which these were chosen."""
+    holdout: int
+    """How many training images were kept for choosing; 0: the validation split chose."""
+    winners: tuple[Winner, ...]
+    """Best first."""
+
+    @classmethod
+    def of_json(cls, value: Row) -> Confirmation:
+        """The confirmation of what `to_json` gives. Raises KeyError or TypeError for anything else."""
+        return cls(**{**value, "winners": tuple(Winner(**winner) for winner in value["winners"])})
+
+    def to_json(self) -> Row:
+        return {**asdict(self), "winners": [asdict(winner) for winner in self.winners]}
+
+    @property
+    def only(self) -> tuple[str, ...]:
+        """The settings, as a list has them."""
+        return tuple(winner.setting for winner in self.winners)
+
+
+class Chosen(NamedTuple):
+    """A confirmation with what its design takes over from the earlier study."""
+
+    confirmation: Confirmation
+    base: RunConfig
+    """Its configuration; `runtime` is at its defaults."""
+    seeds: dict[str, int]
+    """The first seeds after all that it used, by dotted key."""
+    options: dict[str, Any]
+
+
+def choose(
+    folder: Path, top: int | None, generators: Sequence[str] | None = None, data_path: str | None = None
+) -> Chosen:
+    """The winner of each generator by mean top-1 on the images that choose, or the `top` best settings, best first.
+
+    Only settings count of which every trial that was begun has finished. With `generators`, only they are looked at.
+    Raises ConfigError, in one line, for a study that has nothing to confirm, or several budgets.
+    """
+    study = StudyFolder(folder).read()
+    if study is None:
+        raise ConfigError(f"--confirm: {folder}: there is no such study")
+    if study["variants"]:
+        raise ConfigError(f"--confirm: {folder.name} compares variants; name its settings with --only instead")
+    if any(text.partition("=")[0] == "train.seed" for text in study.get("space") or ()):
+        raise ConfigError(
+            f"--confirm: {folder.name} searched training seeds, and on others there is nothing to confirm"
+        )
+    group, trials = _finished(folder, study)
+    ranked = [
+        (winner, family)
+        for winner, family in _ranked(group, by_graphs=study.get("search") == "race")
+        if generators is None or family in generators
+    ]
+    if top is not None and top > len(ranked):
+        raise ConfigError(f"--top: {folder.name} has {len(ranked)} settings that have finished, not {top}")
+    firsts: dict[str, Winner] = {}
+    for winner, family in ranked:
+        firsts.setdefault(family, winner)
+    winners = list(firsts.values()) if top is None else [winner for winner, _ in ranked[:top]]
+    if not winners:
+        raise ConfigError(f"--confirm: {folder.name} has no setting that has finished")
+    try:
+        base = base_of(study, data_path)
+        seeds = {
+            "graph.seed": 1 + max(*study["seeds"], *(trial.config.graph.seed for trial in trials)),
+            "train.seed": 1 + max(*study["train_seeds"], *(trial.config.train.seed for trial in trials)),
+        }
+        options = _inherited(study)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"--confirm: {folder / 'study.json'}: damaged: {one_line(error)}") from None
+    confirmation = Confirmation(
+        folder.name,
+        hashlib.sha256(json.dumps(study, sort_keys=True).encode()).hexdigest()[:12],
+        str(study.get("search")),
+        len(ranked),
+        int(study["base"]["data"].get("holdout", 0)),
+        tuple(winners),
+    )
+    return Chosen(confirmation, base, seeds, options)
+
+
+def _inherited(study: Row) -> dict[str, Any]:
+    """The options that say which networks are trained at all."""
+    return {
+        "generators": tuple(study["generators"]),
+        "require": tuple(map(Requirement.parse, study["require"])),
+        "match_mult_adds": study.get("match_mult_adds"),
+    }
+
+
+def _finished(folder: Path, study: Row) -> tuple[TrialGroup, list[Trial]]:
+    """The trials of the study that were of its design, in one budget, and all trials that its folder holds."""
+    try:
+        trials, _ = load(folder)
+    except RecordError:
+        raise ConfigError(f"--confirm: {folder.name} has no trial that has finished") from None
+    own = [group for group in groups(trials, study) if group.origin != "outside" and group.counted]
+    if not own:
+        raise ConfigError(f"--confirm: {folder.name} has no trial that has finished")
+    if len(own) > 1:
+        raise ConfigError(
+            f"--confirm: the trials of {folder.name} have {len(own)} budgets, and results of unequal budgets cannot be "
+            "compared; its report tells them apart"
+        )
+    return own[0], trials
+
+
+def _ranked(group: TrialGroup, by_graphs: bool) -> list[tuple[Winner, str]]:
+    """The settings that have finished with their generators, best first; `by_graphs`: those with most graphs first.
+
+    Of a race, whoever was in it longest has most graphs: more than a mean over few.
+    """
+    ranked = []
+    for name, replicates in group.replicates.items():
+        same = [trial for trial in group.trials if trial.setting == name]
+        if any(trial.top1 is None for trial in same):
+            continue
+        means = [mean([_chosen_by(trial) for trial in graph]) for graph in replicates]
+        ranked.append((Winner(str(Setting.of(same[0].config)), len(means), mean(means)), same[0].generator))
+    return sorted(ranked, key=lambda item: (-item[0].n * by_graphs, -item[0].top1, item[0].setting))
+
+
+def _chosen_by(trial: Trial) -> float:
+    """The top-1 of a trial that may choose: never that of the images that tell."""
+    value = number(trial.summary, VAL_TOP1.key)
+    assert value is not None, "a trial that counts has one"
+    return value
