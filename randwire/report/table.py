@@ -55,7 +55,7 @@ def _rows(trial: Trial, budget: TrialGroup, study: Row, generators: Sequence[str
     config = trial.config
     identity = json.dumps(trial.budget, sort_keys=True).encode()
     constant: Row = {
-        "design": study["search"] if budget.origin in ("grid", "search") else budget.origin,
+        "design": study["search"] if budget.origin == "search" else budget.origin,
         "digest": trial.folder,
         "setting": trial.setting,
         "generator": trial.generator,

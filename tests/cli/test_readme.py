@@ -19,6 +19,7 @@ import randwire
 from benchmarks import imagenet_like
 from randwire.config import load
 from randwire.data.sources.digits import Digits
+from randwire.study.design import Design
 
 # The record that the README goes on with: that of `python train.py digits`.
 DIGEST = load("digits").digest
@@ -82,14 +83,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(pixels).save(path)
     for (image, _), name in zip(samples_of(Digits(), "val"), ("seven.png", "four.png"), strict=False):
         Image.fromarray(image).save(folder / name)
-    values: dict[str, object] = dict(zip((word.removeprefix("--") for word in SMALL[::2]), SMALL[1::2], strict=True))
-    trained = randwire.train("digits", {**values, "runtime.output": str(folder / "trained")})
+    trained = randwire.train("digits", {**values_of(SMALL), "runtime.output": str(folder / "trained")})
     (folder / "record").symlink_to(trained)
     randwire.export(trained, folder / "digits.safetensors")
     return folder
 
 
 SMALL = [*commands.TINY, "--train.epochs", "1", "--train.batch_size", "30", "--runtime.wandb", "disabled"]
+
+
+def values_of(words: list[str]) -> dict[str, object]:
+    return dict(zip((word.removeprefix("--") for word in words[::2]), words[1::2], strict=True))
 
 
 @pytest.mark.parametrize("line", OTHERS)
@@ -104,8 +108,13 @@ def test_a_command_of_the_readme_works(line: str, folder: Path) -> None:
         elif not {"--evaluate", "--predict", "--export"} & set(words):
             words += [*keys, *small]
     elif words[0] == "studies/generators.py":
-        if words[1] == "report":
+        if words[1] == "report" or "--confirm" in words:
             commands.call(*words[:1], "trial", "1", *keys, *small)
+        if "--confirm" in words:
+            Design.load("digits", values_of([*keys, *small]), name="generators").open()
+        if "--match-mult-adds" in words:
+            at = small.index("--network.channels")
+            small = [*small[:at], *small[at + 2 :]]
         words += [*keys, *small] if words[1] in ("plan", "trial") and "--base" not in words else keys
     elif words[0] == "studies/damage.py":
         words += ["--output", str(folder / "damage"), "--recalibrate", "1"]

@@ -138,7 +138,7 @@ def test_settings_outside_the_grid_are_apart_from_it(tmp_path: Path) -> None:
         assert not ("WS(4,0.65)" in names and "WS(4,0.75)" in names), label
     assert "WS(4,0.65)" not in page.table("setting")
     assert "with Holm's correction for all 10 pairs" in page.text
-    assert "These settings are not of the fixed grid" in page.text
+    assert "These settings are not of the fixed design" in page.text
 
 
 def test_early_epochs_are_ranked_against_the_last(tmp_path: Path) -> None:

@@ -143,12 +143,11 @@ def test_a_search_without_a_holdout_says_that_the_same_images_chose_and_tell(tmp
 @pytest.mark.parametrize(("parent_holdout", "says"), [(0, True), (300, False)])
 def test_a_confirmation_on_the_images_of_the_search_says_so(tmp_path: Path, parent_holdout: int, says: bool) -> None:
     """One that tells by images that the search has not seen need not hold out any itself."""
-    parent = tmp_path / "searched"
-    add_trial(parent)
-    write_design(parent, "tpe", **({"base": {"data": {"holdout": parent_holdout}}} if parent_holdout else {}))
+    winner = {"setting": "ws:k=4,p=0.75", "n": 2, "top1": 95.0}
+    confirm = {"study": "searched", "design": "0" * 12, "search": "tpe", "settings": 6, "winners": [winner]}
     folder = tmp_path / "confirmed"
     add_trial(folder)
-    write_design(folder, "list", only=["ws:k=4,p=0.75"], confirm="searched")
+    write_design(folder, "list", only=["ws:k=4,p=0.75"], confirm={**confirm, "holdout": parent_holdout})
     assert (f"{SAME}: the study searched chose settings" in same_images(StudyFacts.load(folder))) == says
 
 

@@ -36,7 +36,7 @@ def checklist(facts: StudyFacts, uploaded: Mapping[str, Row], final: tuple[tuple
     """
     origin = provenance(facts)
     return [
-        Check(f"The settings were fixed before any result: {origin['design']}", facts.search == "grid"),
+        Check(f"The settings were fixed before any result: {origin['design']}", facts.fixed),
         *_images(facts),
         *_numbers(facts),
         _learning_rates(facts),

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from randwire.metrics import TEST_IMAGES
 from randwire.pages.text import many
+from randwire.report.facts.confirmed import confirmation_of
 from randwire.report.facts.study import StudyFacts
 from randwire.study.fixed import FIXED
-from randwire.study.results import Trial, design_of, number
+from randwire.study.results import Trial, number
 
 SAME = (
     "The same images chose and tell: {by} chose settings by their top-1 on the validation images, and that is what "
@@ -43,10 +44,6 @@ def _of(count: int, example: Trial, trials: Sequence[Trial]) -> str:
 
 def _chooser(facts: StudyFacts) -> str | None:
     """What has chosen the settings of a study by their results; None if nothing has, or it is not known."""
-    design = facts.design or {}
-    if parent := design.get("confirm"):
-        earlier = design_of(facts.folder.parent / str(parent))
-        base = (earlier or {}).get("base")
-        held = isinstance(base, dict) and isinstance(base.get("data"), dict) and base["data"].get("holdout")
-        return None if held else f"the study {parent}"
+    if confirmation := confirmation_of(facts.design):
+        return None if confirmation.holdout else f"the study {confirmation.study}"
     return "the search" if facts.search is not None and facts.search not in FIXED else None

@@ -6,6 +6,7 @@ from typing import Any
 
 from randwire.pages.text import many
 from randwire.records import Row
+from randwire.report.facts.designs import names_of
 from randwire.report.facts.images import images
 from randwire.report.facts.study import StudyFacts
 from randwire.study.results import Trial, number
@@ -51,16 +52,24 @@ def mixed(trials: Sequence[Trial]) -> list[str]:
 def _design(study: Row | None) -> str:
     if study is None:
         return "not recorded (no study.json)"
-    names = {"tpe": "adaptive search (TPE)", "random": "random search", "grid": "fixed grid"}
-    parts = [names.get(str(study.get("search")), str(study.get("search")))]
-    if study.get("settings") is not None and study.get("search") != "grid":  # a grid has what it has
+    listed = len(study.get("only") or ())
+    parts = [names_of(study).fact.format(n=many(listed, "setting"), parent=_parent(study))]
+    if study.get("settings") is not None and study.get("search") in ("tpe", "random"):  # the others have what they have
         parts.append(many(study["settings"], "setting"))
     for key, name in (("seeds", "graph seed"), ("train_seeds", "training seed")):
         if isinstance(study.get(key), list):
             parts.append(f"{many(len(study[key]), name)} ({_listed(study[key])})")
     parts.append(f"study seed {study.get('seed')}")
     parts.append("early stopping" if study.get("early_stopping") else "no early stopping")
+    if study.get("match_mult_adds") is not None:
+        parts.append(f"channels of each network for {study['match_mult_adds']:,.0f} multiply-adds")
     return ", ".join(parts)
+
+
+def _parent(study: Row) -> str:
+    """The name of the study that a recorded confirmation confirms; empty for any other."""
+    confirmed = study.get("confirm")
+    return str(confirmed.get("study", "")) if isinstance(confirmed, dict) else ""
 
 
 def _listed(seeds: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""Which settings of a fixed grid are separated, in sentences; or why none is tested."""
+"""Which settings of a fixed design are separated, in sentences; or why none is tested."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,11 @@ from randwire.study.results import mean
 
 UNTESTED = {
     "search": "A search chooses what it looks at, and the best of many looks better than it is: a p value would not "
-    "mean what it says. Read it as a search: it finds settings worth a fixed grid (--search grid), which is tested.",
+    "mean what it says. Read it as a search: it finds settings worth a fixed grid (--search grid) or a confirmation on "
+    "fresh seeds (--confirm), which are tested.",
     "unknown": "It is not known how these settings were chosen (no study.json), and a test of settings that were "
     "chosen by their results would not mean what it says.",
-    "outside": "These settings are not of the fixed grid that this study is; something else chose them.",
+    "outside": "These settings are not of the fixed design that this study is; something else chose them.",
 }
 STOPPED = "Early stopping was on: what is left was chosen by its results, and a test would not mean what it says."
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from randwire.records import Row
 from randwire.report.facts import rates
+from randwire.report.facts.designs import names_of
 from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.facts.paired import Paired, paired
 from randwire.report.facts.race import rounds_of
 from randwire.statistics.pairs import Pair, compare
+from randwire.study.fixed import FIXED
 from randwire.study.folder import failures_of
 from randwire.study.groups import TrialGroup, groups
 from randwire.study.race import Round
@@ -90,6 +92,11 @@ class StudyFacts:
         """How settings were chosen, if that was recorded."""
         return (self.design or {}).get("search")
 
+    @property
+    def fixed(self) -> bool:
+        """Whether the settings were fixed before any result of theirs."""
+        return self.search in FIXED
+
     @cached_property
     def race(self) -> tuple[list[Round], str]:
         """The rounds of a race so far, and if they cannot be told, why; none of any other study."""
@@ -103,13 +110,13 @@ class StudyFacts:
 
     @cached_property
     def sections(self) -> list[Section]:
-        """The budgets, that of most trials first, and at the end what is outside of the study's fixed grid."""
+        """The budgets, that of most trials first, and at the end what is outside of a fixed design."""
         budgets = groups(self.trials, self.design)
         inside = sum(budget.origin != "outside" for budget in budgets)
         return [
             Section(
                 budget,
-                "Outside the fixed grid"
+                f"Outside the {names_of(self.design).noun}"
                 if budget.origin == "outside"
                 else f"Budget {number} of {inside}"
                 if inside > 1

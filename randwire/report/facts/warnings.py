@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from randwire.pages.text import many
+from randwire.report.facts.designs import names_of
 from randwire.report.facts.images import HOLDOUT, same_images
 from randwire.report.facts.provenance import mixed
 from randwire.report.facts.study import StudyFacts
@@ -54,10 +55,11 @@ def _budgets(facts: StudyFacts) -> list[Warned]:
         )
     foreign = sum(len(group.trials) for group in facts.groups if group.origin == "outside")
     if foreign:
+        noun = names_of(facts.design).noun
         warned.append(
             Warned(
-                f"{many(foreign, 'trial')} of settings that are not of the study's fixed grid: they have a section of "
-                "their own at the end, and no part in any figure or test of the grid."
+                f"{many(foreign, 'trial')} of settings that are not of the study's {noun}: they have a section of "
+                f"their own at the end, and no part in any figure or test of the {noun.removeprefix('fixed ')}."
             )
         )
     return warned

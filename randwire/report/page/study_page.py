@@ -14,6 +14,7 @@ from randwire.report.facts.provenance import provenance
 from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import warnings
 from randwire.report.page import correlations, sections, tables
+from randwire.report.page.confirmation import confirmation
 from randwire.report.page.power import power
 from randwire.report.page.race import race
 from randwire.report.page.rates import check_text
@@ -109,6 +110,7 @@ class _Page:
             sections.facts_list(
                 {**provenance(facts), "report": f"generated {generated} from the records alone"},
             ),
+            *filter(None, [confirmation(facts)]),
         ]
         for section in facts.sections:
             text = escape(budget_text(section.group, facts.groups))

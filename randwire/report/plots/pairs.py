@@ -12,7 +12,7 @@ from randwire.report.plots.study_figure import study_figure
 PAIRS_NOTE = "Mean of the row's setting minus the column's, both from the highest mean down. ●: separated."
 
 
-@study_figure("three settings of a fixed grid that can be tested")
+@study_figure("three settings of a fixed design that can be tested")
 def pairs(section: Section) -> Figure | None:
     """Differences of mean top-1 (points) between settings, marked where corrected tests (Welch, Holm) separate them."""
     names = list(dict.fromkeys(name for pair in section.pairs for name in pair.names))

@@ -33,7 +33,7 @@ class Axis(NamedTuple):
     layout: Figure
 
 
-@study_figure("a fixed grid of variants with a graph that two of them were trained on")
+@study_figure("a fixed design of variants with a graph that two of them were trained on")
 def variants(section: Section) -> Figure | None:
     """Top-1 (%) of every graph under each variant, joined by lines, beside the mean differences of pairs (points).
 

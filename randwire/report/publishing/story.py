@@ -11,6 +11,8 @@ from randwire.records import Row
 from randwire.report.facts import race
 from randwire.report.facts.budgets import budget_text
 from randwire.report.facts.checklist import checklist
+from randwire.report.facts.confirmed import sentences
+from randwire.report.facts.designs import names_of
 from randwire.report.facts.exclusions import Exclusion, exclusions
 from randwire.report.facts.provenance import provenance
 from randwire.report.facts.study import Section, StudyFacts
@@ -27,11 +29,10 @@ FINAL = (("epoch", "epoch"), (VAL_TOP1.wandb, VAL_TOP1.key))
 
 def report(facts: StudyFacts, entity: str, uploaded: Mapping[str, Row]) -> wr.Report:
     """The report of a study whose runs are `entity`'s; `uploaded` has the summaries of those that W&B has."""
-    kind = "Fixed grid" if facts.search == "grid" else "Search"
     return wr.Report(
         project=next(iter(panels.ids_by_project(facts.trials))),
         entity=entity,
-        title=f"{kind} {facts.name}"[:MAX_TITLE_LENGTH],
+        title=f"{names_of(facts.design).title} {facts.name}"[:MAX_TITLE_LENGTH],
         description=_description(facts),
         blocks=[
             *_opening(facts),
@@ -48,7 +49,7 @@ def _description(facts: StudyFacts) -> str:
     """How to read the report, design, budget and number of trials, in one line."""
     origin = provenance(facts)
     reading = "Read it as a search, not as a comparison."
-    if facts.search == "grid":
+    if facts.fixed:
         reading = "Its settings were fixed before any result."
     note = "; only finished trials enter a mean" if facts.excluded else ""
     return (
@@ -60,7 +61,8 @@ def _description(facts: StudyFacts) -> str:
 def _opening(facts: StudyFacts) -> list[Any]:
     """Where the numbers come from, and what a reader must know before believing them."""
     origin = "\n".join(f"- **{name}**: {one_line(value)}" for name, value in provenance(facts).items())
-    return [wr.MarkdownBlock(origin), *(wr.CalloutBlock(warned.text) for warned in warnings(facts))]
+    told = [wr.MarkdownBlock(sentence) for sentence in sentences(facts)]
+    return [wr.MarkdownBlock(origin), *told, *(wr.CalloutBlock(warned.text) for warned in warnings(facts))]
 
 
 def _results(section: Section, facts: StudyFacts, entity: str) -> list[Any]:

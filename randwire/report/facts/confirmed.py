@@ -1,0 +1,86 @@
+"""What a confirmation shows: the means that chose its settings beside those on seeds that had no part in choosing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from randwire.metrics import VAL_TOP1
+from randwire.pages.text import many
+from randwire.records import Row
+from randwire.report.facts.study import StudyFacts
+from randwire.statistics.describe import Description, describe
+from randwire.study.confirmation import Confirmation, Winner
+from randwire.study.groups import TrialGroup
+from randwire.study.results import Trial, mean, number
+from randwire.study.setting import Setting
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A setting: what chose it, and its top-1 (%) here on the same images (None without a finished trial)."""
+
+    name: str
+    generator: str
+    winner: Winner
+    here: Description | None
+
+    @property
+    def change(self) -> float | None:
+        """How much of the mean that chose is gone (below 0) on other seeds, in points."""
+        return None if self.here is None else self.here.mean - self.winner.top1
+
+
+def confirmation_of(design: Row | None) -> Confirmation | None:
+    """What a recorded design (study.json) confirms; None if it confirms nothing, or that cannot be read."""
+    try:
+        return Confirmation.of_json((design or {})["confirm"])
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+def confirmed(facts: StudyFacts) -> list[Confirmed]:
+    """The settings of a confirmation, in the order of the means that chose; none of any other study."""
+    confirmation = confirmation_of(facts.design)
+    group = next((group for group in facts.groups if group.tested), None)
+    if confirmation is None or group is None:
+        return []
+    rows = []
+    for winner in confirmation.winners:
+        setting = Setting.parse(winner.setting)
+        here = [trial for trial in group.counted if Setting.of(trial.config) == setting]
+        values = [
+            mean([value for value in map(_chosen_by, same) if value is not None]) for same in _graphs(group, here)
+        ]
+        name = here[0].setting if here else setting.label
+        rows.append(Confirmed(name, setting.family, winner, describe(values) if values else None))
+    return rows
+
+
+def sentences(facts: StudyFacts) -> list[str]:
+    """What was confirmed, which images chose, and what became of the best, in a sentence each."""
+    confirmation, rows = confirmation_of(facts.design), confirmed(facts)
+    if confirmation is None or not rows:
+        return []
+    images = f"{many(confirmation.holdout, 'training image')} that were held out" * bool(confirmation.holdout)
+    told = "the validation split told nothing then" if confirmation.holdout else "the same images tell below"
+    best = rows[0]
+    lines = [
+        f"{confirmation.study} has chosen {many(len(rows), 'setting')} of {confirmation.settings} by mean top-1 on "
+        f"{images or 'the validation split'} ({told}); the seeds here had no part in that."
+    ]
+    if best.change is not None and best.here is not None:
+        lines.append(
+            f"Its best, {best.name}, had a mean of {best.winner.top1:.2f}% (n = {best.winner.n}) then, and has "
+            f"{best.here.mean:.2f}% (n = {best.here.n}) on fresh seeds."
+        )
+    return lines
+
+
+def _graphs(group: TrialGroup, trials: Sequence[Trial]) -> list[list[Trial]]:
+    """The trials of a setting by replicate."""
+    folders = {trial.folder for trial in trials}
+    return [same for graphs in group.replicates.values() for same in graphs if same[0].folder in folders]
+
+
+def _chosen_by(trial: Trial) -> float | None:
+    """Top-1 on the images that choose."""
+    return number(trial.summary, VAL_TOP1.key)
