@@ -44,7 +44,7 @@ def show_plan(design: Design, options: argparse.Namespace) -> int:
     works = work(trials, rates)
     planned = jobs(listed, works)
     rate = rates.base.images_per_s if rates else None
-    price = cost(planned, rate, options.workers, options.gpus, options.price)
+    price = cost(planned, rate, options.workers, options.gpus, options.price, listed.waves)
     groups = priced(trials, works, rates) if rates else []
     found = plan_power.detect(design, trials, options)
     if options.json:

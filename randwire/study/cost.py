@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from statistics import harmonic_mean
 from typing import NamedTuple
 
@@ -44,11 +45,18 @@ class Cost:
     dollars: float | None = None
 
 
-def cost(jobs: Iterable[Work], images_per_s: float | None, workers: int, gpus: int | None, price: float | None) -> Cost:
+def cost(
+    jobs: Iterable[Work],
+    images_per_s: float | None,
+    workers: int,
+    gpus: int | None,
+    price: float | None,
+    waves: Sequence[int] = (),
+) -> Cost:
     """The cost of a study from its jobs, in the order in which they start.
 
     All trials of a job are trained one after the other on `workers` GPUs, and nothing is divided further: a job that
-    starts last is waited for. `price` is dollars per GPU-hour of training.
+    starts last is waited for, also by the next of `waves`, see `makespan`. `price` is dollars per GPU-hour of training.
     """
     works = list(jobs)
     trials, images = sum(work.trials for work in works), round(sum(work.images for work in works))
@@ -56,7 +64,7 @@ def cost(jobs: Iterable[Work], images_per_s: float | None, workers: int, gpus: i
     if images_per_s is None or len(seconds) < len(works):
         return Cost(trials, images)
     hours = sum(seconds) / 3600
-    wall = makespan((one / workers for one in seconds), gpus // workers) if gpus else None
+    wall = makespan((one / workers for one in seconds), gpus // workers, waves) if gpus else None
     return Cost(
         trials,
         images,
@@ -136,8 +144,14 @@ def _what(trial: Planned) -> str:
     return trial.setting.variant or ("" if trial.config.network.reference is None else trial.label) or "randomly wired"
 
 
-def makespan(seconds: Iterable[float], slots: int) -> float:
-    """When the last of some jobs ends, if each starts, in order, where one of `slots` is free first."""
+def makespan(seconds: Iterable[float], slots: int, waves: Sequence[int] = ()) -> float:
+    """When the last of some jobs ends, if each starts, in order, where one of `slots` is free first.
+
+    With `waves`, so many jobs each: none of a wave starts before all of the wave before have ended.
+    """
+    if waves:
+        each = iter(seconds)
+        return sum(makespan(islice(each, number), slots) for number in waves)
     jobs = list(seconds)
     ends = [0.0] * max(1, min(slots, len(jobs)))
     for job in jobs:

@@ -47,6 +47,8 @@ class Listing:
     """Whether the space holds fewer settings than the study asks for."""
     rounds: Sequence[Round] = ()
     """Of a race: its rounds so far."""
+    waves: Sequence[int] = ()
+    """Of a race: the jobs of each round, also of those ahead. A round begins when all of the one before have ended."""
 
     @property
     def settings(self) -> dict[Setting, list[RunConfig]]:
@@ -115,10 +117,11 @@ def _race(design: Design) -> Listing:
     rounds, first = race.rounds(design), design.base.graph.seed
     jobs: list[tuple[Setting, list[RunConfig]]] = []
     violated: dict[tuple[str, int], list[str]] = {}
+    waves: list[int] = []
     trained = 0
     """Graph seeds of the round before."""
     for current in rounds:
-        of_round = race.of_round(design, current)
+        of_round, before = race.of_round(design, current), len(jobs)
         for setting in of_round.fixed_settings():
             trials = [trial for trial in of_round.trials(setting) if trial.graph.seed >= first + trained]
             if trials:
@@ -126,10 +129,12 @@ def _race(design: Design) -> Listing:
             broken = of_round.violations(setting) if design.require else {}
             violated |= {(setting.spec, seed): names for seed, names in broken.items()}
         trained = current.seeds
+        waves.append(len(jobs) - before)
     following = [] if rounds[-1].complete else rounds[-1].ahead
+    waves += [settings for settings, _ in following]
     added = [seeds - seeds // race.GROWTH for settings, seeds in following for _ in range(settings)]
     ahead = [seeds * design.train_seeds for seeds in added]
-    return Listing(jobs, ahead, _rejected("cells", violated.values()), exhausted=False, rounds=rounds)
+    return Listing(jobs, ahead, _rejected("cells", violated.values()), exhausted=False, rounds=rounds, waves=waves)
 
 
 def rejected(design: Design, search: SettingSearch) -> Rejected:

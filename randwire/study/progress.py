@@ -15,7 +15,7 @@ from randwire.records import Row
 from randwire.study.cost import makespan
 from randwire.study.design import Design
 from randwire.study.folder import failures_of
-from randwire.study.planning import listing
+from randwire.study.planning import Listing, listing
 from randwire.study.race import Round
 from randwire.study.setting import Setting
 from randwire.study.state import State, states
@@ -76,13 +76,14 @@ def status(design: Design) -> Status:
         list(zip(trials, states(design, trials, failures.get(setting)), strict=True)) for setting, trials in listed.jobs
     ]
     pairs = [pair for setting in settings for pair in setting]
-    return Status(pairs, sum(listed.ahead), _finish(design, settings, listed.ahead), listed.rounds)
+    return Status(pairs, sum(listed.ahead), _finish(design, settings, listed), listed.rounds)
 
 
-def _finish(
-    design: Design, settings: Sequence[Sequence[tuple[RunConfig, State]]], later: Sequence[int]
-) -> float | None:
-    """The expected end: what is left of each setting, at the usual speed, on as many slots as train now."""
+def _finish(design: Design, settings: Sequence[Sequence[tuple[RunConfig, State]]], listed: Listing) -> float | None:
+    """The expected end: what is left of each setting, at the usual speed, on as many slots as train now.
+
+    Of a race further rounds begin when all before have ended.
+    """
     running = sum(state.name == "running" for setting in settings for _, state in setting)
     epoch_seconds = [state.epoch_s for setting in settings for _, state in setting if state.epoch_s]
     if not running or not epoch_seconds:
@@ -95,5 +96,7 @@ def _finish(
         )
         for setting in settings
     ]
-    jobs = [count for _, count in sorted(left, key=lambda job: job[0])] + [trials * epochs for trials in later]
-    return time.time() + makespan((count * median(epoch_seconds) for count in jobs if count), running)
+    now = [count for _, count in sorted(left, key=lambda job: job[0]) if count]
+    jobs = [*now, *(trials * epochs for trials in listed.ahead)]
+    waves = [len(now), *listed.waves[len(listed.rounds) :]] if listed.rounds else ()
+    return time.time() + makespan((count * median(epoch_seconds) for count in jobs), running, waves)

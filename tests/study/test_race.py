@@ -3,7 +3,9 @@
 import json
 import random
 import re
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -235,3 +237,31 @@ def test_who_enters_is_part_of_the_identity_and_the_rounds_are_not(study: Design
     assert second.identity() == study.identity()
     with pytest.raises(ConfigError, match="only"):
         replace(study, only=ENTRANTS[:2]).check()
+
+
+def test_a_round_waits_for_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    only = [word for spec in ENTRANTS for word in ("--only", spec)]
+    keys = ("--search", "race", *only, "--runtime.output", str(tmp_path), "--graph.nodes", "12")
+    assert command("plan", "--json", "--images-per-s", "1000", "--gpus", "6", "--workers", "1", *keys) == 0
+    planned = json.loads(capsys.readouterr().out)
+    training = planned["gpu_hours"] / 12
+    assert planned["wall_hours"] == pytest.approx(training * (1 + 1 + 2))  # rounds that add 1, 1 and 2 graphs, as one
+    study = Design.load(
+        "digits", {"runtime.output": str(tmp_path), "graph.nodes": 12}, name="generators", search="race"
+    )
+    assert sum(planning.listing(study).waves) == 29 + 15 + 8 + 4 + 2
+
+
+def test_the_expected_end_waits_for_each_round(study: Design) -> None:
+    with ExitStack() as locks:
+        for setting in study.fixed_settings()[:2]:
+            (trial,) = study.trials(setting)
+            record = study.record(trial)
+            locks.enter_context(record.lock())
+            record.write_text("config.yaml", trial.to_yaml())
+            for epoch in (1, 2):
+                record.append_metrics({"epoch": epoch, "val_top1": 10.0, "seconds_loader": 1.0, "seconds_step": 9.0})
+        finish = status(study).finish
+    assert finish is not None
+    epochs = 10 + 8 + 8  # on two slots: 2, 2, 4, 4, 4; then three of 4; then two of 8
+    assert finish - time.time() == pytest.approx(10.0 * epochs, abs=5)
