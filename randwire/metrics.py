@@ -73,9 +73,9 @@ class EvaluationMetric(Metric):
         """The same metric of the validation split where images held out of the training split choose in its place."""
         return replace(
             self,
-            key=self.key.replace("val_", "test_", 1),
-            label=self.label.replace("val ", "test ", 1),
-            wandb=self.wandb.replace("val/", "test/", 1),
+            key=f"test_{self.key.removeprefix('val_')}",
+            label=f"test {self.label.removeprefix('val ')}",
+            wandb=self.wandb and f"test/{self.wandb.removeprefix('val/')}",
         )
 
 

@@ -33,9 +33,15 @@ def test_texts_and_names() -> None:
     assert metrics.VAL_TOP1.title == "val top-1 (%)"
     assert metrics.VAL_TOP1.text(77.5) == "val top-1 77.50%"
     assert metrics.IMAGES_PER_S.text(1234.5) == "speed 1234 images/s"
+    assert metrics.TEST_TOP1.text(77.5) == "test top-1 77.50%"
+    assert metrics.choosing({"val_top1": 1, "test_top1": 2, "test_images": 3, "status": 4}) == {
+        "val_top1": 1,
+        "status": 4,
+    }
     assert metrics.LR.text(0.1) == "lr 0.1000"
-    keys = [metric.key for metric in (*metrics.METRICS, metrics.BEST_TOP1)]
-    names = [metric.wandb for metric in (*metrics.METRICS, metrics.BEST_TOP1)]
+    every = (*metrics.METRICS, metrics.BEST_TOP1, *metrics.TEST)
+    keys = [metric.key for metric in every]
+    names = [metric.wandb for metric in every]
     assert len(set(keys)) == len(set(names)) == len(keys)
 
 

@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 
 from randwire.config import RunConfig
 from randwire.errors import ConfigError, RecordError, one_line
-from randwire.metrics import VAL_TOP1
 from randwire.records import Row
 from randwire.study.folder import StudyFolder, base_of
 from randwire.study.groups import TrialGroup, groups
 from randwire.study.requirements import Requirement
-from randwire.study.results import Trial, load, mean, number
+from randwire.study.results import Trial, load, mean
 from randwire.study.setting import Setting
 
 DEFAULT_SEEDS = 10
@@ -161,17 +160,10 @@ def _ranked(group: TrialGroup, by_graphs: bool) -> list[tuple[Winner, str]]:
     Of a race, whoever was in it longest has most graphs: more than a mean over few.
     """
     ranked = []
-    for name, replicates in group.replicates.items():
+    for name in group.replicates:
         same = [trial for trial in group.trials if trial.setting == name]
         if any(trial.top1 is None for trial in same):
             continue
-        means = [mean([_chosen_by(trial) for trial in graph]) for graph in replicates]
+        means = group.choosing[name]
         ranked.append((Winner(str(Setting.of(same[0].config)), len(means), mean(means)), same[0].generator))
     return sorted(ranked, key=lambda item: (-item[0].n * by_graphs, -item[0].top1, item[0].setting))
-
-
-def _chosen_by(trial: Trial) -> float:
-    """The top-1 of a trial that may choose: never that of the images that tell."""
-    value = number(trial.summary, VAL_TOP1.key)
-    assert value is not None, "a trial that counts has one"
-    return value

@@ -10,16 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from study_helpers import command, design, drain, score
+from study_helpers import command, design, drain, end, score
 
 from randwire.metrics import TEST
-from randwire.study import planning, progress
+from randwire.study import planning, progress, race
+from randwire.study.confirmation import choose
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.groups import TrialGroup
 from randwire.study.results import Trial
 from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
+
+SETTINGS = 12
+"""More than a search begins with at random."""
 
 
 def _poison(study: Design, test: Callable[[float], float]) -> None:
@@ -31,27 +35,29 @@ def _poison(study: Design, test: Callable[[float], float]) -> None:
 
 
 def _study(folder: Path, **changes: object) -> Design:
-    study = design(folder, **{"settings": 14, "seeds": 1, **changes})
+    study = design(folder, **{"settings": SETTINGS, "seeds": 1, **changes})
     return replace(study, base=study.base.override({"data.holdout": 360}))
 
 
-@pytest.mark.parametrize("method", ["tpe", "random"])
-def test_suggestions_do_not_depend_on_what_tells(tmp_path: Path, method: str) -> None:
-    honest, poisoned = (_study(tmp_path / name, search=method) for name in ("honest", "poisoned"))
+@pytest.mark.parametrize(
+    "changes", [{"search": "tpe"}, {"search": "random"}, {"objective": ("top1", "-mult_adds")}], ids=str
+)
+def test_suggestions_do_not_depend_on_what_tells(tmp_path: Path, changes: dict[str, object]) -> None:
+    honest, poisoned = (_study(tmp_path / name, **changes) for name in ("honest", "poisoned"))
     for study, test in ((honest, lambda top1: top1), (poisoned, lambda top1: 150 - top1)):
-        while len(StudyFolder(study.folder).suggestions()) < 14:
+        while len(StudyFolder(study.folder).suggestions()) < SETTINGS:
             drain(SettingSearch(study), 2)
             _poison(study, test)
     assert StudyFolder(honest.folder).suggestions() == StudyFolder(poisoned.folder).suggestions()
-    told = [[trial.value for trial in SettingSearch(study).study.trials] for study in (honest, poisoned)]
+    told = [[trial.values for trial in SettingSearch(study).study.trials] for study in (honest, poisoned)]
     assert told[0] == told[1] != []
 
 
 def test_a_search_depends_on_what_chooses(tmp_path: Path) -> None:
     """Or the test above would show nothing."""
     one, two = (_study(tmp_path / name) for name in ("one", "two"))
-    drain(SettingSearch(one), 14)
-    while len(StudyFolder(two.folder).suggestions()) < 14:
+    drain(SettingSearch(one), SETTINGS)
+    while len(StudyFolder(two.folder).suggestions()) < SETTINGS:
         drain(SettingSearch(two), 2)
         for path in two.folder.glob("*/summary.json"):
             summary = json.loads(path.read_text())
@@ -109,6 +115,40 @@ def test_a_plan_counts_without_the_holdout_and_refuses_what_a_sweep_would(
     message = "data.holdout: 1400 of the 1437 training images of digits leave fewer than train.batch_size (64)"
     assert [line.startswith(f"error: {message}") for line in shown.err.splitlines()] == [True, True]
     assert not list(tmp_path.rglob("study.json"))
+
+
+def _finish(study: Design, top1: Callable[[int], float]) -> None:
+    """The records of a list whose settings have all ended, with a top-1 by the place of the setting."""
+    for place, setting in enumerate(study.fixed_settings()):
+        StudyFolder(study.folder).add_suggestion(setting)
+        end(study, setting, top1=top1(place))
+    for path in study.folder.glob("*/summary.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "epochs": study.base.train.epochs}))
+
+
+ONLY = ("ws:k=4,p=0.75", "ws:k=4,p=0.5", "ba:m=5", "ba:m=3", "er:p=0.2", "er:p=0.4")
+
+
+def test_races_and_confirmations_do_not_depend_on_what_tells(tmp_path: Path) -> None:
+    """Six settings, the later the better by the images that choose, and the contrary by those that tell."""
+    study = _study(tmp_path, search="list", only=ONLY, seeds=4)
+    study.open()
+    _finish(study, lambda place: 60.0 + place)
+    racing = replace(study, search="race", seeds=1)
+
+    def chosen() -> list[object]:
+        rounds = race.rounds(racing)
+        winners = [[winner.setting for winner in choose(study.folder, top).confirmation.winners] for top in (None, 2)]
+        return [[each.specs for each in rounds], race.winner(rounds), *winners]
+
+    def best_first(test: Callable[[float], float]) -> list[object]:
+        _poison(study, test)
+        return chosen()
+
+    expected: list[object] = [
+        [ONLY, ONLY[3:], ONLY[4:]], "er:p=0.4", ["er:p=0.4", "ba:m=3", "ws:k=4,p=0.5"], ["er:p=0.4", "er:p=0.2"],
+    ]  # fmt: skip
+    assert best_first(lambda top1: top1) == best_first(lambda top1: 150 - top1) == expected
 
 
 IMAGES = 180
