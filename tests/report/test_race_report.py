@@ -47,11 +47,12 @@ def test_the_rounds_are_told_in_sentences_a_table_and_a_figure(study: Design) ->
         "WS(4,0.75) has won the race of 5 settings in 3 rounds, with a mean of 74.62% over 4 graph seeds." in page.text
     )
     assert "biased upwards" in page.text
+    assert "race, 1 graph seed (0) in its first round, 1 training seed (0)" in page.text
     assert "No tests between settings." in page.text
     (shown,) = [table for table in page.tables if tuple(table[0]) == KEYS]
     assert shown[1:] == [
         ["WS(4,0.75)", "75.00", "74.88", "74.62", "won"],
-        ["BA(5)", "74.00", "73.88", "73.62", "out after round 3"],
+        ["BA(5)", "74.00", "73.88", "73.62", "lost the last round"],
         ["ER(0.2)", "73.00", "72.88", "", "out after round 2"],
         ["BA(1)", "61.00", "", "", "out after round 1"],
         ["WS(4,0)", "60.00", "", "", "out after round 1"],
@@ -107,4 +108,4 @@ def test_the_wandb_report_has_the_same_rounds(study: Design) -> None:
     blocks = [getattr(block, "text", "") for block in story(StudyFacts.load(study.folder), "someone", {}).blocks]
     (told,) = [text for text in blocks if isinstance(text, str) and "has won the race" in text]
     assert f"| {' | '.join(KEYS)} |" in told
-    assert "| BA(5) | 74.00 | 73.88 | 73.62 | out after round 3 |" in told
+    assert "| BA(5) | 74.00 | 73.88 | 73.62 | lost the last round |" in told

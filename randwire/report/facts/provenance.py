@@ -58,7 +58,8 @@ def _design(study: Row | None) -> str:
         parts.append(many(study["settings"], "setting"))
     for key, name in (("seeds", "graph seed"), ("train_seeds", "training seed")):
         if isinstance(study.get(key), list):
-            parts.append(f"{many(len(study[key]), name)} ({_listed(study[key])})")
+            first = " in its first round" * (key == "seeds" and study.get("search") == "race")
+            parts.append(f"{many(len(study[key]), name)} ({_listed(study[key])}){first}")
     parts.append(f"study seed {study.get('seed')}")
     parts.append("early stopping" if study.get("early_stopping") else "no early stopping")
     if study.get("match_mult_adds") is not None:

@@ -92,4 +92,4 @@ def _end(spec: str, last: Round, rounds: Sequence[Round]) -> str:
         return f"out after round {last.number}"
     if not last.complete:
         return f"in round {last.number}"
-    return "won" if spec == race.winner(rounds) else f"out after round {last.number}"
+    return "won" if spec == race.winner(rounds) else "lost the last round"
