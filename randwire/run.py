@@ -24,7 +24,7 @@ from randwire.environment import environment
 from randwire.errors import ConfigError, DataError, NonFiniteLossError, one_line
 from randwire.graph_files import graph_files
 from randwire.metrics import BEST_TOP1, TEST_IMAGES, VAL_TOP1, VAL_TOP5
-from randwire.model import aggregation
+from randwire.model import aggregation, references
 from randwire.model.building import build
 from randwire.records import Record, Row
 from randwire.tracking import Tracker, open_tracker
@@ -221,13 +221,19 @@ class _Rank:
             optimizer.load_state_dict(self.checkpoint["optimizer"])
             self.checkpoint = None  # its memory is not needed any more
         return Training(
-            self.network if worker.world_size == 1 else DistributedDataParallel(self.network, **DDP_OPTIONS),
+            self.network if worker.world_size == 1 else self._distributed(),
             optimizer,
             Augment(config.data, config.train.seed, worker.rank, worker.world_size),
             Normalise(self.dataset.mean, self.dataset.std).to(worker.device),
             config.train,
             worker,
         )
+
+    def _distributed(self) -> nn.Module:
+        config, classes = self.config, len(self.dataset.classes)
+        reference = config.network.reference
+        whole = reference is None or references.is_trained_whole(reference, classes, config.data.resolution)
+        return DistributedDataParallel(self.network, find_unused_parameters=not whole, **DDP_OPTIONS)
 
     def _loader(self, split: data.Reading) -> data.Loader:
         config, worker = self.config, self.worker

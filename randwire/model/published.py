@@ -50,6 +50,16 @@ def complexity(reference: str, classes: int, resolution: int) -> Complexity:
     return Complexity(tuple(stages))
 
 
+@lru_cache(maxsize=256)
+def size(reference: str, classes: int, resolution: int) -> tuple[int, int]:
+    """Parameters and multiply-adds of `complexity`, alone and sooner. Raises as it does."""
+    references.check_resolutions(reference, classes, resolution)
+    with torch.device("meta"):
+        network = references.build(reference, classes, resolution)
+    products = by_layer(network, (3, resolution, resolution), references.provider(reference).free)
+    return sum(parameter.numel() for parameter in network.parameters()), sum(products.values())
+
+
 def outer_parts(network: nn.Module) -> dict[str, nn.Module]:
     """The parts of a network by their path, none inside of another."""
     parts: dict[str, nn.Module] = {}

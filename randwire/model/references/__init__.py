@@ -16,7 +16,7 @@ from randwire.model.references._base import Provider
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Provider", "build", "check", "check_resolutions", "provider"]
+__all__ = ["Provider", "build", "check", "check_resolutions", "is_trained_whole", "provider"]
 
 PACKAGE = "randwire.model.references"
 MAX_SUGGESTED = 5
@@ -72,3 +72,19 @@ def check_resolutions(reference: str, classes: int, resolution: int, others: Seq
                 raise ConfigError(
                     f"network.reference: {reference} gives no logits of {classes} classes for an image of {side} pixels"
                 )
+
+
+def is_trained_whole(reference: str, classes: int, resolution: int) -> bool:
+    """Whether a step trains every parameter; not if some belong to outputs that are left aside, or if it is not known.
+
+    It runs on the meta device, where a network that draws which of its parts it uses cannot be run.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            network = build(reference, classes, resolution).train()
+            network(torch.empty(2, 3, resolution, resolution)).sum().backward()
+    except (RuntimeError, NotImplementedError):
+        return False
+    return all(parameter.grad is not None for parameter in network.parameters())
