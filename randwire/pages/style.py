@@ -29,14 +29,21 @@ COLOURS = ("#b0508f", "#8a6d00", "#3d8fc4", "#7a4fb5", "#a33b2e", "#5f7d1f", "#c
 SHAPES = ("triangle-up", "cross", "star", "triangle-down", "pentagon", "hexagram", "hourglass", "bowtie", "hexagon")
 SYMBOLS = tuple(f"{shape}{fill}" for shape in SHAPES for fill in ("", "-open"))
 """Of all other generators: each has its own choice of the two, whichever others there are."""
+SAVED = "saved"
+"""What the trials with saved graphs have in the place of a generator."""
 INK, GRID = "#1f2937", "#e3e7ed"
 
 
 def style(generator: str) -> tuple[str, str]:
     """Colour and symbol of a generator, the same in every figure and every report, whichever generators there are."""
-    if generator in registry.names("randwire.graphs"):
-        return PAPER_STYLES.get(generator) or _style_of(generator)
-    return INK, "x"  # saved graphs
+    if generator == SAVED:
+        return INK, "x"
+    return PAPER_STYLES.get(generator) or _style_of(generator)
+
+
+def title_of(generator: str) -> str:
+    """How figures and tables call a generator, or a published network: by its own name."""
+    return generator.upper() if generator in (SAVED, *registry.names("randwire.graphs")) else generator
 
 
 @cache

@@ -60,14 +60,14 @@ def _rows(trial: Trial, budget: TrialGroup, study: Row, generators: Sequence[str
         "setting": trial.setting,
         "generator": trial.generator,
         **_parameters(trial, generators),
-        "graph_seed": config.graph.seed if config.graph.path is None else None,
+        "graph_seed": trial.graph_seed,
         "train_seed": config.train.seed,
         "status": trial.status,
         "counted": trial.top1 is not None,
         "budget": hashlib.sha256(identity).hexdigest()[:12],
         "epochs": config.train.epochs,
         "data": config.data.source,
-        "nodes": config.graph.nodes if config.graph.path is None else None,
+        "nodes": config.graph.nodes if trial.graph_seed is not None else None,
         "params": number(trial.complexity, "params"),
         "mult_adds": number(trial.complexity, "mult_adds"),
         **trial.measures,
@@ -86,7 +86,7 @@ def _rows(trial: Trial, budget: TrialGroup, study: Row, generators: Sequence[str
 
 def _parameters(trial: Trial, generators: Sequence[str]) -> dict[str, float | None]:
     """A column for every parameter of each generator, such as `ws_k`; empty for trials of others."""
-    own = {} if trial.config.graph.path is not None else trial.config.generator.params()
+    own = {} if trial.graph_seed is None else trial.config.generator.params()
     return {
         f"{name}_{key}": float(own[key]) if name == trial.generator else None
         for name in generators

@@ -1,6 +1,7 @@
 """The groups of trials that may be compared: those of one budget and one design."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,13 +11,15 @@ from randwire.records import Row
 from randwire.statistics.describe import group
 from randwire.study import space
 from randwire.study.fixed import FIXED, fixed_settings
-from randwire.study.results import Trial, mean
+from randwire.study.results import OF_NETWORKS, Trial, mean
 from randwire.study.setting import Setting
 
 Origin = Literal["grid", "list", "confirmation", "search", "unknown", "outside"]
 """How the settings of a group were chosen; outside: they are none of the fixed design that the study is."""
 TESTED: frozenset[Origin] = frozenset({"grid", "list", "confirmation"})
 """The origins whose settings were fixed before any result that the group holds."""
+_Key = tuple[bool, str]
+"""Whether trials are outside of the design, and their budget as JSON."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,13 @@ class TrialGroup:
     early_stopping: bool = False
 
     @property
+    def typical(self) -> Trial:
+        """The trial that tells the budget: one of a randomly wired network, if there is one, since it has more keys."""
+        return next((trial for trial in self.trials if not trial.reference), self.trials[0])
+
+    @property
     def budget(self) -> dict[str, Any]:
-        return self.trials[0].budget
+        return self.typical.budget
 
     @property
     def tested(self) -> bool:
@@ -109,19 +117,25 @@ def method_of(study: Row) -> str:
 def groups(trials: Sequence[Trial], study: Row | None = None) -> list[TrialGroup]:
     """Trials by budget, the largest group first; in a group they keep their order.
 
-    Of a study with a fixed design, trials of other settings make groups of their own, at the end.
+    Of a study with a fixed design, trials of other settings make groups of their own, at the end. A published network
+    is with the randomly wired ones of its data and training, whatever their size; if those are of several budgets, with
+    the most of them.
     """
     study = study or {}
     search = study.get("search")
     names = [name for name in study.get("generators") or space.default() if name in space.names()]  # one may be gone
     variants = study.get("variants") or {}
     fixed = set(fixed_settings(search, names, study.get("only", ()), variants)) if search in FIXED else None
-    by_key: dict[tuple[bool, str], list[Trial]] = {}
+    by_key: dict[_Key, list[Trial]] = {}
+    keys: list[_Key] = []
     for trial in trials:
         outside = fixed is not None and (
             trial.config.graph.path is not None or _setting(trial, named=bool(variants)) not in fixed
         )
-        by_key.setdefault((outside, json.dumps(trial.budget, sort_keys=True)), []).append(trial)
+        keys.append((outside, json.dumps(trial.budget, sort_keys=True)))
+    ours = Counter(key for key, trial in zip(keys, trials, strict=True) if not trial.reference)
+    for key, trial in zip(keys, trials, strict=True):
+        by_key.setdefault(_joined(key, ours) if trial.reference else key, []).append(trial)
     origin = _origin(method_of(study))
     stopping = bool(study.get("early_stopping"))
     return [
@@ -132,10 +146,20 @@ def groups(trials: Sequence[Trial], study: Row | None = None) -> list[TrialGroup
 
 def _setting(trial: Trial, named: bool) -> Setting:
     """The setting of a trial; `named`: the study has named variants, of which it may be none."""
-    recorded = Setting.of(trial.config)
+    recorded = replace(Setting.of(trial.config), spec=trial.spec)
     return replace(recorded, variant=trial.variant) if named else recorded
 
 
 def _origin(method: str) -> Origin:
     known: dict[str, Origin] = {name: name for name in TESTED}
     return known.get(method, "search" if method else "unknown")
+
+
+def _joined(key: _Key, ours: Counter[_Key]) -> _Key:
+    """The group of a published network: that of the most randomly wired ones that agree with its budget, or its own."""
+    budget = json.loads(key[1])
+    for other, _ in sorted(ours.items(), key=lambda item: (-item[1], item[0])):
+        theirs = {name: value for name, value in json.loads(other[1]).items() if not name.startswith(OF_NETWORKS)}
+        if other[0] == key[0] and theirs == budget:
+            return other
+    return key

@@ -59,8 +59,8 @@ class Requirement:
         return f"{self.name}{self.sign}{repr(self.bound).removesuffix('.0')}"
 
     def met(self, values: Mapping[str, float]) -> bool:
-        """Whether the quantities of a trial keep the bound."""
-        return _OPERATORS[self.sign](values[self.name], self.bound)
+        """Whether the quantities of a trial keep the bound; one that the trial does not have is not kept."""
+        return self.name in values and _OPERATORS[self.sign](values[self.name], self.bound)
 
     def excess(self, values: Mapping[str, float]) -> float:
         """How far the quantities of a trial are beyond the bound, as a share of it: above 0 where it is broken."""
@@ -70,9 +70,10 @@ class Requirement:
 
 
 def quantities(config: RunConfig) -> Mapping[str, float]:
-    """QUANTITIES of a run's network: parameters, multiply-adds, and graph measures.
+    """QUANTITIES of a run's network: parameters, multiply-adds, activations, and graph measures.
 
-    Measures are means over the random stages, as in the report. Raises ConfigError if a stage admits no graph.
+    Measures are means over the random stages, as in the report; a published network has none. Raises ConfigError if a
+    stage admits no graph.
     """
     return _quantities(config.model_copy(update={"train": _TRAIN, "runtime": _RUNTIME}))
 
@@ -87,8 +88,10 @@ def _quantities(config: RunConfig) -> Mapping[str, float]:
     samples = sample_graphs(config)
     counted = count(config, samples)
     dags = [sample.dag for sample in samples.values()]
+    sizes = {"params": counted.params, "mult_adds": counted.mult_adds, "activations": counted.activations}
+    if not samples:
+        return sizes
     by_dag = {dag: dag.measures() for dag in set(dags)}  # stages share graphs
     measured = [by_dag[dag] for dag in dags]
     means = {name: math.fsum(getattr(one, name) for one in measured) / len(measured) for name in MEASURES}
-    sizes = {"params": counted.params, "mult_adds": counted.mult_adds, "activations": counted.activations}
     return {**sizes, **means}

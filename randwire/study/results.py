@@ -24,6 +24,8 @@ from randwire.study.statuses import RECORD_STATUSES
 from randwire.study.variants import are_variants, possible, resolved, values_of, varied_keys
 
 NUMBER_TYPES = (int, float)
+OF_NETWORKS = ("graph.", "network.")
+"""The sections that describe a network: all other keys say how it is trained."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,30 @@ class Trial:
         return f"{self.config.label} {self.variant}".strip()
 
     @property
+    def reference(self) -> bool:
+        """Whether it is a published network, which has no graphs."""
+        return self.config.network.reference is not None
+
+    @property
+    def spec(self) -> str:
+        """What its setting is: the generator's spec, or the name of a published network with its provider."""
+        return self.config.network.reference or self.config.graph.generator
+
+    @property
+    def graph_seed(self) -> int | None:
+        """The seed that random graphs come from; None for saved graphs and published networks."""
+        return None if self.reference or self.config.graph.path is not None else self.config.graph.seed
+
+    @property
     def name(self) -> str:
-        """The setting with the graph seed and the training seed."""
-        return f"{self.setting} g{self.config.graph.seed} t{self.config.train.seed}"
+        """The setting with the seeds: that of the graphs, which a published network does not have, and of training."""
+        graph = "" if self.reference else f" g{self.config.graph.seed}"
+        return f"{self.setting}{graph} t{self.config.train.seed}"
 
     @property
     def one_graph(self) -> bool:
-        """Whether all graph seeds of the setting give one graph, so that only training tells its trials apart."""
-        return GRAPH_SEED in self.varied or self.config.graph.path is not None or self.config.generator.deterministic
+        """Whether the setting is one network, so that only training tells its trials apart."""
+        return GRAPH_SEED in self.varied or self.graph_seed is None or self.config.generator.deterministic
 
     @property
     def score(self) -> float:
@@ -89,11 +107,16 @@ class Trial:
 
     @cached_property
     def budget(self) -> dict[str, Any]:
-        """Every dotted key that decides a result, but for the generator, the seeds and what variants differ in."""
+        """Every dotted key that decides a result, but for the generator, the seeds and what variants differ in.
+
+        Of a published network those of data and training alone: what `graph` and `network` say of a randomly wired
+        network is not said of it, and so does not set it apart from one (see `groups.groups`).
+        """
         sections = self.config.identity().items()
         flat = {f"{section}.{key}": value for section, values in sections for key, value in values.items()}
         varied = ("graph.generator", "graph.seed", "graph.path_sha256", "train.seed", *self.varied)
-        return {key: flat[key] for key in flat if key not in varied}
+        left_out = OF_NETWORKS if self.reference else ()
+        return {key: flat[key] for key in flat if key not in varied and not key.startswith(left_out)}
 
 
 def load(folder: Path) -> tuple[list[Trial], list[UnreadableRecord]]:
@@ -201,7 +224,7 @@ def number(row: Row, key: str) -> float | None:
 
 
 def _order(trial: Trial) -> tuple[str, tuple[float, ...], int, int]:
-    parameters = tuple(trial.config.generator.params().values())
+    parameters = () if trial.reference else tuple(trial.config.generator.params().values())
     return trial.generator, parameters, trial.config.graph.seed, trial.config.train.seed
 
 

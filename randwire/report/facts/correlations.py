@@ -55,12 +55,14 @@ def correlate(
     return Correlation(rho, None if rho is None else spearman_interval(rho, len(xs) - used, level), len(xs))
 
 
-def columns(trials: Sequence[Trial]) -> dict[str, list[float]]:
-    """The graph measures and the number of parameters of trials by label; without those that not all trials have."""
+def columns(trials: Sequence[Trial]) -> dict[str, list[float | None]]:
+    """The graph measures and the number of parameters of trials by label; without those that no trial has.
+
+    None stands for what a trial does not have, such as a measure of its graphs where it is a published network.
+    """
     columns = {label: [trial.measures.get(key) for trial in trials] for key, label in MEASURES.items()}
     columns["parameters"] = [number(trial.complexity, "params") for trial in trials]
-    present = {label: [value for value in column if value is not None] for label, column in columns.items()}
-    return {label: column for label, column in present.items() if len(column) == len(trials) > 0}
+    return {label: column for label, column in columns.items() if any(value is not None for value in column)}
 
 
 def _residuals(settings: Sequence[str], values: Sequence[float], counts: Counter[str]) -> list[float]:

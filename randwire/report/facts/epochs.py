@@ -39,7 +39,7 @@ class EarlyEpochs:
         self.top1: dict[int, list[float]] = {
             epoch: column.tolist() for epoch, column in zip(epochs, means.T, strict=True) if not np.isnan(column).any()
         }
-        self.top1.pop(budget.trials[0].config.train.epochs, None)  # the final one itself
+        self.top1.pop(budget.typical.config.train.epochs, None)  # the final one itself
 
     @property
     def rungs(self) -> list[int]:

@@ -5,6 +5,7 @@ from itertools import combinations
 from statistics import mode
 
 from randwire.pages.html import dot, panel, table
+from randwire.pages.style import title_of
 from randwire.report.facts.study import Section
 from randwire.statistics.describe import group
 from randwire.statistics.intervals import LEVEL
@@ -28,7 +29,7 @@ def power(section: Section) -> str:
     tests = {"alone": ALPHA, **({f"one of {pairs} pairs": ALPHA / pairs} if pairs > 1 else {})}
     rows = [
         [
-            f"{dot(one)}{one.upper()} and {dot(two)}{two.upper()}",
+            f"{dot(one)}{title_of(one)} and {dot(two)}{title_of(two)}",
             " and ".join(f"{estimate.variance**0.5:.2f}" for estimate in (variances[one], variances[two])),
             name,
             *_numbers((variances[one], variances[two]), usual, alpha),

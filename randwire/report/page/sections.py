@@ -71,7 +71,8 @@ def group_cards(budget: TrialGroup) -> str:
     if budget.holdout:
         title, what = f"test top-1, {title.removesuffix(' top-1')}", "test top-1"
         chosen = [f"{best.chosen_by:.2f}% by the images that choose"]
-    about = [f"{title}: {best.setting}", f"graph seed {best.config.graph.seed}", *chosen]
+    seed = f"training seed {best.config.train.seed}" if best.reference else f"graph seed {best.config.graph.seed}"
+    about = [f"{title}: {best.setting}", seed, *chosen]
     shown = [
         _card(f"{best.score:.2f}%", about, main=True),
         _card(f"{top1.mean:.2f}%", [f"mean {what}, n = {top1.n}", std]),

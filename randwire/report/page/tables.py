@@ -5,6 +5,7 @@ from html import escape
 from urllib.parse import quote
 
 from randwire.pages.html import Cell, dot, panel, record_link, table
+from randwire.pages.style import title_of
 from randwire.pages.text import interval_text, many, short
 from randwire.report.facts.exclusions import Exclusion
 from randwire.statistics.describe import describe
@@ -21,7 +22,9 @@ def statistics_tables(budget: TrialGroup) -> str:
     trials = [trial for same in budget.by_setting.values() for trial in same]
     apart = bool(budget.holdout)  # the images that choose are not those that tell
     heads = [f"mean {'test ' * apart}top-1 (%)", "std", "range", *["choosing (%)"] * apart]
-    first = [[dot(name) + escape(name.upper()), *_described(same, apart)] for name, same in budget.by_generator.items()]
+    first = [
+        [dot(name) + escape(title_of(name)), *_described(same, apart)] for name, same in budget.by_generator.items()
+    ]
     several = len(first) > 1
     first += [["all", *_described(trials, apart)]] * several
     repeated = any(len(budget.values[name]) != len(same) for name, same in budget.by_setting.items())
@@ -60,7 +63,7 @@ def trial_table(groups: Sequence[TrialGroup], runs: Mapping[str, str]) -> str:
             record_link(trial),
             dot(trial.generator) + escape(trial.setting),
             _status(trial.status),
-            "-" if trial.config.graph.path else str(trial.config.graph.seed),
+            "-" if trial.graph_seed is None else str(trial.graph_seed),
             str(trial.config.train.seed),
             f"{len(trial.rows)}/{trial.config.train.epochs}",
             *([_percent(trial.top1 if trial.config.data.holdout else None)] if apart else []),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from randwire.pages.style import Figure, layout_of, shade, style
+from randwire.pages.style import Figure, layout_of, shade, style, title_of
 from randwire.pages.text import many
 from randwire.report.facts.study import Section
 from randwire.report.plots.study_figure import study_figure
@@ -69,7 +69,7 @@ def _traces(generator: str, errors: Errors, ends: tuple[float, float], banded: b
     ys = [0.0, *function.shares, 1.0]
     half = function.half_width if banded else None
     networks = sum(len(replicates) for replicates in errors.values())
-    text = f"{generator.upper()}, {many(networks, 'network')} of {many(len(errors), 'setting')}"
+    text = f"{title_of(generator)}, {many(networks, 'network')} of {many(len(errors), 'setting')}"
     shape = {"type": "scatter", "x": xs, "legendgroup": generator, "text": text, "line": {"shape": "hv"}}
     band = []
     if half is not None:

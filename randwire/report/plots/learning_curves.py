@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from randwire.metrics import METRICS, VAL_TOP1, Metric
-from randwire.pages.style import Figure, epoch_ticks, evenly, layout_of, style
+from randwire.pages.style import Figure, epoch_ticks, evenly, layout_of, style, title_of
 from randwire.pages.text import many
 from randwire.report.facts.epochs import by_epoch
 from randwire.report.facts.study import Section
@@ -141,7 +141,7 @@ def _line(curve: Curve) -> Figure:
     colour, symbol = style(first.generator)
     return {
         "type": "scatter",
-        "name": first.generator.upper(),
+        "name": title_of(first.generator),
         "legendgroup": first.generator,
         "x": curve.epochs,
         "text": curve.text,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from randwire.metrics import LR, STEPS
-from randwire.pages.style import Figure, epoch_ticks, evenly, layout_of, style
+from randwire.pages.style import Figure, epoch_ticks, evenly, layout_of, style, title_of
 from randwire.report.facts.rates import by_schedule
 from randwire.report.facts.study import Section
 from randwire.report.plots.study_figure import study_figure
@@ -49,7 +49,7 @@ def _logged(trial: Trial) -> Figure:
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": trial.generator.upper(),
+        "name": title_of(trial.generator),
         "legendgroup": trial.generator,
         "showlegend": True,
         "x": [row["epoch"] for row in trial.rows],

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from randwire.pages.style import MAX_POINTS, Figure, evenly, layout_of, style
+from randwire.pages.style import MAX_POINTS, Figure, evenly, layout_of, style, title_of
 from randwire.pages.text import many
 from randwire.report.facts.correlations import columns
 from randwire.report.facts.study import Section
@@ -22,6 +22,8 @@ def measures(section: Section) -> Figure | None:
     if len(trials) < 2 or not values:
         return None
     note = "Each mark is a trial. A correlation over few graphs shows where to look, and proves nothing."
+    if any(trial.reference for trial in trials):
+        note += " Published networks have parameters, but no measures of graphs."
     if len(trials) < len(budget.counted):
         note += f" {len(trials):,} of {len(budget.counted):,} trials are drawn, evenly from best to worst."
     by_generator = group(range(len(trials)), lambda index: trials[index].generator)
@@ -44,12 +46,12 @@ def measures(section: Section) -> Figure | None:
     return {"data": data, "layout": layout, "choices": choices, "label": "Graph measures", "note": note}
 
 
-def _trials(generator: str, trials: Sequence[Trial], xs: Sequence[float]) -> Figure:
+def _trials(generator: str, trials: Sequence[Trial], xs: Sequence[float | None]) -> Figure:
     colour, symbol = style(generator)
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": generator.upper(),
+        "name": title_of(generator),
         "x": xs,
         "y": [trial.score for trial in trials],
         "text": [trial.name for trial in trials],
@@ -60,12 +62,13 @@ def _trials(generator: str, trials: Sequence[Trial], xs: Sequence[float]) -> Fig
 
 def _titles(budget: TrialGroup, labels: Mapping[str, object]) -> dict[str, str]:
     """Each measure with its rank correlation with top-1 over graphs."""
-    graphs = [same for by_graph in budget.graphs.values() for same in by_graph]
+    graphs = [same for by_graph in budget.graphs.values() for same in by_graph if not same[0].reference]
     scores, values = [mean([trial.score for trial in same]) for same in graphs], columns([same[0] for same in graphs])
-    n = f"n = {many(len(scores), 'graph')}"
     titles = {}
     for label in labels:
-        rho = spearman(values[label], scores) if label in values else None
+        pairs = [(x, y) for x, y in zip(values.get(label, ()), scores, strict=label in values) if x is not None]
+        n = f"n = {many(len(pairs), 'graph')}"
+        rho = spearman([x for x, _ in pairs], [y for _, y in pairs]) if pairs else None
         below = f"Spearman rank correlation {rho:+.2f}, {n}" if rho is not None else n
         titles[label] = f"{label}<br><i>{below}</i>"
     return titles

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from randwire.pages.style import MAX_POINTS, MAX_SETTINGS, Figure, evenly, layout_of, style
+from randwire.pages.style import MAX_POINTS, MAX_SETTINGS, Figure, evenly, layout_of, style, title_of
 from randwire.report.facts.study import Section
 from randwire.report.plots.study_figure import study_figure
 from randwire.study.results import Trial, number
@@ -25,6 +25,8 @@ def parallel_coordinates(section: Section) -> Figure | None:
     if len(measured) < 3:
         return None
     trials, note = evenly(measured, MAX_POINTS), NOTE  # the best are drawn last, on top
+    if any(trial.reference for trial in budget.counted):
+        note += " Published networks have no graph, and are not drawn."
     if len(trials) < len(measured):
         note += f" {len(trials):,} of {len(measured):,} trials are drawn, evenly from best to worst."
     generators = sorted({trial.generator for trial in trials})
@@ -89,7 +91,7 @@ def _by_generator(trials: Sequence[Trial], generators: Sequence[str]) -> Figure:
         "line.colorscale": [_steps([style(name)[0] for name in generators])],
         "line.cmin": -0.5,
         "line.cmax": len(generators) - 0.5,
-        "line.colorbar": _bar("", list(range(len(generators))), [name.upper() for name in generators]),
+        "line.colorbar": _bar("", list(range(len(generators))), [title_of(name) for name in generators]),
     }
 
 

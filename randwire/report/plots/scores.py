@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from randwire.pages.style import MAX_SETTINGS, Figure, evenly, layout_of, style
+from randwire.pages.style import MAX_SETTINGS, Figure, evenly, layout_of, style, title_of
 from randwire.pages.text import mean_text
 from randwire.report.facts.study import Section
 from randwire.report.plots.study_figure import study_figure
@@ -78,7 +78,7 @@ def _trials(budget: TrialGroup, generator: str, names: Sequence[str], rows: Mapp
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": generator.upper(),
+        "name": title_of(generator),
         "x": [trial.score for trial, _ in marks],
         "y": [y for _, y in marks],
         "text": [_marked(trial) for trial, _ in marks],

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from randwire.pages.style import INK, MAX_SETTINGS, Figure, evenly, faint, layout_of, style
+from randwire.pages.style import INK, MAX_SETTINGS, Figure, evenly, faint, layout_of, style, title_of
 from randwire.pages.text import many, mean_text, short
 from randwire.report.facts.paired import Paired
 from randwire.report.facts.study import Section
@@ -112,7 +112,7 @@ def _lines(paired: Paired, generator: str, graphs: Sequence[str]) -> Figure:
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": generator.upper(),
+        "name": title_of(generator),
         "y": ys,
         "text": texts,
         "hovertemplate": "%{text}<br>top-1 %{y:.2f}%<extra></extra>",

@@ -25,7 +25,8 @@ def ids_by_project(trials: Sequence[Trial]) -> dict[str, list[str]]:
 
 def results(budget: TrialGroup, entity: str) -> wr.PanelGrid:
     """Top-1 by setting, parallel coordinates, and top-1 against each measure, over the trials that count."""
-    measures = [name for name in MEASURES if all(name in trial.measures for trial in budget.counted)]
+    wired = [trial for trial in budget.counted if not trial.reference]
+    measures = [name for name in MEASURES if wired and all(name in trial.measures for trial in wired)]
     panels = [*_by_setting(budget), _parallel_coordinates(budget, measures), *_against(measures, _told(budget))]
     return _grid(budget.counted, entity, "trials that count", *panels)
 
@@ -98,7 +99,7 @@ def _parallel_coordinates(budget: TrialGroup, measures: Sequence[str]) -> wr.Par
     """From the setting over measures and sizes to top-1."""
     # Parameters of several generators are no common axis; the axis of the settings names them.
     first = budget.counted[0].config
-    one = len(budget.by_generator) == 1 and first.graph.path is None
+    one = len(budget.by_generator) == 1 and budget.counted[0].graph_seed is not None
     axes = {
         **{f"generator/{name}": name for name in (first.generator.params() if one else ())},
         **{f"graph/{name}": name.replace("_", " ") for name in measures},
