@@ -11,8 +11,9 @@ from scipy import stats
 
 from randwire import config as configuration
 from randwire.cli import sizes as command
+from randwire.model.published import size as published_size
 from randwire.study import sizes
-from randwire.study.sizes import MAX_STANDARD_ERRORS, PRINTED, PRINTED_NETWORKS, Compared
+from randwire.study.sizes import MAX_STANDARD_ERRORS, PRINTED, PRINTED_NETWORKS, PRINTED_REFERENCES, Compared
 
 PAGE = commands.ROOT / "docs" / "sizes.md"
 
@@ -51,6 +52,17 @@ def test_the_page_has_all_tables_and_settings() -> None:
     assert len(settings) == 29
     assert settings["WS(4,0)"][2:] == ["64.0", "1.0", "1.0", "32.0", "0.50", "4.39", "5.929", "603.7"]
     assert settings["BA(5)"][8:] == ["5.678", "583.8"]
+    published = {(row[0], row[1]): row for row in _rows(page, 8)}
+    assert len(published) == len(PRINTED_REFERENCES)
+    assert published["Table 3", "ResNet-50"][2:] == [
+        *("`pytorchcv:resnet50b`", "224", "25.6 M", "25.56 M", "4.1 B", "4.089 B"),
+    ]
+    for reference in PRINTED_REFERENCES:
+        if reference.reference is not None:
+            params, mult_adds = published_size(reference.reference, 1000, reference.resolution)
+            assert params / 1e6 == pytest.approx(reference.params, rel=0.04)
+            off = 0.12 if reference.network == "DARTS" else 0.01
+            assert mult_adds / 1e6 == pytest.approx(reference.mult_adds, rel=off)
     seeds = re.search(r"--seeds (\d+)", page)
     assert seeds is not None
     assert int(seeds[1]) >= 200
