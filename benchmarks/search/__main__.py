@@ -14,6 +14,10 @@ truth of the space, in points of top-1.
     paper       it begins with the paper's best settings, as sweeps do; on this landscape one of them is the optimum
     mirrored    it begins so, but every parameter axis is reversed: data whose optimum lies elsewhere
 
+Beside searches there are the race and the paper's grid, at the cost of a race (92 trainings): how good what they choose
+is, by how much its mean is too high, and what a confirmation of the best of each generator on fresh graphs makes of it.
+They have the 29 settings of Figure 4 to choose from, searches the whole space.
+
 Early stopping needs curves: the top-1 after an epoch is the final one plus a deviation that walks at random and ends at
 zero, with its size set by the rank correlation between the values after the pruner's first look and the final ones over
 the space. A common rise over the epochs is left out: successive halving compares trials at one epoch, so it would
@@ -25,6 +29,7 @@ import json
 from pathlib import Path
 
 from benchmarks.search.cases import SEEDS, cases, measure
+from benchmarks.search.choices import measure_choices, report_choices, show_choices
 from benchmarks.search.picture import draw
 from benchmarks.search.report import report, show
 
@@ -41,9 +46,12 @@ def main() -> None:
     if arguments.repetitions < 1 or arguments.trials < max(SEEDS) or arguments.seed < 0:
         parser.error(f"--repetitions must be at least 1, --trials {max(SEEDS)}, --seed 0")
     results = measure(cases(), arguments.repetitions, arguments.trials, arguments.seed, arguments.processes)
+    choices = measure_choices(arguments.repetitions, arguments.seed, arguments.processes)
     show(results, arguments.repetitions, arguments.trials)
+    show_choices(choices)
     if arguments.json:
         content = report(results, arguments.repetitions, arguments.trials, arguments.seed)
+        content["choices"] = report_choices(choices)
         arguments.json.write_text(json.dumps(content, indent=1) + "\n")
     if arguments.figure:
         draw(results, arguments.repetitions, arguments.trials).savefig(arguments.figure, dpi=100)

@@ -70,6 +70,7 @@ class Tried(NamedTuple):
     regret: float
     mean: float
     stopped: bool
+    spec: str = ""
 
 
 def deviations(key: str, scale: float) -> Floats:
@@ -108,7 +109,7 @@ def simulate(case: Case, repetition: int, trials: int) -> list[Tried]:
                 if stopped := epochs < EPOCHS:
                     break
             search.tell(setting, "pruned" if stopped else "finished", None if stopped else mean)
-            ended.append(Tried(cost, case.regret(spec), mean, stopped))
+            ended.append(Tried(cost, case.regret(spec), mean, stopped, spec))
     return ended
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from benchmarks.search import cases, landscape, report, simulation
+from benchmarks.search import cases, choices, landscape, report, simulation
 from benchmarks.search.simulation import Case, Tried
 from randwire.study import space
 from randwire.study.pruner import Pruner
@@ -112,3 +112,36 @@ def test_a_small_run_is_deterministic_and_complete() -> None:
     assert 0.3 < first[2].mean("saved") < 1
     assert len(json.loads(json.dumps(report.report(first, 3, 26, 1), allow_nan=False))["cases"]) == 3
     assert {row["case"] for row in cases.differences(first)} == {"blind, tpe, 2 seeds"}
+
+
+def test_ways_to_choose_cost_what_they_say_and_a_confirmation_takes_the_bias_away() -> None:
+    costs = {"random, 1 seed": (92, 5), "grid of 29, 3 seeds": (87, 30), "race": (92, 30)}
+    for way, (trainings, repetitions) in costs.items():
+        found = choices.Chosen(way, [choices.choose(way, number) for number in range(repetitions)])
+        assert set(found.values("trainings")) == {trainings}
+        assert set(found.values("confirmed_trainings") - trainings) <= {20, 30}, "BA is small, and may be missed"
+        fresh = found.values("confirmed_bias").mean()
+        assert abs(fresh) < 0.15
+        if way == "random, 1 seed":
+            assert found.values("bias").mean() > 0.3 + fresh
+
+
+def test_a_race_is_ranked_by_its_rounds() -> None:
+    ranked = choices.raced(3)
+    assert sorted(ranked.specs) == sorted(space.paper(landscape.GENERATORS))
+    assert ranked.means[0] == choices.mean(ranked.specs[0], 0, 16, 3)
+    assert ranked.means[-1] == choices.mean(ranked.specs[-1], 0, 1, 3)
+    assert choices.mean("er:p=0.2", 0, 4, 3) != choices.mean("er:p=0.2", choices.FRESH, 4, 3)
+
+
+def test_a_choice_is_what_was_ranked_first_and_a_confirmation_may_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    best, other, lucky = "ws:k=4,p=0.75", "ba:m=5", "er:p=0.8"
+    ranked = choices.Ranked([lucky, best, other, "ws:k=2,p=0.0"], [75.0, 74.0, 73.0, 1.0], 4)
+    monkeypatch.setitem(choices.WAYS, "planted", lambda _: ranked)
+    means = {best: 73.8, other: 73.2, lucky: 72.5}
+    monkeypatch.setattr(choices, "mean", lambda spec, *_: means[spec])
+    choice = choices.choose("planted", 0)
+    assert choice.regret == pytest.approx(landscape.best() - 72.57)
+    assert choice.bias == pytest.approx(75.0 - 72.57)
+    assert (choice.trainings, choice.confirmed_trainings, choice.confirmed_regret) == (4, 34, 0)
+    assert choice.confirmed_bias == pytest.approx(73.8 - 73.76)
