@@ -141,7 +141,9 @@ def priced(trials: Sequence[Planned], works: Sequence[Work], rates: Rates) -> li
 
 
 def _what(trial: Planned) -> str:
-    return trial.setting.variant or ("" if trial.config.network.reference is None else trial.label) or "randomly wired"
+    """The variant, or the published network; without the graph seed that a search may have chosen too."""
+    variant = " ".join(word for word in trial.setting.variant.split() if not word.startswith("graph.seed="))
+    return variant or ("randomly wired" if trial.config.network.reference is None else trial.label)
 
 
 def makespan(seconds: Iterable[float], slots: int, waves: Sequence[int] = ()) -> float:

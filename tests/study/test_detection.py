@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from randwire.statistics.pairs import Pair, compare, compare_paired
 from randwire.statistics.power import POWER
 from randwire.statistics.variance import VarianceEstimate, variance_interval
 from randwire.study import planning, space
+from randwire.study.confirmation import Confirmation, Winner
 from randwire.study.design import Design
 from randwire.study.detection import FIGURE_4_STD, Detection, detection
 from randwire.study.fixed import Family
@@ -125,6 +127,20 @@ def test_the_spread_is_given_or_of_the_records_or_of_figure_4(tmp_path: Path) ->
     assert told.spread.std == pytest.approx(math.sqrt((1 + 12) / 2))
     assert told.needed.low < told.needed.n < told.needed.high
     assert detect(planned, 0.5, 0.2).spread == (0.2, "given", None)
+
+
+def test_a_confirmation_takes_the_spread_of_the_study_that_it_confirms(tmp_path: Path) -> None:
+    parent = design(tmp_path, search="list", only=THREE[:2], seeds=3)
+    parent.open()
+    records(parent, {THREE[0]: [70.0, 71.0, 72.0], THREE[1]: [60.0, 61.0, 62.0]})
+    winners = tuple(Winner(spec, 3, 70.0) for spec in THREE[:2])
+    confirmed = replace(parent, confirm=Confirmation("study", "0" * 12, "list", 2, 0, winners), seeds=5)
+    confirmed = replace(confirmed, base=parent.base.override({"runtime.study": "confirmed", "graph.seed": 3}))
+    told = detect(confirmed, 0.5, None)
+    assert told.spread.std == pytest.approx(1)
+    assert str(parent.folder) in told.spread.source
+    records(confirmed, {THREE[0]: [70.0, 72.0, 74.0, 76.0, 78.0]})
+    assert detect(confirmed, 0.5, None).spread.std == pytest.approx(math.sqrt(10)), "its own come first"
 
 
 def test_the_spread_of_variants_is_that_of_their_differences(tmp_path: Path) -> None:

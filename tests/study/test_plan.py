@@ -157,6 +157,15 @@ def test_a_published_network_has_a_rate_of_its_own(tmp_path: Path) -> None:
     assert rates.kind(study.base) == rates.kind(study.base.override({"graph.generator": "er:p=0.6", "graph.seed": 9}))
 
 
+def test_a_search_that_chooses_graphs_too_has_a_rate_for_each_size(tmp_path: Path) -> None:
+    study = design(tmp_path, settings=10, seeds=1, space=("network.channels=4,16", "graph.seed=0:99"))
+    trials, known, works = plan_of(study, 100.0)
+    assert known is not None
+    rows = priced(trials, works, known)
+    assert {row.what: row.scaled for row in rows} == {"network.channels=4": True, "network.channels=16": False}
+    assert sum(row.trials for row in rows) == len(trials) == 10
+
+
 def test_the_plan_tells_rates_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     design(tmp_path, search="grid", generators=("er",), seeds=1, variants=VARIANTS).open()
 
