@@ -77,7 +77,8 @@ class WandbTracker:
             ending.join(FINISH_TIMEOUT_S)
         self._check_folder()
         config = configuration.load(str(record.folder / "config.yaml"))
-        kind = config.network.regime if config.network.reference is None else "reference"
+        wired = config.network.reference is None
+        kind, graph = (config.network.regime, f" g{config.graph.seed}") if wired else ("reference", "")
         rows = record.metrics()
         if resumed_epochs is None:
             resumed_epochs = rows[-1]["epoch"] if rows else 0
@@ -96,11 +97,11 @@ class WandbTracker:
                 mode=self.mode,
                 project=self.project,
                 id=trial_id,
-                name=f"{group} g{config.graph.seed} t{config.train.seed}",
+                name=f"{group}{graph} t{config.train.seed}",
                 group=group,
                 job_type="trial",
                 tags=sorted({self.study, config.family, kind, config.data.source}),
-                config=config.model_dump(mode="json", exclude={"runtime"}),
+                config=_config(config),
                 # Without resume the second fragment of a trial overwrites the first when both are synced.
                 resume="allow",
                 reinit="create_new",
@@ -116,7 +117,7 @@ class WandbTracker:
             for name in dict.fromkeys(_with_siblings(metric.wandb) for metric in METRICS if metric.wandb):
                 run.define_metric(name, step_metric="epoch")
             run.summary.update(_scalars(record, config))
-            if resumed_epochs == 0 and config.network.reference is None:
+            if resumed_epochs == 0 and wired:
                 self._log_dags(run, record, config)
             offline = os.path.relpath(Path(run.dir).parent, self.folder.parent)
             runs.add(self.folder, trial_id, run.url or offline)
@@ -245,6 +246,14 @@ class WandbTracker:
             # wandb notes where the file is staged; from the folder on, so that a copy of the folder can be uploaded.
             entry.local_path = os.path.relpath(str(entry.local_path), self.folder)
         run.log_artifact(artifact)
+
+
+def _config(config: RunConfig) -> dict[str, Any]:
+    """The configuration as a run has it: of a published network without what describes a randomly wired one."""
+    if config.network.reference is None:
+        return config.model_dump(mode="json", exclude={"runtime"})
+    values = config.model_dump(mode="json", exclude={"runtime", "graph", "network"})
+    return {**values, "network": {"reference": config.network.reference}}
 
 
 def _with_siblings(name: str) -> str:

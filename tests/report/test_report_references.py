@@ -8,6 +8,7 @@ import pytest
 from report_helpers import BASE, Page, add_reference, add_trial, write_design
 
 from randwire.pages.style import style
+from randwire.report.facts.budgets import budget_text
 from randwire.report.facts.correlations import MEASURES, columns
 from randwire.report.page.study_page import write_report
 from randwire.report.table import write_table
@@ -99,6 +100,13 @@ def test_another_training_is_another_budget(keys: dict[str, Any], tmp_path: Path
     add_trial(tmp_path / "theirs")
     for folder in ("ours", "theirs"):
         assert len(groups(load(tmp_path / folder)[0])) == 2
+    key = next(iter(keys)).replace("__", ".")
+    budgets = groups(load(tmp_path / "ours")[0])
+    texts = [budget_text(budget, budgets) for budget in budgets]
+    # A budget that a key was added after says nothing of it.
+    told = [text for text, budget in zip(texts, budgets, strict=True) if key in budget.budget]
+    assert told
+    assert all(text.startswith(f"{key} = ") and "; " not in text for text in told)
 
 
 def test_a_study_of_published_networks_alone(tmp_path: Path) -> None:

@@ -224,6 +224,31 @@ def test_the_dags_are_logged_once(offline: WandbTracker) -> None:
     }
 
 
+def test_a_published_network_has_no_graph_to_show(offline: WandbTracker) -> None:
+    config = configuration.load("digits", {"network.reference": "pytorchcv:resnet20_cifar10", "train.seed": 1})
+    of_reference = record("aaa")
+    shutil.rmtree(of_reference.folder / "graphs")
+    (of_reference.folder / "dag.svg").unlink()
+    of_reference.write_text("config.yaml", config.to_yaml())
+    of_reference.write_json("dag.json", {"stages": {}})
+    offline.start(of_reference, config.label)
+    offline.log("aaa", row(1))
+    offline.finish("aaa", "finished", {})
+
+    (run,) = records(offline.folder, "aaa", "run")
+    assert run["display_name"] == "resnet20_cifar10 t1"
+    assert set(run["tags"]) == {"resnet20_cifar10", "reference", "digits", "study"}
+    told = run["config"]["update"]
+    assert told["network"] == {"reference": "pytorchcv:resnet20_cifar10"}
+    assert "graph" not in told
+    assert told["train"] == config.model_dump(mode="json")["train"]
+    assert [each["item"]["epoch"] for each in records(offline.folder, "aaa", "history")] == [1]
+    assert not records(offline.folder, "aaa", "artifact")
+    last = summary(offline.folder, "aaa")
+    assert last["params"] == 1000
+    assert not [key for key in last if key.startswith(("graph/", "generator/"))]
+
+
 def test_several_runs_are_open_at_once(offline: WandbTracker) -> None:
     names = [f"run{number}" for number in range(4)]
     for name in names:

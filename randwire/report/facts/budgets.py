@@ -24,11 +24,16 @@ def budget_text(budget: TrialGroup, budgets: Sequence[TrialGroup]) -> str:
         "train.batch_size": f"batch {config.train.batch_size}",
         "train.lr": f"learning rate {config.train.lr:g}",
     }
+
+    def comparable(key: str) -> list[TrialGroup]:
+        """The budgets that say anything of a key: one of published networks alone says nothing of random ones."""
+        return [other for other in budgets if not (other.typical.reference and key.startswith(OF_NETWORKS))]
+
     left_out = OF_NETWORKS if typical.reference else ()
     text = ", ".join(
         piece for key, piece in pieces.items() if key not in typical.varied and not key.startswith(left_out)
     )
-    differing = [key for key in budget.budget if len({str(other.budget.get(key)) for other in budgets}) > 1]
+    differing = [key for key in budget.budget if len({str(other.budget.get(key)) for other in comparable(key)}) > 1]
     if differing:
         text = "; ".join(f"{key} = {budget.budget[key]}" for key in differing) + ". Otherwise: " + text
     if not typical.reference and (names := published(budget)):
