@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from randwire.report.plots.measures import measures
     from randwire.report.plots.pairs import pairs
     from randwire.report.plots.parallel_coordinates import parallel_coordinates
+    from randwire.report.plots.pareto import pareto
     from randwire.report.plots.rounds import rounds
     from randwire.report.plots.scores import scores
     from randwire.report.plots.variants import variants
@@ -34,6 +35,7 @@ __all__ = [
     "measures",
     "pairs",
     "parallel_coordinates",
+    "pareto",
     "publish",
     "rounds",
     "scores",

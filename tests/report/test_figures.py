@@ -46,7 +46,7 @@ def on_the_page(study: Path) -> dict[str, Figure]:
 
 def test_the_page_has_all_figures_in_this_order(on_the_page: dict[str, Figure]) -> None:
     assert list(on_the_page) == list(FIGURES.values())
-    assert set(report.__all__) == {*FIGURES, "rounds", "figures", "publish", "write_report", "write_table"}
+    assert set(report.__all__) == {*FIGURES, "rounds", "pareto", "figures", "publish", "write_report", "write_table"}
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -18,7 +18,8 @@ MAX_VALUES = 6
 def provenance(study: StudyFacts) -> dict[str, str]:
     """Where the numbers come from, by what it is: design, budget, commits; what was not recorded is left out."""
     environments = [trial.environment for trial in study.trials if trial.environment]
-    facts = {"design": _design(study.design), "trials": study.statuses}
+    searched = {name: _texts(study.design, name) for name in ("space", "objective")}
+    facts = {"design": _design(study.design), **searched, "trials": study.statuses}
     budgets = {f"{t.config.train.epochs} epochs on {t.config.data.source}" for t in study.trials}
     facts["budget"] = "; ".join(sorted(budgets))
     facts["images"] = images(study.trials)
@@ -71,6 +72,12 @@ def _parent(study: Row) -> str:
     """The name of the study that a recorded confirmation confirms; empty for any other."""
     confirmed = study.get("confirm")
     return str(confirmed.get("study", "")) if isinstance(confirmed, dict) else ""
+
+
+def _texts(study: Row | None, name: str) -> str:
+    """The texts of an option of a design; empty at its default, or where it was not recorded."""
+    texts = (study or {}).get(name)
+    return ", ".join(map(str, texts)) if isinstance(texts, list) and texts != ["top1"] else ""
 
 
 def _listed(seeds: Sequence[int]) -> str:

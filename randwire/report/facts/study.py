@@ -11,11 +11,13 @@ from randwire.report.facts import rates
 from randwire.report.facts.designs import names_of
 from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.facts.paired import Paired, paired
+from randwire.report.facts.pareto import Pareto, objectives_of, pareto
 from randwire.report.facts.race import rounds_of
 from randwire.statistics.pairs import Pair, compare
 from randwire.study.fixed import FIXED
 from randwire.study.folder import failures_of
 from randwire.study.groups import TrialGroup, groups
+from randwire.study.objectives import Objective
 from randwire.study.race import Round
 from randwire.study.results import Trial, UnreadableRecord, design_of, load
 from randwire.study.setting import Setting
@@ -30,6 +32,8 @@ class Section:
     heading: str
     rounds: Sequence[Round] = ()
     """Of a race: its rounds so far."""
+    objectives: tuple[Objective, ...] = ()
+    """What the search was after."""
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -39,6 +43,10 @@ class Section:
     @cached_property
     def variants(self) -> Paired | None:
         return paired(self.group)
+
+    @cached_property
+    def pareto(self) -> Pareto | None:
+        return pareto(self.group, self.objectives)
 
     @cached_property
     def rates(self) -> rates.Check:
@@ -122,6 +130,7 @@ class StudyFacts:
                 if inside > 1
                 else "Results",
                 self.race[0] if number == 1 else (),
+                objectives_of(self.design),
             )
             for number, budget in enumerate(budgets, 1)
         ]

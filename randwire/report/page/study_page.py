@@ -15,6 +15,7 @@ from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import warnings
 from randwire.report.page import correlations, sections, tables
 from randwire.report.page.confirmation import confirmation
+from randwire.report.page.pareto import pareto_table
 from randwire.report.page.power import power
 from randwire.report.page.race import race
 from randwire.report.page.rates import check_text
@@ -27,6 +28,7 @@ from randwire.report.plots.learning_rates import learning_rates
 from randwire.report.plots.measures import measures
 from randwire.report.plots.pairs import PAIRS_NOTE, pairs
 from randwire.report.plots.parallel_coordinates import parallel_coordinates
+from randwire.report.plots.pareto import pareto
 from randwire.report.plots.rounds import rounds
 from randwire.report.plots.scores import scores
 from randwire.report.plots.variants import variants
@@ -125,6 +127,7 @@ class _Page:
         """The results of trials that may be compared."""
         self.parts += [sections.group_cards(section.group), *filter(None, [race(section)])]
         self.figure(rounds.draw(section))
+        self.figure(pareto.draw(section), after=pareto_table(section.pareto))
         self.figure(variants.draw(section))
         if section.variants is not None:
             self.parts.append(variants_comparison(section.variants))
