@@ -105,12 +105,15 @@ def _search_options(group: argparse._ArgumentGroup) -> None:
         "--space",
         action="append",
         metavar="RANGE",
-        help='of a search: "ws.k=4:8:2" (low:high:step), and of further keys: "network.channels=48,64,78"',
+        help='of a search: values of a parameter, "ws.k=4:8:2" (low:high:step), or of a further key, '
+        '"network.channels=48,64,78"; with "graph.seed=0:99" a suggestion is one network: sensible to find a good one, '
+        "noise where settings are compared",
     )
     group.add_argument(
         "--objective",
         metavar="NAMES",
-        help="of a search: what to maximise, or with a minus minimise: top1,-mult_adds [top1]",
+        help="of a search: what to maximise, or with a minus minimise, of top1 and what --require knows, such as "
+        "top1,-mult_adds [top1]",
     )
 
 
