@@ -121,11 +121,10 @@ def _table(trials: Sequence[Planned]) -> None:
     wide = _width(trials)
     print(f"{'#':>5}  {'digest':<12}  {'setting':<{wide}}{'graph':>6}{'train':>6}{_heads()}  state")
     for trial in trials:
-        config = trial.config
-        cells = "".join(f"{trial.quantities[name]:>{width}{form}}" for name, width, form in COLUMNS)
+        graph = "-" if trial.graph_seed is None else trial.graph_seed
         print(
-            f"{trial.number:>5}  {trial.digest:<12}  {trial.label:<{wide}}{config.graph.seed:>6}{config.train.seed:>6}"
-            f"{cells}  {trial.state}"
+            f"{trial.number:>5}  {trial.digest:<12}  {trial.label:<{wide}}{graph:>6}{trial.config.train.seed:>6}"
+            f"{_cells([trial])}  {trial.state}"
         )
 
 
@@ -137,12 +136,18 @@ def _summary(trials: Sequence[Planned]) -> None:
     wide = _width(trials)
     print(f"{'setting':<{wide}}{'trials':>7}{_heads()}  states")
     for label, same in settings.items():
-        cells = "".join(
-            f"{fmean(trial.quantities[name] for trial in same):>{width}{form}}" for name, width, form in COLUMNS
-        )
         states = ", ".join(f"{number} {state}" for state, number in Counter(trial.state for trial in same).items())
-        print(f"{label:<{wide}}{len(same):>7}{cells}  {states}")
+        print(f"{label:<{wide}}{len(same):>7}{_cells(same)}  {states}")
     print("means of each setting; --all lists every trial")
+
+
+def _cells(same: Sequence[Planned]) -> str:
+    """The means of the quantities of trials; published networks lack those of graphs."""
+    cells = []
+    for name, width, form in COLUMNS:
+        values = [trial.quantities[name] for trial in same if name in trial.quantities]
+        cells.append(f"{fmean(values):>{width}{form}}" if values else f"{'-':>{width}}")
+    return "".join(cells)
 
 
 def _width(trials: Sequence[Planned]) -> int:

@@ -99,8 +99,9 @@ def _line(trial: RunConfig, state: State) -> str:
     elif state.sign is not None and state.name == "stalled":
         note = f"since {time.strftime('%F %T', time.localtime(state.sign))}"
     label = Setting.of(trial).label
+    seeds = f"t{trial.train.seed}" if trial.network.reference else f"g{trial.graph.seed} t{trial.train.seed}"
     return (
-        f"{state.digest}  {label:<16} g{trial.graph.seed} t{trial.train.seed}  {state.name:<10} "
+        f"{state.digest}  {label:<16} {seeds}  {state.name:<10} "
         f"{state.epochs:>3}/{trial.train.epochs} epochs  top-1 {top1:>7}  {note}".rstrip()
     )
 

@@ -19,6 +19,7 @@ from randwire.errors import ConfigError
 
 if TYPE_CHECKING:
     from randwire.config import RunConfig
+    from randwire.study.defaults import Defaults
     from randwire.study.design import Design
 
 
@@ -27,21 +28,30 @@ Variants = Callable[["RunConfig"], Mapping[str, Mapping[str, object]]]
 
 
 def study(
-    name: str, description: str | None, arguments: Sequence[str] | None = None, variants: Variants | None = None
+    name: str,
+    description: str | None,
+    arguments: Sequence[str] | None = None,
+    variants: Variants | None = None,
+    defaults: Defaults | None = None,
 ) -> int:
-    """`studies/NAME.py`: plan, sweep, status, trial, report. With `variants` it is a fixed grid of them."""
-    parser = study_parser(name, description, of_variants=variants is not None)
+    """`studies/NAME.py`: plan, sweep, status, trial, report.
+
+    With `variants` it is a fixed grid of them, with `defaults` a list that begins with these.
+    """
+    parser = study_parser(name, description, "variants" if variants else "list" if defaults else "search")
     cached = cache(variants) if variants else None  # a study that is watched asks again and again
 
     def main() -> int:
         plain, keys = split(sys.argv[1:] if arguments is None else arguments)
         options = parser.parse_args(plain)
-        return _VERBS[options.verb](lambda: _design(options, keys, cached), options)
+        return _VERBS[options.verb](lambda: _design(options, keys, cached, defaults), options)
 
     return guarded(main)
 
 
-def _design(options: argparse.Namespace, keys: Mapping[str, object], variants: Variants | None) -> Design:
+def _design(
+    options: argparse.Namespace, keys: Mapping[str, object], variants: Variants | None, defaults: Defaults | None
+) -> Design:
     """The design of the options and keys that are given, laid over the one that the study's folder holds."""
     from randwire.study.design import Design
 
@@ -50,6 +60,7 @@ def _design(options: argparse.Namespace, keys: Mapping[str, object], variants: V
         keys,
         name=options.name,
         variants=variants or {},
+        defaults=defaults,
         search=options.search,
         settings=options.settings,
         seeds=options.seeds,

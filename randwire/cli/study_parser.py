@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from randwire.arguments import Parser, positive_float, positive_int
 from randwire.cli.text import key_help
@@ -19,8 +19,12 @@ VERBS = {
 }
 
 
-def study_parser(name: str, description: str | None, of_variants: bool) -> Parser:
-    """The parser of `studies/NAME.py`; `of_variants`: the study is a fixed grid of variants.
+Kind = Literal["search", "variants", "list"]
+"""What a file in `studies` is for: a search or any other design, a fixed grid of variants, a list of its own."""
+
+
+def study_parser(name: str, description: str | None, kind: Kind) -> Parser:
+    """The parser of `studies/NAME.py`.
 
     Options of the design have no default here: what is not given comes from the study's folder.
     """
@@ -32,7 +36,7 @@ def study_parser(name: str, description: str | None, of_variants: bool) -> Parse
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
-    parents = [_design_options(name, of_variants)]
+    parents = [_design_options(name, kind)]
     add = {verb: verbs.add_parser(verb, parents=parents, help=text, allow_abbrev=False) for verb, text in VERBS.items()}
     for verb in ("plan", "status"):
         add[verb].add_argument("--json", action="store_true", help="JSON on stdout")
@@ -54,13 +58,13 @@ def study_parser(name: str, description: str | None, of_variants: bool) -> Parse
     return parser
 
 
-def _design_options(name: str, of_variants: bool) -> Parser:
+def _design_options(name: str, kind: Kind) -> Parser:
     common = Parser(add_help=False, allow_abbrev=False)
     group = common.add_argument_group("design", "What is not given is that of the study in the folder.")
     group.add_argument("--base", metavar="CONFIG", help="preset or YAML of all trials [digits]")
     group.add_argument("--name", default=name, help=f"name of the study, and of its folder below runs [{name}]")
-    if of_variants:
-        common.set_defaults(search=None, settings=1)
+    if kind != "search":
+        common.set_defaults(search=None, settings=1 if kind == "variants" else None)
     else:
         methods = get_args(SearchMethod)
         text = "grid: the paper's Figure 4; list: those of --only; race: rounds that add seeds to the better half [tpe]"
@@ -78,7 +82,7 @@ def _design_options(name: str, of_variants: bool) -> Parser:
         help="give each network the channels whose multiply-adds are nearest N, on its own graphs",
     )
     group.add_argument("--train-seeds", type=positive_int, help="training seeds of each graph [1]")
-    text = "generators, each in its best setting" if of_variants else "generators to compare"
+    text = "generators, each in its best setting" if kind == "variants" else "generators to compare"
     group.add_argument("--generators", metavar="NAMES", help=f"{text}, such as er,ws [all of the default study]")
     group.add_argument("--seed", type=int, help="seed of the search [0]")
     group.add_argument(

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any, Self, Unpack, get_args
 
 from randwire import config as configuration
-from randwire.config import RunConfig
+from randwire.config import GraphConfig, RunConfig
 from randwire.config.variant import values_of_variant
 from randwire.errors import ConfigError
 from randwire.metrics import VAL_TOP1
 from randwire.records import Record, Row
 from randwire.study import space
 from randwire.study.confirmation import Confirmation
-from randwire.study.fixed import FIXED, SearchMethod, fixed_settings
+from randwire.study.defaults import Defaults, Options
+from randwire.study.fixed import FIXED, SearchMethod, check_fixed, fixed_settings
 from randwire.study.folder import StudyFolder
-from randwire.study.loading import Defaults, Options, load
-from randwire.study.matched import KEY as MATCHED
+from randwire.study.loading import load
 from randwire.study.matched import matched
 from randwire.study.objectives import ALONE, Objective
 from randwire.study.requirements import Requirement, quantities
@@ -134,10 +134,7 @@ class Design:
                 )
         if self.top is not None and self.confirm is None:
             raise ConfigError("--top: is how many settings of another study are confirmed; name it with --confirm")
-        setting = [name for name, keys in self.variants.items() if MATCHED in keys]
-        setting += [text for text in self.only if MATCHED in values_of_variant(Setting.parse(text).variant)]
-        if self.match_mult_adds is not None and setting:
-            raise ConfigError(f"--match-mult-adds: {setting[0]} sets {MATCHED} itself; leave it out")
+        check_fixed(self.search, self.only, self.variants, self.match_mult_adds is not None)
 
     def _check_search(self) -> None:
         """Give the options of a search their canonical form. Raises ConfigError for those without sense."""
@@ -210,9 +207,10 @@ class Design:
         """Graph seeds crossed with training seeds.
 
         Where all graph seeds give one graph, such as WS(4,0), each has training seeds of its own: the trials would be
-        one trial repeated, and their spread zero. So it is where one graph is confirmed that a search has found.
+        one trial repeated, and their spread zero. So it is where one graph is confirmed that a search has found, and of
+        a published network, where the seed of graphs stays at its default.
         """
-        keys = self.keys(setting)
+        keys = {**self.keys(setting), **({GRAPH_SEED: GraphConfig().seed} if setting.published else {})}
         one_graph = self.fixed and GRAPH_SEED in keys
         step = self.train_seeds if setting.one_network or one_graph else 0
         first, train = keys.get(GRAPH_SEED, self.base.graph.seed), keys.get("train.seed", self.base.train.seed)

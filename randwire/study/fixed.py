@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from randwire.config.variant import values_of_variant
+from randwire.errors import ConfigError
 from randwire.study import space
+from randwire.study.matched import KEY as CHANNELS
 from randwire.study.setting import Setting
 from randwire.study.variants import Variants
 
@@ -36,3 +39,24 @@ def fixed_settings(search: str, generators: Sequence[str], only: Sequence[str], 
         return list(map(Setting.parse, only))  # one that another study has found may have keys of its own
     specs = only if only or search == "list" else space.best(generators) if variants else space.paper(generators)
     return [Setting(spec, variant) for spec in specs for variant in (variants or [""])]
+
+
+def check_fixed(search: str, only: Sequence[str], variants: Variants, matched: bool) -> None:
+    """Raise ConfigError for settings that set what is chosen for them, and published networks where they have no part.
+
+    `matched`: channels are chosen by multiply-adds.
+    """
+    setting = [name for name, keys in variants.items() if CHANNELS in keys]
+    setting += [text for text in only if CHANNELS in values_of_variant(Setting.parse(text).variant)]
+    if matched and setting:
+        raise ConfigError(f"--match-mult-adds: {setting[0]} sets {CHANNELS} itself; leave it out")
+    published = next((text for text in only if Setting.parse(text).published), None)
+    if published is None:
+        return
+    if search == "race":
+        raise ConfigError(f"--only: {published} has no graph seeds to race for; compare it in a list (--search list)")
+    for name, keys in variants.items():
+        if wired := [key for key in keys if key.startswith(("graph.", "network."))]:
+            raise ConfigError(
+                f"--only: {published} is a published network, and the variant {name} sets {wired[0]}, which it lacks"
+            )

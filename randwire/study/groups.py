@@ -146,7 +146,7 @@ def groups(trials: Sequence[Trial], study: Row | None = None) -> list[TrialGroup
 
 def _setting(trial: Trial, named: bool) -> Setting:
     """The setting of a trial; `named`: the study has named variants, of which it may be none."""
-    recorded = replace(Setting.of(trial.config), spec=trial.spec)
+    recorded = Setting.of(trial.config)
     return replace(recorded, variant=trial.variant) if named else recorded
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 from randwire import config as configuration
 from randwire.config import RunConfig, RuntimeConfig
@@ -13,7 +12,8 @@ from randwire.errors import ConfigError, UserError, one_line
 from randwire.records import Row
 from randwire.study import confirmation, space
 from randwire.study.confirmation import Chosen, Confirmation
-from randwire.study.fixed import SearchMethod, specs_of
+from randwire.study.defaults import Defaults, Options
+from randwire.study.fixed import PAPER, specs_of
 from randwire.study.folder import StudyFolder, base_of
 from randwire.study.matched import KEY as MATCHED
 from randwire.study.requirements import Requirement
@@ -31,35 +31,6 @@ CHOSEN_OTHERWISE = {
     "runtime.variant": "is what the study varies; leave it out",
 }
 """Keys that cannot be laid over the configuration of a study, with what to do instead."""
-
-
-class Options(TypedDict, total=False):
-    """The options of a design, see `Design`; None where one is not given."""
-
-    search: SearchMethod | None
-    settings: int | None
-    seeds: int | None
-    train_seeds: int | None
-    generators: Sequence[str] | None
-    seed: int | None
-    early_stopping: bool | None
-    require: Sequence[Requirement | str] | None
-    only: Sequence[str] | None
-    confirm: str | None
-    top: int | None
-    space: Sequence[str] | None
-    objective: Sequence[str] | None
-    match_mult_adds: float | None
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What a study begins with where nothing else is given."""
-
-    keys: Mapping[str, object] = field(default_factory=dict)
-    """Dotted keys that are laid over DEFAULT_BASE, and over no other base."""
-    options: Callable[[RunConfig], Options] = lambda _: Options()
-    """Options of the design, from the configuration of all trials."""
 
 
 class Loaded(NamedTuple):
@@ -105,6 +76,12 @@ def load(
     taken = {**first, **_given_options(options, stored)}
     if "confirm" in taken:  # what was chosen, not the name that was given
         taken["confirm"] = first["confirm"]
+    if (
+        options.get("generators")
+        and taken.get("only")
+        and not (stored or chosen or PAPER in (options.get("only") or ()))
+    ):
+        raise ConfigError("--generators: the settings are named with --only; leave one of them out")
     if taken.get("match_mult_adds") is not None and MATCHED in values:
         raise ConfigError(f"{MATCHED}: is chosen for each network by --match-mult-adds; leave one of them out")
     if taken.get("search") == "race":

@@ -10,10 +10,12 @@ KEY = "network.channels"
 
 
 def matched(config: RunConfig, mult_adds: float) -> RunConfig:
-    """The configuration with the channels whose multiply-adds are nearest to `mult_adds`.
+    """The configuration with the channels whose multiply-adds are nearest to `mult_adds`; a published network as it is.
 
     Raises ConfigError, in one line, for a number that no channels give.
     """
+    if config.network.reference is not None:
+        return config
     channels = _channels(config.model_copy(update={"train": _TRAIN, "runtime": _RUNTIME}), mult_adds)
     return config.model_copy(update={"network": config.network.model_copy(update={"channels": channels})})
 

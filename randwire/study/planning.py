@@ -83,12 +83,17 @@ class Planned:
     def label(self) -> str:
         return self.setting.label
 
+    @property
+    def graph_seed(self) -> int | None:
+        """None for a published network."""
+        return None if self.setting.published else self.config.graph.seed
+
     def to_row(self) -> Row:
         return {
             "number": self.number,
             "digest": self.digest,
             "setting": str(self.setting),
-            "graph_seed": self.config.graph.seed,
+            "graph_seed": self.graph_seed,
             "train_seed": self.config.train.seed,
             **self.quantities,
             "state": self.state,

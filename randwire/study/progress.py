@@ -50,7 +50,7 @@ class Status:
             {
                 "digest": state.digest,
                 "setting": str(Setting.of(trial)),
-                "graph_seed": trial.graph.seed,
+                "graph_seed": None if trial.network.reference else trial.graph.seed,
                 "train_seed": trial.train.seed,
                 "state": state.name,
                 "epochs": state.epochs,

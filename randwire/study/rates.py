@@ -90,6 +90,8 @@ def rates(design: Design, trials: Sequence[Planned], given: float | None) -> Rat
 
 def _size(design: Design, same: Sequence[Planned], trials: Sequence[Planned]) -> float:
     """Multiply-adds of the configuration of the study: of its trials, else with the generator of the first of all."""
+    if design.match_mult_adds is not None:
+        return design.match_mult_adds
     if same:
         return fmean(trial.quantities["mult_adds"] for trial in same)
     random = (trial.config.graph.generator for trial in trials if trial.config.network.reference is None)

@@ -42,7 +42,7 @@ from randwire.sweep.job import Job
 from randwire.sweep.progress import Progress, note
 from randwire.sweep.searcher import StudySearch
 from randwire.tracking import Tracker
-from randwire.wiring import sample_graphs
+from randwire.wiring import check_reference, sample_graphs
 
 
 def sweep(design: Design, cluster: Cluster, tracker: Tracker | None = None) -> int:
@@ -144,6 +144,7 @@ def check(design: Design, cluster: Cluster) -> None:
     for setting in iter(search.next, None):
         for trial in design.trials(setting)[:1]:
             sample_graphs(trial)
+            check_reference(trial)
     if not search.suggested:
         if not design.require:
             raise ConfigError("--space: holds no setting that is possible; widen a range")

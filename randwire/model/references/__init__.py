@@ -16,7 +16,7 @@ from randwire.model.references._base import Provider
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Provider", "build", "check", "check_resolutions", "is_trained_whole", "provider"]
+__all__ = ["Provider", "build", "check", "check_resolutions", "is_one", "is_trained_whole", "provider"]
 
 PACKAGE = "randwire.model.references"
 MAX_SUGGESTED = 5
@@ -25,6 +25,12 @@ MAX_SUGGESTED = 5
 def provider(reference: str) -> type[Provider]:
     """The provider of a reference, `PROVIDER:NAME`. Raises ValueError for an unknown one."""
     return registry.load(PACKAGE, reference.partition(":")[0], Provider)  # type: ignore[type-abstract]
+
+
+def is_one(text: str) -> bool:
+    """Whether a text has the form of a reference to a package that is known here; there may be no such network."""
+    package, colon, _ = text.partition(":")
+    return bool(colon) and package in registry.names(PACKAGE)
 
 
 def check(reference: str) -> None:

@@ -53,8 +53,9 @@ def mixed(trials: Sequence[Trial]) -> list[str]:
 def _design(study: Row | None) -> str:
     if study is None:
         return "not recorded (no study.json)"
-    listed = len(study.get("only") or ())
-    parts = [names_of(study).fact.format(n=many(listed, "setting"), parent=_parent(study))]
+    listed, variants = many(len(study.get("only") or ()), "setting"), len(study.get("variants") or ())
+    listed += f" in {many(variants, 'variant')} each" * bool(variants)
+    parts = [names_of(study).fact.format(n=listed, parent=_parent(study))]
     if study.get("settings") is not None and study.get("search") in ("tpe", "random"):  # the others have what they have
         parts.append(many(study["settings"], "setting"))
     for key, name in (("seeds", "graph seed"), ("train_seeds", "training seed")):

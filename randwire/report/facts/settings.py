@@ -17,6 +17,8 @@ UNTESTED = {
     "chosen by their results would not mean what it says.",
     "outside": "These settings are not of the fixed design that this study is; something else chose them.",
 }
+MAX_NAMED = 30
+"""Settings that a sentence names one by one: all that the paper's grid has."""
 STOPPED = "Early stopping was on: what is left was chosen by its results, and a test would not mean what it says."
 
 
@@ -47,7 +49,8 @@ def summary(section: Section) -> str:
         f"{best} has the highest mean, {top1.mean:.2f}% (n={top1.n}). It is separated from "
         f"{len(against) - len(near)} of the {many(len(against), 'other tested setting')}"
     )
-    text += f", and not from {', '.join(near)}." if near else "."
+    more = f" and {len(near) - MAX_NAMED} more" * (len(near) > MAX_NAMED)
+    text += f", and not from {', '.join(near[:MAX_NAMED])}{more}." if near else "."
     if not section.group.holdout:
         return text
     chosen = max(section.group.choosing, key=lambda name: mean(section.group.choosing[name]))
