@@ -190,7 +190,7 @@ class Design:
         violated = {}
         for trial in self._crossed(setting)[:: self.train_seeds]:
             values = quantities(trial) if self.require else {}
-            if names := [str(requirement) for requirement in self.require if not requirement.met(values)]:
+            if names := [breach for requirement in self.require if (breach := requirement.breach(values))]:
                 violated[trial.graph.seed] = names
         return violated
 

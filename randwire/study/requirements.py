@@ -62,6 +62,12 @@ class Requirement:
         """Whether the quantities of a trial keep the bound; one that the trial does not have is not kept."""
         return self.name in values and _OPERATORS[self.sign](values[self.name], self.bound)
 
+    def breach(self, values: Mapping[str, float]) -> str | None:
+        """What a trial breaks, as a plan tells it; None if its quantities keep the bound."""
+        if self.met(values):
+            return None
+        return str(self) if self.name in values else f"{self} (a published network has no graphs)"
+
     def excess(self, values: Mapping[str, float]) -> float:
         """How far the quantities of a trial are beyond the bound, as a share of it: above 0 where it is broken."""
         beyond = values[self.name] - self.bound

@@ -9,6 +9,7 @@ import optuna
 import pytest
 from study_helpers import NAMES, command, design, drain, end
 
+from randwire import config as configuration
 from randwire.config import RunConfig
 from randwire.errors import ConfigError
 from randwire.model.complexity import complexity
@@ -87,6 +88,16 @@ def test_quantities_are_the_size_and_the_mean_measures(tmp_path: Path) -> None:
     for name in MEASURES:
         assert values[name] == pytest.approx(fmean(getattr(dag.measures(), name) for dag in dags.values()), rel=1e-15)
     assert quantities(base.override({"train.seed": 9})) is values
+
+
+def test_a_published_network_has_sizes_and_keeps_no_bound_on_graphs() -> None:
+    values = quantities(configuration.load("digits", {"network.reference": "pytorchcv:resnet20_cifar10"}))
+    assert set(values) == {"params", "mult_adds", "activations"}
+    assert values["params"] == 272_474
+    assert Requirement.parse("params<=300e3").breach(values) is None
+    assert Requirement.parse("params<=200e3").breach(values) == "params<=200000"
+    for bound in ("depth>=8", "depth<8"):
+        assert Requirement.parse(bound).breach(values) == f"{bound} (a published network has no graphs)"
 
 
 def test_a_grid_drops_the_cells_that_break_a_bound_and_counts_them(tmp_path: Path) -> None:
