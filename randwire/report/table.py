@@ -53,7 +53,7 @@ def write_table(folder: Path | str, path: Path) -> list[UnreadableRecord]:
 
 def _rows(trial: Trial, budget: TrialGroup, study: Row, generators: Sequence[str]) -> Iterator[Row]:
     config = trial.config
-    identity = json.dumps(trial.budget, sort_keys=True).encode()
+    identity = json.dumps(budget.budget, sort_keys=True).encode()
     constant: Row = {
         "design": study["search"] if budget.origin == "search" else budget.origin,
         "digest": trial.folder,

@@ -75,6 +75,7 @@ def test_a_table_has_both(study: Path, tmp_path: Path) -> None:
     assert theirs[["graph_seed", "nodes", "depth", "ws_k"]].isna().all(axis=None)
     assert ours[["graph_seed", "nodes", "depth", "ws_k"]].notna().all(axis=None)
     assert set(theirs.params) == {272_474}
+    assert len(set(table.budget)) == 1, "they are compared"
 
 
 # With whom it is compared.
