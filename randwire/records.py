@@ -3,7 +3,8 @@
 config.yaml         resolved and complete; `train.py` replays it
 environment.json    commit, versions, hardware, command line
 graphs/conv3.txt    0/1 adjacency matrix of a stage, one row a line
-dag.svg  dag.json   picture, and nodes, edges and measures of every stage
+dag.svg  dag.json   picture, and nodes, edges and measures of every stage; a published network has no stages, and only
+                    the latter
 complexity.json     parameters, multiply-adds and activations by stage
 metrics.jsonl       one line an epoch
 pretrained.json     what was loaded of train.pretrained, and what not

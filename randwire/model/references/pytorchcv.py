@@ -59,7 +59,7 @@ def _modules() -> Mapping[str, str]:
         raise ConfigError("network.reference: pytorchcv is not installed; `pip install -r requirements.txt`")
     modules = {}
     for path in sorted(Path(spec.submodule_search_locations[0], "models").glob("*.py")):
-        for function in _FUNCTION.finditer(path.read_text()):
+        for function in _FUNCTION.finditer(path.read_text(encoding="utf-8")):
             if f'model_name="{function[1]}"' in function[0]:
                 modules[function[1]] = path.stem
     return modules
