@@ -21,7 +21,7 @@ from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.groups import TrialGroup, groups
 from randwire.study.progress import status
-from randwire.study.requirements import Requirement
+from randwire.study.requirements import Requirement, quantities
 from randwire.study.results import design_of, load
 from randwire.study.search import SettingSearch
 from randwire.study.search_space import SearchSpace
@@ -201,6 +201,38 @@ def test_an_interrupted_search_with_keys_goes_on_as_an_undisturbed_one(
         drain(SettingSearch(parts), 5)
     assert list(StudyFolder(parts.folder).entries().items()) == list(StudyFolder(whole.folder).entries().items())
     assert len(StudyFolder(parts.folder).entries()) > 22  # some were rejected
+
+
+@pytest.mark.parametrize("objective", [("top1",), ("top1", "-params")], ids=",".join)
+def test_what_only_tells_changes_no_suggestion(objective: tuple[str, ...], tmp_path: Path) -> None:
+    options: dict[str, Any] = {"settings": 18, "seeds": 1, "space": TEXTS[:3], "objective": objective}
+    whole = drain(SettingSearch(design(tmp_path / "whole", **options)), 99)
+    told = design(tmp_path / "told", **options)
+    drain(SettingSearch(told), 13)
+    for number, path in enumerate(sorted(told.folder.glob("*/summary.json"))):
+        record = Record(path.parent)
+        record.write_json("summary.json", {**record.read_json("summary.json"), "test_top1": 7.0 * number})
+    drain(SettingSearch(told), 99)
+    assert StudyFolder(told.folder).suggestions() == whole
+
+
+def test_optuna_learns_how_far_a_setting_is_beyond_a_bound(tmp_path: Path) -> None:
+    bounds = (Requirement("depth", "<=", 8), Requirement("sources", "<", 3))
+    study = design(tmp_path, settings=4, seeds=2, require=bounds, search="random")
+    search = SettingSearch(study)
+    drain(search, 99)
+    StudyFolder(study.folder).add_suggestion(None, search.rejected)  # as a sweep leaves it
+    free = design(tmp_path / "free", seeds=2)
+    rejected = [trial for trial in search.study.trials if trial.state is optuna.trial.TrialState.PRUNED]
+    assert len(rejected) == len(search.rejected) > 3
+    for setting, trial in zip(search.rejected, rejected, strict=True):
+        cells = [quantities(cell) for cell in free.trials(setting)]
+        depth, sources = (max(cell[name] for cell in cells) for name in ("depth", "sources"))
+        expected = {"depth<=8": depth / 8 - 1, "sources<3": sources / 3 - 1 if sources != 3 else 1e-9}
+        assert trial.constraints == pytest.approx(expected)
+        assert {name for name, beyond in trial.constraints.items() if beyond > 0} == set(search.rejected[setting])
+    again = [trial.constraints for trial in SettingSearch(study).study.trials if trial.constraints]
+    assert again == [trial.constraints for trial in rejected]
 
 
 def test_trials_of_a_suggested_setting_have_its_keys(tmp_path: Path) -> None:
