@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -206,41 +205,6 @@ def test_variants_that_came_later_are_told(
 
 
 README = (commands.ROOT / "README.md").read_text()
-ROWS = re.findall(r"`python studies/generators.py (sweep .*?)` \|", README)
-SMALL = ("--graph.nodes", "12", "--network.channels", "4", "--network.head", "8", "--data.resolution", "32")
-
-
-def test_the_rows_of_the_readme_go_into_one_folder_in_sequence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """As a reader may run them: after `make sweep`, one after the other, and each again."""
-    assert len(ROWS) == 4
-    output = ("--runtime.output", str(tmp_path))
-    first = design(tmp_path)
-    Design(first.base.override({"runtime.study": "generators"})).open()
-    counts = []
-    for row in [*ROWS, *ROWS]:
-        words = shlex.split(row)[1:]
-        assert command("plan", "--json", *words, *SMALL, *output) == 0, row
-        planned = json.loads(capsys.readouterr().out)
-        counts.append((len(planned["trials"]), planned["later_settings"]))
-        name = words[words.index("--name") + 1]
-        study = Design.load(
-            words[words.index("--base") + 1],
-            {key.removeprefix("--"): value for key, value in zip(SMALL[::2], SMALL[1::2], strict=True)}
-            | {"runtime.output": str(tmp_path)},
-            name=name,
-            search="grid" if "grid" in words else None,
-            settings=1 if "--settings" in words else None,
-            generators=("ws",) if "ws" in words else None,
-            seeds=5,
-        )
-        study.open()  # as a sweep leaves it
-        for setting in listing(study).settings:
-            StudyFolder(study.folder).add_suggestion(setting)
-        assert command("status", "--json", "--name", name, *output) == 0
-        assert len(json.loads(capsys.readouterr().out)["trials"]) == len(planned["trials"])
-    assert counts == [(145, 0), (5, 0), (5, 0), (5, 0)] * 2
 
 
 def test_a_study_is_planned_from_python_as_the_readme_does(
