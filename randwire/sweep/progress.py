@@ -54,4 +54,5 @@ class Progress:
         note(f"{label}: could not be run: {cause}")
 
     def _name(self, config: RunConfig) -> str:
-        return f"{self.label(config)} g{config.graph.seed} t{config.train.seed}"
+        graph = "" if config.network.reference else f" g{config.graph.seed}"
+        return f"{self.label(config)}{graph} t{config.train.seed}"

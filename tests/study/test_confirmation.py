@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,10 @@ def finish(design: Design, setting: Setting, top1: float, **summary: Any) -> Non
         record.write_json("summary.json", {"status": "finished", "val_top1": value, "epochs": 4, **summary})
 
 
-def begun(folder: Path, name: str = "parent", **options: Any) -> Design:
+def begun(folder: Path, name: str = "parent", keys: Mapping[str, Any] | None = None, **options: Any) -> Design:
     """A list that has ended, with top-1 as in TOP1."""
-    design = Design.load("digits", {"runtime.output": folder, **KEYS}, name=name, only=list(TOP1), seeds=3, **options)
+    values = {"runtime.output": folder, **KEYS, **(keys or {})}
+    design = Design.load("digits", values, name=name, only=list(TOP1), seeds=3, **options)
     design.open()
     for setting in design.fixed_settings():
         StudyFolder(design.folder).add_suggestion(setting)
@@ -103,12 +105,17 @@ def test_it_goes_on_with_what_is_stored(tmp_path: Path) -> None:
 
 
 def test_what_chooses_never_sees_the_test_split(tmp_path: Path) -> None:
-    parent = begun(tmp_path)
+    parent = begun(tmp_path, keys={"data.holdout": 300})
     planted = {"ws:k=4,p=0": 0.0, "ws:k=4,p=0.75": 50.0, "ba:m=5": 100.0, "er:p=0.2": 1.0, "er:p=0.4": 99.0}
-    before = confirm(tmp_path)
-    for setting in parent.fixed_settings():
-        finish(parent, setting, TOP1[setting.spec], test_top1=planted[setting.spec])
-    assert confirm(tmp_path) == before
+    chosen = []
+    for told in (dict.fromkeys(planted, 50.0), planted):
+        for setting in parent.fixed_settings():
+            finish(parent, setting, TOP1[setting.spec], test_top1=told[setting.spec])
+        chosen.append(confirm(tmp_path).confirm)
+    before, after = chosen
+    assert after is not None
+    assert before is not None
+    assert (after.winners, after.holdout) == (before.winners, 300)
 
 
 def test_a_setting_that_has_not_finished_wins_nothing(tmp_path: Path) -> None:

@@ -1,16 +1,12 @@
 """What a confirmation shows: the means that chose its settings beside those on seeds that had no part in choosing."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from randwire.metrics import VAL_TOP1
 from randwire.pages.text import many
 from randwire.records import Row
 from randwire.report.facts.study import StudyFacts
 from randwire.statistics.describe import Description, describe
 from randwire.study.confirmation import Confirmation, Winner
-from randwire.study.groups import TrialGroup
-from randwire.study.results import Trial, mean, number
 from randwire.study.setting import Setting
 
 
@@ -47,9 +43,7 @@ def confirmed(facts: StudyFacts) -> list[Confirmed]:
     for winner in confirmation.winners:
         setting = Setting.parse(winner.setting)
         here = [trial for trial in group.counted if Setting.of(trial.config) == setting]
-        values = [
-            mean([value for value in map(_chosen_by, same) if value is not None]) for same in _graphs(group, here)
-        ]
+        values = group.choosing[here[0].setting] if here else []
         name = here[0].setting if here else setting.label
         rows.append(Confirmed(name, setting.family, winner, describe(values) if values else None))
     return rows
@@ -73,14 +67,3 @@ def sentences(facts: StudyFacts) -> list[str]:
             f"{best.here.mean:.2f}% (n = {best.here.n}) on fresh seeds."
         )
     return lines
-
-
-def _graphs(group: TrialGroup, trials: Sequence[Trial]) -> list[list[Trial]]:
-    """The trials of a setting by replicate."""
-    folders = {trial.folder for trial in trials}
-    return [same for graphs in group.replicates.values() for same in graphs if same[0].folder in folders]
-
-
-def _chosen_by(trial: Trial) -> float | None:
-    """Top-1 on the images that choose."""
-    return number(trial.summary, VAL_TOP1.key)
