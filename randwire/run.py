@@ -207,7 +207,13 @@ class _Rank:
         if self.checkpoint is not None or train.pretrained is None or train.pretrained_sha256 is None:
             return network, None
         loaded = load_pretrained(
-            network, train.pretrained, train.pretrained_sha256, config.network.reference, self.adjacency, classes
+            network,
+            train.pretrained,
+            train.pretrained_sha256,
+            config.network.reference,
+            self.adjacency,
+            classes,
+            config.data,
         )
         return network, loaded
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from randwire.config import DataConfig
 from randwire.errors import ConfigError
 from randwire.header import SUFFIX
 from randwire.model import references
@@ -42,12 +43,14 @@ def load_pretrained(
     reference: str | None,
     graphs: Mapping[str, str],
     classes: Sequence[str],
+    images: DataConfig,
 ) -> Loaded:
     """Give `network`, a published one if `reference` names it, the weights of the record or checkpoint at `path`.
 
     Only the classifier may differ: tensors of another shape keep their initial values, and so does the fully connected
-    layer if it was trained on classes of other names. Raises ConfigError if the file is not the one with `sha256`, or
-    if its network is another, and CheckpointError if it cannot be read. Nothing in it is executed.
+    layer if it was trained on classes of other names. Raises ConfigError if the file is not the one with `sha256`, if
+    its network is another, or if it was trained on the images that are held out of `images`, and CheckpointError if it
+    cannot be read. Nothing in it is executed.
     """
     file = checkpoint_file(path)
     state = checkpoint.read(file)
@@ -56,6 +59,7 @@ def load_pretrained(
             raise ConfigError(
                 f"train.pretrained: {file} has changed since train.pretrained_sha256 was taken; name it again"
             )
+    _check_holdout(file, state["config"]["data"], images)
     saved_reference = state["config"].get("network", {}).get("reference")
     if saved_reference != reference:
         theirs, ours = (
@@ -86,6 +90,18 @@ def load_pretrained(
         )
     network.load_state_dict({name: value for name, value in saved.items() if name not in left_out}, strict=False)
     return Loaded(str(file), int(state["epoch"]), len(saved.keys() & own.keys() - left_out.keys()), left_out)
+
+
+def _check_holdout(file: Path, trained_on: Mapping[str, Any], images: DataConfig) -> None:
+    """Raise ConfigError if weights have seen the images that are to choose: of the same data, held out otherwise."""
+    same = all(trained_on.get(key) == getattr(images, key) for key in ("source", "path_sha256"))
+    theirs = trained_on.get("holdout", 0), trained_on.get("holdout_seed", 0)
+    if images.holdout and same and theirs != (images.holdout, images.holdout_seed):
+        had = f"data.holdout {theirs[0]} and data.holdout_seed {theirs[1]}" if theirs[0] else "no data.holdout"
+        raise ConfigError(
+            f"data.holdout: {file} was trained with {had}, on images that are held out here, which cannot choose then; "
+            "give both trainings the same one, or leave it out"
+        )
 
 
 def _shape(value: Any) -> str:

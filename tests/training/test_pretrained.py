@@ -109,6 +109,26 @@ def test_weights_of_another_network_are_refused(
     assert not list(tmp_path.glob("local/*/config.yaml")), "nothing is left that looks like a trial"
 
 
+@pytest.mark.parametrize(
+    ("held_out", "theirs"),
+    [((0, 0), "no data.holdout"), ((99, 0), "data.holdout 99 and .* 0"), ((100, 1), "data.holdout 100 and .* 1")],
+)
+def test_images_that_weights_were_trained_on_do_not_choose(
+    trained: Path, tmp_path: Path, held_out: tuple[int, int], theirs: str
+) -> None:
+    def of(holdout: int, holdout_seed: int) -> Path:
+        state = checkpoint.read(checkpoint_file(trained))
+        state["config"]["data"] |= {"holdout": holdout, "holdout_seed": holdout_seed}
+        torch.save(state, file := tmp_path / f"{holdout}-{holdout_seed}.pt")
+        return file
+
+    keys: dict[str, object] = {"data__holdout": 100, "train__epochs": 1}
+    with pytest.raises(ConfigError, match=rf"^data.holdout: .* was trained with {theirs}, on images"):
+        run.run(settings(tmp_path, train__pretrained=str(of(*held_out)), **keys), ProcessWorker(CPU))
+    same = settings(tmp_path, train__pretrained=str(of(100, 0)), **keys)
+    assert run.run(same, ProcessWorker(CPU))["status"] == "finished"
+
+
 def test_another_head_keeps_the_stages(trained: Path, tmp_path: Path) -> None:
     config = settings(tmp_path, train__pretrained=str(trained), network__head=32)
     initial, given = _initial(config), weights(trained)
