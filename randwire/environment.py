@@ -13,7 +13,7 @@ import torch
 
 from randwire.training.worker import Worker
 
-PACKAGES = ("torch", "ray", "optuna", "wandb", "networkx", "ffcv", "numba", "numpy", "scikit-learn")
+PACKAGES = ("torch", "ray", "optuna", "wandb", "networkx", "ffcv", "numba", "numpy", "scikit-learn", "pytorchcv")
 
 
 def environment(worker: Worker, command: str) -> dict[str, Any]:

@@ -95,6 +95,7 @@ def test_a_trial_leaves_a_whole_record_without_ray(tmp_path: Path) -> None:
     assert (folder / "dag.svg").read_text().startswith("<svg")
     environment = record.read_json("environment.json")
     assert environment["packages"]["torch"] == "2.13.0+cpu" or environment["packages"]["torch"].startswith("2.13.0")
+    assert environment["packages"]["pytorchcv"], "its initialisation decides numbers of published networks"
     assert environment["world_size"] == 1
     assert list(tmp_path.glob("local/wandb/**/*.wandb"))
     assert not list(tmp_path.rglob("*.partial"))
