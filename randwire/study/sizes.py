@@ -136,7 +136,7 @@ def references_table() -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in PRINTED_REFERENCES:
-        spec, counts = "in no package", ("-", "-")
+        spec, counts = "not in pytorchcv", ("-", "-")
         if row.reference is not None:
             params, mult_adds = published.size(row.reference, PAPER_CLASSES, row.resolution)
             spec, counts = f"`{row.reference}`", (f"{params / 1e6:.2f} M", _products(mult_adds / 1e6, 1, 3))
