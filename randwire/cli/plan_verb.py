@@ -53,7 +53,9 @@ def show_plan(design: Design, options: argparse.Namespace) -> int:
         return 0
     _table(trials) if len(trials) <= MAX_LISTED_TRIALS or options.all else _summary(trials)
     each = max(map(len, listed.settings.values()), default=0) if listed.rounds else design.seeds * design.train_seeds
-    print(f"\n{len(trials)} trials of {design.base.train.epochs} epochs in {design.folder}, up to {each} a setting")
+    epochs = sorted({trial.config.train.epochs for trial in trials}) or [design.base.train.epochs]
+    shown = " to ".join(dict.fromkeys(map(str, (epochs[0], epochs[-1]))))
+    print(f"\n{len(trials)} trials of {shown} epochs in {design.folder}, up to {each} a setting")
     for current in listed.rounds:
         print(f"{current}{'' if current.complete else f', {len(current.means)} have ended'}")
     if listed.rejected.number:

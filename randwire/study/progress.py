@@ -92,7 +92,11 @@ def _finish(design: Design, settings: Sequence[Sequence[tuple[RunConfig, State]]
     left = [
         (
             not any(state.name == "running" for _, state in setting),  # what runs has a slot already
-            sum(epochs - state.epochs for _, state in setting if state.name not in (*ENDED, "unreadable")),
+            sum(
+                trial.train.epochs - state.epochs
+                for trial, state in setting
+                if state.name not in (*ENDED, "unreadable")
+            ),
         )
         for setting in settings
     ]

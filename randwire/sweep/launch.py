@@ -67,9 +67,7 @@ def _train(design: Design, cluster: Cluster, tracker: Tracker) -> int:
         _note_exhaustion(design)
         print(f"{design.folder}: all settings have ended, nothing to run", file=sys.stderr)
         return _failures(design)
-    with Progress(
-        _trials_left(design, part) * design.base.train.epochs, lambda trial: Setting.of(trial).label
-    ) as progress:
+    with Progress(_epochs_left(design, part), lambda trial: Setting.of(trial).label) as progress:
         callback = TrackingCallback(design, tracker, progress, cluster.timeouts)
         try:
             with connected(cluster, storage.credentials(design.base.data.path)):
@@ -117,11 +115,11 @@ def parts(design: Design) -> Iterator[Part]:
         number += 1
 
 
-def _trials_left(design: Design, part: Part) -> int:
-    """The trials that have not ended, of a part and at most of those after it."""
+def _epochs_left(design: Design, part: Part) -> int:
+    """The epochs of trials that have not ended, of a part and at most of those after it."""
     trials = (trial for setting in part.settings for trial in part.design.trials(setting))
-    left = sum(not design.record(trial).summary() for trial in trials)
-    return left + (sum(listing(design).ahead) if design.search == "race" else 0)
+    left = sum(trial.train.epochs for trial in trials if not design.record(trial).summary())
+    return left + (sum(listing(design).ahead) * design.base.train.epochs if design.search == "race" else 0)
 
 
 def _note_exhaustion(design: Design) -> None:
