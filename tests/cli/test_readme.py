@@ -97,6 +97,11 @@ def values_of(words: list[str]) -> dict[str, object]:
     return dict(zip((word.removeprefix("--") for word in words[::2]), words[1::2], strict=True))
 
 
+def without(key: str, words: list[str]) -> list[str]:
+    """The words of keys and values without one key."""
+    return [word for k, word in enumerate(words) if words[k - k % 2] != key]
+
+
 @pytest.mark.parametrize("line", OTHERS)
 def test_a_command_of_the_readme_works(line: str, folder: Path) -> None:
     words, small = shlex.split(line), SMALL
@@ -119,8 +124,9 @@ def test_a_command_of_the_readme_works(line: str, folder: Path) -> None:
             at = small.index("--graph.nodes") + 1
             small = [*small[:at], "9", *small[at + 1 :]]
         if "--match-mult-adds" in words:
-            at = small.index("--network.channels")
-            small = [*small[:at], *small[at + 2 :]]
+            small = without("--network.channels", small)
+        if "--space" in words:  # whose graphs need more nodes
+            small = without("--graph.nodes", small)
         words += [*keys, *small] if words[1] in ("plan", "trial") and "--base" not in words else keys
     elif words[0] == "studies/damage.py":
         words += ["--output", str(folder / "damage"), "--recalibrate", "1"]
