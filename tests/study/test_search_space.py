@@ -216,6 +216,31 @@ def test_what_only_tells_changes_no_suggestion(objective: tuple[str, ...], tmp_p
     assert StudyFolder(told.folder).suggestions() == whole
 
 
+def test_optuna_learns_top1_and_the_means_of_quantities(tmp_path: Path) -> None:
+    study = design(tmp_path, settings=2, seeds=2, objective=("-mult_adds", "top1", "depth"))
+    (first, _) = drain(SettingSearch(study), 2)
+    trial = SettingSearch(study).study.trials[0]
+    one, two = map(quantities, study.trials(first))
+    assert trial.values == [(one["mult_adds"] + two["mult_adds"]) / 2, score(first), (one["depth"] + two["depth"]) / 2]
+    assert one["depth"] != two["depth"]
+    assert [way.name for way in SettingSearch(study).study.directions] == ["MINIMIZE", "MAXIMIZE", "MAXIMIZE"]
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        (("speed",), "--objective: unknown name 'speed'; known: top1, params, mult_adds"),
+        (("top1", "-top1"), "--objective: top1 stands there twice"),
+        ((), "--objective: must name some of top1"),
+    ],
+)
+def test_what_is_no_objective_is_one_line(objective: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        design(tmp_path, objective=objective)
+    with pytest.raises(ConfigError, match="--early-stopping: judges by top-1 alone, and not by top1,-depth"):
+        design(tmp_path, objective=("top1", "-depth"), early_stopping=True)
+
+
 def test_optuna_learns_how_far_a_setting_is_beyond_a_bound(tmp_path: Path) -> None:
     bounds = (Requirement("depth", "<=", 8), Requirement("sources", "<", 3))
     study = design(tmp_path, settings=4, seeds=2, require=bounds, search="random")
@@ -265,7 +290,7 @@ def test_a_seed_in_the_space_makes_a_suggestion_one_network(tmp_path: Path) -> N
     study = Design.load("digits", values, name="study", space=["graph.seed=3:900000"], train_seeds=2, settings=40)
     assert study.seeds == 1
     suggested = drain(SettingSearch(study), 99)
-    for setting in suggested[3:]:
+    for setting in (*suggested, Setting("ws:k=4,p=0", "graph.seed=5")):
         trials = study.trials(setting)
         seed = values_of_variant(setting.variant)["graph.seed"]
         fixed = setting.one_network  # such as WS(4,0): another seed is another training
