@@ -70,6 +70,11 @@ def load(
         raise ConfigError("train.pretrained: weights belong to one graph, and graphs are what the study varies")
     if config.graph.path is not None:
         raise ConfigError(f"--base: {base} has saved graphs, and graphs are what the study varies")
+    if config.network.reference is not None:
+        raise ConfigError(
+            f"network.reference: graphs are what the study varies; compare {config.network.reference} with their "
+            "networks by --only"
+        )
     given = variants(config) if callable(variants) else variants
     laid = _variants(given, study.get("variants", {}))
     first = stored or (_confirming(chosen) if chosen else _given_options(defaults.options(config), {}))

@@ -13,7 +13,7 @@ from randwire.errors import ConfigError
 Variants = Mapping[str, Mapping[str, Any]]
 """Dotted keys by the name of a variant."""
 
-CROSSED = ("graph.generator", "graph.seed", "graph.path", "train.seed", "train.pretrained")
+CROSSED = ("graph.generator", "graph.seed", "graph.path", "network.reference", "train.seed", "train.pretrained")
 """Keys that a variant must not set: the study itself sets them, or crosses each variant with their values."""
 
 

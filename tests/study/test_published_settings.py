@@ -64,6 +64,14 @@ def test_a_confirmation_has_published_networks_too(tmp_path: Path) -> None:
     assert [trial.graph.seed for trial in mine.trials(Setting("ws:k=4,p=0.75"))] == [10, 11]
 
 
+@pytest.mark.parametrize(("base", "values"), [("digits", {"network.reference": RESNET}), ("mobilenet", {})])
+def test_what_a_study_varies_is_no_published_network(base: str, values: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^network.reference: graphs are what the study varies; compare pytorchcv:"):
+        Design.load(base, {"runtime.output": tmp_path, **values}, name="mine", generators=("er",))
+    with pytest.raises(ConfigError, match=r"^variant resnet: network.reference cannot differ between variants"):
+        Design.load(None, {}, name="mine", variants={"ours": {}, "resnet": {"network.reference": RESNET}})
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
