@@ -1,6 +1,7 @@
 """A list and a confirmation were fixed beforehand: they are tested, and called what they are."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -80,3 +81,35 @@ def test_networks_of_equal_cost_are_one_budget_whatever_their_channels(tmp_path:
     assert f"channels of each network for {middle:,.0f} multiply-adds" in provenance(facts)["design"]
     write_design(tmp_path, "list", only=["ws:k=4,p=0.75", "ba:m=5"], match_mult_adds=2 * middle)
     assert len(StudyFacts.load(tmp_path).sections) == 3
+
+
+def test_settings_with_keys_that_a_search_suggested_are_tested_once(tmp_path: Path) -> None:
+    """As settings: they are no variants, though two of them may have the same graphs."""
+    only = [f"ws:k=4,p=0.75 network.channels={channels}" for channels in (15, 17)]
+    for seed in range(3):
+        for channels in (15, 17):
+            variant = f"network.channels={channels}"
+            keys: dict[str, Any] = {"network__channels": channels, "runtime__variant": variant}
+            add_trial(tmp_path, "ws:k=4,p=0.75", seed, 70.0 + seed + channels, **keys)
+    winners = [{"setting": spec, "n": 2, "top1": 88.0} for spec in only]
+    write_design(tmp_path, "list", only=only, confirm={**CONFIRM, "winners": winners})
+    page = Page(write_report(tmp_path))
+    assert "with Holm's correction for all 1 pair" in page.text
+    assert "Which settings are separated" in page.text
+    assert "variant" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"search": "random", "space": ["graph.seed=0:99:1"], "seeds": [0]}, "one graph a setting, 1 training of it"),
+        ({"search": "list", "only": ["ba:m=5 graph.seed=7"]}, "one graph a setting, 3 trainings of it"),
+        ({"search": "random", "space": ["network.channels=8,16"]}, "3 graph seeds (0, 1, 2), 1 training seed (0)"),
+    ],
+)
+def test_the_design_tells_where_graphs_are_part_of_settings(tmp_path: Path, more: dict[str, Any], told: str) -> None:
+    add_trial(tmp_path, "ba:m=5", 7)
+    write_design(tmp_path, **more)
+    design = provenance(StudyFacts.load(tmp_path))["design"]
+    assert told in design
+    assert ("graph seed" in design) == ("graph seed" in told)

@@ -107,7 +107,12 @@ class Paired:
 
 
 def paired(budget: TrialGroup) -> Paired | None:
-    """The variants of a study from the cheapest on, or from the best if costs are alike; None where none is tested."""
+    """The variants of a study from the cheapest on, or from the best if costs are alike; None where none is tested.
+
+    A confirmation has none: its settings may have keys that a search suggested, and are tested as settings, once.
+    """
+    if budget.origin == "confirmation":
+        return None
     cells: dict[str, dict[str, Sequence[Trial]]] = {}
     for same in (same for graphs in budget.graphs.values() for same in graphs):
         if same[0].variant:

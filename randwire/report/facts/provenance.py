@@ -1,5 +1,6 @@
 """Where the numbers of a report come from: design, budgets, commits, versions and hardware, also where they differ."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from randwire.report.facts.designs import names_of
 from randwire.report.facts.images import images
 from randwire.report.facts.study import StudyFacts
 from randwire.study.results import Trial, number
+from randwire.study.search_space import GRAPH_SEED
 
 MAX_VALUES = 6
 """Commits, versions, kinds of hardware, commands and seeds that are named one by one."""
@@ -58,7 +60,9 @@ def _design(study: Row | None) -> str:
     parts = [names_of(study).fact.format(n=listed, parent=_parent(study))]
     if study.get("settings") is not None and study.get("search") in ("tpe", "random"):  # the others have what they have
         parts.append(many(study["settings"], "setting"))
-    for key, name in (("seeds", "graph seed"), ("train_seeds", "training seed")):
+    graphs = _given_graphs(study)
+    parts += [graphs] * bool(graphs)
+    for key, name in (("seeds", "graph seed"), ("train_seeds", "training seed")) if not graphs else ():
         if isinstance(study.get(key), list):
             first = " in its first round" * (key == "seeds" and study.get("search") == "race")
             parts.append(f"{many(len(study[key]), name)} ({_listed(study[key])}){first}")
@@ -67,6 +71,14 @@ def _design(study: Row | None) -> str:
     if study.get("match_mult_adds") is not None:
         parts.append(f"channels of each network for {study['match_mult_adds']:,.0f} multiply-adds")
     return ", ".join(parts)
+
+
+def _given_graphs(study: Row) -> str:
+    """How often the graph of a setting is trained, where its seed is part of the setting; empty where it is not."""
+    if not any(f"{GRAPH_SEED}=" in str(text) for name in ("space", "only") for text in study.get(name) or ()):
+        return ""
+    counts = [len(study[key]) for key in ("seeds", "train_seeds") if isinstance(study.get(key), list)]
+    return f"one graph a setting, {many(math.prod(counts), 'training')} of it"
 
 
 def _parent(study: Row) -> str:

@@ -32,7 +32,7 @@ def confirmation(facts: StudyFacts) -> str:
     held = {trial.config.data.holdout for trial in facts.trials}
     where = "Both means are on the images that chose." if held == {origin.holdout} else "The means are on other images."
     note = (
-        f"{where} The highest of several means was lucky, too: on fresh seeds it comes "
-        "out lower. The tests below are of the fresh seeds alone."
+        f"{where} The highest of several means was lucky, too: on fresh seeds it is "
+        "expected to come out lower. The tests below are of the fresh seeds alone."
     )
     return panel("What was confirmed", f"<p>Confirms {name}. {text}</p>{table(heads, cells)}", note)
