@@ -70,7 +70,7 @@ def test_the_page_tells_by_images_that_chose_nothing_and_says_which_these_are(st
     page = Page(write_report(study))
     assert (
         "300 images of the training split, held out of training (seed 0), choose; the 360 images of the validation "
-        "split tell: evaluated once for each trial, at its end, they chose nothing"
+        "split tell: evaluated once for each trial, at its end, they chose nothing here"
     ) in page.text
     assert SAME not in page.text
     assert "79.40%test top-1, best: ER(0.2)graph seed 295.20% by the images that choose" in page.text
@@ -140,13 +140,16 @@ def test_a_search_without_a_holdout_says_that_the_same_images_chose_and_tell(tmp
     assert SAME not in Page(write_report(folder)).text, "it is not known"
 
 
+@pytest.mark.parametrize("holdout", [0, 300])
 @pytest.mark.parametrize(("parent_holdout", "says"), [(0, True), (300, False)])
-def test_a_confirmation_on_the_images_of_the_search_says_so(tmp_path: Path, parent_holdout: int, says: bool) -> None:
-    """One that tells by images that the search has not seen need not hold out any itself."""
+def test_a_confirmation_on_the_images_of_the_search_says_so(
+    tmp_path: Path, parent_holdout: int, says: bool, holdout: int
+) -> None:
+    """One that tells by images that the search has not seen need not hold out any; to do so now undoes nothing."""
     winner = {"setting": "ws:k=4,p=0.75", "n": 2, "top1": 95.0}
     confirm = {"study": "searched", "design": "0" * 12, "search": "tpe", "settings": 6, "winners": [winner]}
     folder = tmp_path / "confirmed"
-    add_trial(folder)
+    add_trial(folder, data__holdout=holdout)
     write_design(folder, "list", only=["ws:k=4,p=0.75"], confirm={**confirm, "holdout": parent_holdout})
     assert (f"{SAME}: the study searched chose settings" in same_images(StudyFacts.load(folder))) == says
 

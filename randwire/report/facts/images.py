@@ -26,9 +26,7 @@ def images(trials: Sequence[Trial]) -> str:
 def same_images(facts: StudyFacts) -> str:
     """A warning where a study reports on the images by which its settings were chosen; empty where it does not."""
     by = _chooser(facts)
-    if by is None or any(trial.config.data.holdout for trial in facts.trials):
-        return ""
-    return SAME.format(by=by)
+    return "" if by is None else SAME.format(by=by)
 
 
 def _of(count: int, example: Trial, trials: Sequence[Trial]) -> str:
@@ -38,12 +36,16 @@ def _of(count: int, example: Trial, trials: Sequence[Trial]) -> str:
     tell = f"the {many(int(told.pop()), 'image')}" if len(told) == 1 else "the images"
     return (
         f"{many(count, 'image')} of the training split, held out of training ({seed}), choose; {tell} of the "
-        "validation split tell: evaluated once for each trial, at its end, they chose nothing"
+        "validation split tell: evaluated once for each trial, at its end, they chose nothing here"
     )
 
 
 def _chooser(facts: StudyFacts) -> str | None:
-    """What has chosen the settings of a study by their results; None if nothing has, or it is not known."""
+    """What has chosen the settings of a study by the images that tell; None if nothing has, or it is not known.
+
+    A holdout of a confirmation comes too late: it changes nothing of what its parent has chosen by.
+    """
     if confirmation := confirmation_of(facts.design):
         return None if confirmation.holdout else f"the study {confirmation.study}"
-    return "the search" if facts.search is not None and facts.search not in FIXED else None
+    held = any(trial.config.data.holdout for trial in facts.trials)
+    return "the search" if not held and facts.search is not None and facts.search not in FIXED else None
