@@ -99,6 +99,22 @@ def _advise(design: Design) -> None:
     )
 
 
+def _warn_of_parent(design: Design, given: str | None) -> None:
+    """Say that the study which a confirmation is about to confirm has not ended."""
+    from randwire.study.confirmation import folder_of
+    from randwire.study.design import Design
+    from randwire.study.folder import StudyFolder
+    from randwire.study.progress import status
+
+    if given is None or StudyFolder(design.folder).read() is not None:
+        return
+    parent = folder_of(given, design.folder)
+    values = {"runtime.output": str(parent.parent), "data.path": design.base.data.path}
+    earlier = Design.load(None, {key: value for key, value in values.items() if value}, name=parent.name)
+    if not status(earlier).ended:
+        print(f"{parent.name} has not ended; what is chosen from it now stays chosen", file=sys.stderr)
+
+
 def _names(text: str | None) -> tuple[str, ...] | None:
     """The names of a list with commas."""
     return None if text is None else tuple(filter(None, text.split(",")))
@@ -108,6 +124,7 @@ def _plan(load: Callable[[], Design], options: argparse.Namespace) -> int:
     design = load()
     status = show_plan(design, options)
     _advise(design)
+    _warn_of_parent(design, vars(options).get("confirm"))
     return status
 
 
@@ -128,6 +145,7 @@ def _sweep(load: Callable[[], Design], options: argparse.Namespace) -> int:
     design = load()
     check(design, cluster)
     _advise(design)
+    _warn_of_parent(design, vars(options).get("confirm"))
     try:
         failures = sweep(design, cluster)
     finally:

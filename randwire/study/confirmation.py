@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from randwire.config import RunConfig
 from randwire.errors import ConfigError, RecordError, one_line
 from randwire.records import Row
+from randwire.study.fixed import RACE_GROWTH
 from randwire.study.folder import StudyFolder, base_of
 from randwire.study.groups import TrialGroup, groups
 from randwire.study.requirements import Requirement
@@ -66,6 +67,11 @@ class Confirmation:
         return tuple(winner.setting for winner in self.winners)
 
 
+def folder_of(study: str, beside: Path) -> Path:
+    """The folder of an earlier study: of that name, beside the folder of the confirmation, or the one that is given."""
+    return (beside.parent / study if Path(study).name == study else Path(study)).resolve()
+
+
 class Chosen(NamedTuple):
     """A confirmation with what its design takes over from the earlier study."""
 
@@ -97,7 +103,7 @@ def choose(
     group, trials = _finished(folder, study)
     ranked = [
         (winner, family)
-        for winner, family in _ranked(group, by_graphs=study.get("search") == "race")
+        for winner, family in _ranked(group, study["seeds"] if study.get("search") == "race" else ())
         if generators is None or family in generators
     ]
     if top is not None and top > len(ranked):
@@ -154,10 +160,11 @@ def _finished(folder: Path, study: Row) -> tuple[TrialGroup, list[Trial]]:
     return own[0], trials
 
 
-def _ranked(group: TrialGroup, by_graphs: bool) -> list[tuple[Winner, str]]:
-    """The settings that have finished with their generators, best first; `by_graphs`: those with most graphs first.
+def _ranked(group: TrialGroup, raced: Sequence[int]) -> list[tuple[Winner, str]]:
+    """The settings that have finished with their generators, best first.
 
-    Of a race, whoever was in it longest has most graphs: more than a mean over few.
+    `raced`: the graph seeds of the first round of a race, of which those that were in it longest come first, whatever
+    their means; empty for any other study.
     """
     ranked = []
     for name in group.replicates:
@@ -165,5 +172,15 @@ def _ranked(group: TrialGroup, by_graphs: bool) -> list[tuple[Winner, str]]:
         if any(trial.top1 is None for trial in same):
             continue
         means = group.choosing[name]
-        ranked.append((Winner(str(Setting.of(same[0].config)), len(means), mean(means)), same[0].generator))
-    return sorted(ranked, key=lambda item: (-item[0].n * by_graphs, -item[0].top1, item[0].setting))
+        winner = Winner(str(Setting.of(same[0].config)), len(means), mean(means))
+        ranked.append((-_rounds(same, raced) if raced else 0, -winner.top1, winner.setting, winner, same[0].generator))
+    return [(winner, family) for *_, winner, family in sorted(ranked, key=lambda one: one[:3])]
+
+
+def _rounds(trials: Sequence[Trial], first: Sequence[int]) -> int:
+    """How many rounds of a race the trials of a setting are of: not by their number, since requirements reject some."""
+    used = 1 + max(trial.config.graph.seed for trial in trials) - first[0]
+    rounds, seeds = 1, len(first)
+    while seeds < used:
+        rounds, seeds = rounds + 1, seeds * RACE_GROWTH
+    return rounds

@@ -17,6 +17,8 @@ FIXED: frozenset[SearchMethod] = frozenset({"grid", "list"})
 """The methods whose settings are fixed before any result, so that they may be tested against each other."""
 Family = Literal["best", "all", "pair"]
 """The tests that are corrected together: of the best of each generator, of all settings, or of one pair."""
+RACE_GROWTH = 2
+"""How many times more graph seeds a setting has with each round of a race; see `race`."""
 PAPER = "paper"
 """Stands in `--only` for all settings of the paper's Figure 4."""
 

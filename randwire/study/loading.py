@@ -8,16 +8,18 @@ from typing import Any, NamedTuple
 
 from randwire import config as configuration
 from randwire.config import RunConfig, RuntimeConfig
+from randwire.config.variant import values_of_variant
 from randwire.errors import ConfigError, UserError, one_line
 from randwire.records import Row
 from randwire.study import confirmation, space
 from randwire.study.confirmation import Chosen, Confirmation
 from randwire.study.defaults import Defaults, Options
-from randwire.study.fixed import PAPER, specs_of
+from randwire.study.fixed import FIXED, PAPER, specs_of
 from randwire.study.folder import StudyFolder, base_of
 from randwire.study.matched import KEY as MATCHED
 from randwire.study.requirements import Requirement
 from randwire.study.search_space import GRAPH_SEED
+from randwire.study.setting import Setting
 from randwire.study.variants import Variants, as_json
 
 DEFAULT_BASE = "digits"
@@ -89,6 +91,8 @@ def load(
         raise ConfigError("--generators: the settings are named with --only; leave one of them out")
     if taken.get("match_mult_adds") is not None and MATCHED in values:
         raise ConfigError(f"{MATCHED}: is chosen for each network by --match-mult-adds; leave one of them out")
+    if taken.get("search") in FIXED and not laid and options.get("settings") is not None:
+        raise ConfigError(f"--settings: is for --search tpe or random; a {taken['search']} has settings of its own")
     if taken.get("search") == "race":
         if options.get("settings") is not None:
             raise ConfigError("--settings: a race has those that enter it; name them with --only, or by --generators")
@@ -103,12 +107,12 @@ def _chosen(folder: Path, values: Mapping[str, object], options: Options, stored
     given = options.get("confirm")
     if given is None:
         return None
-    parent = folder.parent / given if Path(given).name == given else Path(given)
-    if parent.resolve() == folder.resolve():
+    parent = confirmation.folder_of(given, folder)
+    if parent == folder.resolve():
         raise ConfigError("--confirm: is the study itself; name the confirmation with --name NAME")
     if stored:
         name = stored["confirm"].study if stored.get("confirm") else None
-        if name != parent.resolve().name:
+        if name != parent.name:
             change = f"confirm ({name!r}, not {given!r})"
             raise ConfigError(f"{folder}: holds a study with another {change}; name this one with --name NAME")
         return None
@@ -116,7 +120,11 @@ def _chosen(folder: Path, values: Mapping[str, object], options: Options, stored
         raise ConfigError("--only: a confirmation has the settings that another study chose; leave one of them out")
     path = values.get("data.path")
     data_path = path if isinstance(path, str) else None
-    return confirmation.choose(parent.resolve(), options.get("top"), options.get("generators"), data_path)
+    chosen = confirmation.choose(parent, options.get("top"), options.get("generators"), data_path)
+    for key in values_of_variant(Setting.parse(chosen.confirmation.only[0]).variant):
+        if key in values:
+            raise ConfigError(f"{key}: is what {parent.name} has chosen for each setting; leave it out")
+    return chosen
 
 
 def _confirming(chosen: Chosen) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from randwire.config import RunConfig
 from randwire.records import Row
 from randwire.study import race
 from randwire.study.design import Design
+from randwire.study.fixed import RACE_GROWTH
 from randwire.study.folder import StudyFolder
 from randwire.study.race import Round
 from randwire.study.requirements import quantities
@@ -137,7 +138,7 @@ def _race(design: Design) -> Listing:
         waves.append(len(jobs) - before)
     following = [] if rounds[-1].complete else rounds[-1].ahead
     waves += [settings for settings, _ in following]
-    added = [seeds - seeds // race.GROWTH for settings, seeds in following for _ in range(settings)]
+    added = [seeds - seeds // RACE_GROWTH for settings, seeds in following for _ in range(settings)]
     ahead = [seeds * design.train_seeds for seeds in added]
     return Listing(jobs, ahead, _rejected("cells", violated.values()), exhausted=False, rounds=rounds, waves=waves)
 

@@ -26,13 +26,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from randwire.study.design import Design
+from randwire.study.fixed import RACE_GROWTH
 from randwire.study.folder import failures_of
 from randwire.study.setting import Setting
 
 FINALISTS = 2
 """A round of no more settings is the last one."""
-GROWTH = 2
-"""How many times more graph seeds a setting has with each round."""
 
 Means = Mapping[str, float | None]
 """What chooses, by spec: the mean top-1 of a setting's trials, None where it has lost without one."""
@@ -87,7 +86,7 @@ class Round:
         """The rounds that may follow: how many settings, with how many graph seeds each by its end; at most."""
         rounds, settings, seeds = [], len(self.specs), self.seeds
         while settings > FINALISTS:
-            settings, seeds = _half(settings), seeds * GROWTH
+            settings, seeds = _half(settings), seeds * RACE_GROWTH
             rounds.append((settings, seeds))
         return rounds
 
@@ -102,7 +101,7 @@ def play(specs: Sequence[str], seeds: int, means: Callable[[Sequence[str], int],
     while entered:
         current = Round(number, entered, seeds, means(entered, seeds))
         yield current
-        number, seeds = number + 1, seeds * GROWTH
+        number, seeds = number + 1, seeds * RACE_GROWTH
         entered = current.went_on if len(current.went_on) > 1 else ()  # one that is left has nobody to race against
 
 

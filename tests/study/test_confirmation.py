@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,36 @@ def test_a_setting_that_has_not_finished_wins_nothing(tmp_path: Path) -> None:
     assert confirm(tmp_path).only == ("ws:k=4,p=0", "er:p=0.4", "ba:m=5")
 
 
+def test_who_was_in_a_race_longest_is_first_also_with_fewer_graphs(tmp_path: Path) -> None:
+    """Requirements may leave cells out: here the first graph of the one that has won."""
+    only = ["er:p=0.2", "ba:m=5", "er:p=0.4"]
+    parent = Design.load("digits", {"runtime.output": tmp_path, **KEYS}, name="parent", search="race", only=only)
+    parent.open()
+    for spec, seeds, top1 in (("er:p=0.2", (1,), 90.0), ("ba:m=5", (0, 1), 80.0), ("er:p=0.4", (0,), 95.0)):
+        for trial in replace(parent, seeds=2).trials(Setting(spec)):
+            if trial.graph.seed in seeds:
+                record = parent.record(trial)
+                record.write_text("config.yaml", trial.to_yaml())
+                record.write_json("summary.json", {"status": "finished", "val_top1": top1, "epochs": 4})
+    assert confirm(tmp_path, top=3).only == ("er:p=0.2", "ba:m=5", "er:p=0.4")
+    assert confirm(tmp_path).only == ("er:p=0.2", "ba:m=5")
+
+
+def test_a_study_that_goes_on_is_confirmed_with_a_word_about_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parent = begun(tmp_path)
+    words = ("plan", "--json", "--confirm", "parent", "--name", "mine", "--runtime.output", str(tmp_path))
+    assert command(*words) == 0
+    assert capsys.readouterr().err == ""
+    (parent.record(parent.trials(Setting("er:p=0.4"))[-1]).folder / "summary.json").unlink()
+    assert command(*words) == 0
+    assert capsys.readouterr().err == "parent has not ended; what is chosen from it now stays chosen\n"
+    confirm(tmp_path).open()
+    assert command(*words) == 0
+    assert capsys.readouterr().err == "", "it has been chosen"
+
+
 def test_another_configuration_may_be_given(tmp_path: Path) -> None:
     begun(tmp_path)
     mine = Design.load("digits", {"runtime.output": tmp_path, "train.epochs": 9}, name="mine", confirm="parent")
@@ -145,6 +176,8 @@ def test_another_configuration_may_be_given(tmp_path: Path) -> None:
         (["--confirm", "parent", "--only", "ba:m=5"], "--only: a confirmation has the settings that another study .*"),
         (["--confirm", "parent", "--search", "tpe"], "--confirm: is for --search list, which is tpe"),
         (["--confirm", "parent", "--graph.seed", "2"], "graph.seed: parent used seeds up to 2, .*; begin at 3, .*"),
+        (["--confirm", "parent", "--settings", "3"], "--settings: is for --search tpe or random; a list has .*"),
+        (["--confirm", "sizes", "--network.channels", "8"], "network.channels: is what sizes has chosen .*; leave .*"),
         (["--only", "ba:m=5", "--top", "2"], "--top: is how many settings of another study are confirmed; .*"),
     ],
 )
@@ -167,6 +200,9 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record.write_text("config.yaml", other.to_yaml())
     record.write_json("summary.json", {"status": "finished", "val_top1": 50.0, "epochs": 4})
     Design.load("digits", values, name="empty", only=["ba:m=5"]).open()
+    sizes = Design.load("digits", values, name="sizes", space=["network.channels=4,6"], generators=["ba"])
+    sizes.open()
+    finish(sizes, Setting("ba:m=5", "network.channels=6"), 70.0)
     Design.load("digits", values, name="variants", variants={"one": {}, "two": {"train.lr": 1}}).open()
     return tmp_path
 
