@@ -64,7 +64,7 @@ def in_worker(job: Job) -> Iterator[None]:
     with ExitStack() as patches:
         if ray.train.get_context().get_world_rank() == 0:
             for owner, name, stage in (
-                (data, "prepare", "data"), (run, "RandWire", "network"), (worker.RayWorker, "step", "step")
+                (data, "prepare", "data"), (run, "build", "network"), (worker.RayWorker, "step", "step")
             ):  # fmt: skip
                 patches.enter_context(mock.patch.object(owner, name, marks.after(getattr(owner, name), stage)))
             patches.enter_context(mock.patch.object(worker, "train_setting", marked))

@@ -131,6 +131,7 @@ def _plan(load: Callable[[], Design], options: argparse.Namespace) -> int:
 def _sweep(load: Callable[[], Design], options: argparse.Namespace) -> int:
     from randwire.records import find_records
     from randwire.report.page.study_page import write_report
+    from randwire.run import tracker_of
     from randwire.sweep import Cluster, Timeouts
     from randwire.sweep.launch import check, sweep
 
@@ -144,11 +145,13 @@ def _sweep(load: Callable[[], Design], options: argparse.Namespace) -> int:
     )
     design = load()
     check(design, cluster)
-    _advise(design)
-    _warn_of_parent(design, vars(options).get("confirm"))
+    tracker = tracker_of(design.base)
     try:
-        failures = sweep(design, cluster)
+        _advise(design)
+        _warn_of_parent(design, vars(options).get("confirm"))
+        failures = sweep(design, cluster, tracker)
     finally:
+        tracker.close()
         page = write_report(design.folder) if find_records(design.folder) else None
         if page:
             print(f"report: {page}", file=sys.stderr)

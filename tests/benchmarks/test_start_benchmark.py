@@ -66,7 +66,7 @@ def test_what_the_benchmark_replaces_is_there(tmp_path: Path, monkeypatch: pytes
     setting = Setting("er:p=0.2")
     with in_worker(Job(design, 1, str(tmp_path))):
         worker.train_setting(setting, Job(design, 1, str(tmp_path)), None)
-        assert data.prepare.__name__ == vars(run)["RandWire"].__name__ == worker.RayWorker.step.__name__ == "marked"
+        assert data.prepare.__name__ == vars(run)["build"].__name__ == worker.RayWorker.step.__name__ == "marked"
     assert trained == [setting]
     marks = [json.loads(line) for line in (design.folder / MARKS).read_text().splitlines()]
     assert [mark[:2] for mark in marks] == [[str(setting), "workers"], [str(setting), "trained"]]

@@ -5,7 +5,6 @@ has imported torch.
 """
 
 import itertools
-import json
 import re
 import shlex
 from pathlib import Path
@@ -163,23 +162,3 @@ def test_the_sizes_of_the_readme_are_those_of_the_page() -> None:
     assert len(rows) == 8
     page = (commands.ROOT / "docs" / "sizes.md").read_text().splitlines()
     assert all(row in page for row in rows)
-
-
-COSTS = re.findall(r"\| `python (studies/generators.py) sweep (.*?)` \| ([\d,]+) at ([\d,]+) images/s", TEXT)
-
-
-@pytest.mark.parametrize(("script", "options", "hours", "rate"), COSTS, ids=[options for _, options, _, _ in COSTS])
-def test_the_cost_of_reproducing_is_that_of_the_plan(
-    script: str, options: str, hours: str, rate: str, tmp_path: Path
-) -> None:
-    words = [*shlex.split(options), "--images-per-s", rate.replace(",", ""), "--runtime.output", str(tmp_path)]
-    planned = json.loads(commands.call(script, "plan", *words, "--json").stdout)
-    assert f"{planned['gpu_hours']:,.0f}" == hours
-    assert planned["later_settings"] == 0
-    if "--search grid" not in options:
-        assert {row["setting"] for row in planned["trials"]} == {"ws:k=4,p=0.75"}
-        assert len(planned["trials"]) == 5
-
-
-def test_every_study_to_reproduce_has_its_cost() -> None:
-    assert len(COSTS) == 4
