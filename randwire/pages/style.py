@@ -29,6 +29,8 @@ COLOURS = ("#b0508f", "#8a6d00", "#3d8fc4", "#7a4fb5", "#a33b2e", "#5f7d1f", "#c
 SHAPES = ("triangle-up", "cross", "star", "triangle-down", "pentagon", "hexagram", "hourglass", "bowtie", "hexagon")
 SYMBOLS = tuple(f"{shape}{fill}" for shape in SHAPES for fill in ("", "-open"))
 """Of all other generators: each has its own choice of the two, whichever others there are."""
+SALT = "25267"
+"""Added to names before the choice, so that the networks of `studies/baselines.py` have colours that all differ."""
 SAVED = "saved"
 """What the trials with saved graphs have in the place of a generator."""
 INK, GRID = "#1f2937", "#e3e7ed"
@@ -49,7 +51,7 @@ def title_of(generator: str) -> str:
 @cache
 def _style_of(name: str) -> tuple[str, str]:
     """A choice by the name alone."""
-    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    number = int.from_bytes(hashlib.sha256(f"{SALT}{name}".encode()).digest()[:8], "big")
     symbol, colour = divmod(number, len(COLOURS))
     return COLOURS[colour], SYMBOLS[symbol % len(SYMBOLS)]
 
