@@ -73,7 +73,10 @@ def test_settings_that_could_not_be_run_are_told_until_they_have_been(study: Pat
 
 
 def test_an_adaptive_search_is_called_one_and_a_grid_is_not(study: Path) -> None:
-    warning = "so n is unequal and the means are biased by adaptivity. A comparison of generators needs --search grid."
+    warning = (
+        "so n is unequal and the means are biased by adaptivity. To compare generators, confirm their best on fresh "
+        "seeds with --confirm."
+    )
     assert warning in Page(write_report(study)).text
     write_design(study, "grid")
     text = Page(write_report(study)).text

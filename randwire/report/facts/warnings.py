@@ -73,9 +73,9 @@ def _search(facts: StudyFacts) -> list[Warned]:
         text = (
             "The search is adaptive (TPE): it tries more settings where earlier ones did well, so "
             f"{'n is unequal and ' if unequal else ''}the means are biased by adaptivity. "
-            "A comparison of generators needs --search grid."
+            "To compare generators, confirm their best on fresh seeds with --confirm."
         )
-        warned.append(Warned(text, code="--search grid"))
+        warned.append(Warned(text, code="--confirm"))
     elif facts.search == "race":
         text = (
             "A race is a search: n is unequal, since the better half of each round got further graphs, and means of "
