@@ -84,21 +84,6 @@ def _design(
     return design
 
 
-def _advise(design: Design) -> None:
-    """Say what a search without a holdout does, and what holds images out."""
-    from randwire.data.sources import load_source
-    from randwire.study.folder import StudyFolder
-
-    if design.fixed or design.base.data.holdout:
-        return
-    proposal = load_source(design.base.data.source).holdout or "N"
-    where = " in a study of another --name" if StudyFolder(design.folder).read() is not None else ""
-    print(
-        f"the same images choose and tell in this search; --data.holdout {proposal} keeps them apart{where}",
-        file=sys.stderr,
-    )
-
-
 def _warn_of_parent(design: Design, given: str | None) -> None:
     """Say that the study which a confirmation is about to confirm has not ended."""
     from randwire.study.confirmation import folder_of
@@ -122,8 +107,11 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 
 def _plan(load: Callable[[], Design], options: argparse.Namespace) -> int:
     design = load()
+    from randwire.study.planning import holdout_advice
+
     status = show_plan(design, options)
-    _advise(design)
+    if advice := holdout_advice(design):
+        print(advice, file=sys.stderr)
     _warn_of_parent(design, vars(options).get("confirm"))
     return status
 
@@ -131,7 +119,6 @@ def _plan(load: Callable[[], Design], options: argparse.Namespace) -> int:
 def _sweep(load: Callable[[], Design], options: argparse.Namespace) -> int:
     from randwire.records import find_records
     from randwire.report.page.study_page import write_report
-    from randwire.run import tracker_of
     from randwire.sweep import Cluster, Timeouts
     from randwire.sweep.launch import check, sweep
 
@@ -145,13 +132,10 @@ def _sweep(load: Callable[[], Design], options: argparse.Namespace) -> int:
     )
     design = load()
     check(design, cluster)
-    tracker = tracker_of(design.base)
+    _warn_of_parent(design, vars(options).get("confirm"))
     try:
-        _advise(design)
-        _warn_of_parent(design, vars(options).get("confirm"))
-        failures = sweep(design, cluster, tracker)
+        failures = sweep(design, cluster)
     finally:
-        tracker.close()
         page = write_report(design.folder) if find_records(design.folder) else None
         if page:
             print(f"report: {page}", file=sys.stderr)

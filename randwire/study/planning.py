@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from randwire.config import RunConfig
+from randwire.data.sources import load_source
 from randwire.records import Row
 from randwire.study import race
 from randwire.study.design import Design
-from randwire.study.fixed import RACE_GROWTH
+from randwire.study.fixed import FIXED, RACE_GROWTH
 from randwire.study.folder import StudyFolder
 from randwire.study.race import Round
 from randwire.study.requirements import quantities
@@ -166,3 +167,12 @@ def plan(design: Design, listed: Listing | None = None) -> list[Planned]:
         for trial, state in zip(trials, states(design, trials), strict=True):
             planned.append(Planned(len(planned) + 1, setting, trial, state.digest, quantities(trial), state.name))
     return planned
+
+
+def holdout_advice(design: Design) -> str:
+    """What a search without a holdout does, and what holds images out, in one line; empty for any other study."""
+    if design.search in FIXED or design.base.data.holdout:
+        return ""
+    proposal = load_source(design.base.data.source).holdout or "N"
+    where = " in a study of another --name" if StudyFolder(design.folder).read() is not None else ""
+    return f"the same images choose and tell in this search; --data.holdout {proposal} keeps them apart{where}"

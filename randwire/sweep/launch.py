@@ -29,7 +29,7 @@ from randwire.run import tracker_of
 from randwire.study import race
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
-from randwire.study.planning import listing, rejected
+from randwire.study.planning import holdout_advice, listing, rejected
 from randwire.study.pruner import Pruner
 from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
@@ -67,6 +67,8 @@ def _train(design: Design, cluster: Cluster, tracker: Tracker) -> int:
         _note_exhaustion(design)
         print(f"{design.folder}: all settings have ended, nothing to run", file=sys.stderr)
         return _failures(design)
+    if advice := holdout_advice(design):
+        note(advice)
     with Progress(_epochs_left(design, part), lambda trial: Setting.of(trial).label) as progress:
         callback = TrackingCallback(design, tracker, progress, cluster.timeouts)
         try:
