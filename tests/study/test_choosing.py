@@ -95,6 +95,7 @@ def test_a_search_by_the_images_that_tell_is_told_so(tmp_path: Path, capsys: pyt
     assert _advice(capsys, tmp_path) == [line.format(360)]
     for base, proposal in (("small-100", "10000"), ("cifar10", "5000"), ("mnist", "10000")):
         assert _advice(capsys, tmp_path, "--base", base, "--name", base) == [line.format(proposal)]
+    assert _advice(capsys, tmp_path, "--search", "race", "--name", "race") == [line.format(360)], "a race chooses too"
     assert _advice(capsys, tmp_path, "--data.holdout", "360") == []
     for fixed in (("--search", "grid", "--seeds", "1"), ("--only", "ba:m=5")):
         assert _advice(capsys, tmp_path, *fixed) == [], "a fixed design chooses nothing"
