@@ -112,7 +112,9 @@ def test_a_sweep_that_has_lost_its_head_ends_and_goes_on_with_another_one(
         sweep.cluster = SmallCluster(0, tmp_path / "cluster", head_cpus=2)
         try:
             assert sweep.process.wait(60) == 1
-            assert [line for line in sweep.stderr().splitlines() if "started" not in line] == [
+            advice, *told = [line for line in sweep.stderr().splitlines() if "started" not in line]
+            assert advice.startswith("the same images choose and tell")
+            assert told == [
                 f"error: the head of the cluster, {cluster.address}, has been away for 3 s; the same command goes on "
                 "from the last checkpoints, here or with --address of another cluster"
             ]
