@@ -408,11 +408,13 @@ def undisturbed(record: Record, output: Path) -> Record:
     # Standalone: at a port of its own, as others may train beside it.
     command = [str(Path(RAY).with_name("torchrun")), "--standalone", "--nproc-per-node", "2", "train.py"]
     keys = ["--runtime.output", str(output), "--runtime.wandb", "disabled"]
-    subprocess.run(
-        [*command, str(record.folder / "config.yaml"), *keys], cwd=commands.ROOT, check=True, capture_output=True
+    done = subprocess.run(
+        [*command, str(record.folder / "config.yaml"), *keys], cwd=commands.ROOT, capture_output=True, text=True
     )
-    (folder,) = output.glob(f"*/{record.folder.name}")
-    return Record(folder)
+    (again,) = map(Record, output.glob(f"*/{record.folder.name}"))
+    # Its rows are what is asked for; how torchrun ends is tested in test_train.py.
+    assert again.summary() is not None, done.stderr
+    return again
 
 
 def strip(row: Row) -> Row:
