@@ -191,7 +191,7 @@ def check_resolution(trained: Trained, side: int) -> None:
     """Raise ConfigError unless the network works on images of `side` x `side` pixels; a randomly wired one does."""
     if trained.config.network.reference is not None:
         references.check_resolutions(
-            trained.config.network.reference, len(trained.classes), trained.config.data.resolution, [side]
+            trained.config.network.reference, len(trained.classes), trained.config.data.resolution, (side,)
         )
 
 

@@ -110,7 +110,7 @@ def check_reference(config: RunConfig) -> None:
         config.network.reference,
         data.class_count(config.data),
         config.data.resolution,
-        [*dict.fromkeys(sides), config.data.evaluation.resolution],
+        (*dict.fromkeys(sides), config.data.evaluation.resolution),
     )
 
 

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import cache
 from typing import TYPE_CHECKING
 
 from randwire import registry
@@ -56,10 +56,11 @@ def build(reference: str, classes: int, resolution: int) -> nn.Module:
         raise ConfigError(f"network.reference: {reference}: {error}") from None
 
 
-def check_resolutions(reference: str, classes: int, resolution: int, others: Sequence[int] = ()) -> None:
+@cache
+def check_resolutions(reference: str, classes: int, resolution: int, others: tuple[int, ...] = ()) -> None:
     """Raise ConfigError, in one line, unless the network built for a resolution gives logits at it and at others.
 
-    It runs on the meta device, which knows shapes alone.
+    It runs on the meta device, which knows shapes alone, and once in a process: replicates ask for the same.
     """
     import torch
 
@@ -80,6 +81,7 @@ def check_resolutions(reference: str, classes: int, resolution: int, others: Seq
                 )
 
 
+@cache
 def is_trained_whole(reference: str, classes: int, resolution: int) -> bool:
     """Whether a step trains every parameter; not if some belong to outputs that are left aside, or if it is not known.
 
