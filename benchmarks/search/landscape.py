@@ -1,7 +1,6 @@
 """The truth: expected top-1 over the whole search space, through the paper's Figure 4."""
 
 import functools
-import itertools
 import math
 from collections.abc import Mapping
 
@@ -9,6 +8,7 @@ from scipy.interpolate import PchipInterpolator
 
 from randwire import graphs
 from randwire.study import space
+from randwire.study.search_space import SearchSpace
 
 FIGURE_4: Mapping[tuple[str, *tuple[float, ...]], Mapping[float, tuple[float, float | None]]] = {
     ("er",): {0.2: (73.36, 0.13), 0.4: (72.83, 0.25), 0.6: (72.74, 0.15), 0.8: (72.57, 0.44)},
@@ -30,14 +30,7 @@ GENERATORS = ("er", "ba", "ws")
 
 def settings() -> list[str]:
     """All settings of the search space."""
-    specs = []
-    for name in GENERATORS:
-        domains = space.kind(name).domains
-        steps = (range(round((domain.high - domain.low) / domain.step) + 1) for domain in domains.values())
-        for steps_up in itertools.product(*steps):
-            values = (round(d.low + n * d.step, 10) for n, d in zip(steps_up, domains.values(), strict=True))
-            specs.append(space.spec(name, dict(zip(domains, values, strict=True))))
-    return specs
+    return [setting.spec for setting in SearchSpace(GENERATORS, {}).every()]
 
 
 def mirror(spec: str) -> str:

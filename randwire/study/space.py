@@ -6,7 +6,6 @@ default study by itself.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from itertools import product
 from types import MappingProxyType
 from typing import Any
 
@@ -59,16 +58,6 @@ def _value(trial: Suggest, name: str, domain: Domain) -> float:
     if all(float(edge).is_integer() for edge in (domain.low, domain.high, domain.step)):
         return trial.suggest_int(name, int(domain.low), int(domain.high), step=int(domain.step))
     return round(trial.suggest_float(name, domain.low, domain.high, step=domain.step), 10)
-
-
-def every(generators: Sequence[str]) -> list[str]:
-    """All specs that `suggest` can give without ranges: 109 for ER, BA and WS."""
-    specs = []
-    for name in generators:
-        domains = kind(name).domains
-        chosen = product(*(domain.values() for domain in domains.values()))
-        specs += [spec(name, dict(zip(domains, values, strict=True))) for values in chosen]
-    return specs
 
 
 def spec(name: str, values: Mapping[str, float]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import new_files
 import pytest
-from study_helpers import command, design, drain
+from study_helpers import command, design, drain, every_spec
 
 from randwire import graphs
 from randwire.cli import damage
@@ -99,7 +99,7 @@ def test_the_space_of_generators_without_parameters_is_searched_to_its_end(tmp_p
         "apart",
         "path",
     ]
-    assert space.every(["path", "a_tree"]) == ["path", "a_tree:arity=2", "a_tree:arity=3", "a_tree:arity=4"]
+    assert every_spec(["path", "a_tree"]) == ["path", "a_tree:arity=2", "a_tree:arity=3", "a_tree:arity=4"]
     assert space.parameters("path") == {"generator": "path"}
 
 

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import optuna
 import pytest
-from study_helpers import NAMES, command, design, drain, end
+from study_helpers import NAMES, command, design, drain, end, every_spec
 
 from randwire import config as configuration
 from randwire.config import RunConfig
@@ -175,7 +175,7 @@ def test_the_plan_of_a_search_with_bounds_is_what_comes(tmp_path: Path) -> None:
 
 
 def test_the_space_is_gone_through_to_its_end(tmp_path: Path) -> None:
-    every = [Setting(spec) for spec in space.every(NAMES)]
+    every = [Setting(spec) for spec in every_spec(NAMES)]
     assert len(every) == len(set(every)) == 109
     study = design(tmp_path, search="random", settings=109, seeds=1)
     assert sorted(drain(SettingSearch(study), 200), key=str) == sorted(every, key=str)
@@ -197,7 +197,7 @@ def test_a_sweep_notes_that_nothing_more_will_come(tmp_path: Path) -> None:
 
     study = design(tmp_path, settings=109, require=DEEP)
     free = design(tmp_path / "free")
-    every = [Setting(spec) for spec in space.every(NAMES)]
+    every = [Setting(spec) for spec in every_spec(NAMES)]
     for setting in every:
         if all(depths(trial).pop() >= 8 for trial in free.trials(setting)):
             StudyFolder(study.folder).add_suggestion(setting)

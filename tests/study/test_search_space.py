@@ -10,13 +10,12 @@ from typing import Any
 
 import optuna
 import pytest
-from study_helpers import NAMES, command, design, drain, end, score
+from study_helpers import NAMES, command, design, drain, end, every_spec, score
 
 from randwire import config as configuration
 from randwire.config.variant import short, values_of_variant, variant_of
 from randwire.errors import ConfigError
 from randwire.records import Record
-from randwire.study import space
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.groups import TrialGroup, groups
@@ -173,7 +172,7 @@ def test_the_space_is_counted_numbered_and_reached(tmp_path: Path) -> None:
     assert seen <= set(every)
     assert len({setting for setting in every if setting.spec.startswith("ws")} - seen) < 20
     plain = parsed()
-    assert [setting.spec for setting in plain.every()] == space.every(NAMES)
+    assert [setting.spec for setting in plain.every()] == every_spec(NAMES)
 
 
 def test_a_search_begins_next_to_the_paper_and_the_configuration() -> None:

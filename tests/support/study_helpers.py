@@ -1,11 +1,14 @@
 """Designs, and records as a sweep leaves them, without training anything."""
 
 import signal
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 from randwire import config as configuration
 from randwire.cli import study
 from randwire.records import Record
+from randwire.study import space
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.search import SettingSearch
@@ -25,6 +28,16 @@ def end(design: Design, setting: Setting | str, status: str = "finished", top1: 
         record = Record(design.folder / trial.digest)
         record.write_text("config.yaml", trial.to_yaml())
         record.write_json("summary.json", {"status": status, "val_top1": top1, "cause": None})
+
+
+def every_spec(generators: Sequence[str]) -> list[str]:
+    """All specs of a search without ranges, by the domains of the generators alone: 109 for ER, BA and WS."""
+    specs = []
+    for name in generators:
+        domains = space.kind(name).domains
+        chosen = product(*(domain.values() for domain in domains.values()))
+        specs += [space.spec(name, dict(zip(domains, values, strict=True))) for values in chosen]
+    return specs
 
 
 def score(setting: Setting) -> float:
