@@ -8,6 +8,7 @@ from typing import ClassVar
 import networkx as nx
 
 from randwire.graphs._base import Domain, Generator
+from randwire.graphs._ring import check_ring
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,7 @@ class NewmanWatts(Generator):
     domains: ClassVar = {"k": Domain(2, 8, 2), "p": Domain(0, 1, 0.05)}
 
     def check(self, nodes: int) -> None:
-        if self.k < 2 or self.k % 2:
-            raise ValueError(f"{self}: k must be even and at least 2")
-        if self.k >= nodes:
-            raise ValueError(f"{self}: k must be below the number of nodes, {nodes}")
-        if not 0 <= self.p <= 1:
-            raise ValueError(f"{self}: p must be in 0..1")
+        check_ring(self, self.k, self.p, nodes)
 
     @property
     def deterministic(self) -> bool:

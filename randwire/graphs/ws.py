@@ -8,6 +8,7 @@ from typing import ClassVar
 import networkx as nx
 
 from randwire.graphs._base import Domain, Generator
+from randwire.graphs._ring import check_ring
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,7 @@ class WS(Generator):
     )
 
     def check(self, nodes: int) -> None:
-        # networkx lowers an odd k without a word
-        if self.k < 2 or self.k % 2:
-            raise ValueError(f"{self}: k must be even and at least 2")
-        if self.k >= nodes:
-            raise ValueError(f"{self}: k must be below the number of nodes, {nodes}")
-        if not 0 <= self.p <= 1:
-            raise ValueError(f"{self}: p must be in 0..1")
+        check_ring(self, self.k, self.p, nodes)
 
     @property
     def deterministic(self) -> bool:
