@@ -168,9 +168,7 @@ def _of_differences(budget: TrialGroup) -> VarianceEstimate | None:
     """The variance of differences of variants between graphs."""
     cells: dict[str, dict[str, float]] = {}
     for same in (same for graphs in budget.graphs.values() for same in graphs):
-        config = same[0].config
-        graph = config.label if same[0].one_graph else f"{config.label} {config.graph.seed}"
-        cells.setdefault(same[0].variant, {})[graph] = mean([trial.score for trial in same])
+        cells.setdefault(same[0].variant, {})[same[0].graph] = mean([trial.score for trial in same])
     estimate = pooled_variance([differences(one, two) for one, two in combinations(cells.values(), 2)])
     if estimate is None:
         return None

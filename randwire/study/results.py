@@ -95,6 +95,11 @@ class Trial:
         return GRAPH_SEED in self.varied or self.graph_seed is None or self.config.generator.deterministic
 
     @property
+    def graph(self) -> str:
+        """What names its graphs beside those of other trials, whatever the variant."""
+        return self.config.label if self.one_graph else f"{self.config.label} g{self.config.graph.seed}"
+
+    @property
     def score(self) -> float:
         """The top-1 that a report tells of a trial that counts: by images that chose nothing, where there are such."""
         return self.chosen_by if self.test_top1 is None else self.test_top1

@@ -116,7 +116,7 @@ def paired(budget: TrialGroup) -> Paired | None:
     cells: dict[str, dict[str, Sequence[Trial]]] = {}
     for same in (same for graphs in budget.graphs.values() for same in graphs):
         if same[0].variant:
-            cells.setdefault(same[0].variant, {})[_graph(same[0])] = same
+            cells.setdefault(same[0].variant, {})[same[0].graph] = same
     if not cells or not budget.tested:
         return None
     unordered = Paired(cells)
@@ -126,7 +126,3 @@ def paired(budget: TrialGroup) -> Paired | None:
 
 def _chosen_by(trials: Sequence[Trial]) -> float:
     return mean([trial.chosen_by for trial in trials])
-
-
-def _graph(trial: Trial) -> str:
-    return trial.config.label if trial.one_graph else f"{trial.config.label} g{trial.config.graph.seed}"
