@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from randwire.report.page.study_page import figures, write_report
     from randwire.report.plots.early_epochs import early_epochs
     from randwire.report.plots.error_distributions import error_distributions
+    from randwire.report.plots.history import history
+    from randwire.report.plots.importance import importance
     from randwire.report.plots.learning_curves import learning_curves
     from randwire.report.plots.learning_rates import learning_rates
     from randwire.report.plots.measures import measures
@@ -30,6 +32,8 @@ __all__ = [
     "early_epochs",
     "error_distributions",
     "figures",
+    "history",
+    "importance",
     "learning_curves",
     "learning_rates",
     "measures",

@@ -16,12 +16,11 @@ from typing import Any, NamedTuple
 from randwire.config import RunConfig
 from randwire.errors import ConfigError, RecordError, one_line
 from randwire.records import Row
-from randwire.study.fixed import RACE_GROWTH
 from randwire.study.folder import StudyFolder, base_of
 from randwire.study.groups import TrialGroup, groups
 from randwire.study.requirements import Requirement
-from randwire.study.results import Trial, load, mean
-from randwire.study.setting import Setting
+from randwire.study.results import Trial, load
+from randwire.study.winners import ranking
 
 DEFAULT_SEEDS = 10
 """Graph seeds of a confirmation that says nothing of them: two would tell little, and the settings are few."""
@@ -102,9 +101,9 @@ def choose(
         )
     group, trials = _finished(folder, study)
     ranked = [
-        (winner, family)
-        for winner, family in _ranked(group, study["seeds"] if study.get("search") == "race" else ())
-        if generators is None or family in generators
+        (Winner(one.spec, one.n, one.mean), one.generator)
+        for one in ranking(group, study)
+        if generators is None or one.generator in generators
     ]
     if top is not None and top > len(ranked):
         raise ConfigError(f"--top: {folder.name} has {len(ranked)} settings that have finished, not {top}")
@@ -158,29 +157,3 @@ def _finished(folder: Path, study: Row) -> tuple[TrialGroup, list[Trial]]:
             "compared; its report tells them apart"
         )
     return own[0], trials
-
-
-def _ranked(group: TrialGroup, raced: Sequence[int]) -> list[tuple[Winner, str]]:
-    """The settings that have finished with their generators, best first.
-
-    `raced`: the graph seeds of the first round of a race, of which those that were in it longest come first, whatever
-    their means; empty for any other study.
-    """
-    ranked = []
-    for name in group.replicates:
-        same = [trial for trial in group.trials if trial.setting == name]
-        if any(trial.top1 is None for trial in same):
-            continue
-        means = group.choosing[name]
-        winner = Winner(str(Setting.of(same[0].config)), len(means), mean(means))
-        ranked.append((-_rounds(same, raced) if raced else 0, -winner.top1, winner.setting, winner, same[0].generator))
-    return [(winner, family) for *_, winner, family in sorted(ranked, key=lambda one: one[:3])]
-
-
-def _rounds(trials: Sequence[Trial], first: Sequence[int]) -> int:
-    """How many rounds of a race the trials of a setting are of: not by their number, since requirements reject some."""
-    used = 1 + max(trial.config.graph.seed for trial in trials) - first[0]
-    rounds, seeds = 1, len(first)
-    while seeds < used:
-        rounds, seeds = rounds + 1, seeds * RACE_GROWTH
-    return rounds

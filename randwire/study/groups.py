@@ -88,6 +88,17 @@ class TrialGroup:
             for name, graphs in self.replicates.items()
         }
 
+    @cached_property
+    def losses(self) -> dict[str, list[float]]:
+        """The same of the cross entropy of the images that tell; without settings of which a trial lacks it."""
+        found = {}
+        for name, graphs in self.replicates.items():
+            losses = [[trial.loss for trial in same] for same in graphs]
+            known = [[loss for loss in same if loss is not None] for same in losses]
+            if known == losses:
+                found[name] = [mean(same) for same in known]
+        return found
+
     @property
     def holdout(self) -> int:
         """How many images of the training split choose in place of the validation split, at most; 0: none."""

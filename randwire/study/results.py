@@ -12,9 +12,10 @@ from randwire import config as configs
 from randwire import records
 from randwire.config import RunConfig
 from randwire.config.variant import as_text, short, variant_of
+from randwire.correct import Correct
 from randwire.dag import DAG
 from randwire.errors import RecordError, one_line
-from randwire.metrics import TEST_TOP1, VAL_TOP1
+from randwire.metrics import TEST_LOSS, TEST_TOP1, VAL_LOSS, VAL_TOP1
 from randwire.records import Record, Row
 from randwire.study.folder import base_of
 from randwire.study.matched import KEY as CHANNELS
@@ -59,6 +60,24 @@ class Trial:
     """The dotted keys in which variants differ, or networks of equal cost."""
     test_top1: float | None = None
     """With a holdout, top-1 of the images that only tell."""
+    record: Record | None = None
+    """Where it was read from."""
+
+    @cached_property
+    def correct(self) -> Correct | None:
+        """Which of the images that tell it got right; None where that was not recorded, or is damaged."""
+        try:
+            found = None if self.record is None or self.top1 is None else Correct.load(self.record)
+        except RecordError:
+            return None
+        return found if found is not None and found.split == "val" else None
+
+    @property
+    def loss(self) -> float | None:
+        """Cross entropy of the images that tell, after the last epoch; None where that was not recorded."""
+        if self.top1 is None or not self.rows:
+            return None
+        return number(self.summary, TEST_LOSS.key) if self.config.data.holdout else number(self.rows[-1], VAL_LOSS.key)
 
     @property
     def generator(self) -> str:
@@ -265,6 +284,7 @@ def _read(record: Record) -> Trial:
         summary=summary,
         variant=config.runtime.variant,
         test_top1=test_top1,
+        record=record,
     )
 
 

@@ -14,13 +14,13 @@ from randwire.records import Record
 FIGURES = {
     "variants": "Variants, graph by graph",
     "scores": "Top-1 by setting",
+    "learning_rates": "Learning rate",
+    "parallel_coordinates": "Parallel coordinates",
+    "measures": "Graph measures",
     "pairs": "All pairs of settings",
     "error_distributions": "Error distribution by generator",
     "learning_curves": "Learning curves",
-    "learning_rates": "Learning rate",
     "early_epochs": "Do early epochs tell the final order?",
-    "measures": "Graph measures",
-    "parallel_coordinates": "Parallel coordinates",
 }
 """Titles of the figures on the page, in its order, by function."""
 
@@ -46,7 +46,17 @@ def on_the_page(study: Path) -> dict[str, Figure]:
 
 def test_the_page_has_all_figures_in_this_order(on_the_page: dict[str, Figure]) -> None:
     assert list(on_the_page) == list(FIGURES.values())
-    assert set(report.__all__) == {*FIGURES, "rounds", "pareto", "figures", "publish", "write_report", "write_table"}
+    assert set(report.__all__) == {
+        *FIGURES,
+        "rounds",
+        "pareto",
+        "history",
+        "importance",
+        "figures",
+        "publish",
+        "write_report",
+        "write_table",
+    }
 
 
 @pytest.mark.parametrize("name", FIGURES)

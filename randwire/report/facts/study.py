@@ -10,6 +10,8 @@ from randwire.records import Row
 from randwire.report.facts import rates
 from randwire.report.facts.designs import names_of
 from randwire.report.facts.epochs import EarlyEpochs
+from randwire.report.facts.families import Family, families
+from randwire.report.facts.leaders import Leader, leaders
 from randwire.report.facts.paired import Paired, paired
 from randwire.report.facts.pareto import Pareto, objectives_of, pareto
 from randwire.report.facts.race import rounds_of
@@ -22,6 +24,7 @@ from randwire.study.race import Round
 from randwire.study.results import Trial, UnreadableRecord, design_of, load
 from randwire.study.setting import Setting
 from randwire.study.statuses import RECORD_STATUSES
+from randwire.study.winners import Ranked, ranking
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,23 @@ class Section:
     """Of a race: its rounds so far."""
     objectives: tuple[Objective, ...] = ()
     """What the search was after."""
+    design: Row | None = None
+    """The recorded design of the study; None if it was not recorded."""
+
+    @cached_property
+    def ranking(self) -> list[Ranked]:
+        """The settings that have finished, best first."""
+        return ranking(self.group, self.design)
+
+    @cached_property
+    def leaders(self) -> list[Leader]:
+        """The best setting of each generator."""
+        return leaders(self.group, self.ranking)
+
+    @cached_property
+    def families(self) -> list[Family]:
+        """The questions that are tested."""
+        return families(self.group, self.leaders)
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -131,6 +151,7 @@ class StudyFacts:
                 else "Results",
                 self.race[0] if number == 1 else (),
                 objectives_of(self.design),
+                self.design,
             )
             for number, budget in enumerate(budgets, 1)
         ]

@@ -36,6 +36,11 @@ def header(facts: StudyFacts) -> str:
     )
 
 
+def answer(sentences: Sequence[str]) -> str:
+    """What the page opens with; empty without an answer."""
+    return f'<p class="answer">{escape(" ".join(sentences))}</p>' if sentences else ""
+
+
 def warning(warned: Warned) -> str:
     """A warning, with what is to be typed as code."""
     text, code = escape(warned.text, quote=False), escape(warned.code, quote=False)

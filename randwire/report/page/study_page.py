@@ -1,6 +1,6 @@
 """The report of a study: one HTML page that needs nothing but itself, made from the records alone."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -8,21 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 from randwire.pages.style import Figure, as_plotly
 from randwire.pages.writer import write_page
+from randwire.report.facts.answer import answer
 from randwire.report.facts.budgets import budget_text
 from randwire.report.facts.exclusions import exclusions
+from randwire.report.facts.looks import look, looks_text
 from randwire.report.facts.provenance import provenance
 from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import warnings
 from randwire.report.page import correlations, sections, tables
 from randwire.report.page.confirmation import confirmation
+from randwire.report.page.families import all_pairs, families_panel
+from randwire.report.page.leaders import leaders_table
 from randwire.report.page.pareto import pareto_table
+from randwire.report.page.per_image import per_image
 from randwire.report.page.power import power
 from randwire.report.page.race import race
 from randwire.report.page.rates import check_text
+from randwire.report.page.search import recommendation
 from randwire.report.page.settings import settings_comparison, variants_comparison
 from randwire.report.page.variance import variance
 from randwire.report.plots.early_epochs import early_epochs, early_epochs_note
 from randwire.report.plots.error_distributions import error_distributions, error_distributions_note
+from randwire.report.plots.history import history
+from randwire.report.plots.importance import importance
 from randwire.report.plots.learning_curves import learning_curves
 from randwire.report.plots.learning_rates import learning_rates
 from randwire.report.plots.measures import measures
@@ -54,7 +62,9 @@ def write_report(folder: Path | str, output: Path | None = None) -> Path:
     Only finished trials enter statistics, and trials of different budgets never the same one. A study that is not
     complete, or has damaged records, gets a report that says so. Raises RecordError if the folder holds no record.
     """
-    page = _page(Path(folder))
+    facts = StudyFacts.load(Path(folder))
+    look(facts)
+    page = _page(facts)
     target = output or Path(folder) / "report.html"
     return write_page(target, f"randwire: {page.name}", page.parts, _rounded(page.figures))
 
@@ -65,7 +75,7 @@ def figures(folder: Path | str) -> "dict[str, PlotlyFigure]":
     What the page offers to select is a menu of the figure here. Raises RecordError if the folder holds no record.
     """
     drawn: dict[str, PlotlyFigure] = {}
-    for figure in _page(Path(folder)).figures.values():
+    for figure in _page(StudyFacts.load(Path(folder))).figures.values():
         title, same = figure["label"], 1
         while title in drawn:
             same += 1
@@ -78,10 +88,15 @@ def _footer(facts: StudyFacts) -> str:
     return FOOTER.format(more=WITH_HOLDOUT if any(group.holdout for group in facts.groups) else "")
 
 
-def _page(folder: Path) -> "_Page":
-    facts = StudyFacts.load(folder)
+def _budget(section: Section, facts: StudyFacts) -> str:
+    """What the trials of a section have in common."""
+    named = f"<b>{section.heading}</b>: " if len(facts.sections) > 1 else ""
+    return f'<p class="lead">{named}{escape(budget_text(section.group, facts.groups))}</p>'
+
+
+def _page(facts: StudyFacts) -> "_Page":
     page = _Page(facts.name)
-    page.write(facts, runs.of_study(folder))
+    page.write(facts, runs.of_study(facts.folder))
     return page
 
 
@@ -103,54 +118,97 @@ class _Page:
         self.figures: dict[str, Figure] = {}
 
     def write(self, facts: StudyFacts, tracked: Mapping[str, str]) -> None:
-        """Write the whole page; `tracked` has the W&B run of each trial, by folder."""
-        generated = datetime.now(UTC).isoformat(sep=" ", timespec="minutes")
-        self.parts += [
-            sections.header(facts),
-            sections.cards(facts),
-            "".join(sections.warning(warned) for warned in warnings(facts)),
-            sections.facts_list(
-                {**provenance(facts), "report": f"generated {generated} from the records alone"},
-            ),
-            *filter(None, [confirmation(facts)]),
-        ]
-        for section in facts.sections:
-            text = escape(budget_text(section.group, facts.groups))
-            self.parts += [f"<section><h2>{section.heading}</h2>", f'<p class="lead">{text}</p>']
-            self.results(section)
-            self.parts.append("</section>")
+        """Write the whole page in the order of a reviewer's questions; `tracked` has W&B runs by the trials' folders.
+
+        What was compared; what came out, and how sure; whether anything is wrong; which networks are good; what to run
+        next; and in an appendix what explains more than it answers.
+        """
+        self.parts += [sections.header(facts), sections.answer(answer(facts))]
+        self.compared(facts)
+        self.each(facts, "What came out", self.results)
+        self.checks(facts)
+        self.each(facts, "Which networks are good", self.networks)
+        self.each(facts, "What to run next", lambda section: self.parts.append(power(section)))
+        self.each(facts, "Appendix", self.appendix)
         if facts.trials:
             self.parts += ["<h2>All trials</h2>", tables.trial_table(facts.groups, tracked)]
         self.parts += [tables.exclusion_table(exclusions(facts)), _footer(facts)]
 
+    def compared(self, facts: StudyFacts) -> None:
+        """What was compared, with what budget and n."""
+        generated = datetime.now(UTC).isoformat(sep=" ", timespec="minutes")
+        self.parts += [
+            "<h2>What was compared</h2>",
+            sections.cards(facts),
+            sections.facts_list({**provenance(facts), "report": f"generated {generated} from the records alone"}),
+            *(_budget(section, facts) for section in facts.sections),
+            confirmation(facts),
+        ]
+
+    def each(self, facts: StudyFacts, title: str, write: Callable[[Section], None]) -> None:
+        """A part of the page, with a heading for each budget where there are several; nothing if it is empty."""
+        before = len(self.parts)
+        for section in facts.sections:
+            start = len(self.parts)
+            write(section)
+            if len(facts.sections) > 1 and any(self.parts[start:]):
+                # No two panels of a page share a title.
+                self.parts[start:] = [
+                    part.replace("</h3>", f" ({section.heading})</h3>") for part in self.parts[start:]
+                ]
+                self.parts.insert(start, f'<h3 class="budget">{section.heading}</h3>')
+        if any(self.parts[before:]):
+            self.parts.insert(before, f"<section><h2>{title}</h2>")
+            self.parts.append("</section>")
+
     def results(self, section: Section) -> None:
-        """The results of trials that may be compared."""
-        self.parts += [sections.group_cards(section.group), *filter(None, [race(section)])]
+        """What came out, and how sure that is."""
+        group = section.group
+        self.parts += [sections.group_cards(group), leaders_table(section), race(section)]
         self.figure(rounds.draw(section))
-        self.figure(pareto.draw(section), after=pareto_table(section.pareto))
         self.figure(variants.draw(section))
         if section.variants is not None:
             self.parts.append(variants_comparison(section.variants))
-        if section.group.counted:
-            self.settings(section)
-        self.figure(learning_curves.draw(section))
-        self.figure(learning_rates.draw(section), after=check_text(section.group, section.rates))
-        if section.group.counted:
-            note = early_epochs_note(section.group)
-            self.figure(early_epochs.draw(section), note, correlations.early_table(section.early_epochs))
-        self.figure(measures.draw(section), after=correlations.measure_table(section.group))
-        self.figure(parallel_coordinates.draw(section))
-        if section.group.counted:
-            self.parts.append(sections.gallery(section.group))
+        if group.counted:
+            self.figure(scores.draw(section))
+            self.parts += [families_panel(section), recommendation(section)]
+        self.figure(pareto.draw(section), after=pareto_table(section.pareto))
+        self.figure(importance.draw(section))
+        self.figure(history.draw(section))
+        if group.counted:
+            self.parts += [tables.statistics_tables(group), settings_comparison(section), per_image(section)]
 
-    def settings(self, section: Section) -> None:
-        """Settings and generators, and what sets them apart."""
+    def checks(self, facts: StudyFacts) -> None:
+        """Whether anything is wrong."""
+        self.parts += [
+            "<section><h2>Is anything wrong?</h2>",
+            "".join(sections.warning(warned) for warned in warnings(facts)),
+        ]
+        self.parts += [f'<p class="note">{escape(text)}</p>' for text in filter(None, [looks_text(facts)])]
+        for section in facts.sections:
+            self.figure(learning_rates.draw(section), after=check_text(section.group, section.rates))
+        self.parts.append("</section>")
+
+    def networks(self, section: Section) -> None:
+        """Which networks are good, and what they look like."""
+        if not section.group.counted:
+            return
+        self.parts.append(sections.gallery(section.group))
+        self.figure(parallel_coordinates.draw(section))
+        self.figure(measures.draw(section), after=correlations.measure_table(section.group))
+
+    def appendix(self, section: Section) -> None:
+        """What explains more than it answers."""
         group = section.group
-        self.figure(scores.draw(section))
-        self.parts += [tables.statistics_tables(group), settings_comparison(section)]
-        self.figure(pairs.draw(section), PAIRS_NOTE)
-        self.figure(error_distributions.draw(section), error_distributions_note(group))
-        self.parts += [variance(group), power(section)]
+        if group.counted:
+            self.parts.append(all_pairs(section))
+            self.figure(pairs.draw(section), PAIRS_NOTE)
+            self.figure(error_distributions.draw(section), error_distributions_note(group))
+            self.parts.append(variance(group))
+        self.figure(learning_curves.draw(section))
+        if group.counted:
+            note = early_epochs_note(group)
+            self.figure(early_epochs.draw(section), note, correlations.early_table(section.early_epochs))
 
     def figure(self, figure: Figure | None, note: str = "", after: str = "") -> None:
         """Make room for a figure, if there is one, with a control where it offers choices."""

@@ -1,0 +1,57 @@
+"""Which images of an evaluation a network has classified correctly, one bit an image, in its record."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from randwire.errors import RecordError
+from randwire.records import Record, atomic
+
+FILE = "correct.npz"
+"""In a record: written after every evaluation, and so that of the last one."""
+Bits = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, eq=False)
+class Correct:
+    """The images of a data file in its order, and whether the class with the highest logit is the label."""
+
+    bits: Bits
+    """(images,)"""
+    split: str
+    """What was evaluated: val or holdout."""
+    sha256: str
+    """Of the data file: bits of one file are those of the same images."""
+
+    @property
+    def top1(self) -> float:
+        """In percent."""
+        return 100 * float(self.bits.mean())
+
+    def save(self, record: Record) -> None:
+        """Write the file: 6 KB for 50,000 images."""
+        with atomic(record.folder / FILE) as file:
+            np.savez(
+                file,
+                bits=np.packbits(self.bits),
+                images=np.array(len(self.bits)),
+                split=np.array(self.split),
+                sha256=np.array(self.sha256),
+            )
+
+    @classmethod
+    def load(cls, record: Record) -> Correct | None:
+        """That of a record; None of one without. Raises RecordError if the file is damaged."""
+        path = record.folder / FILE
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                bits = np.unpackbits(file["bits"], count=int(file["images"])).astype(bool)
+                return cls(bits, str(file["split"]), str(file["sha256"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise RecordError(f"{path}: damaged: {error}") from None
