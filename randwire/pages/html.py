@@ -41,9 +41,9 @@ def panel(title: str, content: str, note: str = "") -> str:
     return f'<div class="panel scroll"><h3>{escape(title)}</h3>{shown}{content}</div>'
 
 
-def dot(generator: str) -> str:
-    """The colour of a generator, as a mark in text."""
-    return f'<span class="dot" style="background:{style(generator)[0]}"></span>'
+def dot(generator: str, number: int | None = None) -> str:
+    """The colour of a generator, or of the variant at a place in the order of its study, as a mark in text."""
+    return f'<span class="dot" style="background:{style(generator, number)[0]}"></span>'
 
 
 class Recorded(Protocol):

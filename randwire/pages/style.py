@@ -36,8 +36,17 @@ SAVED = "saved"
 INK, GRID = "#1f2937", "#e3e7ed"
 
 
-def style(generator: str) -> tuple[str, str]:
-    """Colour and symbol of a generator, the same in every figure and every report, whichever generators there are."""
+VARIANTS = ("#4c6a92", "#c0662b", "#4f8a4c", "#a04a7a", "#8a7a2a", "#3f8f98", "#7a5a45", "#6a5fae")
+"""Colours of the variants of a study by their place in its order: none is that of a generator of the paper."""
+
+
+def style(generator: str, number: int | None = None) -> tuple[str, str]:
+    """Colour and symbol of a generator, the same in every figure and every report, whichever generators there are.
+
+    With `number` those of the variant at that place in the order of its study.
+    """
+    if number is not None:
+        return VARIANTS[number % len(VARIANTS)], SYMBOLS[2 * number % len(SYMBOLS)]
     if generator == SAVED:
         return INK, "x"
     return PAPER_STYLES.get(generator) or _style_of(generator)

@@ -18,7 +18,7 @@ FIGURES = {
     "parallel_coordinates": "Parallel coordinates",
     "measures": "Graph measures",
     "pairs": "All pairs of settings",
-    "error_distributions": "Error distribution by generator",
+    "error_distributions": "Error distribution by variant",
     "learning_curves": "Learning curves",
     "early_epochs": "Do early epochs tell the final order?",
 }

@@ -11,6 +11,7 @@ from randwire.report.facts import rates
 from randwire.report.facts.designs import names_of
 from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.facts.families import Family, families
+from randwire.report.facts.kinds import Kinds, kinds
 from randwire.report.facts.leaders import Leader, leaders
 from randwire.report.facts.paired import Paired, paired
 from randwire.report.facts.pareto import Pareto, objectives_of, pareto
@@ -63,6 +64,11 @@ class Section:
     @cached_property
     def variants(self) -> Paired | None:
         return paired(self.group)
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        """What figures and tables tell its trials apart by."""
+        return kinds(self.group, self.variants)
 
     @cached_property
     def pareto(self) -> Pareto | None:

@@ -203,7 +203,7 @@ class _Page:
         if group.counted:
             self.parts.append(all_pairs(section))
             self.figure(pairs.draw(section), PAIRS_NOTE)
-            self.figure(error_distributions.draw(section), error_distributions_note(group))
+            self.figure(error_distributions.draw(section), error_distributions_note(section))
             self.parts.append(variance(group))
         self.figure(learning_curves.draw(section))
         if group.counted:

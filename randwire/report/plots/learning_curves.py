@@ -9,6 +9,7 @@ from randwire.metrics import METRICS, VAL_TOP1, Metric
 from randwire.pages.style import Figure, epoch_ticks, evenly, layout_of, style, title_of
 from randwire.pages.text import many
 from randwire.report.facts.epochs import by_epoch
+from randwire.report.facts.kinds import Kinds
 from randwire.report.facts.study import Section
 from randwire.report.plots.study_figure import study_figure
 from randwire.study.groups import TrialGroup
@@ -52,13 +53,12 @@ def learning_curves(section: Section) -> Figure | None:
     choices = choices_of(METRICS)
     values = {choice.metric.key: [curve.values(choice.metric.key) for curve in curves] for choice in choices}
     mode = "lines+markers" if budget.trials[0].config.train.epochs <= MAX_MARKED_EPOCHS else "lines"
-    ranks = {name: rank for rank, name in enumerate(sorted({curve.trials[0].generator for curve in curves}))}
+    kinds = section.kinds
     data = [
-        {**_line(curve), "mode": mode, "y": ys, "legendrank": ranks[curve.trials[0].generator]}
-        for curve, ys in zip(curves, values[VAL_TOP1.key], strict=True)
+        {**_line(curve, kinds), "mode": mode, "y": ys} for curve, ys in zip(curves, values[VAL_TOP1.key], strict=True)
     ]
     shown = {trace["name"]: trace for trace in sorted(data, key=lambda trace: trace["line"]["dash"] == "solid")}
-    for trace in data:  # one entry of the legend for each generator, a solid line if there is any
+    for trace in data:  # one entry of the legend for each kind, a solid line if there is any
         trace["showlegend"] = trace is shown[trace["name"]]
     layout = layout_of("epoch", choices[0].title, 420)
     layout["xaxis"] |= epoch_ticks(max((epoch for trace in data for epoch in trace["x"]), default=1))
@@ -136,13 +136,15 @@ def _curves(budget: TrialGroup) -> tuple[list[Curve], str]:
     return sorted([*curves, *dotted], key=lambda curve: curve.trials[0].folder), note.strip()
 
 
-def _line(curve: Curve) -> Figure:
+def _line(curve: Curve, kinds: Kinds) -> Figure:
     first = curve.trials[0]
-    colour, symbol = style(first.generator)
+    kind = kinds.of(first)
+    colour, symbol = style(kind, kinds.number(kind))
     return {
         "type": "scatter",
-        "name": title_of(first.generator),
-        "legendgroup": first.generator,
+        "name": title_of(kind),
+        "legendgroup": kind,
+        "legendrank": kinds.names.index(kind) if kind in kinds.names else len(kinds.names),
         "x": curve.epochs,
         "text": curve.text,
         "hovertemplate": "%{text}<br>epoch %{x}: %{y:.4g}<extra></extra>",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from randwire.metrics import LR, STEPS
 from randwire.pages.style import Figure, epoch_ticks, evenly, layout_of, style, title_of
+from randwire.report.facts.kinds import Kinds
 from randwire.report.facts.rates import by_schedule
 from randwire.report.facts.study import Section
 from randwire.report.plots.study_figure import study_figure
@@ -33,8 +34,8 @@ def learning_rates(section: Section) -> Figure | None:
     layout["yaxis"]["rangemode"] = "tozero"
     data: list[Figure] = []
     for trial in trials:
-        first = all(trace["legendgroup"] != trial.generator for trace in data)
-        data.append({**_logged(trial), "showlegend": first})
+        trace = _logged(trial, section.kinds)
+        data.append({**trace, "showlegend": all(other["legendgroup"] != trace["legendgroup"] for other in data)})
     forms = [form for same in by_schedule(budget).values() if (form := _form(same))]
     for form in forms:
         form["showlegend"] = form is forms[0]
@@ -44,14 +45,14 @@ def learning_rates(section: Section) -> Figure | None:
     return {"data": [*forms, *data], "layout": layout, "label": "Learning rate", "note": note}
 
 
-def _logged(trial: Trial) -> Figure:
-    colour, symbol = style(trial.generator)
+def _logged(trial: Trial, kinds: Kinds) -> Figure:
+    kind = kinds.of(trial)
+    colour, symbol = style(kind, kinds.number(kind))
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": title_of(trial.generator),
-        "legendgroup": trial.generator,
-        "showlegend": True,
+        "name": title_of(kind),
+        "legendgroup": kind,
         "x": [row["epoch"] for row in trial.rows],
         "y": [number(row, LR.key) for row in trial.rows],
         "text": trial.name,
