@@ -17,6 +17,7 @@ from randwire.errors import ExportError
 from randwire.header import SUFFIX
 from randwire.inference import Trained, check_resolution, open_trained
 from randwire.training import weights
+from randwire.training.evaluate import full_precision
 
 MAX_LOGIT_DIFFERENCE = 1e-3
 """Largest difference of a logit, as a share of the largest logit."""
@@ -52,7 +53,7 @@ def export(source: str | Path, target: str | Path, resolution: int | None = None
         with _replacing(target) as partial:
             with _quiet():
                 run = write(trained, network, example, partial)
-            with torch.no_grad():
+            with torch.no_grad(), full_precision(check.device):
                 expected = network(check)
                 difference = float((run(check) - expected).abs().max() / expected.abs().max())
             if not difference <= MAX_LOGIT_DIFFERENCE:

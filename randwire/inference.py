@@ -22,13 +22,13 @@ from randwire.model.features import Features, backbone
 from randwire.model.folding import folded
 from randwire.records import Record, Row
 from randwire.training import checkpoint
-from randwire.training.evaluate import Normalise
+from randwire.training.evaluate import Normalise, full_precision
 from randwire.training.evaluate import evaluate as score
 from randwire.training.worker import ProcessWorker, Worker, pick_device
 
 EVALUATIONS_FILE = "evaluations.jsonl"
 """Where a record keeps its later evaluations, one a line."""
-EVALUATION_KEYS = ("data.", "runtime.", "train.batch_size", "train.precision")
+EVALUATION_KEYS = ("data.", "runtime.", "train.batch_size")
 """Keys, and prefixes of keys, that an evaluation may choose; all others belong to the network."""
 TRAINED_KEYS = ("data.holdout", "data.holdout_seed")
 """Of these keys, those that say what was trained on: with a holdout, the validation split only tells."""
@@ -153,7 +153,7 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
     )
     network = trained.network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     try:
-        scores = score(network, loader.epoch(0), trained.normalise.to(worker.device), config.train.precision)
+        scores = score(network, loader.epoch(0), trained.normalise.to(worker.device))
     finally:
         loader.close()
     row = {
@@ -223,7 +223,9 @@ def predictions(trained: Trained, images: Sequence[Path], device: torch.device) 
     normalise = trained.normalise.to(device)
     paths = iter(images)
     for batch in batches(images, trained.config.data.evaluation, BATCH_SIZE):
-        for values in network(normalise(batch.to(device))).softmax(1).tolist():
+        with full_precision(device):  # not around a yield: the caller's own settings hold outside
+            logits = network(normalise(batch.to(device)))
+        for values in logits.softmax(1).tolist():
             yield Prediction(next(paths), dict(zip(trained.classes, values, strict=True)))
 
 

@@ -182,7 +182,7 @@ class _Rank:
     def _test(self, training: Training) -> Mapping[str, float]:
         """What the validation split tells of the trained network, where images held out have chosen."""
         with closing(self._loader("val")) as val:
-            scores = evaluate(self.network, val.epoch(0), training.normalise, self.config.train.precision)
+            scores = evaluate(self.network, val.epoch(0), training.normalise)
         test = scores.to_row(test=True)
         check_scores(test, self.config.train, self.config.train.epochs)
         return {**test, TEST_IMAGES: scores.images}
@@ -261,7 +261,7 @@ class _Rank:
         config = self.config
         resolution = config.data.resolution_in(epoch, config.train.epochs)
         metrics = train_epoch(training, train.epoch(epoch - 1, resolution), len(train), epoch)
-        scores = evaluate(self.network, val.epoch(0), training.normalise, config.train.precision).to_row()
+        scores = evaluate(self.network, val.epoch(0), training.normalise).to_row()
         check_scores(scores, config.train, epoch)
         return {"epoch": epoch, "resolution": resolution, **metrics, **scores}
 

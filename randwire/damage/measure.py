@@ -100,7 +100,7 @@ def describe(trained: Trained, config: RunConfig, options: Options) -> Subject:
         epoch=trained.epoch,
         source=config.data.source,
         resolution=config.data.evaluation.resolution,
-        precision=config.train.precision,
+        precision="fp32",
         images=images,
         val_images=sizes["val"],
         image_seed=None if images == sizes["val"] else options.seed,
@@ -160,16 +160,16 @@ def measure(
         finally:
             train.close()
     network = trained.network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    dags, precision = stage_dags(network), config.train.precision
+    dags = stage_dags(network)
     normalise, augment = trained.normalise.to(worker.device), Augment(config.data, config.train.seed)
 
     def scores(damage: Damage | None, batches: int) -> Scores:
         seen = (normalise(augment(images.to(worker.device), 1, step)) for step, images in enumerate(calibration))
         with (
             damaged(network, damage) if damage else nullcontext(),
-            recalibrated(network, seen, precision) if batches else nullcontext(),
+            recalibrated(network, seen) if batches else nullcontext(),
         ):
-            return evaluate(network, val_batches, normalise, precision)
+            return evaluate(network, val_batches, normalise)
 
     for damage, batches in tasks:
         row = scores(damage, batches).to_row()

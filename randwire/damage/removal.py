@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from randwire.dag import DAG
 from randwire.model.network import RandWire
 from randwire.model.stage import Stage
+from randwire.training.evaluate import full_precision
 
 Kind = Literal["node", "edge"]
 
@@ -119,12 +120,12 @@ def _without_input(index: int) -> Callable[[nn.Module, Any], Any]:
 
 
 @contextmanager
-def recalibrated(network: nn.Module, batches: Iterable[Tensor], precision: str = "fp32") -> Iterator[None]:
+def recalibrated(network: nn.Module, batches: Iterable[Tensor]) -> Iterator[None]:
     """The network, in evaluation mode, with BN statistics of its own while the block lasts; then its old ones, exactly.
 
     `batches` are normalised training images (B, 3, H, W). Statistics are the means over the batches of each batch's
-    mean and unbiased variance, as torch.optim.swa_utils.update_bn takes them; dropout and drop edge stay off. Raises
-    ValueError if there is no batch.
+    mean and unbiased variance, as torch.optim.swa_utils.update_bn takes them, in fp32 as in evaluation; dropout and
+    drop edge stay off. Raises ValueError if there is no batch.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     before = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
@@ -137,7 +138,7 @@ def recalibrated(network: nn.Module, batches: Iterable[Tensor], precision: str =
             norm.training = True
         with torch.no_grad():
             for images in batches:
-                with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
+                with full_precision(images.device):
                     network(images)
                 seen += 1
         if not seen:

@@ -32,6 +32,7 @@ class Protocol:
     resolution: int
     """Pixels of a side."""
     precision: str
+    """In which it was evaluated: fp32. Earlier results say that of the training, in which they were evaluated."""
     images: int
     """Validation images that judge."""
     val_images: int

@@ -1,14 +1,15 @@
 """Exact evaluation: the metrics of `metrics.EVALUATION` as counts summed over all ranks."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 
 from randwire.metrics import EVALUATION, Outputs
 from randwire.model.folding import folded
-from randwire.model.network import RandWire
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -44,26 +45,41 @@ class Scores:
         }
 
 
-@torch.no_grad()
-def evaluate(network: nn.Module, batches: Batches, normalise: Normalise, precision: str = "fp32") -> Scores:
-    """Scores over the batches of all ranks, by a copy of `network` with folded BN, in bf16 if `precision` says so.
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Products and convolutions in fp32 while the block lasts: no autocast, and neither TF32 nor bf16 in its place.
 
-    A published network is evaluated as it is, in bf16 with autocast. Raises ValueError if there is no image on any
-    rank.
+    PyTorch's own default is TF32 for convolutions on CUDA. What was set before is set again afterwards.
+    """
+    backends: Any = torch.backends
+    settings = [backends.cudnn.conv, backends.cuda.matmul, backends.mkldnn.conv, backends.mkldnn.matmul]
+    before = [setting.fp32_precision for setting in settings]
+    try:
+        for setting in settings:
+            setting.fp32_precision = "ieee"
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.fp32_precision = value
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, batches: Batches, normalise: Normalise) -> Scores:
+    """Scores over the batches of all ranks, by a copy of `network` with folded BN; a published network as it is.
+
+    In fp32, whatever the network was trained in: bf16 has 8 significant bits, so that the two highest logits of an
+    image are often equal, and a tie says nothing of the network. Raises ValueError if there is no image on any rank.
     """
     device = normalise.mean.device
-    low = precision == "bf16"
-    ours = isinstance(network, RandWire)
-    kind = torch.bfloat16 if low and ours else torch.float32
-    copy = folded(network).to(kind)
+    copy = folded(network).float()
     counts = torch.zeros(1 + len(EVALUATION), dtype=torch.float64, device=device)
-    for images, labels in batches:
-        pixels = normalise(images.to(device, non_blocking=True)).to(kind)
-        with torch.autocast(device.type, torch.bfloat16, enabled=low and not ours):
-            logits = copy(pixels).float()
-        outputs = Outputs(logits, labels.to(device, non_blocking=True))
-        counts[0] += len(labels)
-        counts[1:] += torch.stack([metric.count(outputs).to(torch.float64) for metric in EVALUATION])
+    with full_precision(device):
+        for images, labels in batches:
+            logits = copy(normalise(images.to(device, non_blocking=True)))
+            outputs = Outputs(logits, labels.to(device, non_blocking=True))
+            counts[0] += len(labels)
+            counts[1:] += torch.stack([metric.count(outputs).to(torch.float64) for metric in EVALUATION])
     if distributed.is_initialized():
         distributed.all_reduce(counts)
     images_seen, *totals = counts.tolist()

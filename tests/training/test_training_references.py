@@ -16,7 +16,6 @@ from randwire import config as configuration
 from randwire import inference, run
 from randwire.model import references
 from randwire.records import Record
-from randwire.training.evaluate import Normalise, evaluate
 from randwire.training.loop import average_buffers
 from randwire.training.worker import ProcessWorker
 
@@ -79,9 +78,6 @@ def test_it_is_evaluated_loaded_and_predicts(reference: Path, pictures: tuple[li
     done = commands.call("train.py", str(reference), "--evaluate")
     row = json.loads(done.stdout)
     assert (row["val_top1"], row["images"]) == (last["val_top1"], 360)
-    assert randwire.evaluate(reference, {"train.precision": "bf16"})["val_top1"] == pytest.approx(
-        row["val_top1"], abs=1
-    )
     larger = randwire.evaluate(reference, {"data.resolution": 20})
     assert larger["resolution"] == 20
     network = randwire.load(reference)
@@ -147,17 +143,6 @@ def test_show_tells_its_parts(tmp_path: Path) -> None:
 
 
 # What other networks than ours have, and ours do not.
-
-
-def test_statistics_are_kept_in_full_precision_in_bf16() -> None:
-    """A running variance of 100.4 is 100 in bf16, and so would be the network."""
-    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4), torch.nn.Flatten())
-    seen: list[torch.dtype] = []
-    network[1].register_forward_hook(lambda norm, *_: seen.append(norm.running_var.dtype))
-    batches = [(torch.zeros(2, 3, 1, 1, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))]
-    evaluate(network, batches, Normalise([0] * 3, [1] * 3), "bf16")
-    assert seen == [torch.float32]
-    assert network.training
 
 
 def test_a_network_without_statistics_is_averaged_too() -> None:
