@@ -1,7 +1,7 @@
 """Numbers, intervals and means as the words of a report."""
 
 from randwire.statistics.describe import Description
-from randwire.statistics.intervals import Interval
+from randwire.statistics.intervals import LEVEL, Interval
 
 
 def many(count: int, noun: str) -> str:
@@ -28,6 +28,7 @@ def p_text(value: float) -> str:
 
 
 def mean_text(name: str, values: Description, interval: Interval | None) -> str:
-    """A mean with its deviation and interval, for the text beside the pointer."""
+    """A mean with its deviation and, if there is one, its interval, for the text beside the pointer."""
     std = f"std {values.std:.2f}" if values.std is not None else "no std"
-    return f"{name}: mean {values.mean:.2f}%, {std}, n = {values.n}<br>interval {interval_text(interval)}"
+    told = f"<br>{LEVEL:.0%} interval {interval_text(interval)}" if interval else ""
+    return f"{name}: mean {values.mean:.2f}%, {std}, n = {values.n}{told}"

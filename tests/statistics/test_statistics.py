@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 from scipy import stats
+from simulated import covered, error
 from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower, TTestPower
@@ -17,7 +18,7 @@ from statsmodels.stats.power import TTestIndPower, TTestPower
 from randwire.statistics.correlation import spearman, spearman_interval
 from randwire.statistics.describe import describe, group
 from randwire.statistics.distribution import distribution
-from randwire.statistics.intervals import LEVEL, Interval, Numbers, bootstrap_interval, t_interval
+from randwire.statistics.intervals import LEVEL, Numbers
 from randwire.statistics.pairs import (
     ALPHA,
     MIN_REPLICATES,
@@ -32,17 +33,6 @@ from randwire.statistics.power import MAX_REPLICATES, POWER, detectable_differen
 from randwire.statistics.variance import VarianceEstimate, pooled_variance, split_variance
 
 
-def error(rate: float, count: int) -> float:
-    """Four standard errors of a rate over `count` simulations."""
-    return 4 * math.sqrt(rate * (1 - rate) / count)
-
-
-def covered(intervals: Sequence[Interval | None], truth: float) -> float:
-    usable = [interval for interval in intervals if interval is not None]
-    assert len(usable) == len(intervals)
-    return sum(low <= truth <= high for low, high in usable) / len(usable)
-
-
 def test_describe() -> None:
     description = describe([1.0, 2.0, 6.0])
     assert (description.n, description.mean, description.minimum, description.maximum) == (3, 3.0, 1.0, 6.0)
@@ -54,40 +44,6 @@ def test_describe() -> None:
 
 def test_groups_keep_their_order() -> None:
     assert group(["ba", "ab", "bc"], lambda word: word[0]) == {"b": ["ba", "bc"], "a": ["ab"]}
-
-
-@pytest.mark.parametrize(("n", "level"), [(2, 0.95), (5, 0.95), (5, 0.8)])
-def test_the_interval_of_a_mean_covers_at_its_rate(n: int, level: float) -> None:
-    """That with the normal distribution's quantile instead of Student's covers 0.70 at n = 2, and 0.88 at n = 5."""
-    draws = np.random.default_rng(n).normal(70, 2, (500, n))
-    rate = covered([t_interval(row, level) for row in draws.tolist()], 70)
-    assert rate == pytest.approx(level, abs=error(level, 500))
-
-
-@pytest.mark.parametrize("n", [5, 10])
-@pytest.mark.parametrize("shape", ["normal", "skewed"])
-def test_the_bootstrap_interval_covers_at_its_rate(n: int, shape: str) -> None:
-    """The percentile interval covers 0.85 at n = 5 and 0.90 at n = 10; at n = 20 it is no longer outside."""
-    random, count = np.random.default_rng(n), 600
-    draws = random.normal(70, 2, (count, n)) if shape == "normal" else 73 - random.gamma(3, size=(count, n))
-    rate = covered([bootstrap_interval(row, resamples=999) for row in draws.tolist()], 70)
-    assert rate == pytest.approx(LEVEL, abs=error(LEVEL, count))
-
-
-def test_the_bootstrap_interval_follows_a_skew_and_repeats_itself() -> None:
-    values = [90.0, 90.5, 91.0, 91.2, 91.3, 80.0, 91.4, 90.9]
-    interval = bootstrap_interval(values)
-    assert interval is not None
-    assert interval == bootstrap_interval(values)
-    assert np.mean(values) - interval.low > 1.5 * (interval.high - np.mean(values))
-
-
-def test_too_few_or_constant_values_have_no_interval() -> None:
-    assert t_interval([70.0]) is None
-    assert t_interval([70.0] * 5) is None
-    assert bootstrap_interval([70.0, 71.0, 72.0, 73.0]) is None
-    assert bootstrap_interval([70.0] * 5) is None
-    assert bootstrap_interval([70.0, 70.0, 70.0, 70.0, 71.0]) is None
 
 
 def test_rank_correlation() -> None:

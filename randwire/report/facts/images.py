@@ -7,6 +7,7 @@ from randwire.pages.text import many
 from randwire.report.facts.confirmed import confirmation_of
 from randwire.report.facts.study import StudyFacts
 from randwire.study.fixed import FIXED
+from randwire.study.groups import TrialGroup
 from randwire.study.results import Trial, number
 
 SAME = (
@@ -15,6 +16,8 @@ SAME = (
     "with --data.holdout, images of the training split choose in their place."
 )
 HOLDOUT = "--data.holdout"
+MANY_IMAGES = 10_000
+"""From so many on, one image is within what rounding to 0.01 points hides."""
 
 
 def images(trials: Sequence[Trial]) -> str:
@@ -27,6 +30,21 @@ def same_images(facts: StudyFacts) -> str:
     """A warning where a study reports on the images by which its settings were chosen; empty where it does not."""
     by = _chooser(facts)
     return "" if by is None else SAME.format(by=by)
+
+
+def worth_of_an_image(group: TrialGroup) -> str:
+    """How many points of top-1 one image is, where few images tell; empty where they are many, or not recorded."""
+    count = _telling(group)
+    if count is None or count >= MANY_IMAGES:
+        return ""
+    return f"One of the {count:,} images that top-1 is counted on is {100 / count:.2f} points."
+
+
+def _telling(group: TrialGroup) -> int | None:
+    """The number of images that tell, by the first trial that has recorded it; None if none has."""
+    if group.holdout:
+        return next((int(n) for trial in group.counted if (n := number(trial.summary, TEST_IMAGES))), None)
+    return next((len(trial.correct.bits) for trial in group.counted if trial.correct), None)
 
 
 def _of(count: int, example: Trial, trials: Sequence[Trial]) -> str:

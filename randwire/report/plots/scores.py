@@ -4,15 +4,20 @@ from collections.abc import Mapping, Sequence
 
 from randwire.pages.style import MAX_SETTINGS, Figure, evenly, layout_of, style, title_of
 from randwire.pages.text import mean_text
+from randwire.report.facts.images import worth_of_an_image
 from randwire.report.facts.study import Section
 from randwire.report.plots.study_figure import study_figure
 from randwire.statistics.describe import Description, describe, group
-from randwire.statistics.intervals import LEVEL, Interval, t_interval
+from randwire.statistics.intervals import LEVEL, MIN_VALUES, Interval, t_interval
 from randwire.study.groups import TrialGroup
 from randwire.study.results import Trial, mean
 
 MAX_MARKS = 30
 """Trials of a setting that are drawn one by one."""
+BARS = (f"{LEVEL:.0%} interval of the mean", "standard deviation")
+_Bars = tuple[list[float], list[float]]
+"""Lengths to the right and to the left of each mark of a trace."""
+_NONE: _Bars = ([], [])
 
 
 @study_figure("a finished trial")
@@ -27,21 +32,27 @@ def scores(section: Section) -> Figure | None:
         shown = sorted(means, key=lambda name: -mean(budget.choosing[name]))[:MAX_SETTINGS]
     rows = {name: len(shown) - 1 - k for k, name in enumerate(shown)}
     data: list[Figure] = []
-    bars: dict[str, list[list[float]]] = {f"{LEVEL:.0%} interval of the mean": [], "standard deviation": []}
+    bars: list[tuple[_Bars, _Bars]] = []
     for generator, names in group(shown, budget.generator).items():
         intervals = {name: t_interval(budget.values[name]) for name in names}
         data += [_trials(budget, generator, names, rows), _means(generator, names, rows, means, intervals)]
-        halves = [(interval.high - interval.low) / 2 if interval else 0.0 for interval in intervals.values()]
-        for lengths, own in zip(bars.values(), (halves, [means[name].std or 0.0 for name in names]), strict=True):
-            lengths += [[], own]  # the trials themselves have no bars
+        bars += [(_NONE, _NONE), (_interval_bars(means, intervals), _std_bars(means, names))]
     choices: list[Figure] = [
-        {"label": label, "data": {"error_x.array": lengths}, "layout": {}} for label, lengths in bars.items()
+        {
+            "label": label,
+            "data": {
+                "error_x.array": [right for right, _ in lengths],
+                "error_x.arrayminus": [left for _, left in lengths],
+            },
+            "layout": {},
+        }
+        for label, lengths in zip(BARS, zip(*bars, strict=True), strict=True)
     ]
     if not budget.tested:
         choices.reverse()  # an interval of the mean says little where the best of many are looked at
-    for trace, lengths in zip(data, choices[0]["data"]["error_x.array"], strict=True):
+    for k, trace in enumerate(data):
         if "error_x" in trace:
-            trace["error_x"]["array"] = lengths
+            trace["error_x"] |= {key.removeprefix("error_x."): ends[k] for key, ends in choices[0]["data"].items()}
     what = "test top-1" if budget.holdout else "top-1"
     layout = layout_of(f"{what} after the last epoch (%)", "", 120 + 30 * len(shown))
     layout["yaxis"] |= {
@@ -49,7 +60,7 @@ def scores(section: Section) -> Figure | None:
         "ticktext": [f"{name}  (n={means[name].n})" for name in shown],
         "range": [-0.7, len(shown) - 0.3],
     }
-    if all(mean.std is None for mean in means.values()):
+    if all(mean.n < MIN_VALUES for mean in means.values()):
         choices = []
     return {
         "data": data,
@@ -61,14 +72,26 @@ def scores(section: Section) -> Figure | None:
 
 
 def _note(budget: TrialGroup, shown: Sequence[str]) -> str:
-    note = "Each mark is a trial; the bars are about the mean over graphs."
+    note = f"Each mark is a trial; the bars are about the mean over graphs, from n = {MIN_VALUES} on."
     if budget.holdout:
         note += " Top-1 is that of the images that tell; what chose is beside the pointer, and decides what is best."
     if len(shown) < len(budget.values):
         note += f" The best {MAX_SETTINGS} of {len(budget.values):,} settings, best first."
     if any(len(budget.by_setting[name]) > MAX_MARKS for name in shown):
         note += f" Of settings with more than {MAX_MARKS} trials, {MAX_MARKS} evenly from best to worst are drawn."
-    return note
+    return " ".join(filter(None, [note, worth_of_an_image(budget)]))
+
+
+def _interval_bars(means: Mapping[str, Description], intervals: Mapping[str, Interval | None]) -> _Bars:
+    """The lengths of the bars from the means to the ends of their intervals; 0, which is not seen, without one."""
+    ends = [(means[name].mean, interval or (means[name].mean,) * 2) for name, interval in intervals.items()]
+    return [high - mean for mean, (_, high) in ends], [mean - low for mean, (low, _) in ends]
+
+
+def _std_bars(means: Mapping[str, Description], names: Sequence[str]) -> _Bars:
+    """The same for standard deviations."""
+    lengths = [std if (std := means[name].std) and means[name].n >= MIN_VALUES else 0.0 for name in names]
+    return lengths, lengths
 
 
 def _trials(budget: TrialGroup, generator: str, names: Sequence[str], rows: Mapping[str, int]) -> Figure:
@@ -107,7 +130,7 @@ def _means(
         "showlegend": False,
         "x": [means[name].mean for name in names],
         "y": [rows[name] for name in names],
-        "error_x": {"type": "data", "color": colour, "thickness": 2, "width": 5},
+        "error_x": {"type": "data", "symmetric": False, "color": colour, "thickness": 2, "width": 5},
         "text": [mean_text(name, means[name], intervals[name]) for name in names],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {"color": "#ffffff", "symbol": "line-ns", "size": 17, "line": {"color": colour, "width": 3}},
