@@ -7,7 +7,7 @@ difference in 16 to 37 % of simulated grids of 29 settings, Welch's in 2 to 4 %.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from randwire.statistics.contrast import Estimate
 from randwire.statistics.intervals import LEVEL, Interval, Numbers
 
 ALPHA = 1 - LEVEL
@@ -35,10 +36,19 @@ class Pair:
     p: float
     adjusted: float
     """p after Holm's correction for all pairs."""
+    error: float
+    """Standard error of the difference."""
+    freedom: float
+    """Degrees of freedom of the standard error."""
 
     @property
     def separated(self) -> bool:
         return self.adjusted <= ALPHA
+
+    def interval_at(self, level: float) -> Interval:
+        """Of the difference, at a level of its own, for this pair alone."""
+        half = self.error * float(stats.t.isf((1 - level) / 2, self.freedom))
+        return Interval(self.difference - half, self.difference + half)
 
     def __str__(self) -> str:
         first, second = self.n
@@ -60,28 +70,41 @@ def compare(settings: Mapping[str, Sequence[float]]) -> list[Pair]:
     most. Settings are taken as independent, though they share seeds: what seeds do to all settings alike would make the
     test find less, not more.
     """
-    names = [name for name, values in settings.items() if testable(values)]
-    if len(names) < 2:
+    means = {name: Estimate.of(values) for name, values in settings.items() if testable(values)}
+    return compare_means(means, combinations(means, 2))
+
+
+def compare_means(means: Mapping[str, Estimate], pairs: Iterable[tuple[str, str]]) -> list[Pair]:
+    """Welch's test of pairs of means, with Holm's correction over these pairs, in the order of their means.
+
+    A mean may be that over several settings, as long as no pair has a setting on both sides.
+    """
+    names = sorted(means, key=lambda name: -means[name].mean)
+    place = {name: k for k, name in enumerate(names)}
+    ordered = sorted(sorted((place[one], place[two])) for one, two in pairs)
+    if not ordered:
         return []
-    names.sort(key=lambda name: -float(np.mean(settings[name])))
-    n = np.array([len(settings[name]) for name in names])
-    mean = np.array([np.mean(settings[name]) for name in names])
-    std = np.array([np.std(settings[name], ddof=1) for name in names])
-    one, two = pairs_of(len(names))
-    p, adjusted = welch_pairs(mean, std, n)
+    mean, variance, freedom = (
+        np.array([getattr(means[name], field) for name in names]) for field in ("mean", "variance", "freedom")
+    )
+    one, two = np.array(ordered).T
     difference = mean[one] - mean[two]
-    error, freedom = welch(std[one] ** 2 / n[one], std[two] ** 2 / n[two], n[one] - 1, n[two] - 1)
-    half = error * stats.t.isf(ALPHA / len(p) / 2, freedom)
+    error, free = welch(variance[one], variance[two], freedom[one], freedom[two])
+    p = 2 * stats.t.sf(difference / error, free)
+    adjusted = holm(p)
+    half = error * stats.t.isf(ALPHA / len(p) / 2, free)
     return [
         Pair(
             (names[i], names[j]),
-            (int(n[i]), int(n[j])),
+            (means[names[i]].n, means[names[j]].n),
             float(difference[k]),
             Interval(float(difference[k] - half[k]), float(difference[k] + half[k])),
             float(p[k]),
             float(adjusted[k]),
+            float(error[k]),
+            float(free[k]),
         )
-        for k, (i, j) in enumerate(zip(one, two, strict=True))
+        for k, (i, j) in enumerate(ordered)
     ]
 
 
@@ -146,6 +169,8 @@ def compare_paired(variants: Mapping[str, Mapping[str, float]]) -> list[Pair]:
             Interval(*map(float, test.confidence_interval(1 - ALPHA / len(tests)))),
             float(test.pvalue),
             float(corrected),
+            float(stats.sem(deltas)),
+            len(deltas) - 1,
         )
         for (names, deltas), test, corrected in zip(paired.items(), tests, adjusted, strict=True)
     ]

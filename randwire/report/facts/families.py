@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
+from typing import Literal
 
-from randwire.report.facts.leaders import Leader
-from randwire.statistics.pairs import Pair
+from randwire.pages.text import many
+from randwire.report.facts.paired import paired
+from randwire.statistics import equivalence, subset
+from randwire.statistics.contrast import Estimate
+from randwire.statistics.describe import group as grouped
+from randwire.statistics.pairs import Pair, compare_means, testable
 from randwire.study.groups import TrialGroup
+from randwire.study.results import mean
+from randwire.study.setting import Setting
+from randwire.study.winners import Ranked
+
+Response = Literal["top1", "loss"]
+"""What is compared: top-1, or the cross entropy, of which less is better."""
+Kind = Literal["random", "ring", "hand-made"]
 
 
 @dataclass(frozen=True)
@@ -22,18 +36,138 @@ class Family:
     tests: int
     """How many the correction is for: more than are shown, where the data chose which to show."""
     note: str
+    choices: int = 1
+    """In how many ways the data could have chosen which to show."""
+    against: str = ""
+    """The setting that all pairs have in common, if that is the question."""
+
+    @property
+    def excluded(self) -> float:
+        """The size of a difference that no pair exceeds, by equivalence tests at ALPHA for all of them together."""
+        return equivalence.excluded(self.pairs, self.choices)
 
 
-def families(group: TrialGroup, leaders: Sequence[Leader]) -> list[Family]:
-    """The families of a group whose settings may be tested: those that have a pair; none of any other group."""
-    return []
+def families(group: TrialGroup, ranking: Sequence[Ranked], response: Response = "top1") -> list[Family]:
+    """The families of a group whose settings may be tested: those that have a pair; none of any other group.
+
+    The best settings are those of the ranking, by top-1, whatever the response; one that is not in it, for lack of a
+    trial, comes after all that are. Of the loss, too, the better setting of a pair is the first, and the difference is
+    how far the loss of the other is above its own. Variants have no families: they are tested graph by graph.
+    """
+    means = _means(group, response)
+    if not means:
+        return []
+    order = [one.setting for one in ranking]
+    order += sorted(set(means) - set(order), key=lambda name: (-mean(group.choosing[name]), name))
+    found = [_generators(group, means, order), _randomness(group, means), _hand_made(group, means, order)]
+    return [family for family in found if family is not None]
 
 
 def may_be_best(group: TrialGroup) -> list[str]:
     """The settings that may be the best (subset selection), from the highest mean down; empty where none is tested."""
-    return []
+    means = _means(group, "top1")
+    return subset.may_be_best(means) if len(means) > 1 else []
 
 
-def excluded(pairs: Sequence[Pair]) -> float | None:
-    """The smallest difference (points) that no pair has, by equivalence tests; None without pairs."""
-    return None
+def excluded(pairs: Sequence[Pair], choices: int = 1) -> float | None:
+    """The size of a difference that no pair exceeds (see `equivalence.excluded`); None without pairs."""
+    return equivalence.excluded(pairs, choices) if pairs else None
+
+
+def kind_of(group: TrialGroup, name: str) -> Kind:
+    """What its networks are: of random graphs, of the ring that rewiring starts from, or made by hand."""
+    trial = group.by_setting[name][0]
+    if trial.reference:
+        return "hand-made"
+    if not trial.config.generator.deterministic:
+        return "random"
+    return "ring" if _rewiring(group, name) is not None and trial.config.generator.params()["p"] == 0 else "hand-made"
+
+
+def _means(group: TrialGroup, response: Response) -> dict[str, Estimate]:
+    """The means of the settings that can be tested; more is better."""
+    if not group.tested or paired(group) is not None:
+        return {}
+    values = group.values if response == "top1" else group.losses
+    means = {name: Estimate.of(replicates) for name, replicates in values.items() if testable(replicates)}
+    return means if response == "top1" else {name: -one for name, one in means.items()}
+
+
+def _generators(group: TrialGroup, means: Mapping[str, Estimate], order: Sequence[str]) -> Family | None:
+    """The best setting of each generator against each other."""
+    wired = [name for name in means if kind_of(group, name) != "hand-made"]
+    cells = grouped(wired, group.generator)
+    tested = compare_means(means, [pair for two in combinations(cells.values(), 2) for pair in product(*two)])
+    best = set({group.generator(name): name for name in reversed(order)}.values())
+    shown = [pair for pair in tested if set(pair.names) <= best]
+    if not shown:
+        return None
+    sizes = [len(names) for names in cells.values()]
+    choices = min(len(tested), math.prod(sizes))
+    if choices == 1:
+        note = f"Each generator has one setting here, fixed before any of these results. {_holm(len(tested))}"
+    else:
+        note = (
+            f"These results chose the best setting of each generator, from {', '.join(map(str, sizes))}. So Holm's "
+            f"correction and the intervals are for all {many(len(tested), 'pair')} of settings of two generators "
+            "that they could have chosen."
+        )
+    return Family("generators", "Do the best settings of the generators differ?", shown, len(tested), note, choices)
+
+
+def _randomness(group: TrialGroup, means: Mapping[str, Estimate]) -> Family | None:
+    """Each ring against the mean of the settings that are randomly rewired from it."""
+    cells = grouped(
+        (name for name in means if kind_of(group, name) != "hand-made"), lambda name: _rewiring(group, name)
+    )
+    contrasts, sides, averaged = [], dict[str, Estimate](), []
+    for key, names in cells.items():
+        rings = [name for name in names if kind_of(group, name) == "ring"]
+        rewired = [name for name in names if kind_of(group, name) == "random"]
+        if key is None or not rings or not rewired:
+            continue
+        (ring,) = rings
+        other = rewired[0] if len(rewired) == 1 else ring.replace(",0)", ",P>0)", 1)
+        if len(rewired) > 1:
+            averaged.append(f"{other} is the mean over {', '.join(rewired)}, of which each counts alike.")
+        sides |= {ring: means[ring], other: Estimate.average([means[name] for name in rewired])}
+        contrasts.append((ring, other))
+    if not contrasts:
+        return None
+    note = " ".join(["A ring is one network, and its n counts trainings.", *averaged, _holm(len(contrasts))])
+    tested = compare_means(sides, contrasts)
+    return Family("randomness", "Does rewiring the ring at random matter?", tested, len(tested), note)
+
+
+def _hand_made(group: TrialGroup, means: Mapping[str, Estimate], order: Sequence[str]) -> Family | None:
+    """Published networks and wirings made by hand against the best random setting."""
+    kinds = {name: kind_of(group, name) for name in order if name in means}
+    made = [name for name, kind in kinds.items() if kind == "hand-made"]
+    random = [name for name, kind in kinds.items() if kind == "random"]
+    if not made or not random:
+        return None
+    best = random[0]
+    tested = compare_means(means, product(made, random))
+    shown = [pair for pair in tested if best in pair.names]
+    note = "A network made by hand is one network, and its n counts trainings."
+    if len(random) == 1:
+        note += f" {_holm(len(tested))}"
+    else:
+        note += (
+            f" These results chose {best} from {len(random)} random settings. So Holm's correction and the intervals "
+            f"are for all {many(len(tested), 'pair')} that they could have chosen."
+        )
+    title = "Does the best random setting differ from networks made by hand?"
+    return Family("hand_made", title, shown, len(tested), note, len(random), best)
+
+
+def _rewiring(group: TrialGroup, name: str) -> tuple[object, ...] | None:
+    """What a setting of a rewired ring has in common with the ring itself; None of any other setting."""
+    trial = group.by_setting[name][0]
+    if trial.reference or set(trial.config.generator.params()) != {"k", "p"}:
+        return None
+    return trial.generator, trial.config.generator.params()["k"], Setting.of(trial.config).variant
+
+
+def _holm(tests: int) -> str:
+    return f"Holm's correction and the intervals are for all {tests} tests." if tests > 1 else "This is one test."

@@ -54,7 +54,12 @@ class Section:
     @cached_property
     def families(self) -> list[Family]:
         """The questions that are tested."""
-        return families(self.group, self.leaders)
+        return families(self.group, self.ranking)
+
+    @cached_property
+    def families_by_loss(self) -> list[Family]:
+        """The same questions by the cross entropy."""
+        return families(self.group, self.ranking, "loss")
 
     @cached_property
     def pairs(self) -> list[Pair]:
