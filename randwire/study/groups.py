@@ -141,7 +141,7 @@ def groups(trials: Sequence[Trial], study: Row | None = None) -> list[TrialGroup
     keys: list[_Key] = []
     for trial in trials:
         outside = fixed is not None and (
-            trial.config.graph.path is not None or _setting(trial, named=bool(variants)) not in fixed
+            trial.config.graph.path is not None or setting_of(trial, named=bool(variants)) not in fixed
         )
         keys.append((outside, json.dumps(trial.budget, sort_keys=True)))
     ours = Counter(key for key, trial in zip(keys, trials, strict=True) if not trial.reference)
@@ -155,7 +155,7 @@ def groups(trials: Sequence[Trial], study: Row | None = None) -> list[TrialGroup
     ]
 
 
-def _setting(trial: Trial, named: bool) -> Setting:
+def setting_of(trial: Trial, named: bool) -> Setting:
     """The setting of a trial; `named`: the study has named variants, of which it may be none."""
     recorded = Setting.of(trial.config)
     return replace(recorded, variant=trial.variant) if named else recorded

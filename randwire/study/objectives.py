@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from randwire.errors import ConfigError
+from randwire.records import Row
 from randwire.study.requirements import QUANTITIES
 
 TOP1 = "top1"
@@ -51,3 +52,12 @@ class Objective:
     def direction(self) -> Literal["minimize", "maximize"]:
         """Optuna's word for it."""
         return "minimize" if self.minimised else "maximize"
+
+
+def objectives_of(design: Row | None) -> tuple[Objective, ...]:
+    """The objectives of a recorded design; top-1 alone if there are no others, or it is damaged."""
+    recorded = (design or {}).get("objective")
+    try:
+        return Objective.all_of([str(text) for text in recorded] if isinstance(recorded, list) else ALONE)
+    except ConfigError:
+        return Objective.all_of(ALONE)

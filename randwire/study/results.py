@@ -20,6 +20,7 @@ from randwire.records import Record, Row
 from randwire.study.folder import base_of
 from randwire.study.matched import KEY as CHANNELS
 from randwire.study.matched import is_matched
+from randwire.study.objectives import TOP1
 from randwire.study.search_space import GRAPH_SEED
 from randwire.study.statuses import RECORD_STATUSES
 from randwire.study.variants import are_variants, possible, resolved, values_of, varied_keys
@@ -245,6 +246,13 @@ def number(row: Row, key: str) -> float | None:
     """A finite number of a row, or None."""
     value = row.get(key)
     return float(value) if isinstance(value, NUMBER_TYPES) and math.isfinite(value) else None
+
+
+def quantity(trial: Trial, name: str) -> float | None:
+    """What a search may be after, by its name: top-1 (%) of the images that choose, a graph measure, or a size."""
+    if name == TOP1:
+        return trial.top1
+    return trial.measures.get(name, number(trial.complexity, name))
 
 
 def _order(trial: Trial) -> tuple[str, tuple[float, ...], int, int]:

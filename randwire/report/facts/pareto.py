@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from randwire.errors import ConfigError
-from randwire.metrics import TEST_TOP1, VAL_TOP1
-from randwire.records import Row
+from randwire.metrics import TEST_TOP1
 from randwire.statistics.pareto import front
 from randwire.study.groups import TrialGroup
-from randwire.study.objectives import ALONE, TOP1, Objective
-from randwire.study.results import Trial, mean, number
+from randwire.study.objectives import TOP1, Objective
+from randwire.study.results import Trial, mean, number, quantity
 
 WORDS = {TOP1: "top-1 (%)", "mult_adds": "multiply-adds", "params": "parameters", "path_length": "mean path"}
 
@@ -76,15 +74,6 @@ def word(name: str, unit: bool = True) -> str:
     return text if unit else text.removesuffix(" (%)")
 
 
-def objectives_of(design: Row | None) -> tuple[Objective, ...]:
-    """The objectives of a recorded design; top-1 alone if there are no others, or it is damaged."""
-    recorded = (design or {}).get("objective")
-    try:
-        return Objective.all_of([str(text) for text in recorded] if isinstance(recorded, list) else ALONE)
-    except ConfigError:
-        return Objective.all_of(ALONE)
-
-
 def pareto(budget: TrialGroup, objectives: tuple[Objective, ...]) -> Pareto | None:
     """The Pareto set of a budget; None where top-1 is the only objective, or no setting has finished."""
     others = [objective.name for objective in objectives if objective.name != TOP1]
@@ -114,13 +103,7 @@ def pareto(budget: TrialGroup, objectives: tuple[Objective, ...]) -> Pareto | No
 
 def _numbers(trials: Sequence[Trial], name: str) -> list[float]:
     """A quantity of every trial; empty if one lacks it."""
-    values = [
-        number(trial.summary, VAL_TOP1.key)
-        if name == TOP1
-        else trial.measures.get(name, number(trial.complexity, name))
-        for trial in trials
-    ]
-    numbers = [value for value in values if value is not None]
+    numbers = [value for trial in trials if (value := quantity(trial, name)) is not None]
     return numbers if len(numbers) == len(trials) else []
 
 

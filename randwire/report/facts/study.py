@@ -14,13 +14,13 @@ from randwire.report.facts.families import Family, families
 from randwire.report.facts.kinds import Kinds, kinds
 from randwire.report.facts.leaders import Leader, leaders
 from randwire.report.facts.paired import Paired, paired
-from randwire.report.facts.pareto import Pareto, objectives_of, pareto
+from randwire.report.facts.pareto import Pareto, pareto
 from randwire.report.facts.race import rounds_of
 from randwire.statistics.pairs import Pair, compare
 from randwire.study.fixed import FIXED
 from randwire.study.folder import failures_of
 from randwire.study.groups import TrialGroup, groups
-from randwire.study.objectives import Objective
+from randwire.study.objectives import Objective, objectives_of
 from randwire.study.race import Round
 from randwire.study.results import Trial, UnreadableRecord, design_of, load
 from randwire.study.setting import Setting
