@@ -165,9 +165,15 @@ def _trial(load: Callable[[], Design], options: argparse.Namespace) -> int:
 
 
 def _report(load: Callable[[], Design], options: argparse.Namespace) -> int:
+    from randwire.pages.text import many
     from randwire.report.page.study_page import write_report
 
     design = load()
+    left_out = 0
+    if options.optuna:
+        from randwire.study.export import export
+
+        left_out = export(design.folder, options.optuna)  # first: it refuses a file that is there
     print(write_report(design.folder), flush=True)
     if options.table:
         from randwire.report.table import write_table
@@ -178,6 +184,10 @@ def _report(load: Callable[[], Design], options: argparse.Namespace) -> int:
                 f"{len(broken)} records cannot be read and are not in the table; the report lists them", file=sys.stderr
             )
         print(options.table)
+    if options.optuna:
+        if left_out:
+            print(f"{options.optuna} is without {many(left_out, 'trial')} of other budgets", file=sys.stderr)
+        print(options.optuna)
     if options.publish:
         from randwire.report.publishing.publisher import publish
 

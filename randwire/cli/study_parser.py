@@ -159,6 +159,8 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--table", type=_table, metavar="FILE", help="also write all trials and epochs as a table (.parquet or .csv)"
     )
+    text = "also write the settings as a new file for Optuna's own tools: optuna-dashboard FILE"
+    parser.add_argument("--optuna", type=Path, metavar="FILE", help=text)
     parser.add_argument("--publish", action="store_true", help="make or update a W&B report too; prints its link")
 
 
