@@ -8,12 +8,16 @@ here, on sets of bits: a plan has those of thousands of graphs, and networkx tak
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache, reduce
-from operator import or_
+from operator import add, or_
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Graph measures of one DAG. Clustering and path length are those of the undirected graph."""
+    """Graph measures of one DAG. Clustering and path length are those of the undirected graph.
+
+    Paths from the input node of a stage to its output node are those from a source to a sink; both nodes themselves do
+    not count.
+    """
 
     nodes: int
     edges: int
@@ -25,6 +29,9 @@ class Measures:
     mean_degree: float
     max_in_degree: int
     max_out_degree: int
+    shortest_path: int  # nodes on the shortest path from the input node to the output node
+    mean_path: float  # mean number of nodes over all paths from the input node to the output node
+    betweenness: float  # largest betweenness centrality of a node, along the edges
 
     def to_dict(self) -> dict[str, float]:
         return asdict(self)
@@ -132,6 +139,9 @@ class DAG:
             mean_degree=2 * len(self.edges) / self.nodes,
             max_in_degree=max(map(len, self.predecessors)),
             max_out_degree=max(map(len, self.successors)),
+            shortest_path=self._shortest_path(),
+            mean_path=self._mean_path(),
+            betweenness=self._betweenness(),
         )
 
     @cached_property
@@ -158,6 +168,49 @@ class DAG:
                 for node, others in enumerate(self._neighbours)
             ]
         return total / max(1, self.nodes * (self.nodes - 1))
+
+    def _shortest_path(self) -> int:
+        lengths: list[int] = []
+        for inputs in self.predecessors:
+            lengths.append(1 + min((lengths[i] for i in inputs), default=0))
+        return min(lengths[node] for node in self.sinks)
+
+    def _mean_path(self) -> float:
+        paths: list[int] = []  # from a source to each node; a complete graph of 4,096 nodes has 2^4094 of them in all
+        lengths: list[int] = []  # the sum of the numbers of nodes on these
+        for inputs in self.predecessors:
+            paths.append(sum(paths[i] for i in inputs) if inputs else 1)
+            lengths.append(sum(lengths[i] for i in inputs) + paths[-1])
+        return sum(lengths[node] for node in self.sinks) / sum(paths[node] for node in self.sinks)
+
+    def _betweenness(self) -> float:
+        """By Brandes (2001): for each pair of nodes, the share of the shortest paths between them that pass a node."""
+        targets = [sum(1 << node for node in nodes) for nodes in self.successors]
+        totals = [0.0] * self.nodes
+        for start in range(self.nodes):
+            unseen = ((1 << self.nodes) - 1) ^ (1 << start)
+            paths = [0] * self.nodes  # shortest ones from the start
+            paths[start] = 1
+            steps, level = [], [start]
+            while level:
+                further = []
+                for node in level:
+                    if targets[node] & unseen:
+                        for other in self.successors[node]:
+                            if unseen >> other & 1:
+                                if not paths[other]:
+                                    further.append(other)
+                                paths[other] += paths[node]
+                                steps.append((node, other))
+                for node in further:
+                    unseen ^= 1 << node
+                level = further
+            passed = [0.0] * self.nodes
+            for node, other in reversed(steps):
+                passed[node] += (1 + passed[other]) * paths[node] / paths[other]
+            passed[start] = 0
+            totals = list(map(add, totals, passed))
+        return max(totals) / max(1, (self.nodes - 1) * (self.nodes - 2))
 
 
 @lru_cache(maxsize=16)  # the stages of a record mostly have one text, and then share one value

@@ -157,6 +157,8 @@ def test_measures_of_a_graph_worked_by_hand() -> None:
     assert measures.path_length == pytest.approx((4 * 1 + 2 * 2) / 6, abs=1e-12)
     assert measures.mean_degree == 2
     assert (measures.max_in_degree, measures.max_out_degree) == (2, 2)
+    # Directed: 0-1-2-3 and 0-2-3. Of the shortest paths 0 to 3 and 1 to 3 pass node 2, of 3 * 2 pairs of other nodes.
+    assert (measures.shortest_path, measures.mean_path, measures.betweenness) == (3, 3.5, 2 / 6)
     assert measures.to_dict()["depth"] == 4
 
 
@@ -180,6 +182,37 @@ def test_measures_are_those_of_networkx_to_the_bit(dag: DAG) -> None:
     assert measures.path_length == length
 
 
+@settings(max_examples=50)
+@given(dags(9))
+def test_paths_from_input_to_output_are_those_that_can_be_listed(dag: DAG) -> None:
+    lengths = [len(path) for node in dag.sinks for path in _paths_into(dag, node)]
+    measures = dag.measures()
+    assert measures.shortest_path == min(lengths)
+    assert measures.mean_path == sum(lengths) / len(lengths)
+
+
+@given(dags(14))
+def test_betweenness_is_that_of_networkx(dag: DAG) -> None:
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(dag.nodes))
+    graph.add_edges_from(dag.edges)
+    assert dag.measures().betweenness == pytest.approx(max(nx.betweenness_centrality(graph).values()), abs=1e-12)
+
+
+def test_directed_measures_of_a_complete_graph_and_a_chain() -> None:
+    # Of its 2^200 paths each node but the ends is on half.
+    complete = DAG(202, tuple(combinations(range(202), 2))).measures()
+    assert (complete.shortest_path, complete.mean_path, complete.betweenness) == (2, 102, 0)
+    chain = DAG(9, tuple(pairwise(range(9)))).measures()
+    assert (chain.shortest_path, chain.mean_path) == (9, 9)
+    assert chain.betweenness == pytest.approx(4 * 4 / (8 * 7))  # the node in the middle
+
+
+def test_a_node_without_edges_is_a_path_of_its_own() -> None:
+    measures = DAG(4, ((0, 1), (1, 2))).measures()
+    assert (measures.shortest_path, measures.mean_path, measures.betweenness) == (1, 2, 1 / 6)
+
+
 def test_measures_of_a_ring() -> None:
     # WS(2,0), 32 nodes: a chain and one edge from the first to the last node. Mean distance on a ring: 256 / 31.
     ring = DAG.orient(32, [*pairwise(range(32)), (31, 0)])
@@ -191,7 +224,8 @@ def test_measures_of_a_ring() -> None:
 
 def test_measures_of_a_disconnected_graph_and_of_one_node() -> None:
     assert DAG(3, ((0, 1),)).measures().path_length == math.inf
-    assert DAG(1, ()).measures().path_length == 0
+    alone = DAG(1, ()).measures()
+    assert (alone.path_length, alone.shortest_path, alone.mean_path, alone.betweenness) == (0, 1, 1, 0)
 
 
 def test_a_dag_is_a_value() -> None:

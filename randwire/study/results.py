@@ -4,7 +4,7 @@ import gc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from randwire.study.statuses import RECORD_STATUSES
 from randwire.study.variants import are_variants, possible, resolved, values_of, varied_keys
 
 NUMBER_TYPES = (int, float)
+LATER_MEASURES = frozenset({"shortest_path", "mean_path", "betweenness"})
+"""Measures of graphs that the first records lack. They exist for every graph."""
 OF_NETWORKS = ("graph.", "network.")
 """The sections that describe a network: all other keys say how it is trained."""
 
@@ -278,6 +280,7 @@ def _read(record: Record) -> Trial:
         status, top1 = "unfinished", None
         cause = f"summary.json lacks {TEST_TOP1.key}, which a trial with data.holdout ends with, not counted"
     stages = _object(record, "dag.json").get("stages", {})
+    dags = {stage: DAG.from_text(text) for stage, text in record.graphs().items()}
     return Trial(
         folder=record.folder.name,
         config=config,
@@ -285,8 +288,8 @@ def _read(record: Record) -> Trial:
         cause=one_line(cause),
         top1=top1,
         rows=rows,
-        dags={stage: DAG.from_text(text) for stage, text in record.graphs().items()},
-        measures=_means([stage["measures"] for stage in stages.values()]),
+        dags=dags,
+        measures=_means([_measured(about["measures"], dags.get(stage)) for stage, about in stages.items()]),
         complexity=_object(record, "complexity.json"),
         environment=_object(record, "environment.json"),
         summary=summary,
@@ -302,6 +305,18 @@ def _object(record: Record, name: str) -> Row:
     if value is not None and not isinstance(value, dict):
         raise RecordError(f"{record.folder / name}: damaged: must hold an object")
     return value or {}
+
+
+def _measured(recorded: Row, dag: DAG | None) -> Row:
+    """The measures of a stage, with those that its record was written too early to have, from its graph."""
+    if dag is None or recorded.keys() >= LATER_MEASURES:
+        return recorded
+    return {**recorded, **{name: value for name, value in _later(dag).items() if name not in recorded}}
+
+
+@lru_cache(maxsize=16)  # the stages of a record mostly share one graph
+def _later(dag: DAG) -> dict[str, float]:
+    return {name: value for name, value in dag.measures().to_dict().items() if name in LATER_MEASURES}
 
 
 def _means(measures: Sequence[Row]) -> dict[str, float]:

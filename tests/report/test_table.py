@@ -11,6 +11,7 @@ from report_helpers import add_grid, add_study, add_trial
 from randwire.errors import RecordError
 from randwire.records import Record
 from randwire.report import write_table
+from randwire.study.results import load
 
 
 @pytest.fixture
@@ -63,6 +64,25 @@ def test_tables_of_different_studies_have_columns_of_the_same_types(tmp_path: Pa
     assert dict(one.dtypes) == dict(two.dtypes)
     assert set(two["design"]) == {"unknown"}
     assert not two["final"].any(), "a trial that has not ended does not count, whatever its epochs"
+
+
+def test_a_record_without_the_later_measures_gets_them_from_its_graphs(tmp_path: Path) -> None:
+    record = Record(tmp_path / add_trial(tmp_path, "er:p=0.2").digest)
+    (expected,) = load(tmp_path)[0]
+    described = record.read_json("dag.json")
+    for about in described["stages"].values():
+        for name in ("shortest_path", "mean_path", "betweenness"):
+            del about["measures"][name]
+    del described["stages"]["conv4"]["measures"]["path_length"]  # as of a graph that is not connected
+    described["stages"]["conv4"]["measures"]["depth"] = 99
+    record.write_json("dag.json", described)
+    (old,) = load(tmp_path)[0]
+    changed = {"path_length", "depth"}
+    assert {name: old.measures[name] for name in old.measures.keys() - changed} == {
+        name: expected.measures[name] for name in expected.measures.keys() - changed
+    }
+    assert "path_length" not in old.measures, "what was not recorded because it does not exist stays away"
+    assert old.measures["depth"] > expected.measures["depth"], "what was recorded is told as it was"
 
 
 def test_generators_outside_the_default_study_have_columns_where_they_have_trials(tmp_path: Path) -> None:
