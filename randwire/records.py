@@ -7,6 +7,7 @@ dag.svg  dag.json   picture, and nodes, edges and measures of every stage; a pub
                     the latter
 complexity.json     parameters, multiply-adds and activations by stage
 metrics.jsonl       one line an epoch
+correct.npz         which images the last evaluation of the training got right, one bit an image
 pretrained.json     what was loaded of train.pretrained, and what not
 evaluations.jsonl   one line for each later evaluation
 checkpoint/         newest state of the training

@@ -18,6 +18,7 @@ from randwire import config as configuration
 from randwire import data
 from randwire.config import RunConfig
 from randwire.config.variant import short
+from randwire.correct import Correct
 from randwire.dag import DAG
 from randwire.data.cache import cache_folder
 from randwire.environment import environment
@@ -30,7 +31,7 @@ from randwire.records import Record, Row
 from randwire.tracking import Tracker, open_tracker
 from randwire.training import checkpoint
 from randwire.training.augment import Augment
-from randwire.training.evaluate import Normalise, evaluate
+from randwire.training.evaluate import Normalise, Scores, evaluate
 from randwire.training.finite import check_scores
 from randwire.training.loop import Training, train_epoch
 from randwire.training.optim import make_optimizer
@@ -185,6 +186,7 @@ class _Rank:
             scores = evaluate(self.network, val.epoch(0), training.normalise)
         test = scores.to_row(test=True)
         check_scores(test, self.config.train, self.config.train.epochs)
+        self._write_correct(scores, val)
         return {**test, TEST_IMAGES: scores.images}
 
     def _newest_checkpoint(self) -> dict[str, Any] | None:
@@ -261,9 +263,16 @@ class _Rank:
         config = self.config
         resolution = config.data.resolution_in(epoch, config.train.epochs)
         metrics = train_epoch(training, train.epoch(epoch - 1, resolution), len(train), epoch)
-        scores = evaluate(self.network, val.epoch(0), training.normalise).to_row()
-        check_scores(scores, config.train, epoch)
-        return {"epoch": epoch, "resolution": resolution, **metrics, **scores}
+        scores = evaluate(self.network, val.epoch(0), training.normalise)
+        row = scores.to_row()
+        check_scores(row, config.train, epoch)
+        self._write_correct(scores, val)
+        return {"epoch": epoch, "resolution": resolution, **metrics, **row}
+
+    def _write_correct(self, scores: Scores, loader: data.Loader) -> None:
+        """Write on the first rank which images were right: before the checkpoint, so that no resumed run lacks them."""
+        if self.worker.rank == 0:
+            Correct(scores.correct, loader.split, self.dataset.sha256[loader.path.name]).save(self.record)
 
     def _write(self, row: Row, optimizer: Optimizer) -> None:
         """Write the row of an epoch, and a checkpoint."""

@@ -82,7 +82,7 @@ class Loader:
 
     holdout: as val, but over the `data.holdout` images of the file of train that are held out; train is without them.
 
-    Use a loader in the process that made it.
+    `split` says which of them it is, `path` which file it reads. Use a loader in the process that made it.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class Loader:
         for split holdout where nothing is held out.
         """
         self._batching = batching
+        self.split: Reading = split
         self._train = split == "train"
         if split == "holdout" and not config.holdout:
             raise ValueError("data.holdout is 0: nothing is held out")
@@ -106,7 +107,7 @@ class Loader:
         if of_file == "train":
             holdout.check(dataset.source, images, config.holdout, batching.global_batch_size if self._train else 1)
         self._config = config
-        self._path = dataset.file(of_file)
+        self.path = dataset.file(of_file)
         self._open(images)
         self._ids = self._images_of(split)
         usable = len(os.sched_getaffinity(0))
@@ -145,11 +146,11 @@ class Loader:
 
     def _open(self, images: int) -> None:
         try:
-            with open(self._path, "rb") as file:
+            with open(self.path, "rb") as file:
                 self._tables = beton.read_tables(file, images)
                 self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
         except (OSError, ValueError) as error:
-            raise DataError(f"{self._path}: cannot be opened ({error}); convert the data again") from None
+            raise DataError(f"{self.path}: cannot be opened ({error}); convert the data again") from None
         self._data = np.frombuffer(self._map, np.uint8)
 
     def _images_of(self, split: Reading) -> Ids:
@@ -220,4 +221,4 @@ class Loader:
             aspect, config.flip, config.eval_crop,
         )  # fmt: skip
         if damaged >= 0:
-            raise DataError(f"{self._path}: image {damaged} is damaged; convert the data again")
+            raise DataError(f"{self.path}: image {damaged} is damaged; convert the data again")

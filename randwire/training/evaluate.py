@@ -1,13 +1,14 @@
-"""Exact evaluation: the metrics of `metrics.EVALUATION` as counts summed over all ranks."""
+"""Exact evaluation over all ranks: the metrics of `metrics.EVALUATION` as counts, and which images are right."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 
+from randwire.correct import Bits
 from randwire.metrics import EVALUATION, Outputs
 from randwire.model.folding import folded
 
@@ -36,6 +37,8 @@ class Scores:
     images: int
     totals: Mapping[str, float]
     """Sums over the images, by the key of the metric."""
+    correct: Bits = field(repr=False, compare=False)
+    """(images,): whether top-1 counts the image, by its place among those that are evaluated."""
 
     def to_row(self, test: bool = False) -> dict[str, float]:
         """Means over the images by the key of the metric, or of its `test`; shares of them in percent."""
@@ -69,20 +72,38 @@ def evaluate(network: nn.Module, batches: Batches, normalise: Normalise) -> Scor
     """Scores over the batches of all ranks, by a copy of `network` with folded BN; a published network as it is.
 
     In fp32, whatever the network was trained in: bf16 has 8 significant bits, so that the two highest logits of an
-    image are often equal, and a tie says nothing of the network. Raises ValueError if there is no image on any rank.
+    image are often equal, and a tie says nothing of the network. Rank r must be given the images r, r + ranks, ..., as
+    `data.Loader` gives them. Raises ValueError if there is no image on any rank.
     """
     device = normalise.mean.device
     copy = folded(network).float()
     counts = torch.zeros(1 + len(EVALUATION), dtype=torch.float64, device=device)
+    hits = [torch.zeros(0, dtype=torch.bool, device=device)]  # a rank may have no image
     with full_precision(device):
         for images, labels in batches:
             logits = copy(normalise(images.to(device, non_blocking=True)))
             outputs = Outputs(logits, labels.to(device, non_blocking=True))
             counts[0] += len(labels)
             counts[1:] += torch.stack([metric.count(outputs).to(torch.float64) for metric in EVALUATION])
+            hits.append(outputs.hits[:, 0])
     if distributed.is_initialized():
         distributed.all_reduce(counts)
     images_seen, *totals = counts.tolist()
     if not images_seen:
         raise ValueError("the validation split holds no image")
-    return Scores(round(images_seen), {metric.key: total for metric, total in zip(EVALUATION, totals, strict=True)})
+    return Scores(
+        round(images_seen),
+        {metric.key: total for metric, total in zip(EVALUATION, totals, strict=True)},
+        _of_all_ranks(torch.cat(hits), round(images_seen)),
+    )
+
+
+def _of_all_ranks(hits: Tensor, images: int) -> Bits:
+    """The hits of all ranks by the place of the image: hit i of rank r is of image r + i * ranks."""
+    if distributed.is_initialized():
+        marks = torch.zeros(images, dtype=torch.uint8, device=hits.device)
+        marks[distributed.get_rank() :: distributed.get_world_size()] = hits.to(torch.uint8)
+        distributed.all_reduce(marks)
+        hits = marks.bool()
+    bits: Bits = hits.cpu().numpy()
+    return bits

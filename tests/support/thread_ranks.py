@@ -15,14 +15,16 @@ TIMEOUT = timedelta(seconds=60)
 
 
 def on_ranks(world_size: int, function: Callable[[int], T]) -> list[T]:
-    """The results of a function of the rank, which may call `all_reduce` with the default operation, the sum."""
+    """The results of a function of the rank, which may sum by `all_reduce`, and ask for its rank and their number."""
     groups, store = threading.local(), HashStore()
 
     def run(rank: int) -> T:
-        groups.own = ProcessGroupGloo(store, rank, world_size, TIMEOUT)
+        groups.own, groups.rank = ProcessGroupGloo(store, rank, world_size, TIMEOUT), rank
         return function(rank)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(world_size) as threads:
         patch.setattr(distributed, "is_initialized", lambda: True)
+        patch.setattr(distributed, "get_rank", lambda: groups.rank)
+        patch.setattr(distributed, "get_world_size", lambda: world_size)
         patch.setattr(distributed, "all_reduce", lambda value: groups.own.allreduce([value]).wait())
         return list(threads.map(run, range(world_size)))
