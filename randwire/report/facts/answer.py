@@ -1,10 +1,164 @@
-"""The answer of a study, in two or three sentences: what its page opens with."""
+"""The answer of a study, in a few sentences: what its page and its W&B report open with."""
 
 from __future__ import annotations
 
-from randwire.report.facts.study import StudyFacts
+from collections.abc import Sequence
+
+from randwire.pages.text import many, p_text
+from randwire.report.facts import race
+from randwire.report.facts.confirmed import confirmation_of
+from randwire.report.facts.families import Family, excluded
+from randwire.report.facts.leaders import Leader
+from randwire.report.facts.looks import looks_text
+from randwire.report.facts.paired import Paired
+from randwire.report.facts.study import Section, StudyFacts
+from randwire.report.facts.warnings import warnings
+from randwire.statistics.pairs import Pair
+from randwire.study.results import mean
+
+MAX_NAMED = 4
+"""Settings that a sentence names one by one."""
 
 
 def answer(facts: StudyFacts) -> list[str]:
     """What came out, and how sure that is, in a sentence each; what is missing where nothing has come out."""
-    return []
+    if not facts.counted:
+        return [f"No answer yet: no trial has finished ({facts.statuses})."]
+    section = facts.sections[0]
+    if section.group.origin == "outside" or not section.group.counted:
+        return ["No answer yet: no trial of the study's design has finished."]
+    if section.variants is not None:
+        told = _of_variants(section.variants)
+    elif section.rounds:
+        told = [race.sentences(section.rounds)[0], "Nothing is tested: a race chooses what it looks at."]
+    elif section.group.tested:
+        told = _of_settings(facts, section)
+    else:
+        told = _of_search(section)
+    return [*told, *filter(None, [looks_text(facts)]), *_reservations(facts)]
+
+
+def _of_settings(facts: StudyFacts, section: Section) -> list[str]:
+    """The best setting of each generator, and what the tests say of them."""
+    leaders = section.leaders
+    if not leaders:
+        return ["No answer yet: no setting has finished all trials that were begun of it."]
+    told = [f"{_headline(facts, section)}: {_named(leaders)}."]
+    by_key = {family.key: family for family in section.families}
+    if len(leaders) > 1:
+        told.append(_separated(by_key["generators"]) if "generators" in by_key else _untested(leaders))
+    told += [_hand_made(by_key["hand_made"])] if "hand_made" in by_key else []
+    told += [_randomness(by_key["randomness"])] if "randomness" in by_key else []
+    return told
+
+
+def _headline(facts: StudyFacts, section: Section) -> str:
+    """What the leaders are, and over how many graphs."""
+    leaders = section.leaders
+    counts = sorted({leader.ranked.n for leader in leaders})
+    n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
+    confirmation = confirmation_of(facts.design)
+    chosen = confirmation is not None or any(leader.of > 1 for leader in leaders)
+    best = "Best setting" + " of each generator" * (len(leaders) > 1) if chosen else "Top-1"
+    if confirmation is None:
+        return f"{best} ({n})"
+    return f"{best} in {confirmation.study}, confirmed on fresh seeds ({n})"
+
+
+def _named(leaders: Sequence[Leader]) -> str:
+    """The leaders with their means, as they are told."""
+    texts = [f"{leader.setting} {mean(leader.values):.2f}%" for leader in leaders[: 2 * MAX_NAMED]]
+    more = len(leaders) - len(texts)
+    return ", ".join(texts) + (f" and {more} more" if more else "")
+
+
+def _separated(family: Family) -> str:
+    """Which pairs of a family are separated, and which difference is excluded."""
+    apart = [pair for pair in family.pairs if pair.separated]
+    rest = len(family.pairs) - len(apart)
+    if len(family.pairs) == 1 and rest:
+        return f"They are not separated; a difference above {family.excluded:.2f} points is excluded."
+    if not apart:
+        return f"No two are separated; a difference above {family.excluded:.2f} points between any two is excluded."
+    others = f" {many(rest, 'other pair').capitalize()} {'is' if rest == 1 else 'are'} not separated." if rest else ""
+    return f"{_listed(apart)}.{others}"
+
+
+def _listed(apart: Sequence[Pair]) -> str:
+    shown = "; ".join(
+        f"{pair.names[0]} is {pair.difference:.2f} points above {pair.names[1]} (corrected p {p_text(pair.adjusted)})"
+        for pair in apart[:MAX_NAMED]
+    )
+    return shown + (f"; {len(apart) - MAX_NAMED} more pairs are separated" if len(apart) > MAX_NAMED else "")
+
+
+def _hand_made(family: Family) -> str:
+    """How the networks made by hand compare with the best random setting."""
+    sides: dict[str, list[str]] = {"above": [], "below": [], "not separated from": []}
+    for pair in family.pairs:
+        other = next(name for name in pair.names if name != family.against)
+        where = "not separated from" if not pair.separated else "above" if pair.names[0] == other else "below"
+        sides[where].append(other)
+    parts = [
+        f"{_names(names)} {'is' if len(names) == 1 else 'are'} {where} it" for where, names in sides.items() if names
+    ]
+    return f"Of the networks made by hand, against {family.against}: {'; '.join(parts)}."
+
+
+def _randomness(family: Family) -> str:
+    """Whether the rewired ring is above the ring itself."""
+    apart = [pair for pair in family.pairs if pair.separated]
+    if not apart:
+        return f"Rewiring the ring at random makes no difference that is separated ({many(len(family.pairs), 'test')})."
+    rest = len(family.pairs) - len(apart)
+    return f"Rewired at random or not: {_listed(apart)}{f'; {rest} not separated' * bool(rest)}."
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MAX_NAMED])
+    return shown + (f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else "")
+
+
+def _untested(leaders: Sequence[Leader]) -> str:
+    return "They cannot be tested against each other: fewer than three graphs, or no spread."
+
+
+def _of_variants(paired: Paired) -> list[str]:
+    """The best variant, and which are separated from it."""
+    best = paired.best
+    ordered = sorted(paired.cells, key=lambda name: -paired.mean(name))
+    means = ", ".join(f"{name} {paired.mean(name):.2f}%" for name in ordered[: 2 * MAX_NAMED])
+    told = [f"On the same graphs: {means}."]
+    against = [pair for pair in paired.pairs if best in pair.names]
+    if not against:
+        return [*told, "Nothing can be tested yet: fewer than three graphs that two variants share, or no spread."]
+    apart = [pair for pair in against if pair.separated]
+    near = [name for pair in against if not pair.separated for name in pair.names if name != best]
+    if apart:
+        told.append(f"{_listed(apart)}.")
+    if near:
+        bound = excluded([pair for pair in against if not pair.separated])
+        limit = "" if bound is None else f"; a difference above {bound:.2f} points is excluded"
+        told.append(f"{best} is not separated from {_names(near)}{limit}.")
+    return told
+
+
+def _of_search(section: Section) -> list[str]:
+    """What a search recommends."""
+    if not section.ranking:
+        return ["No answer yet: no setting has finished all trials that were begun of it."]
+    first = section.ranking[0]
+    seen = f"{mean(section.group.values[first.setting]):.2f}% over n = {first.n}"
+    expected = f"; to be expected, with the luck of the best taken off: {first.fitted:.2f}%" if first.fitted else ""
+    told = [
+        f"Of {many(len(section.ranking), 'setting')} that were tried, {first.setting} is recommended: {seen}{expected}."
+    ]
+    if len(section.leaders) > 1:
+        told.append(f"Best setting of each generator: {_named(section.leaders)}.")
+    return [*told, "Nothing is tested, since a search chooses what it looks at: confirm the best on fresh seeds."]
+
+
+def _reservations(facts: StudyFacts) -> list[str]:
+    """How many warnings there are: a reader must know of them before believing any of this."""
+    count = len(warnings(facts))
+    return [f"There {'is' if count == 1 else 'are'} {many(count, 'warning')}: see Is anything wrong?"] if count else []

@@ -54,12 +54,13 @@ def facts_list(facts: Mapping[str, str]) -> str:
 
 
 def cards(facts: StudyFacts) -> str:
-    """How many trials have ended in which way."""
+    """How many trials have ended in which way; empty where all have finished, which the header says."""
     counts = Counter(trial.status for trial in facts.trials)
     rows = [(str(counts[status]), status) for status in RECORD_STATUSES[:4]]
     if facts.unreadable:
         rows.append((str(len(facts.unreadable)), "unreadable"))
-    return '<div class="cards">' + "".join(_card(value, [name]) for value, name in rows) + "</div>"
+    shown = "".join(_card(value, [name]) for value, name in rows)
+    return f'<div class="cards">{shown}</div>' if facts.excluded else ""
 
 
 def group_cards(budget: TrialGroup) -> str:

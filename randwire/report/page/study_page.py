@@ -139,9 +139,9 @@ class _Page:
         generated = datetime.now(UTC).isoformat(sep=" ", timespec="minutes")
         self.parts += [
             "<h2>What was compared</h2>",
+            *(_budget(section, facts) for section in facts.sections),
             sections.cards(facts),
             sections.facts_list({**provenance(facts), "report": f"generated {generated} from the records alone"}),
-            *(_budget(section, facts) for section in facts.sections),
             confirmation(facts),
         ]
 

@@ -1,0 +1,118 @@
+"""What a report opens with: its answer, in a few sentences, before anything else."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from figure_4 import add_figure_4
+from report_helpers import Page, add_grid, add_reference, add_study, add_trial, write_design
+
+from randwire.report import write_report
+from randwire.report.facts.answer import answer
+from randwire.report.facts.study import StudyFacts
+
+
+def told(folder: Path) -> list[str]:
+    return answer(StudyFacts.load(folder))
+
+
+def test_the_page_of_figure_4_opens_with_its_answer(tmp_path: Path) -> None:
+    add_figure_4(tmp_path)
+    sentences = told(tmp_path)
+    assert sentences[0] == "Best setting of each generator (n = 5): WS(4,0.75) 73.76%, ER(0.2) 73.36%, BA(5) 73.24%."
+    assert sentences[1].startswith("No two are separated; a difference above 1.")
+    assert sentences[2].startswith(
+        "Rewired at random or not: WS(4,P>0) is 4.39 points above WS(4,0) (corrected p < 0.001)"
+    )
+    assert len(sentences) == 3
+    text = Page(write_report(tmp_path)).text
+    places = [text.index(part) for part in (sentences[0], "What was compared", "What came out", "Is anything wrong?")]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("points", "second"),
+    [
+        (0.0, "They are not separated; a difference above 0."),
+        (3.0, "WS(4,0.75) is 3."),
+    ],
+)
+def test_two_settings_are_separated_or_a_difference_is_excluded(points: float, second: str, tmp_path: Path) -> None:
+    noise = random.Random(0)
+    for seed in range(10):
+        add_trial(tmp_path, "ws:k=4,p=0.75", seed, 73 + points + noise.gauss(0, 0.3))
+        add_trial(tmp_path, "ba:m=5", seed, 73 + noise.gauss(0, 0.3))
+    write_design(tmp_path, "list", only=["ws:k=4,p=0.75", "ba:m=5"])
+    first, tested = told(tmp_path)
+    assert first.startswith("Top-1 (n = 10): WS(4,0.75) 7" if points else "Top-1 (n = 10): ")
+    assert tested.startswith(second)
+
+
+def test_a_confirmation_says_what_it_confirms(tmp_path: Path) -> None:
+    winners = [{"setting": spec, "n": 2, "top1": 75.0} for spec in ("ws:k=4,p=0.75", "ba:m=5")]
+    for seed in range(4):
+        add_trial(tmp_path, "ws:k=4,p=0.75", seed, 74.0 + seed / 10)
+        add_trial(tmp_path, "ba:m=5", seed, 73.0 + seed / 8)
+    confirm = {"study": "earlier", "design": "0", "search": "tpe", "settings": 9, "holdout": 0, "winners": winners}
+    write_design(tmp_path, "list", only=[str(one["setting"]) for one in winners], confirm=confirm)
+    assert told(tmp_path)[0] == (
+        "Best setting of each generator in earlier, confirmed on fresh seeds (n = 4): WS(4,0.75) 74.15%, BA(5) 73.19%."
+    )
+
+
+def test_networks_made_by_hand_are_compared_with_the_best_random_setting(tmp_path: Path) -> None:
+    noise = random.Random(1)
+    for seed in range(6):
+        add_trial(tmp_path, "ws:k=4,p=0.75", seed, 73 + noise.gauss(0, 0.2))
+        add_trial(tmp_path, "chain", seed, 70 + noise.gauss(0, 0.2), train__seed=seed)
+        add_reference(tmp_path, "pytorchcv:resnet20_cifar10", seed, 76 + noise.gauss(0, 0.2))
+        add_reference(tmp_path, "pytorchcv:resnet56_cifar10", seed, 73 + noise.gauss(0, 0.2))
+    only = ["ws:k=4,p=0.75", "chain", "pytorchcv:resnet20_cifar10", "pytorchcv:resnet56_cifar10"]
+    write_design(tmp_path, "list", only=only)
+    assert told(tmp_path)[-1] == (
+        "Of the networks made by hand, against WS(4,0.75): resnet20_cifar10 is above it; CHAIN is below it; "
+        "resnet56_cifar10 is not separated from it."
+    )
+
+
+def test_a_search_recommends_and_tests_nothing(tmp_path: Path) -> None:
+    sentences = told(add_study(tmp_path))
+    assert sentences[0].startswith("Of 3 settings that were tried, WS(4,0.75) is recommended: 92.00% over n = 3")
+    assert sentences[1] == "Best setting of each generator: WS(4,0.75) 92.00%, BA(5) 88.75%, ER(0.2) 77.50%."
+    assert sentences[2].startswith("Nothing is tested")
+    assert sentences[3] == "There are 3 warnings: see Is anything wrong?"
+
+
+def test_variants_are_answered_on_the_same_graphs(tmp_path: Path) -> None:
+    noise = random.Random(2)
+    for seed in range(6):
+        graph = noise.gauss(0, 2)
+        for op, points in (("conv", 0.0), ("avgpool", -4.0), ("sepconv", 0.1)):
+            add_trial(tmp_path, "ba:m=5", seed, 80 + graph + points + noise.gauss(0, 0.2), network__op=op)
+    write_design(tmp_path, "grid", variants={op: {"network.op": op} for op in ("conv", "avgpool", "sepconv")})
+    first, above, near = told(tmp_path)
+    assert first.startswith("On the same graphs: ")
+    assert first.rindex("avgpool") > max(first.rindex("sepconv"), first.rindex(" conv"))
+    assert "points above avgpool (corrected p < 0.001)" in above
+    assert "is not separated from" in near
+    assert "; a difference above 0." in near
+
+
+@pytest.mark.parametrize(
+    ("trial", "said"),
+    [
+        ({"status": None, "epochs": 2}, "No answer yet: no trial has finished (1 unfinished)."),
+        ({"status": "failed", "epochs": 2}, "No answer yet: no trial has finished (1 failed)."),
+    ],
+)
+def test_without_a_finished_trial_there_is_no_answer(trial: dict[str, Any], said: str, tmp_path: Path) -> None:
+    add_trial(tmp_path, **trial)
+    write_design(tmp_path, "grid")
+    assert told(tmp_path)[0] == said
+    assert said in Page(write_report(tmp_path)).text
+
+
+def test_too_few_graphs_are_said_to_be_too_few(tmp_path: Path) -> None:
+    add_grid(tmp_path, seeds=2)
+    assert told(tmp_path)[1] == "They cannot be tested against each other: fewer than three graphs, or no spread."
