@@ -66,9 +66,12 @@ class Trial:
     record: Record | None = None
     """Where it was read from."""
 
-    @cached_property
+    @property
     def correct(self) -> Correct | None:
-        """Which of the images that tell it got right; None where that was not recorded, or is damaged."""
+        """Which of the images that tell it got right; None where that was not recorded, or is damaged.
+
+        Read again each time: the images of thousands of trials do not fit in memory.
+        """
         try:
             found = None if self.record is None or self.top1 is None else Correct.load(self.record)
         except RecordError:

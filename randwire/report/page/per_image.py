@@ -2,9 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from html import escape
+
+from randwire.pages.html import dot, panel, table
+from randwire.pages.text import interval_text
+from randwire.report.facts.per_image import ImageFacts, Uncertain, image_facts
 from randwire.report.facts.study import Section
+from randwire.statistics.intervals import LEVEL
+
+TITLE = "Graphs and images"
+ERRORS = ("std error, graphs", "std error, images", f"{LEVEL:.0%} interval, graphs", "graphs and images")
+DISAGREEMENT = "disagreement (%)"
+UNCERTAIN = (
+    "n is the number of graphs, or of trainings where a setting has one graph. The standard error over images is that "
+    "of these networks. Each interval is for its row alone: the best of many has been lucky, too."
+)
+DIFFERENCES = "Disagreement: images that a network of the one gets right and one of the other wrong, or the reverse."
+TOGETHER = (
+    "Disagreement is that of two networks of other graphs, the mean over all pairs. A plurality vote of all networks "
+    "is right on at least the images that more than half of them get right, and on none that no network gets right."
+)
 
 
 def per_image(section: Section) -> str:
-    """The panel of a section; empty where too few records say which images were right."""
-    return ""
+    """The panel of a section; empty where no record says which images were right."""
+    facts = image_facts(section)
+    if facts is None:
+        return ""
+    text = f"<p>{escape(' '.join(facts.sentences))}</p>"
+    return panel(TITLE, text + _means(section, facts) + _differences(facts) + _together(section, facts))
+
+
+def _means(section: Section, facts: ImageFacts) -> str:
+    rows = [[_name(section, name, facts), str(mean.n[0]), *_cells(mean)] for name, mean in facts.means.items()]
+    return _note(UNCERTAIN) + _table([f"mean of a {facts.noun}", "n", "top-1 (%)", *ERRORS], rows)
+
+
+def _differences(facts: ImageFacts) -> str:
+    rows = [
+        [
+            escape(" over ".join(names)),
+            " and ".join(map(str, dict.fromkeys(difference.n))),
+            *_cells(difference),
+            _percent(difference.disagreement),
+        ]
+        for names, difference in facts.differences.items()
+    ]
+    note = DIFFERENCES
+    if facts.noun == "variant":
+        note = "Graph by graph, on the graphs that both were trained on. " + note
+    heads = ["mean difference", "n", "points", *ERRORS, DISAGREEMENT]
+    return _note(note) + _table(heads, rows) if rows else ""
+
+
+def _together(section: Section, facts: ImageFacts) -> str:
+    rows = [
+        [
+            _name(section, name, facts),
+            str(one.networks),
+            _percent(facts.means[name].disagreement),
+            *(f"{share:.2f}" for share in (one.every, one.most, one.some)),
+        ]
+        for name, one in facts.together.items()
+    ]
+    heads = ["networks of a " + facts.noun, "networks", DISAGREEMENT, "all right (%)", "more than half right (%)"]
+    return _note(TOGETHER) + _table([*heads, "at least one right (%)"], rows) if rows else ""
+
+
+def _cells(found: Uncertain) -> list[str]:
+    return [
+        f"{found.value:.2f}",
+        "-" if found.graph_error is None else f"{found.graph_error:.2f}",
+        f"{found.image_error:.2f}",
+        interval_text(found.by_graphs),
+        interval_text(found.by_both),
+    ]
+
+
+def _name(section: Section, name: str, facts: ImageFacts) -> str:
+    of_variant = facts.noun == "variant"
+    return dot(name if of_variant else section.group.generator(name), section.kinds.number(name)) + escape(name)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table without the columns that would be dashes alone."""
+    shown = [k for k in range(len(heads)) if any(row[k] != "-" for row in rows)]
+    return table([heads[k] for k in shown], [[row[k] for k in shown] for row in rows], kind="sortable")
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{escape(text)}</p>'
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
