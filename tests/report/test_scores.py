@@ -1,14 +1,17 @@
 """The figure of top-1 by setting: its bars, and what its note says of few images."""
 
+import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from report_helpers import add_trial, write_design
+from figure_4 import add_figure_4
+from report_helpers import Page, add_trial, write_design
 
 from randwire.correct import Correct
 from randwire.records import Record
+from randwire.report import write_report
 from randwire.report.facts.study import StudyFacts
 from randwire.report.plots.scores import scores
 from randwire.statistics.describe import describe
@@ -97,3 +100,40 @@ def test_with_a_holdout_these_are_the_images_that_tell(tmp_path: Path) -> None:
     record = Record(tmp_path / add_trial(tmp_path, data__holdout=300).digest)
     record.write_json("summary.json", {**(record.summary() or {}), "test_top1": 80.0, "test_images": 1_797})
     assert "One of the 1,797 images that top-1 is counted on is 0.06 points." in drawn(tmp_path)["note"]
+
+
+def test_settings_far_below_all_others_leave_these_their_room(tmp_path: Path) -> None:
+    add_figure_4(tmp_path)
+    figure = Page(write_report(tmp_path)).figures["Top-1 by setting figure-1"]
+    low, high = figure["layout"]["xaxis"]["range"]
+    assert 70 < low < 72
+    assert 73.76 < high < 76
+    named = {
+        figure["layout"]["yaxis"]["tickvals"].index(note["y"]): note["text"] for note in figure["layout"]["annotations"]
+    }
+    ticks = figure["layout"]["yaxis"]["ticktext"]
+    assert {ticks[k].split()[0]: text.split()[-1] for k, text in named.items()} == {
+        "BA(1)": "70.74", "WS(2,0)": "0.00", "WS(4,0)": "68.80", "WS(6,0)": "70.90",
+    }  # fmt: skip
+    assert "at the left edge" in figure["note"]
+
+
+def test_variants_are_drawn_by_variant_in_one_order(tmp_path: Path) -> None:
+    noise = random.Random(0)
+    ops = {"conv": 3.0, "avgpool": -3.0, "sepconv": 0.0}
+    for spec in ("er:p=0.2", "ws:k=4,p=0.75"):
+        for seed in range(3):
+            for op, points in ops.items():
+                add_trial(tmp_path, spec, seed, 80 + points + noise.gauss(0, 0.2), network__op=op)
+    write_design(tmp_path, "grid", variants={op: {"network.op": op} for op in ops})
+    figures = Page(write_report(tmp_path)).figures
+    figure = next(figure for label, figure in figures.items() if label.startswith("Top-1 by setting"))
+    assert [trace["name"] for trace in figure["data"] if "name" in trace] == ["conv", "sepconv", "avgpool"]
+    shown = [text.split("  ")[0] for text in figure["layout"]["yaxis"]["ticktext"]]
+    assert shown == [
+        f"{setting} {op}" for op in ("conv", "sepconv", "avgpool") for setting in ("ER(0.2)", "WS(4,0.75)")
+    ]
+    colours = {trace["name"]: trace["marker"]["color"] for trace in figure["data"] if "name" in trace}
+    curves = next(figure for label, figure in figures.items() if label.startswith("Learning curves"))
+    assert {trace["name"]: trace["line"]["color"] for trace in curves["data"]} == colours
+    assert len(set(colours.values())) == 3

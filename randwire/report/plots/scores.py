@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from randwire.pages.style import MAX_SETTINGS, Figure, evenly, layout_of, style, title_of
 from randwire.pages.text import mean_text
 from randwire.report.facts.images import worth_of_an_image
@@ -14,6 +16,8 @@ from randwire.study.results import Trial, mean
 
 MAX_MARKS = 30
 """Trials of a setting that are drawn one by one."""
+OUTLYING = 3.0
+"""The worst setting is far below if it is so many times as far from the best as all but the worst seventh."""
 BARS = (f"{LEVEL:.0%} interval of the mean", "standard deviation")
 _Bars = tuple[list[float], list[float]]
 """Lengths to the right and to the left of each mark of a trace."""
@@ -30,12 +34,15 @@ def scores(section: Section) -> Figure | None:
     shown = list(means)
     if len(shown) > MAX_SETTINGS:
         shown = sorted(means, key=lambda name: -mean(budget.choosing[name]))[:MAX_SETTINGS]
+    by_kind = _by_kind(section, shown)
+    shown = [name for names in by_kind.values() for name in names]
     rows = {name: len(shown) - 1 - k for k, name in enumerate(shown)}
     data: list[Figure] = []
     bars: list[tuple[_Bars, _Bars]] = []
-    for generator, names in group(shown, budget.generator).items():
+    for kind, names in by_kind.items():
         intervals = {name: t_interval(budget.values[name]) for name in names}
-        data += [_trials(budget, generator, names, rows), _means(generator, names, rows, means, intervals)]
+        look = style(kind, section.kinds.number(kind))
+        data += [_trials(budget, kind, look, names, rows), _means(look, names, rows, means, intervals)]
         bars += [(_NONE, _NONE), (_interval_bars(means, intervals), _std_bars(means, names))]
     choices: list[Figure] = [
         {
@@ -60,6 +67,7 @@ def scores(section: Section) -> Figure | None:
         "ticktext": [f"{name}  (n={means[name].n})" for name in shown],
         "range": [-0.7, len(shown) - 0.3],
     }
+    layout |= _without_outliers(layout, {name: means[name].mean for name in shown}, rows)
     if all(mean.n < MIN_VALUES for mean in means.values()):
         choices = []
     return {
@@ -67,14 +75,49 @@ def scores(section: Section) -> Figure | None:
         "layout": layout,
         "choices": choices,
         "label": "Top-1 by setting",
-        "note": _note(budget, shown),
+        "note": _note(budget, shown, bool(layout.get("annotations"))),
     }
 
 
-def _note(budget: TrialGroup, shown: Sequence[str]) -> str:
+def _by_kind(section: Section, shown: Sequence[str]) -> dict[str, list[str]]:
+    """The settings that are shown by kind, variants in their order; of those of one kind the order stays."""
+    kinds = section.kinds
+    by_kind = group(shown, lambda name: kinds.of(section.group.by_setting[name][0]))
+    return dict(
+        sorted(by_kind.items(), key=lambda item: kinds.names.index(item[0]) if kinds.variants and item[0] else 0)
+    )
+
+
+def _without_outliers(layout: Figure, means: Mapping[str, float], rows: Mapping[str, int]) -> Figure:
+    """The horizontal axis without settings far below all others, which leave no room; they are named at its end."""
+    best, worst, low = max(means.values()), min(means.values()), float(np.quantile(list(means.values()), 0.15))
+    if best - worst <= OUTLYING * (best - low):
+        return {}
+    start = low - 0.25 * (best - low)
+    return {
+        "xaxis": {**layout["xaxis"], "range": [start, best + 0.25 * (best - low)]},
+        "annotations": [
+            {
+                "x": 0,
+                "xref": "paper",
+                "xanchor": "left",
+                "y": rows[name],
+                "text": f"\u2190 {mean:.2f}",
+                "showarrow": False,
+                "font": {"size": 11},
+            }
+            for name, mean in means.items()
+            if mean < start
+        ],
+    }
+
+
+def _note(budget: TrialGroup, shown: Sequence[str], outlying: bool) -> str:
     note = f"Each mark is a trial; the bars are about the mean over graphs, from n = {MIN_VALUES} on."
     if budget.holdout:
         note += " Top-1 is that of the images that tell; what chose is beside the pointer, and decides what is best."
+    if outlying:
+        note += " Settings far below all others have their mean at the left edge."
     if len(shown) < len(budget.values):
         note += f" The best {MAX_SETTINGS} of {len(budget.values):,} settings, best first."
     if any(len(budget.by_setting[name]) > MAX_MARKS for name in shown):
@@ -94,14 +137,16 @@ def _std_bars(means: Mapping[str, Description], names: Sequence[str]) -> _Bars:
     return lengths, lengths
 
 
-def _trials(budget: TrialGroup, generator: str, names: Sequence[str], rows: Mapping[str, int]) -> Figure:
-    """A mark for each trial of the settings of a generator."""
-    colour, symbol = style(generator)
+def _trials(
+    budget: TrialGroup, kind: str, look: tuple[str, str], names: Sequence[str], rows: Mapping[str, int]
+) -> Figure:
+    """A mark for each trial of the settings of a kind."""
+    colour, symbol = look
     marks = [(trial, rows[name] + offset) for name in names for trial, offset in _marks(budget.by_setting[name])]
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": title_of(generator),
+        "name": title_of(kind),
         "x": [trial.score for trial, _ in marks],
         "y": [y for _, y in marks],
         "text": [_marked(trial) for trial, _ in marks],
@@ -116,14 +161,14 @@ def _marked(trial: Trial) -> str:
 
 
 def _means(
-    generator: str,
+    look: tuple[str, str],
     names: Sequence[str],
     rows: Mapping[str, int],
     means: Mapping[str, Description],
     intervals: Mapping[str, Interval | None],
 ) -> Figure:
-    """A mark for the mean of each setting of a generator; the lengths of its bars are filled in later."""
-    colour, _ = style(generator)
+    """A mark for the mean of each setting of a kind; the lengths of its bars are filled in later."""
+    colour, _ = look
     return {
         "type": "scatter",
         "mode": "markers",
