@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from randwire.study.race import Round
 from randwire.study.results import Trial, UnreadableRecord, design_of, load
 from randwire.study.setting import Setting
 from randwire.study.statuses import RECORD_STATUSES
+from randwire.study.tried import SEARCHES, Tried, suggested, tried
 from randwire.study.winners import Ranked, ranking
 
 
@@ -40,6 +41,17 @@ class Section:
     """What the search was after."""
     design: Row | None = None
     """The recorded design of the study; None if it was not recorded."""
+    suggested: Mapping[Setting, Sequence[str]] = field(default_factory=dict)
+    """The settings of the study in the order of suggestion, see `tried.suggested`."""
+
+    @cached_property
+    def tried(self) -> list[Tried]:
+        """The settings of a search, in the order in which they were tried, as far as this group has trials of them.
+
+        None of any other study: there is no search to tell of.
+        """
+        searched = (self.design or {}).get("search") in SEARCHES and self.group.origin != "outside"
+        return [one for one in tried(self.group, self.design, self.suggested) if one.trials] if searched else []
 
     @cached_property
     def ranking(self) -> list[Ranked]:
@@ -151,6 +163,7 @@ class StudyFacts:
     def sections(self) -> list[Section]:
         """The budgets, that of most trials first, and at the end what is outside of a fixed design."""
         budgets = groups(self.trials, self.design)
+        order = suggested(self.folder)
         inside = sum(budget.origin != "outside" for budget in budgets)
         return [
             Section(
@@ -163,6 +176,7 @@ class StudyFacts:
                 self.race[0] if number == 1 else (),
                 objectives_of(self.design),
                 self.design,
+                order,
             )
             for number, budget in enumerate(budgets, 1)
         ]
