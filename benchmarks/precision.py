@@ -2,8 +2,8 @@
 
 python -m benchmarks.precision [--seeds 5] [--epochs 7] [--json FILE]
 
-A seed draws the graph, the weights and the order of the images; for each all variants are trained in one process, and
-differences to fp32 are taken within a seed.
+Both are evaluated in fp32, as all that is counted. A seed draws the graph, the weights and the order of the images; for
+each all variants are trained in one process, and differences to fp32 are taken within a seed.
 """
 
 import argparse
