@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+from randwire.statistics.intervals import Numbers
 
 
 @dataclass(frozen=True)
@@ -37,3 +39,9 @@ class Estimate:
     def __neg__(self) -> Estimate:
         """The same of values where less is better."""
         return replace(self, mean=-self.mean)
+
+
+def columns(estimates: Iterable[Estimate]) -> tuple[Numbers, Numbers, Numbers]:
+    """Means, variances and degrees of freedom, an array each."""
+    mean, variance, freedom = np.array([(one.mean, one.variance, one.freedom) for one in estimates]).T
+    return mean, variance, freedom

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 
-from randwire.statistics.pairs import ALPHA, Pair
+from randwire.statistics.pairs import Pair
 
 
-def excluded(pairs: Sequence[Pair], choices: int = 1) -> float:
-    """The smallest size of a difference that, as two one-sided tests (TOST) at the level ALPHA show, no pair exceeds.
+def excluded(pairs: Sequence[Pair]) -> float:
+    """The size of a difference that no pair exceeds, as two one-sided tests (TOST) of each at the level ALPHA show.
 
-    It is the farthest end of the intervals of level 1 - 2 ALPHA. No correction is for the number of pairs: the claim is
-    about all of them, and it is false only where the pair that differs most exceeds it (intersection-union test). But
-    where results chose which pairs are looked at, `choices` is the number of choices that there were, and ALPHA is
-    divided by it. Raises ValueError without pairs.
+    It is the farthest end of their intervals of level 1 - 2 ALPHA. No correction is for the number of pairs: the claim
+    is about all of them, and false only if the pair that differs most exceeds it (intersection-union). So the pairs
+    must not be chosen by their results, such as those that are not separated. Raises ValueError without pairs.
     """
-    ends = [abs(end) for pair in pairs for end in pair.interval_at(1 - 2 * ALPHA / choices)]
-    return max(ends)
+    return max(abs(end) for pair in pairs for end in pair.alone)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from randwire.statistics.contrast import Estimate
+from randwire.statistics.contrast import Estimate, columns
 from randwire.statistics.intervals import LEVEL, Interval, Numbers
 
 ALPHA = 1 - LEVEL
@@ -36,19 +36,12 @@ class Pair:
     p: float
     adjusted: float
     """p after Holm's correction for all pairs."""
-    error: float
-    """Standard error of the difference."""
-    freedom: float
-    """Degrees of freedom of the standard error."""
+    alone: Interval
+    """Of the difference, for this pair alone, each end at ALPHA: what equivalence tests take."""
 
     @property
     def separated(self) -> bool:
         return self.adjusted <= ALPHA
-
-    def interval_at(self, level: float) -> Interval:
-        """Of the difference, at a level of its own, for this pair alone."""
-        half = self.error * float(stats.t.isf((1 - level) / 2, self.freedom))
-        return Interval(self.difference - half, self.difference + half)
 
     def __str__(self) -> str:
         first, second = self.n
@@ -84,15 +77,13 @@ def compare_means(means: Mapping[str, Estimate], pairs: Iterable[tuple[str, str]
     ordered = sorted(sorted((place[one], place[two])) for one, two in pairs)
     if not ordered:
         return []
-    mean, variance, freedom = (
-        np.array([getattr(means[name], field) for name in names]) for field in ("mean", "variance", "freedom")
-    )
+    mean, variance, freedom = columns(means[name] for name in names)
     one, two = np.array(ordered).T
     difference = mean[one] - mean[two]
     error, free = welch(variance[one], variance[two], freedom[one], freedom[two])
     p = 2 * stats.t.sf(difference / error, free)
     adjusted = holm(p)
-    half = error * stats.t.isf(ALPHA / len(p) / 2, free)
+    half, alone = (error * stats.t.isf(level, free) for level in (ALPHA / len(p) / 2, ALPHA))
     return [
         Pair(
             (names[i], names[j]),
@@ -101,8 +92,7 @@ def compare_means(means: Mapping[str, Estimate], pairs: Iterable[tuple[str, str]
             Interval(float(difference[k] - half[k]), float(difference[k] + half[k])),
             float(p[k]),
             float(adjusted[k]),
-            float(error[k]),
-            float(free[k]),
+            Interval(float(difference[k] - alone[k]), float(difference[k] + alone[k])),
         )
         for k, (i, j) in enumerate(ordered)
     ]
@@ -169,15 +159,14 @@ def compare_paired(variants: Mapping[str, Mapping[str, float]]) -> list[Pair]:
             Interval(*map(float, test.confidence_interval(1 - ALPHA / len(tests)))),
             float(test.pvalue),
             float(corrected),
-            float(stats.sem(deltas)),
-            len(deltas) - 1,
+            Interval(*map(float, test.confidence_interval(1 - 2 * ALPHA))),
         )
         for (names, deltas), test, corrected in zip(paired.items(), tests, adjusted, strict=True)
     ]
 
 
 def welch(
-    one: Numbers | float, two: Numbers | float, free_one: Numbers | int, free_two: Numbers | int
+    one: Numbers | float, two: Numbers | float, free_one: Numbers | float, free_two: Numbers | float
 ) -> tuple[Any, Any]:
     """Standard error and degrees of freedom of a difference of means, from the squares of their standard errors."""
     return np.sqrt(one + two), (one + two) ** 2 / (one**2 / free_one + two**2 / free_two)

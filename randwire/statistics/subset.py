@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 from scipy import stats
 
-from randwire.statistics.contrast import Estimate
+from randwire.statistics.contrast import Estimate, columns
 from randwire.statistics.pairs import ALPHA, welch
 
 
@@ -19,9 +18,7 @@ def may_be_best(means: Mapping[str, Estimate]) -> list[str]:
     names = sorted(means, key=lambda name: -means[name].mean)
     if len(names) < 2:
         return names
-    mean, variance, freedom = (
-        np.array([getattr(means[name], field) for name in names]) for field in ("mean", "variance", "freedom")
-    )
+    mean, variance, freedom = columns(means[name] for name in names)
     error, free = welch(variance[:, None], variance, freedom[:, None], freedom)
     above = (mean - mean[:, None]) / error > stats.t.isf(ALPHA / (len(names) - 1), free)
     return [name for name, lost in zip(names, above.any(axis=1), strict=True) if not lost]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations
 from typing import Literal
 
-from randwire.pages.text import many
 from randwire.report.facts.paired import paired
 from randwire.statistics import equivalence, subset
+from randwire.statistics.best import Group, compare_best
 from randwire.statistics.contrast import Estimate
 from randwire.statistics.describe import group as grouped
 from randwire.statistics.pairs import Pair, compare_means, testable
@@ -32,19 +31,17 @@ class Family:
     """generators, randomness or hand_made."""
     title: str
     pairs: Sequence[Pair]
-    """Those that are shown."""
+    """Each is a question of its own; the correction is for all of them."""
     tests: int
-    """How many the correction is for: more than are shown, where the data chose which to show."""
+    """How many pairs of settings were compared: more than there are questions, where the data chose the best."""
     note: str
-    choices: int = 1
-    """In how many ways the data could have chosen which to show."""
     against: str = ""
-    """The setting that all pairs have in common, if that is the question."""
+    """The setting that all pairs have in common, if that is what is asked."""
 
     @property
     def excluded(self) -> float:
-        """The size of a difference that no pair exceeds, by equivalence tests at ALPHA for all of them together."""
-        return equivalence.excluded(self.pairs, self.choices)
+        """The size of a difference that no pair exceeds, by equivalence tests at ALPHA for all pairs together."""
+        return equivalence.excluded(self.pairs)
 
 
 def families(group: TrialGroup, ranking: Sequence[Ranked], response: Response = "top1") -> list[Family]:
@@ -69,9 +66,9 @@ def may_be_best(group: TrialGroup) -> list[str]:
     return subset.may_be_best(means) if len(means) > 1 else []
 
 
-def excluded(pairs: Sequence[Pair], choices: int = 1) -> float | None:
-    """The size of a difference that no pair exceeds (see `equivalence.excluded`); None without pairs."""
-    return equivalence.excluded(pairs, choices) if pairs else None
+def excluded(pairs: Sequence[Pair]) -> float | None:
+    """The same of pairs that were not chosen by their results; None without pairs."""
+    return equivalence.excluded(pairs) if pairs else None
 
 
 def kind_of(group: TrialGroup, name: str) -> Kind:
@@ -95,24 +92,14 @@ def _means(group: TrialGroup, response: Response) -> dict[str, Estimate]:
 
 def _generators(group: TrialGroup, means: Mapping[str, Estimate], order: Sequence[str]) -> Family | None:
     """The best setting of each generator against each other."""
-    wired = [name for name in means if kind_of(group, name) != "hand-made"]
-    cells = grouped(wired, group.generator)
-    tested = compare_means(means, [pair for two in combinations(cells.values(), 2) for pair in product(*two)])
-    best = set({group.generator(name): name for name in reversed(order)}.values())
-    shown = [pair for pair in tested if set(pair.names) <= best]
-    if not shown:
+    wired = [name for name in order if name in means and kind_of(group, name) != "hand-made"]
+    cells = [Group(names[0], names) for names in grouped(wired, group.generator).values()]
+    if len(cells) < 2:
         return None
-    sizes = [len(names) for names in cells.values()]
-    choices = min(len(tested), math.prod(sizes))
-    if choices == 1:
-        note = f"Each generator has one setting here, fixed before any of these results. {_holm(len(tested))}"
-    else:
-        note = (
-            f"These results chose the best setting of each generator, from {', '.join(map(str, sizes))}. So Holm's "
-            f"correction and the intervals are for all {many(len(tested), 'pair')} of settings of two generators "
-            "that they could have chosen."
-        )
-    return Family("generators", "Do the best settings of the generators differ?", shown, len(tested), note, choices)
+    questions = list(combinations(cells, 2))
+    note = f"{_chosen(cells)} {_holm(len(questions))}"
+    title = "Do the best settings of the generators differ?"
+    return Family("generators", title, compare_best(means, questions), _compared(questions), note)
 
 
 def _randomness(group: TrialGroup, means: Mapping[str, Estimate]) -> Family | None:
@@ -146,19 +133,13 @@ def _hand_made(group: TrialGroup, means: Mapping[str, Estimate], order: Sequence
     random = [name for name, kind in kinds.items() if kind == "random"]
     if not made or not random:
         return None
-    best = random[0]
-    tested = compare_means(means, product(made, random))
-    shown = [pair for pair in tested if best in pair.names]
-    note = "A network made by hand is one network, and its n counts trainings."
-    if len(random) == 1:
-        note += f" {_holm(len(tested))}"
-    else:
-        note += (
-            f" These results chose {best} from {len(random)} random settings. So Holm's correction and the intervals "
-            f"are for all {many(len(tested), 'pair')} that they could have chosen."
-        )
+    best = Group(random[0], random)
+    questions = [(Group(name, [name]), best) for name in made]
+    note = (
+        f"A network made by hand is one network, and its n counts trainings. {_chosen([best])} {_holm(len(questions))}"
+    )
     title = "Does the best random setting differ from networks made by hand?"
-    return Family("hand_made", title, shown, len(tested), note, len(random), best)
+    return Family("hand_made", title, compare_best(means, questions), _compared(questions), note, against=best.best)
 
 
 def _rewiring(group: TrialGroup, name: str) -> tuple[object, ...] | None:
@@ -169,5 +150,21 @@ def _rewiring(group: TrialGroup, name: str) -> tuple[object, ...] | None:
     return trial.generator, trial.config.generator.params()["k"], Setting.of(trial.config).variant
 
 
+def _compared(questions: Sequence[tuple[Group, Group]]) -> int:
+    return sum(len(one.names) * len(two.names) for one, two in questions)
+
+
+def _chosen(groups: Sequence[Group]) -> str:
+    """How it was settled which settings are compared, and what that means for the tests."""
+    several = [group for group in groups if len(group.names) > 1]
+    if not several:
+        return "The settings that are compared were fixed before these results."
+    chosen = ", ".join(f"{group.best} (of {len(group.names)})" for group in several)
+    return (
+        f"These results chose the best settings: {chosen}. So each is held against every setting of the other side, at "
+        "a level divided by how many it is the best of. The intervals are those of the difference of the true bests."
+    )
+
+
 def _holm(tests: int) -> str:
-    return f"Holm's correction and the intervals are for all {tests} tests." if tests > 1 else "This is one test."
+    return f"Holm's correction and the intervals are for all {tests} questions." * (tests > 1)
