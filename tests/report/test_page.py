@@ -3,6 +3,7 @@
 import random
 import re
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from report_helpers import HOSTILE, Page, add_study, add_trial
@@ -10,6 +11,7 @@ from report_helpers import HOSTILE, Page, add_study, add_trial
 from randwire import config as configs
 from randwire.records import Record
 from randwire.report import figures, write_report
+from randwire.report.facts.study import StudyFacts
 from randwire.tracking import runs
 
 
@@ -89,7 +91,11 @@ def test_the_trial_table_has_a_row_for_each_trial_with_links_and_sortable_values
     # What the script sorts by is a number, also where the text has a unit.
     values = [float(value) for tag, attributes in page.tags if tag == "td" if (value := attributes.get("data-value"))]
     sizes = [Record(study / name).read_json("complexity.json") for name in rows]
-    assert sorted(values) == sorted(size[key] for size in sizes for key in ("params", "mult_adds"))
+    expected = [size[key] for size in sizes for key in ("params", "mult_adds")]
+    (section,) = StudyFacts.load(study).sections
+    losses = [fmean(values) for values in section.group.losses.values()]
+    assert sorted(values) == pytest.approx(sorted([*expected, *losses]))
+    assert len(losses) == 3
 
 
 def test_the_gallery_has_the_best_and_the_worst_graphs_each_once(tmp_path: Path) -> None:

@@ -199,9 +199,12 @@ def test_words_and_tables_are_those_of_the_records(folder: Path, server: FakeSer
     assert len(warnings) == sum(attributes.get("class") == "warning" for _, attributes in page.tags)
     assert all(line in page.text for line in warnings), "both say the same"
     tables = next(text(block) for block in blocks(view, "markdown-block") if "| setting |" in text(block))
-    assert "| WS(4,0.75) | 3 | 92.00 | 2.65 | 90.00 to 95.00 |" in tables
-    assert "| BA(5) | 2 | 88.75 | 0.71 | 88.25 to 89.25 |" in tables
-    assert "ER" not in tables
+    assert "| WS(4,0.75) | 3 | 92.00 | 2.65 | 90.00 to 95.00 | 0.616 ± 0.000 |" in tables
+    assert "| BA(5) | 2 | 88.75 | 0.71 | 88.25 to 89.25 | 0.616 ± 0.000 |" in tables
+    leaders = [line.split(" | ")[:4] for line in tables.splitlines() if "| 1 setting |" in line]
+    assert leaders == [["| WS", "WS(4,0.75)", "1 setting", "3"], ["| BA", "BA(5)", "1 setting", "2"]]
+    assert "No setting of ER has finished." in tables
+    assert "| ER" not in tables
     last = text(blocks(view, "markdown-block")[-1])
     assert f"`{excluded[0].digest}` ER(0.6) g0 t0 pruned: `stopped early after epoch 3`" in last
     assert "</script>" in last  # as code, in a line of its own

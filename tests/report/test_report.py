@@ -1,8 +1,9 @@
 """What enters the statistics of a report, and what it says of all else."""
 
 import re
+from math import exp
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import stdev
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from report_helpers import HOSTILE, Page, add_study, add_trial, write_design
 from randwire.errors import RecordError
 from randwire.records import Record
 from randwire.report import write_report
+
+LOSS = f"{2.3 * 0.72**8 + 0.45:.3f}"
+"""Of all made-up trials."""
 
 
 @pytest.fixture
@@ -21,30 +25,57 @@ def study(tmp_path: Path) -> Path:
 def test_statistics_of_settings_and_generators_are_exact(study: Path) -> None:
     page = Page(write_report(study))
     ws, ba = [90.0, 91.0, 95.0], [88.25, 89.25]
-    t = {2: 12.7062, 3: 4.3027}  # Student's t, 97.5 %, n - 1 degrees of freedom
-    half = {len(same): t[len(same)] * stdev(same) / len(same) ** 0.5 for same in (ws, ba)}
+    t = 4.3027  # Student's, 97.5 %, 2 degrees of freedom
+    half = t * stdev(ws) / 3**0.5 / (92 * 8 / 100)  # on the logit scale
+    low, high = (100 / (1 + 8 / 92 * exp(sign * half)) for sign in (1, -1))
     assert page.table("setting") == {
         "BA(5)": [
             "2",
             "88.75",
             f"{stdev(ba):.2f}",
-            f"{88.75 - half[2]:.2f} to {88.75 + half[2]:.2f}",
+            "-",
             "-",
             "88.25 to 89.25",
+            f"{LOSS} ± 0.000",
         ],
-        "ER(0.2)": ["1", "77.50", "-", "-", "-", "-"],
+        "ER(0.2)": ["1", "77.50", "-", "-", "-", "-", LOSS],
         "WS(4,0.75)": [
             "3",
             "92.00",
             f"{stdev(ws):.2f}",
-            f"{92 - half[3]:.2f} to {92 + half[3]:.2f}",
+            f"{low:.2f} to {high:.2f}",
             "-",
             "90.00 to 95.00",
+            f"{LOSS} ± 0.000",
         ],
     }
-    total = [*ws, *ba, 77.5]
-    assert page.table("generator")["all"] == ["6", f"{mean(total):.2f}", f"{stdev(total):.2f}", "77.50 to 95.00"]
-    assert "95.00% best top-1: WS(4,0.75)" in re.sub(r"%(?=\S)", "% ", page.text)
+    assert page.table("generator") == {
+        "WS": ["WS(4,0.75)", "1 setting", "3", *page.table("setting")["WS(4,0.75)"][1:4], f"{LOSS} ± 0.000"],
+        "BA": ["BA(5)", "1 setting", "2", *page.table("setting")["BA(5)"][1:4], f"{LOSS} ± 0.000"],
+        "ER": ["ER(0.2)", "1 setting", "1", "77.50", "-", "-", LOSS],
+    }
+    cards = re.sub(r"%(?=\S)", "% ", page.text)
+    assert "92.00% mean top-1 of WS(4,0.75), n = 3standard deviation 2.65" in cards
+    assert "95.00% top-1, best of 6 networks: WS(4,0.75)graph seed 2" in cards
+
+
+def test_what_has_not_finished_is_left_out_of_the_leaders_and_named(study: Path) -> None:
+    add_trial(study, "ba:m=5", 2, status=None, epochs=4)
+    write_design(study, "tpe", generators=["er", "ba", "ws", "chain"])
+    page = Page(write_report(study))
+    assert list(page.table("generator")) == ["WS", "ER"], "BA(5) would have a mean of those that have finished so far"
+    assert "BA(5)" in page.table("setting")
+    assert "No setting of BA has finished. No setting of CHAIN has finished." in page.text
+    assert "Left out, since not all of their trials have finished: BA(5), ER(0.6)." in page.text
+
+
+def test_a_study_in_which_no_setting_has_all_its_trials_leads_with_none(tmp_path: Path) -> None:
+    add_trial(tmp_path, "ba:m=5", 0, 70.0)
+    add_trial(tmp_path, "ba:m=5", 1, status=None, epochs=4)
+    page = Page(write_report(tmp_path))
+    assert not [table for table in page.tables if table[0][0] == "generator"]
+    assert "No setting of BA has finished." in page.text
+    assert page.table("setting")["BA(5)"][:2] == ["1", "70.00"]
 
 
 def test_only_finished_trials_are_drawn_as_scores_and_the_others_are_listed_with_their_cause(study: Path) -> None:
@@ -106,9 +137,9 @@ def test_unequal_budgets_are_never_pooled(tmp_path: Path) -> None:
 def test_a_single_trial_has_no_deviation(tmp_path: Path) -> None:
     add_trial(tmp_path, top1=90.0)
     page = Page(write_report(tmp_path))
-    assert page.table("setting") == {"WS(4,0.75)": ["1", "90.00", "-", "-", "-", "-"]}
+    assert page.table("setting") == {"WS(4,0.75)": ["1", "90.00", "-", "-", "-", "-", LOSS]}
     assert "1 trial, 1 finished." in page.text
-    assert "one trial, no standard deviation" in page.text
+    assert "mean top-1 of WS(4,0.75), n = 1no standard deviation" in page.text
     assert "There is no study.json" in page.text
 
 
@@ -141,7 +172,7 @@ def test_a_damaged_record_is_excluded_and_named(study: Path, name: str, content:
     assert "1 unreadable" in page.text
     assert damaged.name in page.text
     assert "99.00" not in page.text
-    assert page.table("generator")["all"][0] == "6"
+    assert sum(int(row[0]) for row in page.table("setting").values()) == 6
 
 
 def test_a_summary_that_contradicts_its_budget_does_not_count(tmp_path: Path) -> None:

@@ -73,12 +73,18 @@ def test_the_page_tells_by_images_that_chose_nothing_and_says_which_these_are(st
         "split tell: evaluated once for each trial, at its end, they chose nothing here"
     ) in page.text
     assert SAME not in page.text
-    assert "79.40%test top-1, best: ER(0.2)graph seed 295.20% by the images that choose" in page.text
+    assert "79.70%mean test top-1 of ER(0.2), n = 3standard deviation 0.3095.10% by the images that choose" in page.text
+    best = "79.40%test top-1, best of 9 networks: ER(0.2)graph seed 295.20% by the images that choose"
+    assert best in page.text
     assert "300 images held out" in page.text
     assert "are by the images held out of training, which choose" in page.text
     assert page.table("setting")["ER(0.2)"][1] == "79.70"
     assert page.table("setting")["ER(0.2)"][-1] == "95.10"
-    assert page.table("generator")["all"][1:] == ["84.80", "4.42", "79.40 to 90.00", "93.10"]
+    assert {name: [*row[3:5], *row[-2:]] for name, row in page.table("generator").items()} == {
+        "ER": ["79.70", "0.30", "95.10", "-"],
+        "BA": ["84.80", "0.20", "93.10", "-"],
+        "WS": ["89.90", "0.10", "91.10", "-"],
+    }, "best first by the images that choose; the record has no test loss"
     heads = next(table[0] for table in page.tables if table[0][0] == "trial")
     trial = page.table("trial")[groups(results.load(study)[0])[0].counted[0].folder]
     shown = dict(zip(heads[1:], trial, strict=True))
@@ -99,8 +105,9 @@ def test_best_is_what_the_images_that_choose_say_whatever_the_others_tell(study:
         facts = StudyFacts.load(study)
         text = Page(write_report(study)).text
         tiles = re.findall(r"\(([\d.]+)% by the images that choose\)rank (\d)", text)
-        (card,) = re.findall(r"test top-1, best: (\S+?)graph", text)
-        return [*(trial.folder for trial in facts.groups[0].counted), *map(" ".join, tiles), card]
+        (card,) = re.findall(r"test top-1, best of 9 networks: (\S+?)graph", text)
+        (lead,) = re.findall(r"mean test top-1 of (\S+?), n = 3", text)
+        return [*(trial.folder for trial in facts.groups[0].counted), *map(" ".join, tiles), card, lead]
 
     before = chosen()
     assert before[9:] == [
@@ -112,6 +119,7 @@ def test_best_is_what_the_images_that_choose_say_whatever_the_others_tell(study:
         "91.10 8",
         "91.20 7",
         "93.00 6",
+        "ER(0.2)",
         "ER(0.2)",
     ]
     for path in study.glob("*/summary.json"):
@@ -159,9 +167,10 @@ def test_the_checklist_and_the_wandb_report_tell_it(study: Path) -> None:
     (check,) = [check for check in checklist(facts, {}, ()) if check.text.startswith("The images that chose")]
     assert check.holds
     assert images(facts.trials) in check.text
-    table = story._table("generator", facts.groups[0].by_generator).splitlines()
-    assert table[0].endswith("| mean test top-1 (%) | std | range | mean by the images that choose (%) |")
-    assert table[2] == "| ba | 3 | 84.80 | 0.20 | 84.60 to 85.00 | 93.10 |"
+    tables = story._tables(facts.sections[0]).splitlines()
+    assert "| ER | ER(0.2) | 1 setting | 3 | 79.70 | 0.30 | 78.94 to 80.44 | 95.10 | - |" in tables
+    assert "| setting | n | mean test top-1 (%) | std | range | mean by the images that choose (%) |" in tables
+    assert "| BA(5) | 3 | 84.80 | 0.20 | 84.60 to 85.00 | 93.10 |" in tables
     bars = panels._by_setting(facts.groups[0])[0]
     assert "test/top1" in str(bars.metrics)
     plain = study.parent / "plain"

@@ -184,6 +184,13 @@ def test_variants_are_compared_graph_by_graph(tmp_path: Path) -> None:
         f"interval {intervals['conv']}, corrected p {p})."
     ) in page.text
     assert "Holm's correction is for all 3 pairs" in page.text
+    shown = {name: row[:3] for name, row in page.table("variant").items()}
+    assert shown == {
+        name: ["9", f"{mean(values):.2f}", f"{stdev(values):.2f}"]
+        for name, values in (("sepconv", sepconv), ("conv", conv), ("avgpool", avgpool))
+    }
+    assert f"{mean(sepconv):.2f}%mean top-1 of sepconv, n = 9" in page.text
+    assert not [table for table in page.tables if table[0][0] == "generator"], "a generator says nothing of variants"
     # Between the settings of two variants, none is separated: there the graphs are in the way.
     assert "separated from 0 of the 8 other tested settings" in page.text
 
@@ -232,7 +239,15 @@ def test_a_graph_that_lacks_a_variant_has_no_part_in_its_pairs(tmp_path: Path) -
     }  # fmt: skip
     assert rows["conv over avgpool"][1] == f"{(sum(conv[:8]) - sum(avgpool[:8])) / 8:.2f}"
     assert "1 of 9 graphs lacks a variant, and has no part in its pairs." in page.text
+    shown = {name: row[:2] for name, row in page.table("variant").items()}
+    assert shown == {
+        name: ["8", f"{mean(values[:8]):.2f}"]
+        for name, values in (("sepconv", sepconv), ("conv", conv), ("avgpool", avgpool))
+    }
     assert chart(page)["data"]["WS"]["y"].count(None) == 3 + 1, "after each graph, and where one lacks"
+    write_design(tmp_path, "grid", variants=OPS, early_stopping=True)
+    page = Page(write_report(tmp_path))
+    assert {name: row[:2] for name, row in page.table("variant").items()} == shown, "also where nothing is tested"
 
 
 def test_training_seeds_of_a_graph_are_averaged_before_it_is_paired(tmp_path: Path) -> None:
@@ -250,6 +265,7 @@ def test_a_partial_study_of_variants_says_what_it_lacks(tmp_path: Path) -> None:
     add_variants(tmp_path, {"conv": conv})
     page = Page(write_report(tmp_path))
     assert "No graph has been trained with two variants yet, so there is nothing to pair." in page.text
+    assert {name: row[:2] for name, row in page.table("variant").items()} == {"conv": ["9", f"{mean(conv):.2f}"]}
     assert not any(label.startswith(TITLE) for label in page.figures)
     add_variants(tmp_path, {"avgpool": avgpool[:2]})
     page = Page(write_report(tmp_path))

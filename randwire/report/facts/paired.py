@@ -113,15 +113,28 @@ def paired(budget: TrialGroup) -> Paired | None:
     """
     if budget.origin == "confirmation":
         return None
-    cells: dict[str, dict[str, Sequence[Trial]]] = {}
-    for same in (same for graphs in budget.graphs.values() for same in graphs):
-        if same[0].variant:
-            cells.setdefault(same[0].variant, {})[same[0].graph] = same
+    cells = by_variant(budget)
     if not cells or not budget.tested:
         return None
     unordered = Paired(cells)
     order = list(unordered.costs("mult_adds")) or sorted(cells, key=unordered.mean, reverse=True)
     return Paired({name: cells[name] for name in order})
+
+
+def by_variant(budget: TrialGroup) -> dict[str, dict[str, Sequence[Trial]]]:
+    """The trials that enter statistics by variant and graph."""
+    cells: dict[str, dict[str, Sequence[Trial]]] = {}
+    for same in (same for graphs in budget.graphs.values() for same in graphs):
+        if same[0].variant:
+            cells.setdefault(same[0].variant, {})[same[0].graph] = same
+    return cells
+
+
+def on_all_variants(budget: TrialGroup) -> dict[str, dict[str, Sequence[Trial]]]:
+    """The same of the graphs that every variant was trained on."""
+    cells = by_variant(budget)
+    shared = set.intersection(*map(set, cells.values())) if cells else set()
+    return {name: {graph: same for graph, same in own.items() if graph in shared} for name, own in cells.items()}
 
 
 def _chosen_by(trials: Sequence[Trial]) -> float:

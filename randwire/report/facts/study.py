@@ -59,9 +59,15 @@ class Section:
         return ranking(self.group, self.design)
 
     @cached_property
+    def of_variants(self) -> bool:
+        """Whether it compares variants of the configuration, which a generator says nothing of."""
+        named = (self.design or {}).get("variants") or {}
+        return any(trial.variant in named for trial in self.group.counted)
+
+    @cached_property
     def leaders(self) -> list[Leader]:
-        """The best setting of each generator."""
-        return leaders(self.group, self.ranking)
+        """The best setting of each generator; none in a study of variants."""
+        return [] if self.of_variants else leaders(self.group, self.ranking)
 
     @cached_property
     def families(self) -> list[Family]:

@@ -6,14 +6,13 @@ from html import escape
 
 from randwire import drawing
 from randwire.dag import DAG
-from randwire.metrics import IMAGES_PER_S
 from randwire.pages.html import dot, link
 from randwire.pages.text import many
 from randwire.report.facts.study import StudyFacts
 from randwire.report.facts.warnings import Warned
-from randwire.statistics.describe import describe
+from randwire.report.page.leaders import card
 from randwire.study.groups import TrialGroup
-from randwire.study.results import Trial, number
+from randwire.study.results import Trial
 from randwire.study.statuses import RECORD_STATUSES
 
 MAX_BEST, MAX_WORST = 4, 4
@@ -59,34 +58,8 @@ def cards(facts: StudyFacts) -> str:
     rows = [(str(counts[status]), status) for status in RECORD_STATUSES[:4]]
     if facts.unreadable:
         rows.append((str(len(facts.unreadable)), "unreadable"))
-    shown = "".join(_card(value, [name]) for value, name in rows)
+    shown = "".join(card(value, [name]) for value, name in rows)
     return f'<div class="cards">{shown}</div>' if facts.excluded else ""
-
-
-def group_cards(budget: TrialGroup) -> str:
-    """The best trial and the mean of one budget."""
-    if not budget.counted:
-        return (
-            '<p class="warning" role="note">No trial of this budget has finished, so there is nothing to compare.</p>'
-        )
-    best, top1 = budget.counted[0], describe([trial.score for trial in budget.counted])
-    std = f"standard deviation {top1.std:.2f}" if top1.std is not None else "one trial, no standard deviation"
-    rates = sorted(rate for trial in budget.counted for row in trial.rows if (rate := number(row, IMAGES_PER_S.key)))
-    title = "best top-1" if len(budget.counted) > 1 else "only finished trial"
-    what, chosen = "top-1", []
-    if budget.holdout:
-        title, what = f"test top-1, {title.removesuffix(' top-1')}", "test top-1"
-        chosen = [f"{best.chosen_by:.2f}% by the images that choose"]
-    seed = f"training seed {best.config.train.seed}" if best.reference else f"graph seed {best.config.graph.seed}"
-    about = [f"{title}: {best.setting}", seed, *chosen]
-    shown = [
-        _card(f"{best.score:.2f}%", about, main=True),
-        _card(f"{top1.mean:.2f}%", [f"mean {what}, n = {top1.n}", std]),
-        _card(str(len(budget.by_setting)), ["setting" + "s" * (len(budget.by_setting) != 1)]),
-    ]
-    if rates:
-        shown.append(_card(f"{rates[len(rates) // 2]:,.0f}", ["images a second", "median over epochs"]))
-    return '<div class="cards">' + "".join(shown) + "</div>"
 
 
 def gallery(budget: TrialGroup) -> str:
@@ -130,8 +103,3 @@ def _tile(trial: Trial, rank: int, of: int) -> str:
         f'<span class="note">rank {rank} of {of}, graph seed {trial.config.graph.seed}, training seed '
         f'{trial.config.train.seed}, <a href="{link(trial)}">record</a></span></figcaption></figure>'
     )
-
-
-def _card(value: str, lines: Sequence[str], main: bool = False) -> str:
-    spans = "".join(f"<span>{escape(line)}</span>" for line in lines)
-    return f'<div class="card{" main" * main}"><b>{escape(value)}</b>{spans}</div>'

@@ -18,7 +18,7 @@ from randwire.report.facts.warnings import warnings
 from randwire.report.page import correlations, sections, tables
 from randwire.report.page.confirmation import confirmation
 from randwire.report.page.families import all_pairs, families_panel
-from randwire.report.page.leaders import leaders_table
+from randwire.report.page.leaders import group_cards, leaders_table
 from randwire.report.page.pareto import pareto_table
 from randwire.report.page.per_image import per_image
 from randwire.report.page.power import power
@@ -164,7 +164,7 @@ class _Page:
     def results(self, section: Section) -> None:
         """What came out, and how sure that is."""
         group = section.group
-        self.parts += [sections.group_cards(group), leaders_table(section), race(section)]
+        self.parts += [group_cards(section), leaders_table(section), race(section)]
         self.figure(rounds.draw(section))
         self.figure(variants.draw(section))
         if section.variants is not None:
@@ -176,7 +176,7 @@ class _Page:
         self.figure(importance.draw(section))
         self.figure(history.draw(section))
         if group.counted:
-            self.parts += [tables.statistics_tables(group), settings_comparison(section), per_image(section)]
+            self.parts += [tables.settings_table(section), settings_comparison(section), per_image(section)]
 
     def checks(self, facts: StudyFacts) -> None:
         """Whether anything is wrong."""

@@ -1,53 +1,50 @@
-"""The tables of a report: top-1 by setting, all trials, and those that are excluded."""
+"""The tables of a report: all settings, all trials, and those that are excluded."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import quote
 
 from randwire.pages.html import Cell, dot, panel, record_link, table
-from randwire.pages.style import title_of
 from randwire.pages.text import interval_text, many, short
 from randwire.report.facts.exclusions import Exclusion
+from randwire.report.facts.leading import loss_head, loss_text, top1_head
+from randwire.report.facts.study import Section
 from randwire.statistics.describe import describe
-from randwire.statistics.intervals import LEVEL, MIN_BOOTSTRAP_VALUES, bootstrap_interval, t_interval
+from randwire.statistics.intervals import LEVEL, MIN_BOOTSTRAP_VALUES, MIN_VALUES, bootstrap_interval, t_interval
 from randwire.study.groups import TrialGroup
-from randwire.study.results import Trial, mean, number
+from randwire.study.results import mean, number
 
 MAX_CAUSE_LENGTH = 400
 """Characters of a cause; all of it is in summary.json."""
 
 
-def statistics_tables(budget: TrialGroup) -> str:
-    """Top-1 by generator over its trials, and by setting over its graphs: n, mean, deviation, intervals, range."""
-    trials = [trial for same in budget.by_setting.values() for trial in same]
+def settings_table(section: Section) -> str:
+    """Each setting over its graphs: n, mean, deviation, intervals and range of top-1, and its loss."""
+    budget = section.group
     apart = bool(budget.holdout)  # the images that choose are not those that tell
-    heads = [f"mean {'test ' * apart}top-1 (%)", "std", "range", *["choosing (%)"] * apart]
-    first = [
-        [dot(name) + escape(title_of(name)), *_described(same, apart)] for name, same in budget.by_generator.items()
-    ]
-    several = len(first) > 1
-    first += [["all", *_described(trials, apart)]] * several
     repeated = any(len(budget.values[name]) != len(same) for name, same in budget.by_setting.items())
-    second = []
+    heads = ["setting", "n", *["trainings"] * repeated, top1_head(section), "std", f"{LEVEL:.0%} interval"]
+    heads += ["by bootstrap", "range", *["choosing (%)"] * apart, *[loss_head(section)] * bool(budget.losses)]
+    rows: list[list[Cell]] = []
     for name, values in budget.values.items():
-        n, *shown = _cells(values)
-        runs = [str(len(budget.by_setting[name]))] * repeated
-        intervals = [interval_text(interval(values)) for interval in (t_interval, bootstrap_interval)]
-        chosen = [f"{mean(budget.choosing[name]):.2f}"] * apart
-        second.append(
-            [dot(budget.generator(name)) + escape(name), n, *runs, *shown[:2], *intervals, *shown[2:], *chosen]
-        )
-    intervals = [f"{LEVEL:.0%} interval", "by bootstrap"]
-    return panel("Top-1 by generator, all trials", table(["generator", "n", *heads], first, several)) + panel(
-        "Top-1 by setting",
-        table(["setting", "n", *["trainings"] * repeated, *heads[:2], *intervals, *heads[2:]], second, kind="sortable"),
+        top1 = describe(values)
+        cells: list[Cell] = [dot(budget.generator(name)) + escape(name), str(top1.n)]
+        cells += [str(len(budget.by_setting[name]))] * repeated
+        cells += [f"{top1.mean:.2f}", "-" if top1.std is None else f"{top1.std:.2f}"]
+        cells += [interval_text(interval(values)) for interval in (t_interval, bootstrap_interval)]
+        cells.append(f"{top1.minimum:.2f} to {top1.maximum:.2f}" if top1.n > 1 else "-")
+        cells += [f"{mean(budget.choosing[name]):.2f}"] * apart
+        rows.append(cells + [_loss(budget.losses.get(name, ()))] * bool(budget.losses))
+    note = (
         "n is the number of graphs, or of trainings where a setting has one graph; training seeds of a graph are "
-        "averaged first. The interval is Student's t of the mean; the bootstrap's (studentised) is given from "
-        f"n = {MIN_BOOTSTRAP_VALUES} on, because with fewer graphs it does not cover at its stated rate. Each is for "
-        "its setting alone: the best of many settings has been lucky, too."
-        + " Choosing: the mean by the images that choose; what is best there is expected to tell less."
-        * apart,
+        "averaged first. The interval is Student's t of the mean on the logit scale, from n = "
+        f"{MIN_VALUES} on; the bootstrap's (studentised) is given from n = {MIN_BOOTSTRAP_VALUES} on, because with "
+        "fewer graphs it does not cover at its stated rate. Each is for its setting alone: the best of many settings "
+        "has been lucky, too."
+        + " Choosing: the mean by the images that choose; what is best there is expected to tell less." * apart
+        + f" The {loss_head(section)} is the mean cross entropy, and its standard deviation." * bool(budget.losses)
     )
+    return panel("All settings", table(heads, rows, kind="sortable"), note)
 
 
 def trial_table(groups: Sequence[TrialGroup], runs: Mapping[str, str]) -> str:
@@ -99,16 +96,8 @@ def exclusion_table(excluded: Sequence[Exclusion]) -> str:
     )
 
 
-def _described(trials: Sequence[Trial], apart: bool) -> list[str]:
-    chosen = [trial.chosen_by for trial in trials]
-    return [*_cells([trial.score for trial in trials]), *[f"{mean(chosen):.2f}" if chosen else "-"] * apart]
-
-
-def _cells(values: Sequence[float]) -> list[str]:
-    described = describe(values)
-    std = "-" if described.std is None else f"{described.std:.2f}"
-    spread = f"{described.minimum:.2f} to {described.maximum:.2f}" if described.n > 1 else "-"
-    return [str(described.n), f"{described.mean:.2f}", std, spread]
+def _loss(losses: Sequence[float]) -> Cell:
+    return (loss_text(losses), mean(losses)) if losses else "-"
 
 
 def _short(value: float | None) -> Cell:

@@ -1,6 +1,6 @@
 """The W&B report of a study from its first block to its last: words and tables from the records, panels between."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
@@ -14,17 +14,22 @@ from randwire.report.facts.checklist import checklist
 from randwire.report.facts.confirmed import sentences
 from randwire.report.facts.designs import names_of
 from randwire.report.facts.exclusions import Exclusion, exclusions
+from randwire.report.facts.leading import leading, loss_head, loss_text, top1_head
 from randwire.report.facts.provenance import provenance
 from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import warnings
 from randwire.report.publishing import panels
 from randwire.statistics.describe import describe
-from randwire.study.results import Trial, mean
+from randwire.study.results import mean
 
 MAX_TITLE_LENGTH = 128
 """Characters of a title that W&B takes."""
 FINAL = (("epoch", "epoch"), (VAL_TOP1.wandb, VAL_TOP1.key))
 """What a run on W&B and the last row of its record have in common, by W&B's key and ours."""
+
+
+TEXT = ("best setting", "of", "range")
+"""Columns of the tables that are no numbers."""
 
 
 def report(facts: StudyFacts, entity: str, uploaded: Mapping[str, Row]) -> wr.Report:
@@ -104,39 +109,49 @@ def _review(facts: StudyFacts, uploaded: Mapping[str, Row]) -> list[Any]:
 
 
 def _tables(section: Section) -> str:
-    """Top-1 by generator and by setting, in Markdown; of a study of variants first the sentences on pairs."""
+    """The best setting of each generator, or the variants, and all settings, in Markdown.
+
+    Of a study of variants first the sentences on pairs.
+    """
     parts = []
     if section.variants is not None:
         parts.append("\n".join(f"- {sentence}" for sentence in section.variants.sentences))
-    parts += [_table("generator", section.group.by_generator), _table("setting", section.group.by_setting)]
+    shown = leading(section)
+    if shown.rows:
+        parts += [f"**{shown.title}**", _table(shown.heads, [row.cells for row in shown.rows])]
+    parts += [shown.note, "**All settings**", _settings(section)]
     note = (
-        "Top-1 after the last epoch, from the records; std is the sample standard deviation (n - 1). Panels are W&B's."
+        "Top-1 after the last epoch, from the records, over graphs; std is the sample standard deviation (n - 1). "
+        "Panels are W&B's."
     )
     return "\n\n".join([*parts, note])
+
+
+def _settings(section: Section) -> str:
+    """Top-1 and loss of each setting over its graphs, as a table in Markdown."""
+    group = section.group
+    apart, lossy = bool(group.holdout), bool(group.losses)
+    heads = ["setting", "n", top1_head(section), "std", "range"]
+    heads += ["mean by the images that choose (%)"] * apart + [loss_head(section)] * lossy
+    rows = []
+    for name, values in group.values.items():
+        top1 = describe(values)
+        std = "-" if top1.std is None else f"{top1.std:.2f}"
+        cells = [name, str(top1.n), f"{top1.mean:.2f}", std, f"{top1.minimum:.2f} to {top1.maximum:.2f}"]
+        cells += [f"{mean(group.choosing[name]):.2f}"] * apart
+        rows.append(cells + [loss_text(group.losses.get(name, ()))] * lossy)
+    return _table(heads, rows)
 
 
 def _race(section: Section) -> str:
     """How a race stands, in sentences, and its rounds as a table in Markdown."""
     heads = race.heads(section.rounds)
     rows = [race.cells(standing, section.rounds) for standing in race.standings(section.rounds)]
-    rule = ["---", *["---:"] * len(section.rounds), "---"]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *rows])
+    table = _table(heads, rows, text=("end",))
     return "\n\n".join([" ".join(race.sentences(section.rounds)), table, race.NOTE])
 
 
-def _table(head: str, cells: Mapping[str, Sequence[Trial]]) -> str:
-    """Top-1 of the trials of each cell, as a table in Markdown."""
-    apart = any(trial.test_top1 is not None for trials in cells.values() for trial in trials)
-    rows = [
-        f"| {head} | n | mean {'test ' * apart}top-1 (%) | std | range |"
-        + " mean by the images that choose (%) |" * apart,
-        f"| --- | ---: | ---: | ---: | --- |{' ---: |' * apart}",
-    ]
-    for name, trials in cells.items():
-        chosen = f" {mean([trial.chosen_by for trial in trials]):.2f} |" * apart
-        top1 = describe([trial.score for trial in trials])
-        std = "-" if top1.std is None else f"{top1.std:.2f}"
-        rows.append(
-            f"| {name} | {top1.n} | {top1.mean:.2f} | {std} | {top1.minimum:.2f} to {top1.maximum:.2f} |{chosen}"
-        )
-    return "\n".join(rows)
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], text: Collection[str] = TEXT) -> str:
+    """A table in Markdown; columns but the first are numbers, unless `text` names them."""
+    rule = ["---" if not k or head in text else "---:" for k, head in enumerate(heads)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *rows])
