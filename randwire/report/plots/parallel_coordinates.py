@@ -3,11 +3,17 @@
 from collections.abc import Sequence
 
 from randwire.pages.style import MAX_POINTS, MAX_SETTINGS, Figure, evenly, layout_of, style, title_of
+from randwire.report.facts.kinds import Kinds
 from randwire.report.facts.study import Section
+from randwire.report.plots.axes import NONE, further, named, numbers, parameters, whole
 from randwire.report.plots.study_figure import study_figure
 from randwire.study.results import Trial, number
 
 AXES = {"depth": "depth", "clustering": "clustering", "path_length": "mean path", "edges": "edges"}
+LETTER = 6.2
+"""Pixels of a letter beside an axis."""
+COUNTED = ("depth", "edges")
+"""The measures that are counts, and have ticks at whole numbers."""
 NOTE = (
     "One line a trial, from its setting over its graph and size to its top-1. Drag along an axis to keep a part of it: "
     "the table of all trials then shows the same trials. A click on the axis takes that back."
@@ -30,14 +36,19 @@ def parallel_coordinates(section: Section) -> Figure | None:
     if len(trials) < len(measured):
         note += f" {len(trials):,} of {len(measured):,} trials are drawn, evenly from best to worst."
     generators = sorted({trial.generator for trial in trials})
-    settings = [name for name, same in budget.by_setting.items() if any(trial.measures for trial in same)]
-    colours = {"coloured by generator": _by_generator(trials, generators), "coloured by top-1": _by_top1(trials)}
-    first = {key.removeprefix("line."): value for key, value in colours["coloured by generator"].items()}
+    named_by = (same[0] for same in budget.by_setting.values() if any(trial.measures for trial in same))
+    settings = list(dict.fromkeys(map(_setting, named_by)))
+    dimensions = _dimensions(trials, generators, settings)
+    if any(NONE in axis.get("ticktext", ()) for axis in dimensions):
+        note += f" At {NONE} run the lines of trials without that parameter."
+    by_kind, by_top1 = _by_kind(trials, section.kinds), _by_top1(trials)
+    colours = {f"coloured by {section.kinds.noun}": by_kind, "coloured by top-1": by_top1}
+    first = {key.removeprefix("line."): value for key, value in by_kind.items()}
     line = {**first, "color": first["color"][0], "colorscale": first["colorscale"][0], "showscale": True}
     data: Figure = {
         "type": "parcoords",
         "line": line,
-        "dimensions": _dimensions(trials, generators, settings),
+        "dimensions": dimensions,
         "customdata": [trial.folder for trial in trials],
         "labelfont": {"size": 12},
         "tickfont": {"size": 11},
@@ -45,7 +56,8 @@ def parallel_coordinates(section: Section) -> Figure | None:
     }
     layout = layout_of("", "", max(460, 150 + 19 * len(settings) * (len(settings) <= MAX_SETTINGS)))
     del layout["xaxis"], layout["yaxis"]
-    layout["margin"] = {"l": 90, "r": 30, "t": 88, "b": 30}
+    longest = max(map(len, settings)) if len(settings) <= MAX_SETTINGS else 0
+    layout["margin"] = {"l": max(90, 20 + round(LETTER * longest)), "r": 30, "t": 88, "b": 30}
     return {
         "data": [data],
         "layout": layout,
@@ -57,41 +69,35 @@ def parallel_coordinates(section: Section) -> Figure | None:
 
 
 def _dimensions(trials: Sequence[Trial], generators: Sequence[str], settings: Sequence[str]) -> list[Figure]:
-    """The axes: the setting, or the generator where there are many settings, measures of the graph, size, top-1."""
+    """The axes: the setting, or the generator where there are many settings; parameters; measures; size; top-1."""
     if len(settings) > MAX_SETTINGS:
-        dimensions = [_named("generator", generators, [trial.generator for trial in trials])]
+        titles = [title_of(name) for name in generators]
+        dimensions = [named("generator", titles, [title_of(trial.generator) for trial in trials])]
     else:
-        dimensions = [_named("setting", settings, [trial.setting for trial in trials])]
+        dimensions = [named("setting", settings, [_setting(trial) for trial in trials])]
+    dimensions += parameters(trials, ["setting", "generator", *AXES.values(), "parameters"])
     for key, label in AXES.items():
-        dimensions += _numbers(label, [trial.measures.get(key) for trial in trials])
-    dimensions += _numbers("parameters", [number(trial.complexity, "params") for trial in trials], ".4~s")
-    return dimensions + _numbers("top-1 (%)", [trial.score for trial in trials], ".2f")
+        values = [trial.measures.get(key) for trial in trials]
+        dimensions += whole(label, values) if key in COUNTED else numbers(label, values)
+    dimensions += numbers("parameters", [number(trial.complexity, "params") for trial in trials], ".4~s")
+    return dimensions + numbers("top-1 (%)", [trial.score for trial in trials], ".2f")
 
 
-def _named(label: str, names: Sequence[str], values: Sequence[str]) -> Figure:
-    """An axis of names, the first on top."""
-    heights = {name: -k for k, name in enumerate(names)}
-    axis: Figure = {"label": label, "values": [heights[value] for value in values]}
-    if len(names) > 1:
-        axis["range"] = [1 - len(names), 0]
-    return axis | {"tickvals": list(heights.values()), "ticktext": list(names)}
+def _setting(trial: Trial) -> str:
+    """What the axis of settings calls that of a trial: without the keys that have axes of their own."""
+    return trial.config.label if further(trial) else trial.setting
 
 
-def _numbers(label: str, values: Sequence[float | None], form: str = "") -> list[Figure]:
-    """An axis of numbers, or none if a trial lacks its own."""
-    if None in values:
-        return []
-    return [{"label": label, "values": list(values), **({"tickformat": form} if form else {})}]
-
-
-def _by_generator(trials: Sequence[Trial], generators: Sequence[str]) -> Figure:
-    """Lines in the colours of their generators."""
+def _by_kind(trials: Sequence[Trial], kinds: Kinds) -> Figure:
+    """Lines in the colours of their generators, or of their variants in a study of variants."""
+    drawn = dict.fromkeys(map(kinds.of, trials))
+    names = [*(name for name in kinds.names if name in drawn), *(name for name in drawn if name not in kinds.names)]
     return {
-        "line.color": [[generators.index(trial.generator) for trial in trials]],
-        "line.colorscale": [_steps([style(name)[0] for name in generators])],
+        "line.color": [[names.index(kinds.of(trial)) for trial in trials]],
+        "line.colorscale": [_steps([style(name, kinds.number(name))[0] for name in names])],
         "line.cmin": -0.5,
-        "line.cmax": len(generators) - 0.5,
-        "line.colorbar": _bar("", list(range(len(generators))), [title_of(name) for name in generators]),
+        "line.cmax": len(names) - 0.5,
+        "line.colorbar": _bar("", list(range(len(names))), [title_of(name) for name in names]),
     }
 
 
