@@ -33,6 +33,11 @@ class Winner:
     setting: str
     n: int
     top1: float
+    fitted: float | None = None
+    """Its true top-1 (%), as it was expected then (see `winners.Ranked`); None if that was not told."""
+
+    def to_json(self) -> Row:
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Confirmation:
         return cls(**{**value, "winners": tuple(Winner(**winner) for winner in value["winners"])})
 
     def to_json(self) -> Row:
-        return {**asdict(self), "winners": [asdict(winner) for winner in self.winners]}
+        return {**asdict(self), "winners": [winner.to_json() for winner in self.winners]}
 
     @property
     def only(self) -> tuple[str, ...]:
@@ -85,7 +90,7 @@ class Chosen(NamedTuple):
 def choose(
     folder: Path, top: int | None, generators: Sequence[str] | None = None, data_path: str | None = None
 ) -> Chosen:
-    """The winner of each generator by mean top-1 on the images that choose, or the `top` best settings, best first.
+    """The winner of each generator, or the `top` best settings, best first, as `winners.ranking` has them.
 
     Only settings count of which every trial that was begun has finished. With `generators`, only they are looked at.
     Raises ConfigError, in one line, for a study that has nothing to confirm, or several budgets.
@@ -101,7 +106,7 @@ def choose(
         )
     group, trials = _finished(folder, study)
     ranked = [
-        (Winner(one.spec, one.n, one.mean), one.generator)
+        (Winner(one.spec, one.n, one.mean, one.fitted), one.generator)
         for one in ranking(group, study)
         if generators is None or one.generator in generators
     ]

@@ -69,7 +69,9 @@ def test_what_was_chosen_and_by_what_is_recorded_and_verifiable(tmp_path: Path) 
     confirm(tmp_path, top=1).open()
     recorded = Record(tmp_path / "mine").read_json("study.json")
     assert recorded["only"] == ["ws:k=4,p=0"]
-    winner = {"setting": "ws:k=4,p=0", "n": 3, "top1": pytest.approx(82.0)}
+    expected = recorded["confirm"]["winners"][0]["fitted"]
+    assert 81 < expected < 82, "five settings were looked at, so the best of them was lucky"
+    winner = {"setting": "ws:k=4,p=0", "n": 3, "top1": pytest.approx(82.0), "fitted": expected}
     assert recorded["confirm"] == {
         "study": "parent", "design": recorded["confirm"]["design"], "search": "list", "settings": 5, "holdout": 0,
         "winners": [winner],
@@ -103,6 +105,21 @@ def test_it_goes_on_with_what_is_stored(tmp_path: Path) -> None:
         confirm(tmp_path, "other")
     with pytest.raises(ConfigError, match="another top"):
         confirm(tmp_path, top=2)
+
+
+def test_a_confirmation_from_before_expected_means_goes_on(tmp_path: Path) -> None:
+    begun(tmp_path)
+    confirm(tmp_path).open()
+    study = Record(tmp_path / "mine")
+    recorded = study.read_json("study.json")
+    for winner in recorded["confirm"]["winners"]:
+        del winner["fitted"]
+    study.write_json("study.json", recorded)
+    again = confirm(tmp_path)
+    again.open()
+    assert again.confirm is not None
+    assert [winner.fitted for winner in again.confirm.winners] == [None] * 3
+    assert study.read_json("study.json") == recorded
 
 
 def test_what_chooses_never_sees_the_test_split(tmp_path: Path) -> None:
