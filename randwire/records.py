@@ -139,9 +139,12 @@ class Record:
         self.append("metrics.jsonl", row)
 
     def append(self, name: str, row: Mapping[str, Any]) -> None:
-        """Add one line of JSON to a file; it is on disk when this returns."""
-        with open(self.folder / name, "a") as file:
-            file.write(json.dumps(row, allow_nan=False) + "\n")
+        """Add one line of JSON to a file; it is on disk when this returns. A torn line before it is ended."""
+        with open(self.folder / name, "ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+            torn = file.read(1) not in (b"", b"\n")
+            file.write(b"\n" * torn + json.dumps(row, allow_nan=False).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 

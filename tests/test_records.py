@@ -163,6 +163,15 @@ def test_a_torn_last_line_is_left_out(record: Record, torn: str) -> None:
     assert [row["epoch"] for row in record.metrics()] == [1, 2, 3]
 
 
+def test_a_line_after_a_torn_one_is_whole(record: Record) -> None:
+    with (record.folder / "evaluations.jsonl").open("a") as file:
+        file.write('{"epoch": 1}\n{"epoch": 2, "lo')
+    record.append("evaluations.jsonl", {"epoch": 3})
+    record.append("evaluations.jsonl", {"epoch": 4})
+    assert record.rows("evaluations.jsonl") == [{"epoch": 1}, {"epoch": 3}, {"epoch": 4}]
+    assert len((record.folder / "evaluations.jsonl").read_text().splitlines()) == 4
+
+
 def test_truncate_metrics_drops_what_will_be_written_again(record: Record) -> None:
     for epoch in (1, 2, 3, 4):
         record.append_metrics({"epoch": epoch, "run": 1})
