@@ -1,5 +1,7 @@
 """Numbers, intervals and means as the words of a report."""
 
+from collections.abc import Sequence
+
 from randwire.statistics.describe import Description
 from randwire.statistics.intervals import LEVEL, Interval
 
@@ -7,6 +9,11 @@ from randwire.statistics.intervals import LEVEL, Interval
 def many(count: int, noun: str) -> str:
     """A number with its noun."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a sentence lists them: `3, 5 and 10`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def short(value: float) -> str:

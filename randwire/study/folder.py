@@ -47,6 +47,7 @@ class StudyFolder:
     study.json           the design
     suggestions.jsonl    the settings in the order in which they were suggested, and those that a search rejected
     failures.jsonl       the settings that could not be run, each with time and cause; a later sweep tries them again
+    looks.jsonl          when its tests were looked at, and at how many replicates (see `looks`)
     """
 
     def __init__(self, folder: Path) -> None:

@@ -20,6 +20,7 @@ from randwire.config import RunConfig
 from randwire.records import NEWEST_CHECKPOINT, Record
 from randwire.report import write_report
 from randwire.report.publishing.publisher import LINK, publish
+from randwire.study.looks import looks_of
 from randwire.tracking import WandbTracker, connection
 from randwire.training import checkpoint
 
@@ -301,6 +302,19 @@ def test_publishing_again_updates_the_report(
     assert report_command(folder, "--publish") == 0
     assert "/team/randwire/reports/" in capsys.readouterr().out
     assert (server.views[-1]["id"], server.views[-1]["entityName"]) == (None, "team")
+
+
+def test_a_published_report_is_a_look_at_its_tests(folder: Path, server: FakeServer) -> None:
+    for seeds in (3, 5):
+        settings = ("ws:k=4,p=0.75", "er:p=0.2")
+        trials = [add_trial(folder, spec, seed, 90.0 + 0.3 * seed) for spec in settings for seed in range(seeds)]
+        write_design(folder, "grid")
+        uploaded(server, *trials)
+        publish(folder)
+    assert [dict(look.n) for look in looks_of(folder)] == [{"ER(0.2)": n, "WS(4,0.75)": n} for n in (3, 5)]
+    told = [[text(block) for block in blocks(view, "callout-block")] for view in server.views]
+    assert not any("looked at" in line for line in told[0])
+    assert any(line.startswith("These tests were looked at 2 times, at n = 3 and 5 (") for line in told[1])
 
 
 def test_runs_that_are_not_uploaded_are_told(

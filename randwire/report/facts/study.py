@@ -20,6 +20,7 @@ from randwire.statistics.pairs import Pair, compare
 from randwire.study.fixed import FIXED
 from randwire.study.folder import failures_of
 from randwire.study.groups import TrialGroup, groups
+from randwire.study.looks import Look, looks_of
 from randwire.study.objectives import Objective, objectives_of
 from randwire.study.race import Round
 from randwire.study.results import Trial, UnreadableRecord, design_of, load
@@ -43,6 +44,8 @@ class Section:
     """The recorded design of the study; None if it was not recorded."""
     suggested: Mapping[Setting, Sequence[str]] = field(default_factory=dict)
     """The settings of the study in the order of suggestion, see `tried.suggested`."""
+    looks: Sequence[Look] = ()
+    """When its tests were looked at before, and at how many replicates."""
 
     @cached_property
     def tried(self) -> list[Tried]:
@@ -183,6 +186,7 @@ class StudyFacts:
                 objectives_of(self.design),
                 self.design,
                 order,
+                looks_of(self.folder) if number == 1 else (),
             )
             for number, budget in enumerate(budgets, 1)
         ]

@@ -11,7 +11,7 @@ from randwire.pages.writer import write_page
 from randwire.report.facts.answer import answer
 from randwire.report.facts.budgets import budget_text
 from randwire.report.facts.exclusions import exclusions
-from randwire.report.facts.looks import look, looks_text
+from randwire.report.facts.looks import look, looked_at, looks_text
 from randwire.report.facts.provenance import provenance
 from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import warnings
@@ -171,7 +171,9 @@ class _Page:
             self.parts.append(variants_comparison(section.variants))
         if group.counted:
             self.figure(scores.draw(section))
-            self.parts += [families_panel(section), recommendation(section)]
+            self.parts.append(families_panel(section))
+            self.note(looked_at(section))
+            self.parts.append(recommendation(section))
         self.figure(pareto.draw(section), after=pareto_table(section.pareto))
         self.figure(importance.draw(section))
         self.figure(history.draw(section))
@@ -184,7 +186,7 @@ class _Page:
             "<section><h2>Is anything wrong?</h2>",
             "".join(sections.warning(warned) for warned in warnings(facts)),
         ]
-        self.parts += [f'<p class="note">{escape(text)}</p>' for text in filter(None, [looks_text(facts)])]
+        self.note(looks_text(facts))
         for section in facts.sections:
             self.figure(learning_rates.draw(section), after=check_text(section.group, section.rates))
         self.parts.append("</section>")
@@ -209,6 +211,10 @@ class _Page:
         if group.counted:
             note = early_epochs_note(group)
             self.figure(early_epochs.draw(section), note, correlations.early_table(section.early_epochs))
+
+    def note(self, text: str) -> None:
+        if text:
+            self.parts.append(f'<p class="note">{escape(text)}</p>')
 
     def figure(self, figure: Figure | None, note: str = "", after: str = "") -> None:
         """Make room for a figure, if there is one, with a control where it offers choices."""

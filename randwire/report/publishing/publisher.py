@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from randwire.errors import RecordError, TrackingError, brief
 from randwire.records import Record, Row
+from randwire.report.facts.looks import look
 from randwire.report.facts.study import StudyFacts
 from randwire.tracking import connection
 
@@ -34,6 +35,7 @@ def publish(folder: Path | str) -> str:
         import randwire.report.publishing.story  # noqa: F401 (its import takes seconds that are not the server's)
 
         link = connection.with_timeout(lambda: _publish(facts))
+    look(facts)
     Record(folder).write_json(LINK, link)
     return str(link["url"])
 

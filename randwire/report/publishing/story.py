@@ -15,6 +15,7 @@ from randwire.report.facts.confirmed import sentences
 from randwire.report.facts.designs import names_of
 from randwire.report.facts.exclusions import Exclusion, exclusions
 from randwire.report.facts.leading import leading, loss_head, loss_text, top1_head
+from randwire.report.facts.looks import looks_text
 from randwire.report.facts.provenance import provenance
 from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import warnings
@@ -67,7 +68,8 @@ def _opening(facts: StudyFacts) -> list[Any]:
     """Where the numbers come from, and what a reader must know before believing them."""
     origin = "\n".join(f"- **{name}**: {one_line(value)}" for name, value in provenance(facts).items())
     told = [wr.MarkdownBlock(sentence) for sentence in sentences(facts)]
-    return [wr.MarkdownBlock(origin), *told, *(wr.CalloutBlock(warned.text) for warned in warnings(facts))]
+    known = [*(warned.text for warned in warnings(facts)), *filter(None, [looks_text(facts)])]
+    return [wr.MarkdownBlock(origin), *told, *map(wr.CalloutBlock, known)]
 
 
 def _results(section: Section, facts: StudyFacts, entity: str) -> list[Any]:
