@@ -9,7 +9,7 @@ from report_helpers import BASE, Page, add_reference, add_trial, write_design
 
 from randwire.pages.style import style
 from randwire.report.facts.budgets import budget_text
-from randwire.report.facts.correlations import MEASURES, columns
+from randwire.report.facts.correlations import MEASURES, columns, networks
 from randwire.report.page.study_page import write_report
 from randwire.report.table import write_table
 from randwire.study.groups import groups
@@ -47,20 +47,21 @@ def test_a_report_has_both(study: Path) -> None:
 
 def test_measures_of_graphs_stay_those_of_the_others(study: Path) -> None:
     """A network without a graph takes no measure away from the networks that have one."""
-    trials, _ = load(study)
-    assert set(columns(trials)) == {*MEASURES.values(), "parameters"}
+    (group,) = groups(load(study)[0], design_of(study))
+    assert set(columns(networks(group))) == {*MEASURES.values(), "parameters"}
     page = Page(write_report(study))
     correlations = page.table("graph measure")
     assert set(MEASURES.values()) <= set(correlations)
-    assert "Rank correlation with top-1 over 6 graphs;" in page.text
+    assert "Rank correlation with top-1 over 6 graphs of 1 setting." in page.text
+    assert all(row[0] == "-" for row in correlations.values()), "one setting has none to be compared with"
     figures = {label.rpartition(" ")[0]: figure for label, figure in page.figures.items()}
     scatter = figures["Graph measures"]
     by_name = {trace["name"]: k for k, trace in enumerate(scatter["data"])}
     by_label = {choice["label"]: choice["data"]["x"] for choice in scatter["choices"]}
     depths = by_label[MEASURES["depth"]]
-    assert depths[by_name[SETTING]] == [None] * 3
+    assert depths[by_name[SETTING]] == [None]
     assert None not in depths[by_name["WS"]]
-    assert by_label["parameters"][by_name[SETTING]] == [272_474] * 3
+    assert by_label["parameters"][by_name[SETTING]] == [272_474]
     assert "n = 6 graphs" in scatter["layout"]["xaxis"]["title"]["text"]
     lines = figures["Parallel coordinates"]
     assert len(lines["data"][0]["customdata"]) == 6

@@ -15,7 +15,6 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
-from randwire.statistics.correlation import spearman, spearman_interval
 from randwire.statistics.describe import describe, group
 from randwire.statistics.distribution import distribution
 from randwire.statistics.intervals import LEVEL, Numbers
@@ -44,31 +43,6 @@ def test_describe() -> None:
 
 def test_groups_keep_their_order() -> None:
     assert group(["ba", "ab", "bc"], lambda word: word[0]) == {"b": ["ba", "bc"], "a": ["ab"]}
-
-
-def test_rank_correlation() -> None:
-    assert spearman([1.0, 2.0, 3.0], [1.0, 4.0, 9.0]) == pytest.approx(1)
-    assert spearman([1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]) == pytest.approx(-1)
-    assert spearman([1.0, 1.0, 2.0], [5.0, 6.0, 7.0]) == pytest.approx(math.sqrt(3) / 2)
-    assert spearman([1.0, 2.0], [1.0, 2.0]) is None
-    assert spearman([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) is None
-
-
-@pytest.mark.parametrize("n", [10, 40])
-@pytest.mark.parametrize("rho", [0.0, 0.9])
-def test_the_interval_of_a_rank_correlation_covers_at_its_rate(n: int, rho: float) -> None:
-    """Fisher's interval, which is for normal pairs' own correlation, covers 0.90 at 0.9; it is no other at 0."""
-    random, count = np.random.default_rng(int(10 * rho) + n), 500
-    truth = 6 / math.pi * math.asin(rho / 2)  # of normal pairs whose product-moment correlation is rho
-    intervals = []
-    for _ in range(count):
-        one, two = random.normal(size=(2, n))
-        estimate = spearman(one.tolist(), (rho * one + math.sqrt(1 - rho**2) * two).tolist())
-        assert estimate is not None
-        intervals.append(spearman_interval(estimate, n))
-    assert covered(intervals, truth) == pytest.approx(LEVEL, abs=error(LEVEL, count))
-    assert spearman_interval(0.5, 4) is None
-    assert spearman_interval(1.0, 40) is None
 
 
 def test_a_distribution_counts_settings_alike() -> None:

@@ -1,24 +1,31 @@
-"""Rank correlations of networks with their measures, over all of them and within settings."""
+"""Rank correlations of networks with their measures, between settings and within them.
 
-from collections import Counter
-from collections.abc import Sequence
+Graphs of one setting are alike: taken together as if they were independent, they make intervals too short.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from randwire.pages.text import interval_text
-from randwire.statistics.correlation import spearman, spearman_interval
-from randwire.statistics.intervals import LEVEL, Interval
-from randwire.study.results import Trial, number
+from randwire.statistics.correlation import Correlation, rank_correlation
+from randwire.statistics.describe import group
+from randwire.statistics.intervals import LEVEL
+from randwire.study.groups import TrialGroup
+from randwire.study.results import Trial, mean, number
 
 MIN_NETWORKS = 5
 """The fewest networks that a correlation is shown for."""
-SCOPES = {False: "all networks", True: "within settings"}
-"""What a correlation is over, by whether the mean of each setting is taken from both sides."""
+MIN_SETTINGS = 5
+"""The fewest settings that a correlation between them is shown for."""
+SCOPES = {False: "between settings", True: "within settings"}
+"""What a correlation is over, by whether networks are ranked in their setting."""
 MEASURES = {
     "depth": "depth (nodes on the longest path)",
+    "shortest_path": "nodes on the shortest path from input to output",
+    "mean_path": "mean nodes on a path from input to output",
+    "betweenness": "largest betweenness (directed)",
     "clustering": "clustering coefficient",
-    "path_length": "mean shortest path",
+    "path_length": "mean shortest path (undirected)",
     "mean_degree": "mean degree",
     "max_in_degree": "largest in-degree",
     "edges": "edges",
@@ -28,49 +35,122 @@ MEASURES = {
 
 
 @dataclass(frozen=True)
-class Correlation:
-    """A rank correlation of n pairs, if it exists."""
+class Network:
+    """A graph with all its trials, or a trial of a setting that has one graph."""
 
-    rho: float | None
-    interval: Interval | None
-    n: int
+    setting: str
+    """Without the variant, in a study of variants."""
+    trials: Sequence[Sequence[Trial]]
+    """Those of each variant; in other studies there is one."""
 
-    def __str__(self) -> str:
-        return "-" if self.rho is None else f"{self.rho:+.2f} ({interval_text(self.interval, '+.2f')})"
+    def mean(self, value: Callable[[Trial], float]) -> float:
+        """The mean of a number over variants, of each the mean over its trainings."""
+        return mean([mean([value(trial) for trial in same]) for same in self.trials])
+
+    @property
+    def first(self) -> Trial:
+        return self.trials[0][0]
+
+    @property
+    def name(self) -> str:
+        """The setting, with the seed of its graph where it has several."""
+        return self.setting if self.first.one_graph else f"{self.setting} g{self.first.config.graph.seed}"
+
+    @property
+    def score(self) -> float:
+        return self.mean(lambda trial: trial.score)
 
 
-def correlate(
-    settings: Sequence[str], xs: Sequence[float], ys: Sequence[float], within: bool, level: float = LEVEL
-) -> Correlation:
-    """The rank correlation of pairs, one a network; `within`: after the mean of each setting is taken from both sides.
+def networks(budget: TrialGroup, trainings: bool = False) -> list[Network]:
+    """The networks of the trials that enter statistics, in the order of these.
 
-    Settings with one pair have no part in the latter. The interval is for as many pairs as the means leave free.
+    With `trainings`, each trial of a setting with one graph is a network, as for the mean of the setting. In a study of
+    variants a graph is one network, whatever it was trained with, and has a part if it was trained with all variants.
     """
-    used = 0
+    counted = [trial for trial in budget.trials if trial.top1 is not None]
+    compared = budget.origin not in ("search", "confirmation") and any(trial.variant for trial in counted)
+    if compared:
+        counted = [trial for trial in counted if trial.variant]
+
+    def name(trial: Trial) -> tuple[str, str]:
+        run = f" g{trial.config.graph.seed} t{trial.config.train.seed}" if trainings and trial.one_graph else ""
+        return (trial.config.label if compared else trial.setting), f"{trial.graph}{run}"
+
+    variants = {trial.variant for trial in counted} if compared else {""}
+    found = []
+    for (setting, _), same in group(counted, name).items():
+        cells = group(same, lambda trial: trial.variant if compared else "")
+        if cells.keys() == variants:
+            found.append(Network(setting, list(cells.values())))
+    return found
+
+
+Pair = tuple[str, float, float]
+"""The setting of a network, with both sides of a correlation."""
+
+
+def correlate(pairs: Sequence[Pair], within: bool, level: float = LEVEL) -> Correlation:
+    """The rank correlation of pairs, one a network: of the means of settings, or within these.
+
+    Between fewer than MIN_SETTINGS settings, or within settings that hold fewer than MIN_NETWORKS networks beside
+    others, there is none.
+    """
     if within:
-        counts = Counter(settings)
-        xs, ys = (_residuals(settings, values, counts) for values in (xs, ys))
-        used = sum(n > 1 for n in counts.values()) - 1
-    rho = spearman(xs, ys)
-    return Correlation(rho, None if rho is None else spearman_interval(rho, len(xs) - used, level), len(xs))
+        found = rank_correlation(*_sides(pairs), level)
+        return found if found.n >= MIN_NETWORKS else Correlation(None, None, found.n, found.strata)
+    by_setting = group(pairs, lambda pair: pair[0]).values()
+    if len(by_setting) < MIN_SETTINGS:
+        return Correlation(None, None, len(by_setting), 1)
+    means = [("", mean([x for _, x, _ in same]), mean([y for *_, y in same])) for same in by_setting]
+    return rank_correlation(*_sides(means), level)
 
 
-def columns(trials: Sequence[Trial]) -> dict[str, list[float | None]]:
-    """The graph measures and the number of parameters of trials by label; without those that no trial has.
+def paired_with_score(graphs: Sequence[Network], column: Sequence[float | None]) -> list[Pair]:
+    """A measure with top-1 of the graphs that have it; published networks have none."""
+    return [
+        (graph.setting, value, graph.score)
+        for graph, value in zip(graphs, column, strict=True)
+        if value is not None and not graph.first.reference
+    ]
 
-    None stands for what a trial does not have, such as a measure of its graphs where it is a published network.
+
+def correlation_text(found: Correlation) -> str:
+    """A correlation with its interval; a dash if there is none."""
+    return "-" if found.rho is None else f"{found.rho:+.2f} ({interval_text(found.interval, '+.2f')})"
+
+
+def scopes_text(settings: int) -> str:
+    """What the two correlations are over, in sentences."""
+    between = (
+        f"Between settings: of their means, n = {settings}"
+        if settings >= MIN_SETTINGS
+        else f"Between settings there is none below {MIN_SETTINGS} of them"
+    )
+    return (
+        f"{between}. Within settings: each network is ranked among those of its own setting, and the settings are "
+        "averaged; what settings differ in has no part."
+    )
+
+
+def columns(trials: Iterable[Network]) -> dict[str, list[float | None]]:
+    """The graph measures and the number of parameters of networks by label; without those that no network has.
+
+    None stands for what a network does not have, such as a measure of its graphs where it is a published one. Of
+    variants that change a graph or its size it is the mean.
     """
-    columns = {label: [trial.measures.get(key) for trial in trials] for key, label in MEASURES.items()}
-    columns["parameters"] = [number(trial.complexity, "params") for trial in trials]
+    columns: dict[str, list[float | None]] = {label: [] for label in (*MEASURES.values(), "parameters")}
+    for network in trials:
+        firsts = [same[0] for same in network.trials]
+        for key, label in MEASURES.items():
+            columns[label].append(_mean([trial.measures.get(key) for trial in firsts]))
+        columns["parameters"].append(_mean([number(trial.complexity, "params") for trial in firsts]))
     return {label: column for label, column in columns.items() if any(value is not None for value in column)}
 
 
-def _residuals(settings: Sequence[str], values: Sequence[float], counts: Counter[str]) -> list[float]:
-    """What is left of values after the mean of each setting, of settings with several values."""
-    numbers = {name: number for number, name in enumerate(counts)}
-    indices = np.array([numbers[name] for name in settings])
-    sizes, array = np.array([counts[name] for name in settings]), np.asarray(values, dtype=np.float64)
-    residuals = array - (np.bincount(indices, array) / list(counts.values()))[indices]
-    # Rounded, or what is equal within a setting would get a rank from its rounding errors.
-    rounded: list[float] = residuals[sizes > 1].round(9).tolist()
-    return rounded
+def _sides(pairs: Sequence[Pair]) -> tuple[list[str], list[float], list[float]]:
+    return [name for name, *_ in pairs], [x for _, x, _ in pairs], [y for *_, y in pairs]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if len(known) == len(values) else None

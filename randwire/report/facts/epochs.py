@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from randwire.metrics import VAL_TOP1
-from randwire.report.facts.correlations import Correlation, correlate
+from randwire.report.facts.correlations import correlate, networks
+from randwire.statistics.correlation import Correlation
 from randwire.study.groups import TrialGroup
 from randwire.study.pruner import FIRST_RUNG_EPOCHS, REDUCTION_FACTOR
 from randwire.study.results import Trial, number
@@ -24,21 +25,24 @@ def by_epoch(trials: Sequence[Trial], key: str) -> tuple[list[int], npt.NDArray[
 
 
 class EarlyEpochs:
-    """Top-1 of every replicate after each epoch that all of them have, and which settings they are of.
+    """Top-1 of every network after each epoch that all of them have, and which settings they are of.
 
     Of the images that choose, the final one too: successive halving sees no others.
     """
 
     def __init__(self, budget: TrialGroup) -> None:
-        self.settings = [name for name, values in budget.values.items() for _ in values]
-        self.final = [value for values in budget.choosing.values() for value in values]
-        runs = [same for replicates in budget.replicates.values() for same in replicates]
+        found = networks(budget, trainings=True)
+        self.settings = [network.setting for network in found]
+        self.final = [network.mean(lambda trial: trial.chosen_by) for network in found]
+        self.top1: dict[int, list[float]] = {}
+        if not found:
+            return
+        runs = [same for network in found for same in network.trials]
         epochs, scores = by_epoch([trial for same in runs for trial in same], VAL_TOP1.key)
-        starts = np.cumsum([0, *map(len, runs)])[:-1]
-        means = np.add.reduceat(scores, starts) / [[len(same)] for same in runs]
-        self.top1: dict[int, list[float]] = {
-            epoch: column.tolist() for epoch, column in zip(epochs, means.T, strict=True) if not np.isnan(column).any()
-        }
+        means = _means(_means(scores, [len(same) for same in runs]), [len(network.trials) for network in found])
+        for epoch, column in zip(epochs, means.T, strict=True):
+            if not np.isnan(column).any():
+                self.top1[epoch] = column.tolist()
         self.top1.pop(budget.typical.config.train.epochs, None)  # the final one itself
 
     @property
@@ -52,5 +56,11 @@ class EarlyEpochs:
         return rungs
 
     def correlation(self, epoch: int, within: bool) -> Correlation:
-        """The rank correlation of top-1 after an epoch with the final one, over all networks or within settings."""
-        return correlate(self.settings, self.top1[epoch], self.final, within)
+        """The rank correlation of top-1 after an epoch with the final one, between settings or within them."""
+        return correlate(list(zip(self.settings, self.top1[epoch], self.final, strict=True)), within)
+
+
+def _means(values: npt.NDArray[np.float64], sizes: Sequence[int]) -> npt.NDArray[np.float64]:
+    """The mean of each group of successive rows."""
+    starts = np.cumsum([0, *sizes])[:-1]
+    return np.asarray(np.add.reduceat(values, starts) / np.array(sizes)[:, None])

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
 FOOTER = (
     "<footer>Top-1 is the accuracy on the validation data after the last epoch, not the best of all epochs. "
-    "std is the sample standard deviation (n - 1). Graph measures are those of the undirected graph, "
-    "averaged over the random stages.{more}</footer>"
+    "std is the sample standard deviation (n - 1). Graph measures are averaged over the random "
+    "stages; clustering, degree and the undirected mean shortest path ignore the directions of edges.{more}</footer>"
 )
 WITH_HOLDOUT = (
     " Which trials and settings are best, and all numbers by epoch, are by the images held out of training, which "

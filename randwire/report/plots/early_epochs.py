@@ -1,7 +1,7 @@
 """Whether the order after early epochs is the final one."""
 
 from randwire.pages.style import Figure, layout_of, shade
-from randwire.report.facts.correlations import MIN_NETWORKS, SCOPES
+from randwire.report.facts.correlations import MIN_NETWORKS, SCOPES, networks, scopes_text
 from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.facts.study import Section
 from randwire.report.plots.study_figure import study_figure
@@ -9,12 +9,12 @@ from randwire.statistics.intervals import LEVEL
 from randwire.study.groups import TrialGroup
 
 LINES = {False: ("#1f2937", "solid"), True: ("#6b7280", "dash")}
-"""Colour and dash of correlations over all networks (False) and within settings (True). Colours are of generators."""
+"""Colour and dash of correlations between settings (False) and within settings (True). Colours are of generators."""
 
 
 @study_figure(f"{MIN_NETWORKS} finished networks of three epochs")
 def early_epochs(section: Section) -> Figure | None:
-    """Spearman's rank correlation of top-1 after each epoch with the final one, over networks, with intervals."""
+    """Spearman's rank correlation of top-1 after each epoch with the final one, with intervals."""
     if not section.group.counted:
         return None
     early = section.early_epochs
@@ -34,10 +34,10 @@ def early_epochs(section: Section) -> Figure | None:
 
 def early_epochs_note(budget: TrialGroup) -> str:
     """What the correlations are over."""
+    settings = len({network.setting for network in networks(budget)})
     text = (
-        f"Spearman's rank correlation over networks, with {LEVEL:.0%} intervals for each epoch by itself; within "
-        "settings: after the mean of each setting is taken away. Dotted: where successive halving "
-        "(--early-stopping) decides."
+        f"Spearman's rank correlation, with {LEVEL:.0%} intervals for each epoch by itself. "
+        f"{scopes_text(settings)} Dotted: where successive halving (--early-stopping) decides."
     )
     return text + " Only survivors of early stopping are here: of all trials it would differ." * budget.early_stopping
 
