@@ -23,9 +23,10 @@ def write_table(folder: Path | str, path: Path) -> list[UnreadableRecord]:
     With a holdout, `final_top1` is by the images that choose, and `test_top1` by those that tell.
     Top-1 and top-5 are in percent, measures are means over the random stages, and what was not recorded is empty.
     `budget` is the same where trials may be compared, `counted` is true where a trial enters statistics, `final` marks
-    the last epoch of those. Parameters are those of the generators of the default study and of the trials. A trial
-    without an epoch has one row. Returns the records that cannot be read: they have no row. Raises RecordError if there
-    is no record, or the file cannot be written.
+    the last epoch of those. `adjacency` is in the row of a trial's last epoch alone: a JSON object with the successors
+    of node 0, 1, ... of every random stage, such as `{"conv3": [[1, 2], [2], []]}`. Parameters are those of the
+    generators of the default study and of the trials. A trial without an epoch has one row. Returns the records that
+    cannot be read: they have no row. Raises RecordError if there is no record, or the file cannot be written.
     """
     folder = Path(folder)
     trials, broken = load(folder)
@@ -39,7 +40,8 @@ def write_table(folder: Path | str, path: Path) -> list[UnreadableRecord]:
         row["study"] = folder.resolve().name
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys(["study", *(key for row in rows for key in row)])))
     # A column without a value would have no type, and the same column another one in the next study.
-    frame = frame.astype(dict.fromkeys(frame.columns[frame.isna().all()], "float64") | dict.fromkeys(INTEGERS, "Int64"))
+    types = dict.fromkeys(frame.columns[frame.isna().all()], "float64") | dict.fromkeys(INTEGERS, "Int64")
+    frame = frame.astype({**types, "adjacency": "str"})
     try:
         with atomic(path) as file:
             if path.suffix == ".parquet":
@@ -74,14 +76,22 @@ def _rows(trial: Trial, budget: TrialGroup, study: Row, generators: Sequence[str
         "final_top1": trial.top1,
         **({"test_top1": trial.test_top1} if budget.holdout else {}),
     }
-    for row in trial.rows or [{"epoch": None}]:
+    rows = trial.rows or [{"epoch": None}]
+    for row in rows:
         final = trial.top1 is not None and row["epoch"] == config.train.epochs
         yield {
             **constant,
             "epoch": row["epoch"],
             "final": final,
+            "adjacency": _adjacency(trial) if row is rows[-1] else None,
             **{key: number(row, key) for key in row if key != "epoch"},
         }
+
+
+def _adjacency(trial: Trial) -> str | None:
+    """The successors of the nodes of every random stage, as JSON; None of a published network, which has none."""
+    stages = {stage: dag.successors for stage, dag in trial.dags.items()}
+    return json.dumps(stages, separators=(",", ":")) if stages else None
 
 
 def _parameters(trial: Trial, generators: Sequence[str]) -> dict[str, float | None]:

@@ -1,16 +1,22 @@
 """The table of all trials and epochs, for other programs."""
 
+import json
 import re
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import commands
 import pandas
 import pytest
-from report_helpers import add_grid, add_study, add_trial
+from report_helpers import add_grid, add_reference, add_study, add_trial
+from scipy.stats import spearmanr
 
+from randwire.dag import DAG
 from randwire.errors import RecordError
 from randwire.records import Record
 from randwire.report import write_table
+from randwire.statistics.describe import group
 from randwire.study.results import load
 
 
@@ -55,11 +61,36 @@ def test_the_table_has_every_epoch_of_every_trial(study: Path, tmp_path: Path, s
     )
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_the_last_row_of_each_trial_holds_its_graphs(study: Path, tmp_path: Path, suffix: str) -> None:
+    write_table(study, tmp_path / f"trials.{suffix}")
+    table = (pandas.read_parquet if suffix == "parquet" else pandas.read_csv)(tmp_path / f"trials.{suffix}")
+    graphs = table[table.adjacency.notna()]
+    assert (graphs.epoch == table.groupby("digest").epoch.transform("max")[graphs.index]).all()
+    assert set(graphs.digest) == set(table.digest), "trials that do not count have theirs, too"
+    assert len(graphs) == table.digest.nunique()
+    for digest, text in graphs.set_index("digest").adjacency.items():
+        record = Record(study / str(digest))
+        stages = {stage: DAG.from_text(text) for stage, text in record.graphs().items()}
+        assert json.loads(text) == {stage: list(map(list, dag.successors)) for stage, dag in stages.items()}
+
+
+def test_a_trial_without_an_epoch_has_its_graphs_and_a_published_network_has_none(tmp_path: Path) -> None:
+    add_trial(tmp_path, "er:p=0.4", status="failed", epochs=0, cause="no data")
+    add_reference(tmp_path, "pytorchcv:resnet20_cifar10")
+    write_table(tmp_path, tmp_path / "trials.csv")
+    table = pandas.read_csv(tmp_path / "trials.csv")
+    assert table[table.generator == "er"].adjacency.notna().tolist() == [True]
+    assert table[table.generator != "er"].adjacency.isna().all()
+
+
 def test_tables_of_different_studies_have_columns_of_the_same_types(tmp_path: Path) -> None:
     add_trial(tmp_path / "one", "ba:m=5")
     add_trial(tmp_path / "two", "ws:k=4,p=0.75", status=None, epochs=8)
-    for name in ("one", "two"):
+    add_reference(tmp_path / "three", "pytorchcv:resnet20_cifar10")
+    for name in ("one", "two", "three"):
         write_table(tmp_path / name, tmp_path / f"{name}.parquet")
+    assert pandas.read_parquet(tmp_path / "three.parquet").adjacency.dtype == "str", "also where no trial has graphs"
     one, two = (pandas.read_parquet(tmp_path / f"{name}.parquet") for name in ("one", "two"))
     assert dict(one.dtypes) == dict(two.dtypes)
     assert set(two["design"]) == {"unknown"}
@@ -134,4 +165,23 @@ def test_the_query_of_the_readme_works(
     exec(code, {})
     shown = capsys.readouterr().out
     assert "WS(4,0.75)" in shown
-    assert "clustering" in shown
+    trials = load(tmp_path / "study")[0]
+    settings = group(trials, lambda trial: trial.setting).values()
+    depths = [fmean(trial.measures["depth"] for trial in same) for same in settings]
+    scores = [fmean(trial.score for trial in same) for same in settings]
+    (row,) = re.findall(r"^.*depth +1\.0.*$", shown, re.MULTILINE)
+    assert float(row.split()[-1]) == pytest.approx(spearmanr(depths, scores).statistic, abs=1e-6)
+
+
+def test_networkx_reads_the_graphs_as_the_readme_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (commands.ROOT / "README.md").read_text()
+    (code,) = re.findall(r"^```python\n(import json, networkx.*?)^```", text, re.MULTILINE | re.DOTALL)
+    add_trial(tmp_path / "study", "er:p=0.2")
+    (trial,) = load(tmp_path / "study")[0]
+    write_table(tmp_path / "study", tmp_path / "trials.parquet")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert {stage: (len(graph), sorted(graph.edges)) for stage, graph in names["graphs"].items()} == {
+        stage: (dag.nodes, list(dag.edges)) for stage, dag in trial.dags.items()
+    }
