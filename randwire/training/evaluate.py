@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, distributed, nn
 
-from randwire.correct import Bits
 from randwire.metrics import EVALUATION, Outputs
 from randwire.model.folding import folded
+
+if TYPE_CHECKING:
+    from randwire.correct import Bits  # a network in use needs no NumPy
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -37,7 +39,7 @@ class Scores:
     images: int
     totals: Mapping[str, float]
     """Sums over the images, by the key of the metric."""
-    correct: Bits = field(repr=False, compare=False)
+    correct: "Bits" = field(repr=False, compare=False)
     """(images,): whether top-1 counts the image, by its place among those that are evaluated."""
 
     def to_row(self, test: bool = False) -> dict[str, float]:
@@ -98,7 +100,7 @@ def evaluate(network: nn.Module, batches: Batches, normalise: Normalise) -> Scor
     )
 
 
-def _of_all_ranks(hits: Tensor, images: int) -> Bits:
+def _of_all_ranks(hits: Tensor, images: int) -> "Bits":
     """The hits of all ranks by the place of the image: hit i of rank r is of image r + i * ranks."""
     if distributed.is_initialized():
         marks = torch.zeros(images, dtype=torch.uint8, device=hits.device)

@@ -18,6 +18,7 @@ import wandb
 from study_helpers import command
 
 from randwire import config as configuration
+from randwire.correct import Correct
 from randwire.records import Record, find_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
@@ -123,6 +124,9 @@ def test_every_trial_of_every_generator_has_finished(study: Path) -> None:
         assert summary is not None
         assert (summary["status"], summary["epochs"]) == ("finished", 3)
         assert record.read_json("environment.json")["world_size"] == 2
+        correct = Correct.load(record)
+        assert correct is not None
+        assert (len(correct.bits), correct.top1) == (360, summary["val_top1"])
         assert (record.checkpoint / "newest.pt").stat().st_size > 0
     assert set(settings) == {(spec, seed) for spec in ("er:p=0.2", "ba:m=5", "ws:k=4,p=0.75") for seed in (0, 1)}
 
