@@ -120,6 +120,7 @@ def test_the_page_shows_the_three_tables_and_what_they_say(study: Path) -> None:
     assert page.table("mean of a setting")["ER(0.2)"][-1] == f"{mean.by_both.low:.2f} to {mean.by_both.high:.2f}"
     assert page.table("mean difference")["WS(4,0.75) over ER(0.2)"][0] == "5 and 4"
     assert page.table("networks of a setting")["BA(5)"][-1] == f"{facts.together['BA(5)'].some:.2f}"
+    assert "A plurality vote of all networks is right on at least the images that more than half" in page.text
     assert "360 images tell: one image is 0.28 points, and the standard error over images is" in page.text
 
 
@@ -141,6 +142,18 @@ def test_one_network_of_each_setting_has_an_error_over_images_alone(tmp_path: Pa
     assert len(facts.differences) == 3
     heads = next(table[0] for table in page.tables if table[0][0] == "mean of a setting")
     assert heads == ["mean of a setting", "n", "top-1 (%)", "std error, images"]
+
+
+def test_two_networks_have_errors_but_neither_intervals_nor_a_majority(tmp_path: Path) -> None:
+    for seed, bits in enumerate(drawn(0.9, 2)):
+        add(tmp_path, "ba:m=5", seed, bits)
+    write_design(tmp_path, "tpe")
+    page = Page(write_report(tmp_path))
+    heads = {table[0][0]: table[0][1:] for table in page.tables}
+    assert heads["mean of a setting"] == ["n", "top-1 (%)", "std error, graphs", "std error, images"]
+    assert heads["networks of a setting"] == ["networks", "disagreement (%)", "all right (%)", "at least one right (%)"]
+    assert "vote" not in page.text
+    assert "interval is for its row alone" not in page.text
 
 
 def test_training_seeds_of_a_graph_are_averaged(tmp_path: Path) -> None:
@@ -236,7 +249,7 @@ def test_variants_are_compared_graph_by_graph(tmp_path: Path) -> None:
     )
     assert difference.disagreement == pytest.approx(100 * np.mean(both[0] != both[1]))
     assert page.table("mean difference")["conv over avgpool"][0] == "5"
-    assert "Graph by graph, on the graphs that both were trained on." in page.text
+    assert "Differences of variants, graph by graph" in page.text
 
 
 def test_settings_of_another_size_of_file_cannot_be_mixed_up(study: Path) -> None:

@@ -16,12 +16,20 @@ ERRORS = ("std error, graphs", "std error, images", f"{LEVEL:.0%} interval, grap
 DISAGREEMENT = "disagreement (%)"
 UNCERTAIN = (
     "n is the number of graphs, or of trainings where a setting has one graph. The standard error over images is that "
-    "of these networks. Each interval is for its row alone: the best of many has been lucky, too."
+    "of these networks."
 )
-DIFFERENCES = "Disagreement: images that a network of the one gets right and one of the other wrong, or the reverse."
+ALONE = " Each interval is for its row alone: the best of many has been lucky, too."
+DIFFERENCES = (
+    "Images that are hard for both cancel in a difference. Disagreement: images that a network of the one gets right "
+    "and one of the other wrong, or the reverse."
+)
 TOGETHER = (
-    "Disagreement is that of two networks of other graphs, the mean over all pairs. A plurality vote of all networks "
-    "is right on at least the images that more than half of them get right, and on none that no network gets right."
+    "Disagreement is that of two networks of different graphs (of two trainings, where a setting has one graph), the "
+    "mean over all pairs."
+)
+VOTE = (
+    " A plurality vote of all networks is right on at least the images that more than half of them get right, and on "
+    "none that no network gets right."
 )
 
 
@@ -36,7 +44,8 @@ def per_image(section: Section) -> str:
 
 def _means(section: Section, facts: ImageFacts) -> str:
     rows = [[_name(section, name, facts), str(mean.n[0]), *_cells(mean)] for name, mean in facts.means.items()]
-    return _note(UNCERTAIN) + _table([f"mean of a {facts.noun}", "n", "top-1 (%)", *ERRORS], rows)
+    note = UNCERTAIN + ALONE * any(mean.by_graphs or mean.by_both for mean in facts.means.values())
+    return _note(note) + _table([f"mean of a {facts.noun}", "n", "top-1 (%)", *ERRORS], rows)
 
 
 def _differences(facts: ImageFacts) -> str:
@@ -49,11 +58,10 @@ def _differences(facts: ImageFacts) -> str:
         ]
         for names, difference in facts.differences.items()
     ]
-    note = DIFFERENCES
-    if facts.noun == "variant":
-        note = "Graph by graph, on the graphs that both were trained on. " + note
     heads = ["mean difference", "n", "points", *ERRORS, DISAGREEMENT]
-    return _note(note) + _table(heads, rows) if rows else ""
+    if facts.noun == "variant":
+        return _part("Differences of variants, graph by graph", f"On graphs that both have. {DIFFERENCES}", heads, rows)
+    return _part("Differences of the best settings", DIFFERENCES, heads, rows)
 
 
 def _together(section: Section, facts: ImageFacts) -> str:
@@ -62,12 +70,15 @@ def _together(section: Section, facts: ImageFacts) -> str:
             _name(section, name, facts),
             str(one.networks),
             _percent(facts.means[name].disagreement),
-            *(f"{share:.2f}" for share in (one.every, one.most, one.some)),
+            f"{one.every:.2f}",
+            f"{one.most:.2f}" if one.networks > 2 else "-",  # more than half of two are all
+            f"{one.some:.2f}",
         ]
         for name, one in facts.together.items()
     ]
     heads = ["networks of a " + facts.noun, "networks", DISAGREEMENT, "all right (%)", "more than half right (%)"]
-    return _note(TOGETHER) + _table([*heads, "at least one right (%)"], rows) if rows else ""
+    note = TOGETHER + VOTE * any(one.networks > 2 for one in facts.together.values())
+    return _part("Networks together", note, [*heads, "at least one right (%)"], rows)
 
 
 def _cells(found: Uncertain) -> list[str]:
@@ -89,6 +100,11 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table without the columns that would be dashes alone."""
     shown = [k for k in range(len(heads)) if any(row[k] != "-" for row in rows)]
     return table([heads[k] for k in shown], [[row[k] for k in shown] for row in rows], kind="sortable")
+
+
+def _part(title: str, note: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A further table of the panel with its heading; empty without rows."""
+    return f'<h3 class="above">{title}</h3>{_note(note)}{_table(heads, rows)}' if rows else ""
 
 
 def _note(text: str) -> str:
