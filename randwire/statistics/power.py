@@ -9,7 +9,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from randwire.statistics.pairs import ALPHA, MIN_REPLICATES, welch
-from randwire.statistics.variance import VarianceEstimate
+from randwire.statistics.variance import VarianceEstimate, variance_interval
 
 POWER = 0.8
 """The chance that a test is to find a true difference with."""
@@ -67,6 +67,22 @@ def detectable_difference(n: int, estimates: tuple[VarianceEstimate, VarianceEst
     variances = estimates[0].variance, estimates[1].variance
     unit = math.sqrt(sum(variances) / n)
     scale = optimize.brentq(lambda scale: power(scale * unit, n, variances, alpha) - POWER, 0, 2 / alpha)
+    return float(scale) * unit
+
+
+def paired_sample_size(difference: float, estimate: VarianceEstimate, alpha: float = ALPHA) -> SampleSize:
+    """The same of Student's paired test; `estimate` is of the variance of the differences."""
+
+    def needed(variance: float) -> int:
+        return fewest(lambda n: paired_power(difference, n, variance, alpha))
+
+    return SampleSize(needed(estimate.variance), *map(needed, variance_interval(estimate)))
+
+
+def detectable_paired_difference(n: int, estimate: VarianceEstimate, alpha: float = ALPHA) -> float:
+    """The true mean of n >= 2 paired differences that is found with the chance POWER."""
+    unit = math.sqrt(estimate.variance / n)
+    scale = optimize.brentq(lambda scale: paired_power(scale * unit, n, estimate.variance, alpha) - POWER, 0, 2 / alpha)
     return float(scale) * unit
 
 

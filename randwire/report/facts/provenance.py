@@ -29,7 +29,7 @@ def provenance(study: StudyFacts) -> dict[str, str]:
     started = sorted({str(environment["started"]) for environment in environments if environment.get("started")})
     facts["started"] = " to ".join(dict.fromkeys([started[0], started[-1]])) if started else ""
     seconds = sum(number(trial.summary, "seconds") or 0 for trial in study.trials)
-    facts["training"] = f"{_duration(seconds)} over all trials" if seconds else ""
+    facts["training"] = f"{duration(seconds)} over all trials" if seconds else ""
     return {name: value for name, value in facts.items() if value}
 
 
@@ -99,7 +99,8 @@ def _listed(seeds: Sequence[int]) -> str:
     return ", ".join(map(str, seeds))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in the largest unit that they fill."""
     for size, unit in ((3600, "hours"), (60, "minutes")):
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"

@@ -1,67 +1,116 @@
-"""How many graphs would separate two settings."""
+"""What to run next: how many graphs would tell the best settings apart, and the command that confirms them."""
 
-from collections.abc import Sequence
-from itertools import combinations
-from statistics import mode
+from html import escape
 
 from randwire.pages.html import dot, panel, table
-from randwire.pages.style import title_of
-from randwire.report.facts.study import Section
-from randwire.statistics.describe import group
+from randwire.pages.text import many
+from randwire.report.facts.next_steps import (
+    POINTS,
+    Proposal,
+    Question,
+    pairs_of_contenders,
+    proposal,
+    questions,
+    unknown,
+)
+from randwire.report.facts.provenance import duration
+from randwire.report.facts.study import Section, StudyFacts
 from randwire.statistics.intervals import LEVEL
-from randwire.statistics.pairs import ALPHA, MIN_REPLICATES
-from randwire.statistics.power import MAX_REPLICATES, POWER, SampleSize, detectable_difference, sample_size
-from randwire.statistics.variance import VarianceEstimate, pooled_variance
-from randwire.study.groups import TrialGroup
-
-POINTS = (0.25, 0.5, 1.0, 2.0)
-"""True differences of top-1, in points, that the table is for."""
+from randwire.statistics.pairs import MIN_REPLICATES
+from randwire.statistics.power import MAX_REPLICATES, POWER, SampleSize
 
 
-def power(section: Section) -> str:
-    """How many graphs would separate two settings of two generators; empty where their spread is not known."""
-    budget = section.group
-    variances = {} if budget.early_stopping else _variances(budget)
-    chosen = list(combinations(variances, 2)) or [(name, name) for name in variances]
-    if not chosen:
+def power(section: Section, facts: StudyFacts) -> str:
+    """How many graphs would tell, and what a confirmation takes; empty where neither can be said."""
+    return _graphs(section) + _confirmation(section, facts)
+
+
+def _graphs(section: Section) -> str:
+    asked = questions(section)
+    if not asked:
         return ""
-    usual, pairs = mode(len(values) for values in budget.values.values()), len(section.pairs)
-    tests = {"alone": ALPHA, **({f"one of {pairs} pairs": ALPHA / pairs} if pairs > 1 else {})}
+    among = f"one of {many(pairs_of_contenders(section), 'pair')}"
     rows = [
         [
-            f"{dot(one)}{title_of(one)} and {dot(two)}{title_of(two)}",
-            " and ".join(f"{estimate.variance**0.5:.2f}" for estimate in (variances[one], variances[two])),
-            name,
-            *_numbers((variances[one], variances[two]), usual, alpha),
+            _named(question, section),
+            _stds(question),
+            test,
+            f"{question.seen:.2f} at n={question.n}",
+            *map(_sizes, sizes),
         ]
-        for one, two in chosen
-        for name, alpha in tests.items()
+        for question in asked
+        for test, sizes in (("alone", question.alone), (among, question.among))[
+            : 1 + (pairs_of_contenders(section) > 1)
+        ]
     ]
-    seen, enough = f"seen at n={usual}", usual >= MIN_REPLICATES
-    heads = ["settings of", "std", "test", *[seen] * enough, *(f"n for {points:g}" for points in POINTS)]
+    what = "variants" if section.of_variants else "settings"
+    heads = [what, "std", "test", "found so far", *(f"n for {points:g}" for points in POINTS)]
+    own = "the standard deviation is that of their difference on one graph"
+    if not section.of_variants:
+        own = "each with the standard deviation of its own graphs"
     note = (
-        "n is how many graphs of each setting would separate a true difference of so many points with a chance of "
-        f"{POWER:.0%}; in brackets, for the ends of the {LEVEL:.0%} interval of the standard deviations, which are "
-        f"those between graphs within settings. Settings without random graphs are left out. A test takes at least "
-        f"{MIN_REPLICATES} graphs.{f' {seen.capitalize()}: the difference that so many separate.' * enough}"
+        f"n is how many graphs of each would tell a true difference of so many points with a chance of {POWER:.0%}, "
+        f"{own}; in brackets, for the ends of the {LEVEL:.0%} interval of these deviations. A test takes at least "
+        f"{MIN_REPLICATES} graphs. Found so far: the difference that the present number tells in a test alone. "
+        f"{_lacking(section)}"
     )
-    return panel("How many graphs would tell", table(heads, rows), note)
+    return panel("How many graphs would tell", table(heads, rows, text=("test",)), note.strip())
 
 
-def _variances(budget: TrialGroup) -> dict[str, VarianceEstimate]:
-    """The variance between graphs within settings by generator, where it can be estimated."""
-    estimates = {}
-    for generator, names in group(budget.by_setting, budget.generator).items():
-        estimate = pooled_variance([budget.values[name] for name in names if not budget.by_setting[name][0].one_graph])
-        if estimate is not None:
-            estimates[generator] = estimate
-    return estimates
+def _confirmation(section: Section, facts: StudyFacts) -> str:
+    proposed = proposal(section, facts)
+    if proposed is None:
+        return ""
+    text = f"{_cost(proposed)} {_finds(proposed, section)}".strip()
+    content = f"<p><code>{escape(proposed.command)}</code></p><p>{escape(text)}</p>"
+    note = (
+        "Fresh seeds have had no part in choosing: what they tell of the best is not biased by its luck. With other "
+        "--seeds the cost is in proportion; --workers says how many processes train a network."
+    )
+    return panel("A confirmation on fresh seeds", content, note)
 
 
-def _numbers(variances: tuple[VarianceEstimate, VarianceEstimate], usual: int, alpha: float) -> Sequence[str]:
-    """The difference that the usual number of graphs separates, if a test takes so few, and n for each of POINTS."""
-    seen = [f"{detectable_difference(usual, variances, alpha):.2f}"] if usual >= MIN_REPLICATES else []
-    return [*seen, *(_sizes(sample_size(points, variances, alpha)) for points in POINTS)]
+def _cost(proposed: Proposal) -> str:
+    text = (
+        f"{many(proposed.settings, 'setting')}, the best of each generator, on {many(proposed.seeds, 'fresh graph')} "
+        f"each: {many(proposed.trainings, 'training')}"
+    )
+    if proposed.seconds is None:
+        return f"{text}; how long one takes was not recorded."
+    each = proposed.seconds / proposed.trainings
+    return f"{text} of {duration(each)} on average, as here: {duration(proposed.seconds)} one after the other."
+
+
+def _finds(proposed: Proposal, section: Section) -> str:
+    if proposed.settings == 1:
+        return ""
+    if proposed.difference is not None:
+        return (
+            f"They find a true difference of {proposed.difference:.2f} points between any two of them with a chance of "
+            f"at least {POWER:.0%}."
+        )
+    if section.group.early_stopping:
+        return "What they would find is not known: early stopping has left the settings that vary least."
+    return f"What they would find is not known. {_lacking(section)}".strip()
+
+
+def _lacking(section: Section) -> str:
+    names = [] if section.of_variants else unknown(section)
+    if not names:
+        return ""
+    values = section.group.values
+    listed = ", ".join(f"{name} (n={len(values[name])})" for name in names)
+    return f"With fewer than {MIN_REPLICATES} graphs or no spread, nothing tells how these vary: {listed}."
+
+
+def _named(question: Question, section: Section) -> str:
+    if section.of_variants:
+        return escape(" and ".join(question.names))
+    return " and ".join(f"{dot(section.group.generator(name))}{escape(name)}" for name in question.names)
+
+
+def _stds(question: Question) -> str:
+    return " and ".join(f"{std:.2f}" for std in question.stds)
 
 
 def _sizes(sizes: SampleSize) -> str:

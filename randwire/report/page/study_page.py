@@ -128,7 +128,7 @@ class _Page:
         self.each(facts, "What came out", self.results)
         self.checks(facts)
         self.each(facts, "Which networks are good", self.networks)
-        self.each(facts, "What to run next", lambda section: self.parts.append(power(section)))
+        self.each(facts, "What to run next", lambda section: self.parts.append(power(section, facts)))
         self.each(facts, "Appendix", self.appendix)
         if facts.trials:
             self.parts += ["<h2>All trials</h2>", tables.trial_table(facts.groups, tracked)]
