@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from randwire.errors import ConfigError, RecordError
 from randwire.statistics.describe import group
-from randwire.statistics.pairs import ALPHA, MIN_REPLICATES, differences
+from randwire.statistics.pairs import ALPHA, MIN_REPLICATES, differences, testable
 from randwire.statistics.power import SampleSize, fewest, paired_power, power
 from randwire.statistics.variance import VarianceEstimate, pooled_variance, variance_interval
 from randwire.study.design import Design
@@ -24,6 +24,9 @@ from randwire.study.results import design_of, load, mean
 FIGURE_4_STD = 0.31
 """Points of top-1 (ImageNet, small regime): root mean square of the standard deviations of the 27 settings of Figure 4
 that have one, each over 5 networks, read off its bars (+-0.02, A-)."""
+
+MAX_NAMED = 4
+"""Settings that a source names one by one."""
 
 
 class Spread(NamedTuple):
@@ -82,7 +85,8 @@ def detection(
 ) -> Detection:
     """The power of a design that is tested, for a true difference in points of top-1.
 
-    Without `std` it is estimated from the records of the study, or of the one that it confirms, or else FIGURE_4_STD.
+    Without `std` it is estimated from the records of the study, or of the one that it confirms: of the settings that
+    are planned where these have MIN_REPLICATES graphs, or else of all; without any record it is FIGURE_4_STD.
     Raises ConfigError, in one line, for a family that the design does not have, and for variants without a spread.
     """
     paired = bool(design.variants)
@@ -95,7 +99,7 @@ def detection(
     compared = {"pair": 2, "best": len(families), "all": len(replicates)}[family]
     if compared < 2:
         raise ConfigError("--family: the settings of this study have one generator; must be all or pair")
-    spread, n = _spread(design, std), mode(replicates.values())
+    spread, n = _spread(design, set(replicates), std), mode(replicates.values())
     alpha = ALPHA / math.comb(compared, 2)
 
     def chance(std: float) -> Callable[[int], float]:
@@ -133,14 +137,15 @@ def _replicates(trials: Sequence[Planned], paired: bool) -> dict[str, int]:
     return counts
 
 
-def _spread(design: Design, std: float | None) -> Spread:
+def _spread(design: Design, planned: Collection[str], std: float | None) -> Spread:
     if std is not None:
         return Spread(std, "given")
     for folder in (design.folder, *([design.folder.parent / design.confirm.study] if design.confirm else [])):
-        if estimate := _estimate(folder, bool(design.variants)):
+        if found := _estimate(folder, planned, bool(design.variants)):
+            estimate, source = found
             low, high = variance_interval(estimate)
             ends = math.sqrt(low), math.sqrt(high)
-            return Spread(math.sqrt(estimate.variance), f"of the records in {folder}", ends)
+            return Spread(math.sqrt(estimate.variance), f"of the records{source} in {folder}", ends)
     if design.variants:
         raise ConfigError(
             "--std: missing: variants are tested graph by graph, and no records of this study tell how their "
@@ -149,8 +154,8 @@ def _spread(design: Design, std: float | None) -> Spread:
     return Spread(FIGURE_4_STD, "of the paper's Figure 4, read off its bars: A-")
 
 
-def _estimate(folder: Path, paired: bool) -> VarianceEstimate | None:
-    """The variance that the records of a study show; None if they show none."""
+def _estimate(folder: Path, planned: Collection[str], paired: bool) -> tuple[VarianceEstimate, str] | None:
+    """The variance that the records of a study show, and of which settings; None if they show none."""
     try:
         trials, _ = load(folder)
     except RecordError:
@@ -159,9 +164,15 @@ def _estimate(folder: Path, paired: bool) -> VarianceEstimate | None:
     if not own:
         return None
     if paired:
-        return _of_differences(own[0])
-    settings = (name for name, same in own[0].by_setting.items() if not same[0].one_graph)
-    return pooled_variance([own[0].values[name] for name in settings])
+        differing = _of_differences(own[0])
+        return differing and (differing, "")
+    random = [name for name, same in own[0].by_setting.items() if not same[0].one_graph]
+    enough = [name for name in random if name in planned and testable(own[0].values[name])]
+    estimate = pooled_variance([own[0].values[name] for name in enough or random])
+    if estimate is None:
+        return None
+    named = ", ".join(enough) if len(enough) <= MAX_NAMED else f"{len(enough)} planned settings"
+    return estimate, f" of {named}" if enough else " of all settings, since the planned ones have too few,"
 
 
 def _of_differences(budget: TrialGroup) -> VarianceEstimate | None:

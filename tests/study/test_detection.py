@@ -126,7 +126,28 @@ def test_the_spread_is_given_or_of_the_records_or_of_figure_4(tmp_path: Path) ->
     told = detect(planned, 0.5, None)
     assert told.spread.std == pytest.approx(math.sqrt((1 + 12) / 2))
     assert told.needed.low < told.needed.n < told.needed.high
+    assert told.spread.source == f"of the records of ER(0.2), WS(4,0.75) in {planned.folder}"
     assert detect(planned, 0.5, 0.2).spread == (0.2, "given", None)
+
+
+def test_the_spread_is_that_of_the_planned_settings_where_they_have_graphs_enough(tmp_path: Path) -> None:
+    """Others may vary as they like: a grid holds settings that hardly train."""
+    grid = design(tmp_path, search="grid", seeds=3)
+    grid.open()
+    wild, planned = "er:p=0.8", THREE[:2]
+    records(grid, {planned[0]: [70.0, 71.0, 72.0], planned[1]: [60.0, 61.0, 62.0], wild: [0.0, 30.0, 60.0]})
+    winners = tuple(Winner(spec, 3, 70.0) for spec in planned)
+    confirmation = Confirmation("study", "0" * 12, "grid", 3, 0, winners)
+    base = grid.base.override({"runtime.study": "confirmed", "graph.seed": 3})
+    confirmed = replace(grid, search="list", only=planned, confirm=confirmation, base=base)
+    spread = detect(confirmed, 0.5, None).spread
+    assert spread.std == pytest.approx(1)
+    assert spread.source == f"of the records of ER(0.2), WS(4,0.75) in {grid.folder}"
+    fewer = replace(confirmed, only=("ba:m=5", "ba:m=3"))
+    spread = detect(fewer, 0.5, None).spread
+    assert spread.std == pytest.approx(math.sqrt((1 + 1 + 900) / 3))
+    assert spread.source.startswith("of the records of all settings, since the planned ones have too few, in ")
+    assert detect(grid, 0.5, None).spread.std == pytest.approx(math.sqrt((1 + 1 + 900) / 3)), "it names them all"
 
 
 def test_a_confirmation_takes_the_spread_of_the_study_that_it_confirms(tmp_path: Path) -> None:
