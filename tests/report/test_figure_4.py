@@ -52,6 +52,10 @@ def test_the_page_leads_with_them_and_never_with_a_pool(study: Path) -> None:
         ["5 settings", "5", "73.24", "0.10"],
     ]
     assert [row[-1] for row in rows.values()] == ["1.050 ± 0.012", "1.066 ± 0.005", "1.070 ± 0.004"]
+    heads = next(table[0] for table in page.tables if table[0][0] == "generator")
+    fitted = [float(row[heads.index("fitted (%)") - 1]) for row in rows.values()]
+    assert 73.4 < fitted[0] < 73.76, "the luck of the best of 29 is taken off"
+    assert fitted == sorted(fitted, reverse=True)
     assert "73.76%mean top-1 of WS(4,0.75), n = 5standard deviation 0.29" in page.text
     assert [page.text.index(name) for name in LEADERS] == sorted(page.text.index(name) for name in LEADERS)
     assert POOLED_WS not in page.text

@@ -105,6 +105,9 @@ def _note(section: Section, confirmation: Confirmation | None, fitted: bool) -> 
     group, leaders = section.group, section.leaders
     where = " on the images that choose" * bool(group.holdout)
     lines = [f"Best: with the highest mean top-1{where} over its graphs."]
+    smooth = any(leader.ranked.smooth for leader in leaders)
+    if smooth:
+        lines = [f"Best: with the highest fitted mean of top-1{where}."]
     if section.rounds:
         lines = ["Best: in the race longest, and of those with the highest mean top-1 over its graphs."]
     if confirmation is not None:
@@ -114,7 +117,8 @@ def _note(section: Section, confirmation: Confirmation | None, fitted: bool) -> 
         )
     elif any(leader.of > 1 for leader in leaders):
         lines.append("The best of several settings has been lucky, too: on fresh graphs it is expected to be lower.")
-    lines += ["Fitted: its mean by a fit over all settings, which takes that luck off."] * fitted
+    by = "a smooth fit over all settings" if smooth else "the spread of all settings"
+    lines += [f"Fitted: its true mean as {by} lets it expect, without that luck."] * fitted
     lines += [
         f"No setting of {title_of(name)} has finished."
         for name in without_leader(group, section.ranking, section.design)
