@@ -19,6 +19,8 @@ from randwire.cli.study_command import study as study_command
 from randwire.config import RunConfig
 from randwire.records import NEWEST_CHECKPOINT, Record
 from randwire.report import write_report
+from randwire.report.facts.answer import answer
+from randwire.report.facts.study import StudyFacts
 from randwire.report.publishing.publisher import LINK, publish
 from randwire.study.looks import looks_of
 from randwire.tracking import WandbTracker, connection
@@ -231,7 +233,9 @@ def test_a_command_of_several_lines_is_told_in_one(folder: Path, server: FakeSer
     uploaded(server, *trials)
     publish(folder)
     (view,) = server.views
-    opening = text(blocks(view, "markdown-block")[0]).splitlines()
+    answered, origin, *_ = (text(block) for block in blocks(view, "markdown-block"))
+    assert answered == " ".join(answer(StudyFacts.load(folder)))
+    opening = origin.splitlines()
     assert "- **command**: train 'a <b>'" in opening
     assert all(line.startswith("- **") for line in opening)
 

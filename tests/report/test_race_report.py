@@ -106,6 +106,7 @@ def test_the_wandb_report_has_the_same_rounds(study: Design) -> None:
 
     train(study, 3)
     blocks = [getattr(block, "text", "") for block in story(StudyFacts.load(study.folder), "someone", {}).blocks]
-    (told,) = [text for text in blocks if isinstance(text, str) and "has won the race" in text]
+    opening, told = [text for text in blocks if isinstance(text, str) and "has won the race" in text]
+    assert opening.endswith(" see Is anything wrong?")
     assert f"| {' | '.join(KEYS)} |" in told
     assert "| BA(5) | 74.00 | 73.88 | 73.62 | lost the last round |" in told

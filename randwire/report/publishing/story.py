@@ -7,13 +7,16 @@ import wandb_workspaces.reports.v2 as wr
 
 from randwire.errors import one_line
 from randwire.metrics import VAL_TOP1
+from randwire.pages.text import interval_text, p_text
 from randwire.records import Row
 from randwire.report.facts import race
+from randwire.report.facts.answer import answer
 from randwire.report.facts.budgets import budget_text
 from randwire.report.facts.checklist import checklist
 from randwire.report.facts.confirmed import sentences
 from randwire.report.facts.designs import names_of
 from randwire.report.facts.exclusions import Exclusion, exclusions
+from randwire.report.facts.families import may_be_best
 from randwire.report.facts.leading import leading, loss_head, loss_text, top1_head
 from randwire.report.facts.looks import looks_text
 from randwire.report.facts.provenance import provenance
@@ -42,9 +45,10 @@ def report(facts: StudyFacts, entity: str, uploaded: Mapping[str, Row]) -> wr.Re
         description=_description(facts),
         blocks=[
             *_opening(facts),
+            *_compared(facts),
             *(block for section in facts.sections for block in _results(section, facts, entity)),
-            *_trials(facts, entity),
-            *_exclusions(facts),
+            *_checks(facts, entity),
+            *_networks(facts, entity),
             *_review(facts, uploaded),
         ],
         width="fluid",
@@ -65,38 +69,65 @@ def _description(facts: StudyFacts) -> str:
 
 
 def _opening(facts: StudyFacts) -> list[Any]:
-    """Where the numbers come from, and what a reader must know before believing them."""
+    """The answer of the study."""
+    told = answer(facts)
+    return [wr.MarkdownBlock(" ".join(told))] if told else []
+
+
+def _compared(facts: StudyFacts) -> list[Any]:
+    """What was compared, and where the numbers come from."""
     origin = "\n".join(f"- **{name}**: {one_line(value)}" for name, value in provenance(facts).items())
     told = [wr.MarkdownBlock(sentence) for sentence in sentences(facts)]
-    known = [*(warned.text for warned in warnings(facts)), *filter(None, [looks_text(facts)])]
-    return [wr.MarkdownBlock(origin), *told, *map(wr.CalloutBlock, known)]
+    return [wr.H2("What was compared"), wr.MarkdownBlock(origin), *told]
 
 
 def _results(section: Section, facts: StudyFacts, entity: str) -> list[Any]:
-    """The results of one budget."""
-    blocks: list[Any] = [wr.H2(section.heading), wr.P(budget_text(section.group, facts.groups))]
+    """What came out of one budget."""
+    named = f": {section.heading}" if len(facts.sections) > 1 else ""
+    blocks: list[Any] = [wr.H2(f"What came out{named}"), wr.P(budget_text(section.group, facts.groups))]
     if section.group.counted:
         blocks += [wr.MarkdownBlock(_race(section))] if section.rounds else []
-        blocks += [wr.MarkdownBlock(_tables(section)), panels.results(section.group, entity)]
+        blocks.append(wr.MarkdownBlock(_tables(section)))
+        blocks += [wr.MarkdownBlock(text) for text in filter(None, [_questions(section)])]
+        blocks.append(panels.results(section.group, entity))
     return blocks
 
 
-def _trials(facts: StudyFacts, entity: str) -> list[Any]:
-    """Panels over all trials, whether they count or not."""
+def _questions(section: Section) -> str:
+    """The families of tests, each as a list in Markdown, and the settings that may be the best."""
+    parts = []
+    for family in section.families:
+        lines = [
+            f"- {pair}: {pair.difference:.2f} points apart ({interval_text(pair.interval)}), corrected p "
+            f"{p_text(pair.adjusted)}"
+            for pair in family.pairs
+        ]
+        parts.append("\n".join([f"**{family.title}** {family.note}", "", *lines]))
+    if names := may_be_best(section.group):
+        parts.append(f"**Settings that may be the best**: {', '.join(names)}.")
+    return "\n\n".join(parts)
+
+
+def _checks(facts: StudyFacts, entity: str) -> list[Any]:
+    """Whether anything is wrong: what a reader must know before believing a mean, exclusions, learning rates."""
+    known = [*(warned.text for warned in warnings(facts)), *filter(None, [looks_text(facts)])]
+    left_out = [wr.MarkdownBlock("\n".join(map(_exclusion, exclusions(facts))))] if facts.excluded else []
     return [
-        wr.H2("Training"),
+        wr.H2("Is anything wrong?"),
+        *map(wr.CalloutBlock, known),
+        *left_out,
         panels.training(facts.trials, entity),
-        wr.H2("Graphs"),
+    ]
+
+
+def _networks(facts: StudyFacts, entity: str) -> list[Any]:
+    """The pictures of all networks, and in what their runs differ."""
+    return [
+        wr.H2("Which networks are good"),
         panels.pictures(facts.trials, entity),
         wr.H2("Runs side by side"),
         panels.side_by_side(facts.trials, entity),
     ]
-
-
-def _exclusions(facts: StudyFacts) -> list[Any]:
-    if not facts.excluded:
-        return []
-    return [wr.H2("Excluded trials"), wr.MarkdownBlock("\n".join(map(_exclusion, exclusions(facts))))]
 
 
 def _exclusion(excluded: Exclusion) -> str:
@@ -107,7 +138,10 @@ def _exclusion(excluded: Exclusion) -> str:
 
 def _review(facts: StudyFacts, uploaded: Mapping[str, Row]) -> list[Any]:
     checks = checklist(facts, uploaded, FINAL)
-    return [wr.H2("Review"), wr.CheckedList([wr.CheckedListItem(check.text, check.holds) for check in checks])]
+    return [
+        wr.H2("What to check, and to run next"),
+        wr.CheckedList([wr.CheckedListItem(check.text, check.holds) for check in checks]),
+    ]
 
 
 def _tables(section: Section) -> str:
