@@ -7,15 +7,17 @@ simulated training draws its top-1 around it, with the figure's spread. The code
 outcomes is the one that a sweep runs: `SettingSearch` and, for early stopping, `Pruner` of `randwire.study`. One
 setting is trained at a time. Cases of one repetition see the same noise, so differences are taken within repetitions.
 
-Regret is how far the truth of the setting that a study would recommend, that of the highest mean, lies below the best
-truth of the space, in points of top-1.
+Regret is how far the truth of the setting that a study would recommend lies below the best truth of the space, in
+points of top-1. In the cases of searches that is the setting of the highest mean; what a smooth fit makes of the same
+means is measured beside the race.
 
     blind       the study has no idea where to begin
     paper       it begins with the paper's best settings, as sweeps do; on this landscape one of them is the optimum
     mirrored    it begins so, but every parameter axis is reversed: data whose optimum lies elsewhere
 
 Beside searches there are the race and the paper's grid, at the cost of a race (92 trainings): how good what they choose
-is, by how much its mean is too high, and what a confirmation of the best of each generator on fresh graphs makes of it.
+is, by their means or by a smooth fit of these, by how much what they say of it is too high, and what a confirmation of
+the best of each generator on fresh graphs makes of it.
 They have the 29 settings of Figure 4 to choose from, searches the whole space.
 
 Early stopping needs curves: the top-1 after an epoch is the final one plus a deviation that walks at random and ends at

@@ -126,6 +126,18 @@ def test_ways_to_choose_cost_what_they_say_and_a_confirmation_takes_the_bias_awa
             assert found.values("bias").mean() > 0.3 + fresh
 
 
+def test_a_smooth_fit_ranks_the_settings_that_were_seen_and_shrinkage_leaves_their_order() -> None:
+    for way in ("random, 1 seed", "grid of 29, 3 seeds"):
+        seen, fitted = (choices.WAYS[name](3) for name in (way, f"{way}, smooth fit"))
+        assert sorted(fitted.specs) == sorted(seen.specs)
+        assert (fitted.trainings, fitted.specs) != (seen.trainings, seen.specs)
+        assert fitted.trainings == seen.trainings
+        assert list(fitted.means) == sorted(fitted.means, reverse=True)
+    shrunk = choices.WAYS["grid of 29, 3 seeds, shrunken means"](3)
+    assert (shrunk.specs, shrunk.trainings) == (seen.specs, seen.trainings)
+    assert seen.means[0] - 0.5 < shrunk.means[0] < seen.means[0]
+
+
 def test_a_race_is_ranked_by_its_rounds() -> None:
     ranked = choices.raced(3)
     assert sorted(ranked.specs) == sorted(space.paper(landscape.GENERATORS))
