@@ -58,12 +58,14 @@ def sentences(facts: StudyFacts) -> list[str]:
     told = "the validation split told nothing then" if confirmation.holdout else "the same images tell below"
     best = rows[0]
     lines = [
-        f"{confirmation.study} has chosen {many(len(rows), 'setting')} of {confirmation.settings} by mean top-1 on "
+        f"{confirmation.study} has chosen {many(len(rows), 'setting')} of {confirmation.settings} by top-1 on "
         f"{images or 'the validation split'} ({told}); the seeds here had no part in that."
     ]
     if best.change is not None and best.here is not None:
+        fitted = best.winner.fitted
+        expected = "" if fitted is None else f", of which {fitted:.2f}% were to be expected"
         lines.append(
-            f"Its best, {best.name}, had a mean of {best.winner.top1:.2f}% (n = {best.winner.n}) then, and has "
-            f"{best.here.mean:.2f}% (n = {best.here.n}) on fresh seeds."
+            f"Its best, {best.name}, had a mean of {best.winner.top1:.2f}% (n = {best.winner.n}) then{expected}, "
+            f"and has {best.here.mean:.2f}% (n = {best.here.n}) on fresh seeds."
         )
     return lines

@@ -12,18 +12,21 @@ def confirmation(facts: StudyFacts) -> str:
     origin, rows = confirmation_of(facts.design), confirmed(facts)
     if origin is None or not rows:
         return ""
+    told = any(row.winner.fitted is not None for row in rows)
     cells = [
         [
             dot(row.generator) + escape(row.name),
             str(row.winner.n),
             f"{row.winner.top1:.2f}",
+            *["-" if row.winner.fitted is None else f"{row.winner.fitted:.2f}"] * told,
             "-" if row.here is None else str(row.here.n),
             "-" if row.here is None else f"{row.here.mean:.2f}",
             "-" if row.change is None else f"{row.change:+.2f}",
         ]
         for row in rows
     ]
-    heads = ["setting", "n then", "mean that chose (%)", "n here", "mean on fresh seeds (%)", "change (points)"]
+    heads = ["setting", "n then", "mean that chose (%)", *["expected then (%)"] * told]
+    heads += ["n here", "mean on fresh seeds (%)", "change (points)"]
     report = facts.folder.resolve().parent / origin.study / "report.html"
     name = escape(origin.study)
     if report.exists():
@@ -34,5 +37,7 @@ def confirmation(facts: StudyFacts) -> str:
     note = (
         f"{where} The highest of several means was lucky, too: on fresh seeds it is "
         "expected to come out lower. The tests below are of the fresh seeds alone."
+        + " What was expected then is the mean with that luck taken off, by all settings that were looked at."
+        * told
     )
     return panel("What was confirmed", f"<p>Confirms {name}. {text}</p>{table(heads, cells)}", note)
