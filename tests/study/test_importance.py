@@ -9,9 +9,10 @@ from statistics import fmean
 
 import optuna
 import pytest
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from report_helpers import add_trial
 
+from randwire.statistics.describe import group
 from randwire.study import space
 from randwire.study.importance import Importance, importances
 from randwire.study.results import Trial, load
@@ -78,33 +79,38 @@ def test_a_share_of_numbers_is_optunas_importance_over_the_variance_of_being_amo
     noise = random.Random(3)
     tried = [one for one in search(trial, 90, lambda _: noise.gauss(70, 1), seed=3) if one.generator == "ws"][:40]
     study = optuna.create_study(direction="maximize")
-    distributions: dict[str, BaseDistribution] = {
-        "ws.k": IntDistribution(2, 8, step=2), "ws.p": FloatDistribution(0, 1, step=0.05)
-    }  # fmt: skip
+    distributions: dict[str, BaseDistribution] = {"ws.p": FloatDistribution(0, 1, step=0.05)}
     for one in tried:
-        own = {key: one.parameters[key] for key in distributions}
+        own = {"ws.p": one.parameters["ws.p"]}
         study.add_trial(optuna.trial.create_trial(params=own, distributions=distributions, value=one.value("top1")))
     raw = optuna.importance.get_param_importances(
         study, evaluator=optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25), normalize=False
     )
-    found = by_name(importances(tried, STUDY))
-    assert set(found) == {"ws.k", "ws.p"}
-    for key, told in found.items():
-        assert (told.n, told.best) == (40, 10)
-        assert told.share == pytest.approx(raw[key] / (0.25 * 0.75))
+    told = by_name(importances(tried, STUDY))["ws.p"]
+    assert (told.n, told.best) == (40, 10)
+    assert told.share == pytest.approx(raw["ws.p"] / (0.25 * 0.75))
 
 
-def test_a_share_of_categories_is_that_of_the_variance_between_them(trial: Trial) -> None:
+@pytest.mark.parametrize(("parameter", "generator"), [("generator", None), ("ws.k", "ws")])
+def test_a_share_of_few_values_is_that_of_the_variance_between_them(
+    parameter: str, generator: str | None, trial: Trial
+) -> None:
     noise = random.Random(3)
-    tried = search(trial, 40, lambda one: noise.gauss(70 + 2 * (one.generator == "er"), 1), seed=3)
+    tried = search(trial, 80, lambda one: noise.gauss(70 + 2 * (one.generator == "er"), 1), seed=3)
+    tried = [one for one in tried if generator in (None, one.generator)][:40]
     best = {id(one) for one in sorted(tried, key=lambda one: -(one.value("top1") or 0))[:10]}
-    shares = {name: [id(one) in best for one in tried if one.generator == name] for name in NAMES}
-    between = sum(len(own) * (fmean(own) - 0.25) ** 2 for own in shares.values()) / 40
-    assert by_name(importances(tried, STUDY))["generator"].share == pytest.approx(between / (0.25 * 0.75))
-    alone = search(trial, 40, lambda one: 70.0 + 5 * (one.generator == "er"), seed=3)
-    decides = by_name(importances(alone, STUDY))["generator"]
-    assert decides.best == sum(one.generator == "er" for one in alone), "equal ones are all among the best"
-    assert decides.share == pytest.approx(1)
+    by_value = group(tried, lambda one: one.parameters[parameter])
+    between = sum(len(own) * (fmean(id(one) in best for one in own) - 0.25) ** 2 for own in by_value.values()) / 40
+    assert len(by_value) > 2
+    assert by_name(importances(tried, STUDY))[parameter].share == pytest.approx(between / (0.25 * 0.75))
+
+
+def test_what_decides_alone_has_all_of_the_share(trial: Trial) -> None:
+    tried = search(trial, 40, lambda one: 70.0 + 5 * (one.generator == "er"), seed=3)
+    found = by_name(importances(tried, STUDY))["generator"]
+    assert found.best == sum(one.generator == "er" for one in tried), "equal ones are all among the best"
+    assert found.share == pytest.approx(1)
+    assert found.told
 
 
 def test_without_an_effect_one_in_twenty_is_told_at_most(trial: Trial) -> None:
