@@ -17,7 +17,6 @@ FIGURES = {
     "learning_rates": "Learning rate",
     "parallel_coordinates": "Parallel coordinates",
     "measures": "Graph measures",
-    "pairs": "All pairs of settings",
     "error_distributions": "Error distribution by variant",
     "learning_curves": "Learning curves",
     "early_epochs": "Do early epochs tell the final order?",
@@ -48,6 +47,7 @@ def test_the_page_has_all_figures_in_this_order(on_the_page: dict[str, Figure]) 
     assert list(on_the_page) == list(FIGURES.values())
     assert set(report.__all__) == {
         *FIGURES,
+        "pairs",
         "rounds",
         "pareto",
         "history",

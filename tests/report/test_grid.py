@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plotly.graph_objects import Figure
 from report_helpers import GRID, Page, add_grid, add_trial, write_design
 
+from randwire import report
 from randwire.report import write_report
 from randwire.report.facts.correlations import correlate, correlation_text
 from randwire.study.groups import groups
@@ -25,11 +27,14 @@ def test_a_grid_is_tested_in_sentences_and_a_matrix(tmp_path: Path) -> None:
     assert rows["WS(4,0)"][-1] == "separated"
     others = [name for name in rows if name != "WS(4,0)"]
     assert all(rows[name][-1] == "not separated" for name in others)
+    assert isinstance(report.pairs(tmp_path), Figure)
     assert f"It is separated from 1 of the 4 other tested settings, and not from {', '.join(others)}." in page.text
-    assert re.search(r"(BA\(5\) and ER\(0.2\)|ER\(0.2\) and BA\(5\)) are not separated at n=5: \d", page.text)
+    assert page.text.index("What came out") < page.text.index("Appendix") < page.text.index("against all others")
     (heatmap,) = next(figure for label, figure in page.figures.items() if label.startswith("All pairs"))["data"]
-    assert sum(mark != "" for row in heatmap["text"] for mark in row) == 8
-    assert all(heatmap["z"][k][k] is None for k in range(5))
+    assert sum(cell.startswith("<b>") for row in heatmap["text"] for cell in row) == 8
+    assert all(heatmap["z"][k][k] is None and heatmap["text"][k][k] == "" for k in range(5))
+    assert heatmap["text"][0][4] == f"<b>{heatmap['z'][0][4]:.2f}</b>"
+    assert heatmap["text"][1][0] == f"{heatmap['z'][1][0]:.2f}"
     bands = next(figure for label, figure in page.figures.items() if label.startswith("Error distribution"))["data"]
     assert [trace.get("fill") for trace in bands] == ["none", "tonexty", None] * 3
 

@@ -27,6 +27,7 @@ def test_a_list_is_tested_and_what_it_does_not_name_is_outside(tmp_path: Path) -
     add_grid(tmp_path, search="list", only=SOME)
     page = Page(write_report(tmp_path))
     assert "list of 4 settings, fixed beforehand, 3 graph seeds" in page.text
+    assert "Holm's correction and the intervals are for all 3 questions." in page.text
     assert "with Holm's correction for all 6 pairs" in page.text
     assert "5 trials of settings that are not of the study's fixed list" in page.text
     assert "Outside the fixed list" in page.text
@@ -66,7 +67,11 @@ def test_a_confirmation_shows_what_became_of_its_winners(holdout: int, images: s
     best = "Its best, BA(5), had a mean of 75.50% (n = 5) then, of which 74.75% were to be expected, and has 71.17%"
     assert f"{best} (n = 3) on fresh seeds." in page.text
     assert "../earlier/report.html" in [attrs.get("href") for tag, attrs in page.tags if tag == "a"]
-    assert "with Holm's correction for all 1 pair" in page.text
+    assert "These results chose" not in page.text
+    (row,) = next(table[1:] for table in page.tables if table[0][:2] == ["higher mean", "against"])
+    assert row[:4] == ["WS(4,0.75)", "BA(5)", "3", "3.83"]
+    assert "against all others" not in page.text, "the one pair is that of the generators"
+    assert "WS(4,0.75): 1 of 2 tested settings." in page.text
     facts = StudyFacts.load(study)
     assert provenance(facts)["design"].startswith("confirmation of 3 settings of earlier, 3 graph seeds")
     assert len(sentences(facts)) == 2
@@ -102,7 +107,8 @@ def test_settings_with_keys_that_a_search_suggested_are_tested_once(tmp_path: Pa
     write_design(tmp_path, "list", only=only, confirm={**CONFIRM, "winners": winners})
     page = Page(write_report(tmp_path))
     assert "with Holm's correction for all 1 pair" in page.text
-    assert "Which settings are separated" in page.text
+    assert "The best setting against all others" in page.text
+    assert "Appendix" not in page.text[: page.text.index("The best setting against all others")]
     assert "variant" not in page.text
 
 

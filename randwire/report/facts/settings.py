@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from randwire.pages.text import interval_text, many, p_text
+from randwire.pages.text import many
 from randwire.report.facts.study import Section
 from randwire.statistics.describe import describe
 from randwire.statistics.pairs import MIN_REPLICATES, Pair, testable
@@ -30,7 +30,7 @@ def why_untested(budget: TrialGroup) -> str:
 def lacking(budget: TrialGroup) -> str:
     """The settings that cannot be tested, in a sentence; empty if all can."""
     names = [f"{name} (n={len(values)})" for name, values in budget.values.items() if not testable(values)]
-    return f"Not tested, with fewer than {MIN_REPLICATES} graphs or no spread: {', '.join(names)}." if names else ""
+    return f"Not tested, with fewer than {MIN_REPLICATES} graphs or no spread: {listed(names)}." if names else ""
 
 
 def best_pairs(section: Section) -> list[Pair]:
@@ -49,26 +49,14 @@ def summary(section: Section) -> str:
         f"{best} has the highest mean, {top1.mean:.2f}% (n={top1.n}). It is separated from "
         f"{len(against) - len(near)} of the {many(len(against), 'other tested setting')}"
     )
-    more = f" and {len(near) - MAX_NAMED} more" * (len(near) > MAX_NAMED)
-    text += f", and not from {', '.join(near[:MAX_NAMED])}{more}." if near else "."
+    text += f", and not from {listed(near)}." if near else "."
     if not section.group.holdout:
         return text
     chosen = max(section.group.choosing, key=lambda name: mean(section.group.choosing[name]))
     return f"{text} By the images that choose, {chosen} is the best: {mean(section.group.values[chosen]):.2f}% here."
 
 
-def between_generators(section: Section) -> list[str]:
-    """What the pairs of the best settings of generators tell, in a sentence each."""
-    names = [section.pairs[0].names[0], *(pair.names[1] for pair in best_pairs(section))]
-    leaders = _first_of_each(section.group, names)
-    return [
-        f"{pair}: {pair.difference:.2f} points apart ({interval_text(pair.interval)}), corrected p "
-        f"{p_text(pair.adjusted)}"
-        for pair in section.pairs
-        if set(pair.names) <= leaders
-    ]
-
-
-def _first_of_each(budget: TrialGroup, names: Sequence[str]) -> set[str]:
-    """The first setting of each generator."""
-    return set({budget.generator(name): name for name in reversed(names)}.values())
+def listed(names: Sequence[str]) -> str:
+    """The first settings by name, and how many more there are."""
+    more = f" and {len(names) - MAX_NAMED} more" * (len(names) > MAX_NAMED)
+    return f"{', '.join(names[:MAX_NAMED])}{more}"

@@ -84,8 +84,8 @@ class Section:
 
     @cached_property
     def pairs(self) -> list[Pair]:
-        """All pairs of settings, if settings may be tested against each other."""
-        return compare(self.group.values) if self.group.tested else []
+        """All pairs of settings, if settings may be tested against each other; variants are tested by themselves."""
+        return compare(self.group.values) if self.group.tested and self.variants is None else []
 
     @cached_property
     def variants(self) -> Paired | None:

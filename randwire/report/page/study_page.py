@@ -19,13 +19,13 @@ from randwire.report.page import correlations, sections, tables
 from randwire.report.page.confirmation import confirmation
 from randwire.report.page.families import all_pairs, families_panel
 from randwire.report.page.leaders import group_cards, leaders_table
+from randwire.report.page.paired import variants_comparison
 from randwire.report.page.pareto import pareto_table
 from randwire.report.page.per_image import per_image
 from randwire.report.page.power import power
 from randwire.report.page.race import race
 from randwire.report.page.rates import check_text
 from randwire.report.page.search import recommendation
-from randwire.report.page.settings import settings_comparison, variants_comparison
 from randwire.report.page.variance import variance
 from randwire.report.plots.early_epochs import early_epochs, early_epochs_note
 from randwire.report.plots.error_distributions import error_distributions, error_distributions_note
@@ -178,7 +178,7 @@ class _Page:
         self.figure(importance.draw(section))
         self.figure(history.draw(section))
         if group.counted:
-            self.parts += [tables.settings_table(section), settings_comparison(section), per_image(section)]
+            self.parts += [tables.settings_table(section), per_image(section)]
 
     def checks(self, facts: StudyFacts) -> None:
         """Whether anything is wrong."""

@@ -9,14 +9,22 @@ from randwire.pages.text import p_text
 from randwire.report.facts.study import Section
 from randwire.report.plots.study_figure import study_figure
 
-PAIRS_NOTE = "Mean of the row's setting minus the column's, both from the highest mean down. ●: separated."
+PAIRS_NOTE = (
+    "Mean of the row's setting minus the column's (points), both from the highest mean down. Bold: separated, by "
+    "Welch's test with Holm's correction for all pairs."
+)
+MAX_NUMBERED = 32
+"""Settings whose differences have room in their cells; of more, those that are separated have a mark."""
 
 
-@study_figure("three settings of a fixed design that can be tested")
+@study_figure("three settings of a fixed design, of which two are separated")
 def pairs(section: Section) -> Figure | None:
-    """Differences of mean top-1 (points) between settings, marked where corrected tests (Welch, Holm) separate them."""
+    """Differences of mean top-1 (points) between settings, in bold where corrected tests (Welch, Holm) separate them.
+
+    Not drawn where none are: a sentence says as much.
+    """
     names = list(dict.fromkeys(name for pair in section.pairs for name in pair.names))
-    if len(names) < 3:
+    if len(names) < 3 or not any(pair.separated for pair in section.pairs):
         return None
     size = len(names)
     values: list[list[float | None]] = [[None] * size for _ in names]
@@ -25,7 +33,9 @@ def pairs(section: Section) -> Figure | None:
     for pair in section.pairs:
         i, j = (names.index(name) for name in pair.names)
         values[i][j], values[j][i] = pair.difference, -pair.difference
-        marks[i][j] = marks[j][i] = "●" if pair.separated else ""
+        marks[i][j], marks[j][i] = (
+            _cell(points, pair.separated, size) for points in (pair.difference, -pair.difference)
+        )
         texts[i][j] = texts[j][i] = (
             f"{pair}<br>{pair.difference:.2f} points, corrected p {escape(p_text(pair.adjusted))}"
         )
@@ -53,3 +63,9 @@ def pairs(section: Section) -> Figure | None:
     layout["xaxis"] |= {"tickangle": -60, "showgrid": False, "type": "category", "dtick": 1}
     layout["yaxis"] |= {"autorange": "reversed", "showgrid": False, "type": "category", "dtick": 1}
     return {"data": [data], "layout": layout, "label": "All pairs of settings"}
+
+
+def _cell(points: float, separated: bool, size: int) -> str:
+    if size > MAX_NUMBERED:
+        return "●" if separated else ""
+    return f"<b>{points:.2f}</b>" if separated else f"{points:.2f}"
