@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from figure_4 import LEADERS, add_figure_4
-from report_helpers import add_grid, add_reference, add_trial, write_design
+from figure_4 import LEADERS, LOSS_PER_ERROR, add_figure_4
+from report_helpers import Page, add_grid, add_reference, add_trial, write_design
 
+from randwire.pages.text import p_text
 from randwire.report.facts.families import Family, may_be_best
 from randwire.report.facts.study import Section, StudyFacts
+from randwire.report.page.families import all_pairs, families_panel
 from randwire.statistics.pairs import Pair, compare
 
 
@@ -113,3 +115,54 @@ def test_the_settings_that_may_be_the_best_of_figure_4(grid: Section) -> None:
     assert named[0] == LEADERS[0]
     assert {"ER(0.2)", "BA(5)"} <= set(named)
     assert not {"BA(1)", "WS(4,0)", "WS(6,0)", "WS(8,0)", "WS(2,0)"} & set(named)
+
+
+def test_the_loss_is_tested_by_itself_and_less_of_it_is_better(grid: Section) -> None:
+    """Figure 4's made-up losses are the errors times a constant: what is tested of them is what is tested of top-1."""
+    assert [family.key for family in grid.families_by_loss] == [family.key for family in grid.families]
+    for by_loss, by_top1 in zip(grid.families_by_loss, grid.families, strict=True):
+        assert by_loss.tests == by_top1.tests
+        for loss, top1 in zip(by_loss.pairs, by_top1.pairs, strict=True):
+            assert loss.names == top1.names, "the one with the lower loss is first"
+            assert loss.difference == pytest.approx(LOSS_PER_ERROR * top1.difference)
+            assert (loss.p, loss.adjusted) == pytest.approx((top1.p, top1.adjusted))
+
+
+def test_the_page_asks_the_questions_and_keeps_all_pairs_for_the_appendix(grid: Section, tmp_path: Path) -> None:
+    (tmp_path / "page").write_text(families_panel(grid))
+    page = Page(tmp_path / "page")
+    generators, rings = page.tables
+    assert generators[0][:4] == ["higher mean", "against", "n", "difference (points)"]
+    assert [row[:4] for row in generators[1:]] == [
+        ["WS(4,0.75)", "ER(0.2)", "5", "0.40"],
+        ["WS(4,0.75)", "BA(5)", "5", "0.52"],
+        ["ER(0.2)", "BA(5)", "5", "0.12"],
+    ]
+    family = by_key(grid.families)["generators"]
+    adjusted = [p_text(pair.adjusted) for pair in family.pairs]
+    assert [row[6] for row in generators[1:]] == adjusted
+    assert [row[-1].split(" ", 1) for row in generators[1:]] == [
+        [f"{-LOSS_PER_ERROR * points:+.3f}", f"({p})"] for points, p in zip((0.40, 0.52, 0.12), adjusted, strict=True)
+    ]
+    assert f"A difference above {family.excluded:.2f} points between any two is excluded" in page.text
+    assert [row[:4] for row in rings[1:]] == [
+        ["WS(4,P>0)", "WS(4,0)", "20/5", "4.39"],
+        ["WS(6,P>0)", "WS(6,0)", "20/5", "2.17"],
+        ["WS(8,P>0)", "WS(8,0)", "20/5", "1.00"],
+    ]
+    assert f"{', '.join(may_be_best(grid.group))}: {len(may_be_best(grid.group))} of 28 tested settings." in page.text
+    assert "Not tested, with fewer than 3 graphs or no spread: WS(2,0) (n=5)." in page.text
+    appendix = all_pairs(grid)
+    assert "with Holm&#x27;s correction for all 378 pairs" in appendix
+    assert appendix.count("<tr>") == 1 + 27
+
+
+def test_pairs_that_families_tell_are_not_repeated(tmp_path: Path) -> None:
+    for seed in range(3):
+        for spec in ("ws:k=4,p=0.75", "er:p=0.2"):
+            add_trial(tmp_path, spec, seed, (73.0 if spec == "er:p=0.2" else 74.0) + seed / 10)
+    write_design(tmp_path, "list", only=["ws:k=4,p=0.75", "er:p=0.2"])
+    section = section_of(tmp_path)
+    assert all_pairs(section) == ""
+    assert "points is excluded" in families_panel(section)
+    assert "difference of the loss" not in families_panel(section), "all losses are equal"

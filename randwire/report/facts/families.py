@@ -97,7 +97,7 @@ def _generators(group: TrialGroup, means: Mapping[str, Estimate], order: Sequenc
     if len(cells) < 2:
         return None
     questions = list(combinations(cells, 2))
-    note = f"{_chosen(cells)} {_holm(len(questions))}"
+    note = f"{_chosen(cells)}{_holm(len(questions))}"
     title = "Do the best settings of the generators differ?"
     return Family("generators", title, compare_best(means, questions), _compared(questions), note)
 
@@ -121,7 +121,7 @@ def _randomness(group: TrialGroup, means: Mapping[str, Estimate]) -> Family | No
         contrasts.append((ring, other))
     if not contrasts:
         return None
-    note = " ".join(["A ring is one network, and its n counts trainings.", *averaged, _holm(len(contrasts))])
+    note = " ".join(["A ring is one network, and its n counts trainings.", *averaged]) + _holm(len(contrasts))
     tested = compare_means(sides, contrasts)
     return Family("randomness", "Does rewiring the ring at random matter?", tested, len(tested), note)
 
@@ -136,7 +136,7 @@ def _hand_made(group: TrialGroup, means: Mapping[str, Estimate], order: Sequence
     best = Group(random[0], random)
     questions = [(Group(name, [name]), best) for name in made]
     note = (
-        f"A network made by hand is one network, and its n counts trainings. {_chosen([best])} {_holm(len(questions))}"
+        f"A network made by hand is one network, and its n counts trainings. {_chosen([best])}{_holm(len(questions))}"
     )
     title = "Does the best random setting differ from networks made by hand?"
     return Family("hand_made", title, compare_best(means, questions), _compared(questions), note, against=best.best)
@@ -167,4 +167,4 @@ def _chosen(groups: Sequence[Group]) -> str:
 
 
 def _holm(tests: int) -> str:
-    return f"Holm's correction and the intervals are for all {tests} questions." * (tests > 1)
+    return f" Holm's correction and the intervals are for all {tests} questions." * (tests > 1)

@@ -52,20 +52,25 @@ def _family(family: Family, by_loss: Family | None, section: Section) -> str:
     heads = ["higher mean", "against", "n", "difference (points)", *OUTCOME_HEADS]
     heads += ["difference of the loss (corrected p)"] * bool(losses)
     note = (
-        f"Welch's test over graphs. The chance of even one false difference here is held at {ALPHA:.0%}. {family.note} "
-        "Not separated does not mean equal."
+        f"Welch's test over graphs. The chance of even one false difference here is held at {ALPHA:.0%}. "
+        f"{family.note} Not separated does not mean equal."
     )
     if any(pair.separated and pair.interval.low <= 0 for pair in family.pairs):
         note += " Holm's tests are sharper than such intervals: one may reach beyond 0 though its pair is separated."
     if losses:
         note += " The loss is tested by itself, with the same correction; less is better."
-    excluded = (
-        f"<p>A difference above {family.excluded:.2f} points {'between any two' * (len(family.pairs) > 1)} is excluded "
-        f"(two one-sided tests, {ALPHA:.0%}).</p>"
-        if family.key == "generators"
-        else ""
+    return panel(family.title, f"{_excluded(family)}{table(heads, rows, text=('against', ''))}", note)
+
+
+def _excluded(family: Family) -> str:
+    """Which difference is excluded; empty for a family that does not ask whether things are alike."""
+    if family.key != "generators":
+        return ""
+    between = " between any two" * (len(family.pairs) > 1)
+    return (
+        f"<p>A difference above {family.excluded:.2f} points{between} is excluded (two one-sided tests, "
+        f"{ALPHA:.0%}).</p>"
     )
-    return panel(family.title, f"{excluded}{table(heads, rows, text=('against', ''))}", note.replace("  ", " "))
 
 
 def _loss(pair: Pair, other: Pair | None) -> str:
