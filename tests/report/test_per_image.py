@@ -252,9 +252,11 @@ def test_variants_are_compared_graph_by_graph(tmp_path: Path) -> None:
     assert "Differences of variants, graph by graph" in page.text
 
 
-def test_settings_of_another_size_of_file_cannot_be_mixed_up(study: Path) -> None:
+def test_a_best_setting_of_other_images_is_not_compared(study: Path) -> None:
     for seed in range(3):
-        add(study, "er:p=0.4", seed, drawn(0.9, 3, images=100)[seed], sha256="smaller")
+        add(study, "er:p=0.4", seed, drawn(0.99, 3, images=100)[seed], sha256="smaller")
     facts = found(study)
     assert facts.images == IMAGES
+    assert list(facts.means) == ["WS(4,0.75)", "ER(0.2)", "BA(5)"]
+    assert list(facts.differences) == [("WS(4,0.75)", "BA(5)")]
     assert facts.left_out == {"ER(0.4)": "evaluated on another data file"}
