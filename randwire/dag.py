@@ -5,10 +5,10 @@ The value is independent of networkx, so a recorded graph survives a change of r
 here, on sets of bits: a plan has those of thousands of graphs, and networkx takes a millisecond for each.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache, reduce
-from operator import add, or_
+from functools import cached_property, lru_cache
+from operator import add
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,7 @@ class DAG:
 
     def measures(self) -> Measures:
         """Graph measures, for logging and for plots against top-1."""
+        shortest_path, mean_path = self._paths()
         return Measures(
             nodes=self.nodes,
             edges=len(self.edges),
@@ -139,8 +140,8 @@ class DAG:
             mean_degree=2 * len(self.edges) / self.nodes,
             max_in_degree=max(map(len, self.predecessors)),
             max_out_degree=max(map(len, self.successors)),
-            shortest_path=self._shortest_path(),
-            mean_path=self._mean_path(),
+            shortest_path=shortest_path,
+            mean_path=mean_path,
             betweenness=self._betweenness(),
         )
 
@@ -163,52 +164,58 @@ class DAG:
         reached, total = [1 << node for node in range(self.nodes)], 0
         while further := self.nodes**2 - sum(map(int.bit_count, reached)):
             total += further
-            reached = [
-                reduce(or_, (reached[other] for other in others), reached[node])
-                for node, others in enumerate(self._neighbours)
-            ]
+            before, reached = reached, []
+            for nodes, others in zip(before, self._neighbours, strict=True):
+                for other in others:
+                    nodes |= before[other]
+                reached.append(nodes)
         return total / max(1, self.nodes * (self.nodes - 1))
 
-    def _shortest_path(self) -> int:
-        lengths: list[int] = []
-        for inputs in self.predecessors:
-            lengths.append(1 + min((lengths[i] for i in inputs), default=0))
-        return min(lengths[node] for node in self.sinks)
-
-    def _mean_path(self) -> float:
-        paths: list[int] = []  # from a source to each node; a complete graph of 4,096 nodes has 2^4094 of them in all
+    def _paths(self) -> tuple[int, float]:
+        """Nodes on the shortest path from the input node to the output node, and their mean number over all paths."""
+        shortest: list[int] = []  # nodes on the shortest path that ends in each node
+        paths: list[int] = []  # how many there are; a complete graph of 4,096 nodes has 2^4094 in all
         lengths: list[int] = []  # the sum of the numbers of nodes on these
         for inputs in self.predecessors:
-            paths.append(sum(paths[i] for i in inputs) if inputs else 1)
-            lengths.append(sum(lengths[i] for i in inputs) + paths[-1])
-        return sum(lengths[node] for node in self.sinks) / sum(paths[node] for node in self.sinks)
+            shortest.append(1 + min([shortest[i] for i in inputs], default=0))
+            paths.append(sum([paths[i] for i in inputs]) if inputs else 1)
+            lengths.append(sum([lengths[i] for i in inputs]) + paths[-1])
+        total, number = (sum([values[node] for node in self.sinks]) for values in (lengths, paths))
+        return min([shortest[node] for node in self.sinks]), total / number
 
     def _betweenness(self) -> float:
         """By Brandes (2001): for each pair of nodes, the share of the shortest paths between them that pass a node."""
-        targets = [sum(1 << node for node in nodes) for nodes in self.successors]
+        targets = self.successors
+        below = [1 << node for node in range(self.nodes)]  # the nodes that can be reached from each
+        for node in reversed(range(self.nodes)):
+            for other in targets[node]:
+                below[node] |= below[other]
         totals = [0.0] * self.nodes
-        for start in range(self.nodes):
-            unseen = ((1 << self.nodes) - 1) ^ (1 << start)
-            paths = [0] * self.nodes  # shortest ones from the start
-            paths[start] = 1
-            steps, level = [], [start]
-            while level:
+        for start, first in enumerate(targets):
+            level: Sequence[int] = first
+            left = below[start].bit_count() - 1 - len(first)
+            if not left:
+                continue  # no path from here passes a node
+            paths = [0] * self.nodes  # how many of the shortest ones from the start
+            for node in (start, *first):
+                paths[node] = 1
+            seen, steps = paths[:], []
+            while left:
                 further = []
                 for node in level:
-                    if targets[node] & unseen:
-                        for other in self.successors[node]:
-                            if unseen >> other & 1:
-                                if not paths[other]:
-                                    further.append(other)
-                                paths[other] += paths[node]
-                                steps.append((node, other))
+                    for other in targets[node]:
+                        if not seen[other]:
+                            if not paths[other]:
+                                further.append(other)
+                            paths[other] += paths[node]
+                            steps.append((node, other))
                 for node in further:
-                    unseen ^= 1 << node
+                    seen[node] = 1
+                left -= len(further)
                 level = further
             passed = [0.0] * self.nodes
             for node, other in reversed(steps):
                 passed[node] += (1 + passed[other]) * paths[node] / paths[other]
-            passed[start] = 0
             totals = list(map(add, totals, passed))
         return max(totals) / max(1, (self.nodes - 1) * (self.nodes - 2))
 
