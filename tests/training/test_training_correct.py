@@ -16,7 +16,7 @@ from randwire.config import RunConfig
 from randwire.correct import FILE, Bits, Correct
 from randwire.records import Record
 from randwire.training import checkpoint
-from randwire.training.evaluate import evaluate
+from randwire.training.evaluate import Scores, evaluate
 from randwire.training.worker import ProcessWorker
 
 IMAGES, HOLDOUT = 360, 301
@@ -82,9 +82,11 @@ def test_with_a_holdout_the_images_that_tell_replace_those_that_choose(tmp_path:
     assert np.array_equal(correct.bits, _of_checkpoint(run.record_of(pruned), "holdout"))
 
 
-def test_an_epoch_whose_scores_are_no_numbers_leaves_the_images_of_the_one_before(tmp_path: Path) -> None:
-    config = settings(tmp_path, train__lr=1e30)
-    assert run.run(config, ProcessWorker(CPU))["status"] == "failed"
+def test_an_epoch_whose_scores_are_no_numbers_leaves_no_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = settings(tmp_path, train__epochs=1)
+    monkeypatch.setattr(Scores, "to_row", lambda scores, test=False: {"val_loss": float("inf")})
+    summary = run.run(config, ProcessWorker(CPU))
+    assert (summary["status"], summary["cause"][:11]) == ("failed", "val loss is")
     record = run.record_of(config)
     assert (record.metrics(), Correct.load(record)) == ([], None)
 
@@ -92,9 +94,10 @@ def test_an_epoch_whose_scores_are_no_numbers_leaves_the_images_of_the_one_befor
 MOMENTS = {
     "before the row": (Record, "append_metrics", 2),
     "before the checkpoint": (checkpoint, "save", 2),
+    "after the checkpoint": (checkpoint, "save", 2),
     "before the summary": (run, "summarise", 1),
 }
-"""What a kill comes before, and at which call of it."""
+"""What a kill comes before or after, and at which call of it."""
 
 
 @pytest.mark.parametrize("holdout", [0, HOLDOUT])
@@ -109,9 +112,11 @@ def test_a_killed_training_goes_on_to_a_record_that_agrees(
 
     def killed(*arguments: Any, **keys: Any) -> Any:
         calls[0] += 1
-        if calls[0] == at:
-            raise KeyboardInterrupt
-        return original(*arguments, **keys)
+        if calls[0] < at:
+            return original(*arguments, **keys)
+        if moment.startswith("after"):
+            original(*arguments, **keys)
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(where, name, killed)
@@ -121,7 +126,7 @@ def test_a_killed_training_goes_on_to_a_record_that_agrees(
     with monkeypatch.context() as patch:
         patch.setattr(run, "evaluate", _counting(evaluated))
         summary = run.run(config, ProcessWorker(CPU))
-    assert evaluated[0] == (moment != "before the summary") + bool(holdout)
+    assert evaluated[0] == (moment in ("before the row", "before the checkpoint")) + bool(holdout)
     correct = _correct(record)
     assert (correct.split, correct.top1) == ("val", summary[key])
     assert np.array_equal(correct.bits, _of_checkpoint(record))
