@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from figure_4 import LEADERS, LOSS_PER_ERROR, add_figure_4
@@ -166,3 +167,25 @@ def test_pairs_that_families_tell_are_not_repeated(tmp_path: Path) -> None:
     assert all_pairs(section) == ""
     assert "points is excluded" in families_panel(section)
     assert "difference of the loss" not in families_panel(section), "all losses are equal"
+
+
+def test_a_ring_is_held_against_what_has_the_same_further_keys(tmp_path: Path) -> None:
+    """In a confirmation of a search over further keys."""
+    only = []
+    for channels in (15, 17):
+        for p in (0, 0.5):
+            only.append(f"ws:k=4,p={p} network.channels={channels}")
+            for seed in range(3):
+                top1 = 70.0 + channels + 2 * p + seed / 10
+                keys: dict[str, Any] = {
+                    "network__channels": channels,
+                    "runtime__variant": f"network.channels={channels}",
+                }
+                add_trial(tmp_path, f"ws:k=4,p={p}", seed if p else 0, top1, train__seed=0 if p else seed, **keys)
+    winners = [{"setting": spec, "n": 2, "top1": 88.0} for spec in only]
+    confirm = {"study": "earlier", "design": "0123456789ab", "search": "tpe", "settings": 9, "holdout": 0}
+    write_design(tmp_path, "list", only=only, confirm={**confirm, "winners": winners})
+    family = by_key(section_of(tmp_path).families)["randomness"]
+    assert named(family.pairs) == [
+        (f"WS(4,0.5) channels={channels}", f"WS(4,0) channels={channels}") for channels in (17, 15)
+    ]

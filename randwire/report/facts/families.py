@@ -15,7 +15,6 @@ from randwire.statistics.describe import group as grouped
 from randwire.statistics.pairs import Pair, compare_means, testable
 from randwire.study.groups import TrialGroup
 from randwire.study.results import mean
-from randwire.study.setting import Setting
 from randwire.study.winners import Ranked
 
 Response = Literal["top1", "loss"]
@@ -147,7 +146,7 @@ def _rewiring(group: TrialGroup, name: str) -> tuple[object, ...] | None:
     trial = group.by_setting[name][0]
     if trial.reference or set(trial.config.generator.params()) != {"k", "p"}:
         return None
-    return trial.generator, trial.config.generator.params()["k"], Setting.of(trial.config).variant
+    return trial.generator, trial.config.generator.params()["k"], trial.variant
 
 
 def _compared(questions: Sequence[tuple[Group, Group]]) -> int:
