@@ -32,7 +32,8 @@ def level(looks: Sequence[Mapping[str, int]], alpha: float = ALPHA) -> float:
     added, and their replicates may differ.
 
     Measured with Welch's test and Holm's correction for looks at n = 3, 5 and 10, with equal standard deviations and
-    with some from 0.1 to 0.8: 0.089 and 0.117 of 3 equal settings (bound: 0.131), 0.063 and 0.084 of 29 (bound: 0.147).
+    with some from 0.1 to 0.8: 0.09 and 0.12 of 3 equal settings (bound: 0.13), 0.06 and 0.08 of 29 (bound: 0.15). With
+    Student's test of two variants: 0.12 (bound: 0.12).
     For many pairs the bound is high because it adds up what these have in common. Of two settings alone whose standard
     deviations are as 1 to 8 it is too low by 0.006: Welch's test itself errs with 0.06 there, at n = 3.
     """
