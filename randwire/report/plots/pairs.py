@@ -68,4 +68,5 @@ def pairs(section: Section) -> Figure | None:
 def _cell(points: float, separated: bool, size: int) -> str:
     if size > MAX_NUMBERED:
         return "●" if separated else ""
-    return f"<b>{points:.2f}</b>" if separated else f"{points:.2f}"
+    text = f"{round(points, 2) + 0.0:.2f}"  # no -0.00
+    return f"<b>{text}</b>" if separated else text
