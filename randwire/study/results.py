@@ -314,7 +314,7 @@ def _measured(recorded: Row, dag: DAG | None) -> Row:
     """The measures of a stage, with those that its record was written too early to have, from its graph."""
     if dag is None or recorded.keys() >= LATER_MEASURES:
         return recorded
-    return {**recorded, **{name: value for name, value in _later(dag).items() if name not in recorded}}
+    return {**recorded, **_later(dag)}
 
 
 @lru_cache(maxsize=16)  # the stages of a record mostly share one graph

@@ -61,6 +61,14 @@ def test_the_interval_excludes_zero_for_one_in_twenty_of_all_permutations(x: lis
     assert 0.03 < (missed + extreme) / len(found) < 0.06
 
 
+def test_the_interval_for_many_measures_at_once_excludes_zero_as_rarely_as_it_says() -> None:
+    """One in 240 permutations; Fisher's scale with its normal error has 0.0123."""
+    x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    found = [rank_correlation([""] * 7, x, order, 1 - 0.05 / 12) for order in permutations(x)]
+    missed = sum(_misses(one.interval, 0) or one.rho in (1, -1) for one in found)
+    assert 0.001 < missed / len(found) <= 0.05 / 12
+
+
 def test_so_few_pairs_that_none_could_be_outside_have_no_interval() -> None:
     for sizes in ((4,), (2, 2, 2), (3, 2)):
         names = [str(k) for k, n in enumerate(sizes) for _ in range(n)]
