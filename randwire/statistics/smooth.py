@@ -11,8 +11,8 @@ from randwire.statistics.shrunken import Numbers, winsorised
 
 MIN_FITTED = 8
 """The fewest settings that are fitted: of fewer, nothing tells how smooth they are."""
-MAX_FITTED = 2_000
-"""The most: time grows with the third power of their number."""
+MAX_FITTED = 1_000
+"""The most: time grows with the third power of their number, from 0.3 s for 300."""
 LENGTHS = (0.3, 10.0)
 """How far on an axis, in widths of its domain, means stay alike: at least and at most. Below, a fit follows noise."""
 APART = 1e6

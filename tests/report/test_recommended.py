@@ -30,7 +30,9 @@ def test_a_search_recommends_ten_settings_by_its_fit(tmp_path: Path) -> None:
     assert first.smooth
     assert first != highest, "or the page would not have to tell them apart"
     page = Page(write_report(tmp_path))
-    table = next(table for table in page.tables if table[0] == ["setting", "n", "mean seen (%)", "expected (%)"])
+    table = next(
+        table for table in page.tables if table[0] == ["setting, best first", "n", "mean seen (%)", "expected (%)"]
+    )
     names = [f"{one.setting}{'(recommended)' * (one is first)}" for one in ranked[:10]]
     assert [row[0] for row in table[1:]] == names
     assert table[1][1:] == ["1", f"{first.mean:.2f}", f"{first.fitted:.2f}"]

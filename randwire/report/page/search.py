@@ -16,7 +16,7 @@ def recommendation(section: Section) -> str:
     if not shown:
         return ""
     apart = bool(section.group.holdout)  # the images that choose are not those that tell
-    heads = ["setting", "n", "mean seen (%)", "expected (%)", *["test top-1 (%)"] * apart]
+    heads = ["setting, best first", "n", "mean seen (%)", "expected (%)", *["test top-1 (%)"] * apart]
     rows: list[list[Cell]] = []
     for one in shown:
         name = dot(one.generator) + escape(one.setting)
