@@ -14,6 +14,11 @@ DIGITS = 9
 """Decimals of values that are ranked: what is equal would get a rank from its rounding errors."""
 TRUTHS: Numbers = np.linspace(-1, 1, 2001)[1:-1]
 """The correlations that an interval may hold, with zero among them."""
+MIN_FREEDOM = 5
+"""The fewest pairs, less one for each stratum, that an interval is given for.
+
+Of five pairs in a stratum 1 in 60 or 1 in 12 arrangements would be outside, and nothing between.
+"""
 
 _Strata = np.ndarray[Any, np.dtype[np.intp]]
 
@@ -47,7 +52,7 @@ def rank_correlation(
     its distribution is taken as the symmetric beta distribution with both. Elsewhere the error on Fisher's scale grows
     as sqrt(1 + rho^2 / 2) in a single stratum (Bonett and Wright 2000), and as 1 / sqrt(1 - rho^2) in strata of two
     pairs, whose correlations are 1 or -1. The interval holds the correlations whose test does not reject what was seen.
-    It is None where no arrangement of the ranks would be outside, and at |rho| = 1.
+    It is None below MIN_FREEDOM, where no arrangement of the ranks would be outside, and at |rho| = 1.
 
     Measured rate at which the 95 % interval misses zero where nothing correlates, with 6 to 60 pairs in 1 to 29 strata
     whose means differ at random and whose spreads differ by a factor of 5: 0.04 to 0.06, and up to 0.07 for the few
@@ -72,7 +77,8 @@ def rank_correlation(
     rho = float(np.sum((n - 1) * rhos)) / freedom
     moments = 3 / (n**2 - 1) + (n - 2) * (n - 3) / (n * (n + 1) * (n - 1) ** 3) * kurtosis[0] * kurtosis[1]
     excess = float(np.sum((n - 1) ** 4 * moments - 3 * (n - 1) ** 2)) / freedom**2
-    interval = _interval(rho, _bound(freedom, excess, level), (len(n) - 1) / freedom)
+    bound = _bound(freedom, excess, level) if freedom >= MIN_FREEDOM else 1.0
+    interval = _interval(rho, bound, (len(n) - 1) / freedom)
     return Correlation(rho, interval, int(n.sum()), len(n))
 
 

@@ -69,15 +69,14 @@ def test_the_interval_for_many_measures_at_once_excludes_zero_as_rarely_as_it_sa
     assert 0.001 < missed / len(found) <= 0.05 / 12
 
 
-def test_so_few_pairs_that_none_could_be_outside_have_no_interval() -> None:
-    for sizes in ((4,), (2, 2, 2), (3, 2)):
+def test_too_few_pairs_have_no_interval() -> None:
+    for sizes in ((4,), (5,), (2, 2, 2, 2), (3, 2), (3, 3)):
         names = [str(k) for k, n in enumerate(sizes) for _ in range(n)]
         orders = product(*(permutations(range(n)) for n in sizes))
         for order in orders:
             y = [float(value) for part in order for value in part]
             x = [float(value) for n in sizes for value in range(n)]
-            interval = rank_correlation(names, x, y).interval
-            assert interval is None or interval.low <= 0 <= interval.high
+            assert rank_correlation(names, x, y).interval is None
 
 
 @pytest.mark.parametrize("n", [10, 40])
