@@ -100,7 +100,7 @@ def layout_of(x: str, y: str, height: int) -> Figure:
     axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "ticks": "outside", "tickcolor": GRID}
     return {
         "height": height,
-        "margin": {"l": 60, "r": 16, "t": 34, "b": 54},
+        "margin": {"l": 60, "r": 16, "t": 52, "b": 54},  # above: the legend, and over it the buttons
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",
         "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 12, "color": INK},

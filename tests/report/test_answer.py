@@ -21,7 +21,7 @@ def test_the_page_of_figure_4_opens_with_its_answer(tmp_path: Path) -> None:
     add_figure_4(tmp_path)
     sentences = told(tmp_path)
     assert sentences[0] == "Best setting of each generator (n = 5): WS(4,0.75) 73.76%, ER(0.2) 73.36%, BA(5) 73.24%."
-    assert sentences[1].startswith("No two are separated; a difference above 1.")
+    assert sentences[1].startswith("No two are separated; a difference above 0.98 points between any two is excluded.")
     assert sentences[2].startswith(
         "Rewired at random or not: WS(4,P>0) is 4.39 points above WS(4,0) (corrected p < 0.001)"
     )
@@ -96,7 +96,7 @@ def test_variants_are_answered_on_the_same_graphs(tmp_path: Path) -> None:
     assert first.rindex("avgpool") > max(first.rindex("sepconv"), first.rindex(" conv"))
     assert "points above avgpool (corrected p < 0.001)" in above
     assert "is not separated from" in near
-    assert "; a difference above 0." in near
+    assert "excluded" not in near, "some are separated, so that the bound for all would be theirs"
 
 
 @pytest.mark.parametrize(
@@ -116,3 +116,26 @@ def test_without_a_finished_trial_there_is_no_answer(trial: dict[str, Any], said
 def test_too_few_graphs_are_said_to_be_too_few(tmp_path: Path) -> None:
     add_grid(tmp_path, seeds=2)
     assert told(tmp_path)[1] == "They cannot be tested against each other: fewer than three graphs, or no spread."
+
+
+def test_variants_that_are_alike_are_bounded(tmp_path: Path) -> None:
+    noise = random.Random(3)
+    for seed in range(6):
+        graph = noise.gauss(0, 2)
+        for op in ("conv", "sepconv"):
+            add_trial(tmp_path, "ba:m=5", seed, 80 + graph + noise.gauss(0, 0.2), network__op=op)
+    write_design(tmp_path, "grid", variants={op: {"network.op": op} for op in ("conv", "sepconv")})
+    assert "; a difference above 0." in told(tmp_path)[1]
+
+
+def test_a_bound_between_generators_names_them_beside_networks_made_by_hand(tmp_path: Path) -> None:
+    noise = random.Random(4)
+    for seed in range(4):
+        for spec in ("ws:k=4,p=0.75", "ba:m=5", "er:p=0.2"):
+            add_trial(tmp_path, spec, seed, 73 + noise.gauss(0, 0.3))
+        add_trial(tmp_path, "chain", seed, 60 + noise.gauss(0, 0.2), train__seed=seed)
+    write_design(tmp_path, "list", only=["ws:k=4,p=0.75", "ba:m=5", "er:p=0.2", "chain"])
+    _, between, by_hand = told(tmp_path)
+    assert between.startswith("No two of ")
+    assert "CHAIN" not in between
+    assert " CHAIN is below it" in by_hand

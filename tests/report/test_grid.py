@@ -50,7 +50,7 @@ def test_a_grid_is_tested_in_sentences_and_a_matrix(tmp_path: Path) -> None:
 def test_what_was_chosen_by_its_results_is_not_tested(
     tmp_path: Path, search: str, more: dict[str, Any], why: str
 ) -> None:
-    add_grid(tmp_path, seeds=3, search=search, **more)
+    add_grid(tmp_path, search=search, **more)
     page = Page(write_report(tmp_path))
     assert "No tests between settings." in page.text
     assert why in page.text

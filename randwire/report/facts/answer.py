@@ -46,7 +46,7 @@ def _of_settings(facts: StudyFacts, section: Section) -> list[str]:
     told = [f"{_headline(facts, section)}: {_named(leaders)}."]
     by_key = {family.key: family for family in section.families}
     if len(leaders) > 1:
-        told.append(_separated(by_key["generators"]) if "generators" in by_key else _untested(leaders))
+        told.append(_separated(by_key["generators"], leaders) if "generators" in by_key else _untested(leaders))
     told += [_hand_made(by_key["hand_made"])] if "hand_made" in by_key else []
     told += [_randomness(by_key["randomness"])] if "randomness" in by_key else []
     return told
@@ -72,14 +72,18 @@ def _named(leaders: Sequence[Leader]) -> str:
     return ", ".join(texts) + (f" and {more} more" if more else "")
 
 
-def _separated(family: Family) -> str:
-    """Which pairs of a family are separated, and which difference is excluded."""
+def _separated(family: Family, leaders: Sequence[Leader]) -> str:
+    """Which pairs of the best settings of generators are separated, and which difference is excluded."""
+    asked = {name for pair in family.pairs for name in pair.names}
+    beside = any(leader.setting not in asked for leader in leaders)  # networks made by hand are another question
     apart = [pair for pair in family.pairs if pair.separated]
     rest = len(family.pairs) - len(apart)
     if len(family.pairs) == 1 and rest:
-        return f"They are not separated; a difference above {family.excluded:.2f} points is excluded."
+        pair = " and ".join(family.pairs[0].names) if beside else "They"
+        return f"{pair} are not separated; a difference above {family.excluded:.2f} points is excluded."
     if not apart:
-        return f"No two are separated; a difference above {family.excluded:.2f} points between any two is excluded."
+        of = f" of {_names([one.setting for one in leaders if one.setting in asked])}" if beside else ""
+        return f"No two{of} are separated; a difference above {family.excluded:.2f} points between any two is excluded."
     others = f" {many(rest, 'other pair').capitalize()} {'is' if rest == 1 else 'are'} not separated." if rest else ""
     return f"{_listed(apart)}.{others}"
 
@@ -128,7 +132,8 @@ def _of_variants(paired: Paired) -> list[str]:
     best = paired.best
     ordered = sorted(paired.cells, key=lambda name: -paired.mean(name))
     means = ", ".join(f"{name} {paired.mean(name):.2f}%" for name in ordered[: 2 * MAX_NAMED])
-    told = [f"On the same graphs: {means}."]
+    where = "On the same graphs" if paired.same_graphs else "On graphs of the same seeds"
+    told = [f"{where}: {means}."]
     against = [pair for pair in paired.pairs if best in pair.names]
     if not against:
         return [*told, "Nothing can be tested yet: fewer than three graphs that two variants share, or no spread."]
@@ -137,10 +142,15 @@ def _of_variants(paired: Paired) -> list[str]:
     if apart:
         told.append(f"{_listed(apart)}.")
     if near:
-        bound = excluded([pair for pair in against if not pair.separated])
-        limit = "" if bound is None else f"; a difference above {bound:.2f} points is excluded"
-        told.append(f"{best} is not separated from {_names(near)}{limit}.")
+        told.append(f"{best} is not separated from {_names(near)}{_limit(paired.pairs)}.")
     return told
+
+
+def _limit(pairs: Sequence[Pair]) -> str:
+    """Which difference is excluded between any two of these; empty if some are separated, and the bound is theirs."""
+    bound = None if any(pair.separated for pair in pairs) else excluded(pairs)
+    between = " between any two" * (len(pairs) > 1)
+    return "" if bound is None else f"; a difference above {bound:.2f} points{between} is excluded"
 
 
 def _of_search(section: Section) -> list[str]:

@@ -73,7 +73,8 @@ def loss_text(losses: Sequence[float]) -> str:
 def _leaders(section: Section) -> Leading:
     leaders, apart = section.leaders, bool(section.group.holdout)
     confirmation = confirmation_of(section.design)
-    fitted = any(leader.ranked.fitted is not None for leader in leaders)
+    # Where nothing was chosen from, there is no luck of the best to take off.
+    fitted = any(leader.ranked.fitted is not None for leader in leaders) and any(leader.of > 1 for leader in leaders)
     heads = ["generator", "best setting", "of", "n", top1_head(section), "std", f"{LEVEL:.0%} interval"]
     heads += ["fitted (%)"] * fitted + ["choosing (%)"] * apart + [loss_head(section)]
     heads += ["mean that chose (%)"] * (confirmation is not None)

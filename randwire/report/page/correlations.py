@@ -53,6 +53,8 @@ def measure_table(budget: TrialGroup) -> str:
     for label, pairs in measures.items():
         found = (correlate(pairs, within, level) for within in SCOPES)
         rows.append([escape(label), *map(correlation_text, found)])
+    if all(cell == "-" for _, *cells in rows for cell in cells):
+        return ""
     counts = {label: len(pairs) for label, pairs in measures.items()}
     usual = mode(counts.values())
     others = "".join(f", of {label} over {n}" for label, n in counts.items() if n != usual)

@@ -10,6 +10,7 @@ from randwire.pages.style import Figure, as_plotly
 from randwire.pages.writer import write_page
 from randwire.report.facts.answer import answer
 from randwire.report.facts.budgets import budget_text
+from randwire.report.facts.correlations import MIN_SETTINGS
 from randwire.report.facts.exclusions import exclusions
 from randwire.report.facts.looks import look, looked_at, looks_text
 from randwire.report.facts.provenance import provenance
@@ -197,6 +198,10 @@ class _Page:
             return
         self.parts.append(sections.gallery(section.group))
         self.figure(parallel_coordinates.draw(section))
+        if len(section.group.by_setting) >= MIN_SETTINGS:
+            self.measures(section)
+
+    def measures(self, section: Section) -> None:
         self.figure(measures.draw(section), after=correlations.measure_table(section.group))
 
     def appendix(self, section: Section) -> None:
@@ -207,6 +212,8 @@ class _Page:
             self.figure(pairs.draw(section), PAIRS_NOTE)
             self.figure(error_distributions.draw(section), error_distributions_note(section))
             self.parts.append(variance(group))
+        if group.counted and len(group.by_setting) < MIN_SETTINGS:
+            self.measures(section)  # few settings say little of what graphs are good
         self.figure(learning_curves.draw(section))
         if group.counted:
             note = early_epochs_note(group)

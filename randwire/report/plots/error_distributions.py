@@ -13,8 +13,8 @@ from randwire.statistics.distribution import distribution
 from randwire.statistics.intervals import LEVEL
 from randwire.study.results import Trial
 
-MIN_NETWORKS = 3
-"""The fewest networks whose distribution is drawn: two are two numbers."""
+MIN_NETWORKS = 5
+"""The fewest networks whose distribution is drawn: four are four numbers, and a band over them is all of the figure."""
 
 
 @dataclass(frozen=True)
