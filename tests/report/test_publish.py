@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import socket
 import time
@@ -208,7 +209,7 @@ def test_words_and_tables_are_those_of_the_records(folder: Path, server: FakeSer
     assert leaders == [["| WS", "WS(4,0.75)", "1 setting", "3"], ["| BA", "BA(5)", "1 setting", "2"]]
     assert "No setting of ER has finished." in tables
     assert "| ER" not in tables
-    last = text(blocks(view, "markdown-block")[-1])
+    last = next(text(block) for block in blocks(view, "markdown-block") if " pruned: " in text(block))
     assert f"`{excluded[0].digest}` ER(0.6) g0 t0 pruned: `stopped early after epoch 3`" in last
     assert "</script>" in last  # as code, in a line of its own
     assert len(last.splitlines()) == 3
@@ -396,3 +397,26 @@ def test_a_report_that_is_not_published_asks_no_server(
     assert report_command(folder) == 0
     assert not server.operations
     assert capsys.readouterr().out == f"{folder / 'report.html'}\n"
+
+
+def test_the_report_ends_with_what_to_run_next_and_tells_the_tests(folder: Path, server: FakeServer) -> None:
+    noise = random.Random(0)
+    trials = [
+        add_trial(folder, spec, seed, 73 + noise.gauss(0, 0.3))
+        for spec in ("ws:k=4,p=0.75", "ba:m=5", "er:p=0.2")
+        for seed in range(4)
+    ]
+    write_design(folder, "list", only=["ws:k=4,p=0.75", "ba:m=5", "er:p=0.2"])
+    uploaded(server, *trials)
+    publish(folder)
+    (view,) = server.views
+    texts = [text(block) for block in blocks(view, "markdown-block")]
+    assert texts[0] == " ".join(answer(StudyFacts.load(folder)))
+    (questions,) = [one for one in texts if one.startswith("**Do the best settings of the generators differ?**")]
+    assert questions.count("separated at n=4") == 3
+    assert "**Settings that may be the best**: " in questions
+    page = Page(write_report(folder))
+    command, said = texts[-1].split("\n\n")
+    assert f"--confirm {folder.name}" in command
+    assert command.strip("`") in page.text
+    assert said in page.text

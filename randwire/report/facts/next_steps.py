@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from randwire.pages.text import many
+from randwire.report.facts.provenance import duration
 from randwire.report.facts.study import Section, StudyFacts
-from randwire.statistics.pairs import ALPHA, differences, testable
+from randwire.statistics.pairs import ALPHA, MIN_REPLICATES, differences, testable
 from randwire.statistics.power import (
+    POWER,
     SampleSize,
     detectable_difference,
     detectable_paired_difference,
@@ -127,6 +130,45 @@ def proposal(section: Section, facts: StudyFacts) -> Proposal | None:
         difference if len(names) > 1 else None,
         seeds * math.fsum(map(mean, known)) if known == seconds else None,
     )
+
+
+def proposal_text(proposed: Proposal, section: Section) -> str:
+    """What a confirmation costs, and which difference it finds."""
+    return f"{_cost(proposed)} {_finds(proposed, section)}".strip()
+
+
+def _cost(proposed: Proposal) -> str:
+    text = (
+        f"{many(proposed.settings, 'setting')}, the best of each generator, on {many(proposed.seeds, 'fresh graph')} "
+        f"each: {many(proposed.trainings, 'training')}"
+    )
+    if proposed.seconds is None:
+        return f"{text}; how long one takes was not recorded."
+    each = proposed.seconds / proposed.trainings
+    return f"{text} of {duration(each)} on average, as here: {duration(proposed.seconds)} one after the other."
+
+
+def _finds(proposed: Proposal, section: Section) -> str:
+    if proposed.settings == 1:
+        return ""
+    if proposed.difference is not None:
+        return (
+            f"They find a true difference of {proposed.difference:.2f} points between any two of them with a chance of "
+            f"at least {POWER:.0%}."
+        )
+    if section.group.early_stopping:
+        return "What they would find is not known: early stopping has left the settings that vary least."
+    return f"What they would find is not known. {lacking_spread(section)}".strip()
+
+
+def lacking_spread(section: Section) -> str:
+    """The settings of which nothing tells how they vary, in a sentence; empty without any."""
+    names = [] if section.of_variants else unknown(section)
+    if not names:
+        return ""
+    values = section.group.values
+    listed = ", ".join(f"{name} (n={len(values[name])})" for name in names)
+    return f"With fewer than {MIN_REPLICATES} graphs or no spread, nothing tells how these vary: {listed}."
 
 
 def _seeds(section: Section, asked: Sequence[Question]) -> tuple[int, float]:

@@ -6,14 +6,13 @@ from randwire.pages.html import dot, panel, table
 from randwire.pages.text import many
 from randwire.report.facts.next_steps import (
     POINTS,
-    Proposal,
     Question,
+    lacking_spread,
     pairs_of_contenders,
     proposal,
+    proposal_text,
     questions,
-    unknown,
 )
-from randwire.report.facts.provenance import duration
 from randwire.report.facts.study import Section, StudyFacts
 from randwire.statistics.intervals import LEVEL
 from randwire.statistics.pairs import MIN_REPLICATES
@@ -52,7 +51,7 @@ def _graphs(section: Section) -> str:
         f"n is how many graphs of each would tell a true difference of so many points with a chance of {POWER:.0%}, "
         f"{own}; in brackets, for the ends of the {LEVEL:.0%} interval of these deviations. A test takes at least "
         f"{MIN_REPLICATES} graphs. Found so far: the difference that the present number tells in a test alone. "
-        f"{_lacking(section)}"
+        f"{lacking_spread(section)}"
     )
     return panel("How many graphs would tell", table(heads, rows, text=("test",)), note.strip())
 
@@ -61,46 +60,12 @@ def _confirmation(section: Section, facts: StudyFacts) -> str:
     proposed = proposal(section, facts)
     if proposed is None:
         return ""
-    text = f"{_cost(proposed)} {_finds(proposed, section)}".strip()
-    content = f"<p><code>{escape(proposed.command)}</code></p><p>{escape(text)}</p>"
+    content = f"<p><code>{escape(proposed.command)}</code></p><p>{escape(proposal_text(proposed, section))}</p>"
     note = (
         "Fresh seeds have had no part in choosing: what they tell of the best is not biased by its luck. With other "
         "--seeds the cost is in proportion; --workers says how many processes train a network."
     )
     return panel("A confirmation on fresh seeds", content, note)
-
-
-def _cost(proposed: Proposal) -> str:
-    text = (
-        f"{many(proposed.settings, 'setting')}, the best of each generator, on {many(proposed.seeds, 'fresh graph')} "
-        f"each: {many(proposed.trainings, 'training')}"
-    )
-    if proposed.seconds is None:
-        return f"{text}; how long one takes was not recorded."
-    each = proposed.seconds / proposed.trainings
-    return f"{text} of {duration(each)} on average, as here: {duration(proposed.seconds)} one after the other."
-
-
-def _finds(proposed: Proposal, section: Section) -> str:
-    if proposed.settings == 1:
-        return ""
-    if proposed.difference is not None:
-        return (
-            f"They find a true difference of {proposed.difference:.2f} points between any two of them with a chance of "
-            f"at least {POWER:.0%}."
-        )
-    if section.group.early_stopping:
-        return "What they would find is not known: early stopping has left the settings that vary least."
-    return f"What they would find is not known. {_lacking(section)}".strip()
-
-
-def _lacking(section: Section) -> str:
-    names = [] if section.of_variants else unknown(section)
-    if not names:
-        return ""
-    values = section.group.values
-    listed = ", ".join(f"{name} (n={len(values[name])})" for name in names)
-    return f"With fewer than {MIN_REPLICATES} graphs or no spread, nothing tells how these vary: {listed}."
 
 
 def _named(question: Question, section: Section) -> str:

@@ -9,7 +9,7 @@ from randwire.errors import one_line
 from randwire.metrics import VAL_TOP1
 from randwire.pages.text import interval_text, p_text
 from randwire.records import Row
-from randwire.report.facts import race
+from randwire.report.facts import race, recommended
 from randwire.report.facts.answer import answer
 from randwire.report.facts.budgets import budget_text
 from randwire.report.facts.checklist import checklist
@@ -19,6 +19,8 @@ from randwire.report.facts.exclusions import Exclusion, exclusions
 from randwire.report.facts.families import may_be_best
 from randwire.report.facts.leading import leading, loss_head, loss_text, top1_head
 from randwire.report.facts.looks import looks_text
+from randwire.report.facts.next_steps import proposal, proposal_text
+from randwire.report.facts.per_image import image_facts
 from randwire.report.facts.provenance import provenance
 from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import warnings
@@ -49,6 +51,7 @@ def report(facts: StudyFacts, entity: str, uploaded: Mapping[str, Row]) -> wr.Re
             *(block for section in facts.sections for block in _results(section, facts, entity)),
             *_checks(facts, entity),
             *_networks(facts, entity),
+            *_next(facts),
             *_review(facts, uploaded),
         ],
         width="fluid",
@@ -88,7 +91,8 @@ def _results(section: Section, facts: StudyFacts, entity: str) -> list[Any]:
     if section.group.counted:
         blocks += [wr.MarkdownBlock(_race(section))] if section.rounds else []
         blocks.append(wr.MarkdownBlock(_tables(section)))
-        blocks += [wr.MarkdownBlock(text) for text in filter(None, [_questions(section)])]
+        told = [_questions(section), " ".join(recommended.sentences(section)), _images(section)]
+        blocks += [wr.MarkdownBlock(text) for text in filter(None, told)]
         blocks.append(panels.results(section.group, entity))
     return blocks
 
@@ -106,6 +110,12 @@ def _questions(section: Section) -> str:
     if names := may_be_best(section.group):
         parts.append(f"**Settings that may be the best**: {', '.join(names)}.")
     return "\n\n".join(parts)
+
+
+def _images(section: Section) -> str:
+    """What an image is worth; empty where it is not known which images were right."""
+    found = image_facts(section)
+    return "" if found is None else found.sentences[0]
 
 
 def _checks(facts: StudyFacts, entity: str) -> list[Any]:
@@ -130,6 +140,13 @@ def _networks(facts: StudyFacts, entity: str) -> list[Any]:
     ]
 
 
+def _next(facts: StudyFacts) -> list[Any]:
+    """The confirmation that is proposed, and what it costs."""
+    proposed = [(section, one) for section in facts.sections if (one := proposal(section, facts)) is not None]
+    texts = [f"`{one.command}`\n\n{proposal_text(one, section)}" for section, one in proposed]
+    return [wr.H2("What to run next"), *map(wr.MarkdownBlock, texts)] if texts else []
+
+
 def _exclusion(excluded: Exclusion) -> str:
     """A line of Markdown; the cause is code, so that nothing in it is taken for Markdown."""
     cause = excluded.cause.replace("`", "'") or "no cause recorded"
@@ -139,7 +156,7 @@ def _exclusion(excluded: Exclusion) -> str:
 def _review(facts: StudyFacts, uploaded: Mapping[str, Row]) -> list[Any]:
     checks = checklist(facts, uploaded, FINAL)
     return [
-        wr.H2("What to check, and to run next"),
+        wr.H2("Review"),
         wr.CheckedList([wr.CheckedListItem(check.text, check.holds) for check in checks]),
     ]
 
