@@ -74,9 +74,14 @@ def bootstrap_interval(values: Sequence[float], level: float = LEVEL, resamples:
     return _percent(mean - high * error, mean - low * error)
 
 
+def vary(values: Sequence[float]) -> bool:
+    """Whether values differ by more than rounding errors."""
+    return len({round(value, _DIGITS) for value in values}) > 1
+
+
 def _logit(values: Sequence[float], fewest: int) -> tuple[float, float] | None:
     """The mean of percentages on the logit scale, with its standard error there; None if that cannot be told."""
-    if len(values) < fewest or len({round(value, _DIGITS) for value in values}) == 1:
+    if len(values) < fewest or not vary(values):
         return None
     shares = np.asarray(values, dtype=np.float64) / 100
     mean, error = shares.mean(), shares.std(ddof=1) / np.sqrt(len(shares))

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats
 
 from randwire.statistics.contrast import Estimate, columns
-from randwire.statistics.intervals import LEVEL, Interval, Numbers
+from randwire.statistics.intervals import LEVEL, Interval, Numbers, vary
 
 ALPHA = 1 - LEVEL
 """Error rate of the tests: the chance of at least one false difference among all pairs."""
@@ -51,7 +51,7 @@ class Pair:
 
 def testable(values: Sequence[float]) -> bool:
     """Whether a setting's replicates can be tested: at least MIN_REPLICATES, and not all equal."""
-    return len(values) >= MIN_REPLICATES and len(set(values)) > 1
+    return len(values) >= MIN_REPLICATES and vary(values)
 
 
 def compare(settings: Mapping[str, Sequence[float]]) -> list[Pair]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from randwire.records import Row
+from randwire.statistics.describe import group as grouped
 from randwire.statistics.shrunken import Numbers, shrunken, variances_of_means
 from randwire.statistics.smooth import smooth
 from randwire.study.axes import coordinates
@@ -52,8 +53,9 @@ def ranking(group: TrialGroup, study: Row | None) -> list[Ranked]:
     study = study or {}
     raced = study.get("seeds", ()) if study.get("search") == "race" else ()
     rounds, finished = {}, []
+    begun = grouped(group.trials, lambda trial: trial.setting)
     for name in group.replicates:
-        same = [trial for trial in group.trials if trial.setting == name]
+        same = begun[name]
         if any(trial.top1 is None for trial in same):
             continue
         means = group.choosing[name]

@@ -52,6 +52,13 @@ def test_looks_at_less_or_the_same_change_nothing() -> None:
     assert level([once, grown, once]) == pytest.approx(level([once, grown]))
 
 
+def test_it_bounds_one_test_of_those_that_grew_most() -> None:
+    """Two of six settings get further graphs, and a question of its own asks about these two alone."""
+    names = "abcdef"
+    stated = level([{**dict.fromkeys(names, 3), "a": n, "b": n} for n in (3, 5, 10, 20)])
+    assert stated >= level([{"a": n, "b": n} for n in (3, 5, 10, 20)]) > 3 * ALPHA
+
+
 def test_the_level_of_many_looks_is_at_most_one() -> None:
     names = [str(k) for k in range(29)]
     grown = [dict.fromkeys(names[: k + 2], n) for n in range(3, 6) for k in range(0, 28, 3)]
