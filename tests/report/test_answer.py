@@ -1,5 +1,6 @@
 """What a report opens with: its answer, in a few sentences, before anything else."""
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from figure_4 import add_figure_4
 from report_helpers import Page, add_grid, add_reference, add_study, add_trial, write_design
 
+from randwire.records import Record
 from randwire.report import write_report
 from randwire.report.facts.answer import answer
 from randwire.report.facts.study import StudyFacts
@@ -78,7 +80,9 @@ def test_networks_made_by_hand_are_compared_with_the_best_random_setting(tmp_pat
 
 def test_a_search_recommends_and_tests_nothing(tmp_path: Path) -> None:
     sentences = told(add_study(tmp_path))
-    assert sentences[0].startswith("Of 3 settings that were tried, WS(4,0.75) is recommended: 92.00% over n = 3")
+    assert sentences[0].startswith(
+        "Of 3 settings that have finished, WS(4,0.75) has the highest mean: 92.00% over n = 3"
+    )
     assert sentences[1] == "Best setting of each generator: WS(4,0.75) 92.00%, BA(5) 88.75%, ER(0.2) 77.50%."
     assert sentences[2].startswith("Nothing is tested")
     assert sentences[3] == "There are 3 warnings: see Is anything wrong?"
@@ -92,7 +96,7 @@ def test_variants_are_answered_on_the_same_graphs(tmp_path: Path) -> None:
             add_trial(tmp_path, "ba:m=5", seed, 80 + graph + points + noise.gauss(0, 0.2), network__op=op)
     write_design(tmp_path, "grid", variants={op: {"network.op": op} for op in ("conv", "avgpool", "sepconv")})
     first, above, near = told(tmp_path)
-    assert first.startswith("On the same graphs: ")
+    assert first.startswith("On the same graphs (n = 6): ")
     assert first.rindex("avgpool") > max(first.rindex("sepconv"), first.rindex(" conv"))
     assert "points above avgpool (corrected p < 0.001)" in above
     assert "is not separated from" in near
@@ -115,7 +119,61 @@ def test_without_a_finished_trial_there_is_no_answer(trial: dict[str, Any], said
 
 def test_too_few_graphs_are_said_to_be_too_few(tmp_path: Path) -> None:
     add_grid(tmp_path, seeds=2)
-    assert told(tmp_path)[1] == "They cannot be tested against each other: fewer than three graphs, or no spread."
+    assert told(tmp_path)[1] == "Not tested, with fewer than 3 graphs or no spread: WS(4,0.75), BA(5), ER(0.2)."
+
+
+def test_networks_made_by_hand_alone_are_tested_all_the_same(tmp_path: Path) -> None:
+    noise = random.Random(3)
+    for seed in range(5):
+        add_trial(tmp_path, "chain", seed, 73 + noise.gauss(0, 0.2), train__seed=seed)
+        add_trial(tmp_path, "complete", seed, 70 + noise.gauss(0, 0.2), train__seed=seed)
+    write_design(tmp_path, "list", only=["chain", "complete"])
+    assert len(told(tmp_path)) == 2
+    assert told(tmp_path)[1].endswith("points above COMPLETE (corrected p < 0.001).")
+
+
+def test_settings_without_all_their_trials_are_left_out_of_answer_and_tests(tmp_path: Path) -> None:
+    noise = random.Random(4)
+    for spec, top1 in (("er:p=0.2", 73), ("er:p=0.4", 70), ("ba:m=5", 72), ("ws:k=4,p=0.75", 74)):
+        for seed in range(5):
+            add_trial(tmp_path, spec, seed, top1 + noise.gauss(0, 0.2))
+    for spec in ("er:p=0.2", "ws:k=4,p=0.75"):
+        add_trial(tmp_path, spec, 5, status=None, epochs=2)
+    write_design(tmp_path, "list", only=["er:p=0.2", "er:p=0.4", "ba:m=5", "ws:k=4,p=0.75"])
+    leaders, tested, *rest = told(tmp_path)
+    assert leaders.startswith("Top-1 (n = 5): BA(5) 7")
+    assert tested.startswith("BA(5) is ")
+    assert "points above ER(0.4) (corrected p < 0.001)." in tested
+    assert rest[:2] == [
+        "No setting of WS has finished.",
+        "Left out, since not all of their trials have finished: ER(0.2), WS(4,0.75).",
+    ]
+
+
+def test_what_a_search_expects_is_of_the_images_that_choose(tmp_path: Path) -> None:
+    noise = random.Random(5)
+    for k in range(12):
+        for seed in range(2):
+            spec, top1 = f"er:p={0.1 + 0.05 * k:.2f}", 72 + noise.gauss(0, 0.3)
+            config = add_trial(tmp_path, spec, seed, top1, data__holdout=100)
+            record = Record(tmp_path / config.digest)
+            summary = json.loads((record.folder / "summary.json").read_text())
+            test = {"test_top1": top1 - 2, "test_top5": 99.0, "test_loss": 1.0, "test_images": 360}
+            record.write_json("summary.json", summary | test)
+    write_design(tmp_path, "random")
+    best, same, *_ = told(tmp_path)
+    first = StudyFacts.load(tmp_path).sections[0].ranking[0]
+    assert f"{first.mean:.2f}% on the images that choose over n = 2; to be expected" in best
+    assert same == f"The same, with test top-1: {first.setting} {first.mean - 2:.2f}%."
+
+
+def test_early_stopping_is_no_search(tmp_path: Path) -> None:
+    for seed in range(3):
+        add_trial(tmp_path, "ba:m=5", seed, 73 + seed / 10)
+    write_design(tmp_path, "grid", early_stopping=True)
+    sentences = told(tmp_path)
+    assert any(sentence.startswith("Nothing is tested. Early stopping was on") for sentence in sentences)
+    assert not any("search" in sentence for sentence in sentences)
 
 
 def test_variants_that_are_alike_are_bounded(tmp_path: Path) -> None:

@@ -49,7 +49,9 @@ def test_a_grid_that_chooses_the_best_is_corrected_for_all_that_it_could_have_ch
         assert pair.p > fixed.p
         assert pair.interval.low < fixed.interval.low < fixed.interval.high < pair.interval.high
     assert not any(pair.separated for pair in family.pairs), "5 graphs are too few where the data choose"
-    assert "chose the best settings: WS(4,0.75) (of 19), ER(0.2) (of 4), BA(5) (of 5)." in family.note
+    assert (
+        "chose the best settings: WS(4,0.75) (of 19 tested), ER(0.2) (of 4 tested), BA(5) (of 5 tested)." in family.note
+    )
 
 
 def test_a_list_of_one_setting_of_each_generator_is_tested_by_three_tests(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_best_is_what_the_images_that_choose_say_whatever_the_others_tell(study:
 def test_a_fixed_design_names_the_best_by_the_images_that_choose(study: Path) -> None:
     write_design(study, "list", only=["er:p=0.2", "ba:m=5", "ws:k=4,p=0.75"])
     page = Page(write_report(study))
-    assert "Top-1 (n = 3): ER(0.2) 79.70%, " in page.text, "WS(4,0.75) has 89.90% here"
+    assert "Test top-1 (n = 3): ER(0.2) 79.70%, " in page.text, "WS(4,0.75) has 89.90% here"
     assert next(iter(page.table("generator"))) == "ER"
 
 

@@ -14,7 +14,6 @@ from randwire.statistics.contrast import Estimate
 from randwire.statistics.describe import group as grouped
 from randwire.statistics.pairs import Pair, compare_means, testable
 from randwire.study.groups import TrialGroup
-from randwire.study.results import mean
 from randwire.study.winners import Ranked
 
 Response = Literal["top1", "loss"]
@@ -46,15 +45,16 @@ class Family:
 def families(group: TrialGroup, ranking: Sequence[Ranked], response: Response = "top1") -> list[Family]:
     """The families of a group whose settings may be tested: those that have a pair; none of any other group.
 
-    The best settings are those of the ranking, by top-1, whatever the response; one that is not in it, for lack of a
-    trial, comes after all that are. Of the loss, too, the better setting of a pair is the first, and the difference is
-    how far the loss of the other is above its own. Variants have no families: they are tested graph by graph.
+    The best settings are those of the ranking, by top-1, whatever the response. A setting that is not in it, for lack
+    of a trial, is no best one, and none that a best one is held against: the table of leaders leaves it out, too. Where
+    the best cannot be tested, no second best takes its place. Of the loss, too, the better setting of a pair is the
+    first, and the difference is how far the loss of the other is above its own. Variants have no families: they are
+    tested graph by graph.
     """
     means = _means(group, response)
     if not means:
         return []
     order = [one.setting for one in ranking]
-    order += sorted(set(means) - set(order), key=lambda name: (-mean(group.choosing[name]), name))
     found = [_generators(group, means, order), _randomness(group, means), _hand_made(group, means, order)]
     return [family for family in found if family is not None]
 
@@ -91,8 +91,12 @@ def _means(group: TrialGroup, response: Response) -> dict[str, Estimate]:
 
 def _generators(group: TrialGroup, means: Mapping[str, Estimate], order: Sequence[str]) -> Family | None:
     """The best setting of each generator against each other."""
-    wired = [name for name in order if name in means and kind_of(group, name) != "hand-made"]
-    cells = [Group(names[0], names) for names in grouped(wired, group.generator).values()]
+    wired = [name for name in order if kind_of(group, name) != "hand-made"]
+    cells = [
+        Group(names[0], [name for name in names if name in means])
+        for names in grouped(wired, group.generator).values()
+        if names[0] in means
+    ]
     if len(cells) < 2:
         return None
     questions = list(combinations(cells, 2))
@@ -127,12 +131,12 @@ def _randomness(group: TrialGroup, means: Mapping[str, Estimate]) -> Family | No
 
 def _hand_made(group: TrialGroup, means: Mapping[str, Estimate], order: Sequence[str]) -> Family | None:
     """Published networks and wirings made by hand against the best random setting."""
-    kinds = {name: kind_of(group, name) for name in order if name in means}
-    made = [name for name, kind in kinds.items() if kind == "hand-made"]
+    kinds = {name: kind_of(group, name) for name in order}
+    made = [name for name, kind in kinds.items() if kind == "hand-made" and name in means]
     random = [name for name, kind in kinds.items() if kind == "random"]
-    if not made or not random:
+    if not made or not random or random[0] not in means:
         return None
-    best = Group(random[0], random)
+    best = Group(random[0], [name for name in random if name in means])
     questions = [(Group(name, [name]), best) for name in made]
     note = (
         f"A network made by hand is one network, and its n counts trainings. {_chosen([best])}{_holm(len(questions))}"
@@ -158,7 +162,7 @@ def _chosen(groups: Sequence[Group]) -> str:
     several = [group for group in groups if len(group.names) > 1]
     if not several:
         return "The settings that are compared were fixed before these results."
-    chosen = ", ".join(f"{group.best} (of {len(group.names)})" for group in several)
+    chosen = ", ".join(f"{group.best} (of {len(group.names)} tested)" for group in several)
     return (
         f"These results chose the best settings: {chosen}. So each is held against every setting of the other side, at "
         "a level divided by how many it is the best of. The intervals are those of the difference of the true bests."

@@ -116,10 +116,10 @@ def _note(section: Section, confirmation: Confirmation | None, fitted: bool) -> 
             f"The settings were chosen by {confirmation.study}, which had {many(confirmation.settings, 'setting')}, "
             "by other graphs than these."
         )
-    elif any(leader.of > 1 for leader in leaders):
+    if any(leader.of > 1 for leader in leaders):
         lines.append("The best of several settings has been lucky, too: on fresh graphs it is expected to be lower.")
     by = "a smooth fit over all settings" if smooth else "the spread of all settings"
-    lines += [f"Fitted: its true mean as {by} lets it expect, without that luck."] * fitted
+    lines += [f"Fitted: its true mean{where} as {by} lets it expect, without that luck."] * fitted
     lines += [
         f"No setting of {title_of(name)} has finished."
         for name in without_leader(group, section.ranking, section.design)

@@ -41,8 +41,8 @@ def looked_at(section: Section) -> str:
     chance = math.ceil(100 * round(level([look.n for look in looks]), 6))
     return (
         f"These tests were looked at {len(looks)} times, at n = {_numbers(looks)} ({_dates(looks)}): the chance of a "
-        f"false difference over all looks is now at most {chance}%, not {ALPHA:.0%}. Confirm on fresh seeds to have "
-        f"{ALPHA:.0%} again."
+        f"false difference over all looks is now at most {chance}% for each question by itself, not {ALPHA:.0%}. "
+        f"Confirm on fresh seeds to have {ALPHA:.0%} again."
     )
 
 

@@ -12,7 +12,7 @@ from randwire.report.facts.answer import answer
 from randwire.report.facts.budgets import budget_text
 from randwire.report.facts.correlations import MIN_SETTINGS
 from randwire.report.facts.exclusions import exclusions
-from randwire.report.facts.looks import look, looked_at, looks_text
+from randwire.report.facts.looks import look, looks_text
 from randwire.report.facts.provenance import provenance
 from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import warnings
@@ -173,7 +173,6 @@ class _Page:
         if group.counted:
             self.figure(scores.draw(section))
             self.parts.append(families_panel(section))
-            self.note(looked_at(section))
             self.parts.append(recommendation(section))
         self.figure(pareto.draw(section), after=pareto_table(section.pareto))
         self.figure(importance.draw(section))

@@ -18,7 +18,6 @@ from randwire.report.facts.designs import names_of
 from randwire.report.facts.exclusions import Exclusion, exclusions
 from randwire.report.facts.families import may_be_best
 from randwire.report.facts.leading import leading, loss_head, loss_text, top1_head
-from randwire.report.facts.looks import looks_text
 from randwire.report.facts.next_steps import proposal, proposal_text
 from randwire.report.facts.per_image import image_facts
 from randwire.report.facts.provenance import provenance
@@ -120,7 +119,7 @@ def _images(section: Section) -> str:
 
 def _checks(facts: StudyFacts, entity: str) -> list[Any]:
     """Whether anything is wrong: what a reader must know before believing a mean, exclusions, learning rates."""
-    known = [*(warned.text for warned in warnings(facts)), *filter(None, [looks_text(facts)])]
+    known = [warned.text for warned in warnings(facts)]
     left_out = [wr.MarkdownBlock("\n".join(map(_exclusion, exclusions(facts))))] if facts.excluded else []
     return [
         wr.H2("Is anything wrong?"),
