@@ -35,6 +35,12 @@ def table(
     return f"<table{named}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def without_dashes(heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> tuple[list[str], list[list[Cell]]]:
+    """Heads and rows of a table without the columns that would be dashes alone."""
+    shown = [k for k in range(len(heads)) if any(row[k] != "-" for row in rows)]
+    return [heads[k] for k in shown], [[row[k] for k in shown] for row in rows]
+
+
 def panel(title: str, content: str, note: str = "") -> str:
     """A part of the page with a heading; `note` is text."""
     shown = f'<p class="note">{escape(note)}</p>' if note else ""

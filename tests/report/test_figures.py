@@ -16,8 +16,8 @@ FIGURES = {
     "scores": "Top-1 by setting",
     "learning_rates": "Learning rate",
     "parallel_coordinates": "Parallel coordinates",
-    "measures": "Graph measures",
     "error_distributions": "Error distribution by variant",
+    "measures": "Graph measures",
     "learning_curves": "Learning curves",
     "early_epochs": "Do early epochs tell the final order?",
 }

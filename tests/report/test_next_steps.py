@@ -51,7 +51,7 @@ def test_the_settings_that_are_named_have_their_own_spreads_and_not_that_of_a_po
     assert (sample_size(0.25, (er, ws)).n, own.n) == (27, 15)
     assert (own.low, own.high) == (7, 69), "four degrees of freedom each: less certain than the pool seems to be"
     row = next(table for table in Page(write_report(figure)).tables if table[0][0] == "settings")[1]
-    assert row[:3] == ["WS(4,0.75) andER(0.2)", "0.29 and 0.13", "alone"]
+    assert row[:3] == ["WS(4,0.75) and ER(0.2)", "0.29 and 0.13", "alone"]
     assert row[4] == "15 (7 to 69)"
 
 

@@ -33,7 +33,7 @@ def test_a_search_recommends_ten_settings_by_its_fit(tmp_path: Path) -> None:
     table = next(
         table for table in page.tables if table[0] == ["setting, best first", "n", "mean seen (%)", "expected (%)"]
     )
-    names = [f"{one.setting}{'(recommended)' * (one is first)}" for one in ranked[:10]]
+    names = [f"{one.setting}{' (recommended)' * (one is first)}" for one in ranked[:10]]
     assert [row[0] for row in table[1:]] == names
     assert table[1][1:] == ["1", f"{first.mean:.2f}", f"{first.fitted:.2f}"]
     assert f"Of 40 settings that have finished, {first.setting} is recommended by a smooth fit" in page.text
@@ -86,7 +86,7 @@ def test_with_a_holdout_what_was_seen_stands_beside_what_is_told(tmp_path: Path)
     page = Page(write_report(tmp_path))
     table = next(table for table in page.tables if "mean seen (%)" in table[0])
     assert table[0][-1] == "test top-1 (%)"
-    assert table[1] == ["BA(5)(recommended)", "1", "80.00", "-", "75.50"]
+    assert table[1] == ["BA(5) (recommended)", "1", "80.00", "-", "75.50"]
 
 
 def test_other_studies_recommend_nothing_here(tmp_path: Path) -> None:

@@ -51,9 +51,9 @@ def test_measures_of_graphs_stay_those_of_the_others(study: Path) -> None:
     assert set(columns(networks(group))) == {*MEASURES.values(), "parameters"}
     page = Page(write_report(study))
     correlations = page.table("graph measure")
-    assert set(MEASURES.values()) <= set(correlations)
+    assert {MEASURES["depth"], MEASURES["clustering"]} <= set(correlations)
     assert "Rank correlation with top-1 over 6 graphs of 1 setting." in page.text
-    assert all(row[0] == "-" for row in correlations.values()), "one setting has none to be compared with"
+    assert all(len(row) == 1 for row in correlations.values()), "one setting has none to be compared with"
     figures = {label.rpartition(" ")[0]: figure for label, figure in page.figures.items()}
     scatter = figures["Graph measures"]
     by_name = {trace["name"]: k for k, trace in enumerate(scatter["data"])}

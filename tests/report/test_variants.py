@@ -344,3 +344,18 @@ def test_many_graphs_and_variants_can_be_read(tmp_path: Path, monkeypatch: pytes
     assert len(page.table("variants")) == 21
     assert "40 of 48 graphs are drawn" in page.text
     assert "Only the pairs of the best variant are drawn." in page.text
+
+
+def test_variants_stand_together_in_one_order_and_in_their_colours(tmp_path: Path) -> None:
+    for seed in range(3):
+        for op, points in (("sepconv", 0.0), ("conv", 5.0)):
+            add_trial(tmp_path, "ba:m=5", seed, 80 + seed + points, network__op=op)
+            add_trial(tmp_path, "er:p=0.2", seed, 79 + seed + points, network__op=op)
+    write_design(tmp_path, "grid", variants={op: {"network.op": op} for op in ("sepconv", "conv")})
+    page = Page(write_report(tmp_path))
+    order = ["BA(5) conv", "ER(0.2) conv", "BA(5) sepconv", "ER(0.2) sepconv"]
+    assert list(page.table("setting")) == order
+    trials = next(table for table in page.tables if table[0][0] == "trial")[1:]
+    assert [row[1] for row in trials] == [name for name in order for _ in range(3)]
+    figure = next(figure for label, figure in page.figures.items() if label.startswith("Parallel"))
+    assert figure["data"][0]["dimensions"][0]["ticktext"] == order

@@ -166,7 +166,9 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         self.inside = "" if tag in ("script", "style") else self.inside
-        self.cell = self.cell and tag not in ("td", "th")
+        if tag in ("td", "th"):
+            self.tables[-1][-1][-1] = self.tables[-1][-1][-1].rstrip()
+            self.cell = False
 
     def handle_data(self, data: str) -> None:
         if self.inside == "script":
@@ -174,7 +176,7 @@ class Page(HTMLParser):
         elif self.inside != "style":
             self.words.append(data)
             if self.cell:
-                self.tables[-1][-1][-1] += data.strip()
+                self.tables[-1][-1][-1] = f"{self.tables[-1][-1][-1]}{data}".lstrip()
 
     @property
     def text(self) -> str:

@@ -186,6 +186,7 @@ def _of_variants(section: Section, paired: Paired) -> list[str]:
         return [*told, "Nothing can be tested yet: fewer than three graphs that two variants share, or no spread."]
     apart = [pair for pair in against if pair.separated]
     near = [name for pair in against if not pair.separated for name in pair.names if name != best]
+    apart += [pair for pair in paired.pairs if pair.separated and best not in pair.names]
     if apart:
         told.append(f"{_listed(apart)}.")
     if near:

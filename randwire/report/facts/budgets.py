@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from randwire.pages.text import many
 from randwire.study.groups import TrialGroup
 from randwire.study.results import OF_NETWORKS
 
@@ -14,7 +15,7 @@ def budget_text(budget: TrialGroup, budgets: Sequence[TrialGroup]) -> str:
     if config.graph.path is None:
         graphs = f"{config.graph.nodes} nodes a stage ({config.graph.stages} graphs)"
     pieces = {
-        "train.epochs": f"{config.train.epochs} epochs",
+        "train.epochs": many(config.train.epochs, "epoch"),
         "data.resolution": f"{config.data.source} at {config.data.resolution} pixels",
         **({"data.holdout": f"{config.data.holdout:,} images held out"} if config.data.holdout else {}),
         "network.regime": f"{config.network.regime} regime",

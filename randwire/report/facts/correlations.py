@@ -115,8 +115,10 @@ def paired_with_score(graphs: Sequence[Network], column: Sequence[float | None])
 
 
 def correlation_text(found: Correlation) -> str:
-    """A correlation with its interval; a dash if there is none."""
-    return "-" if found.rho is None else f"{found.rho:+.2f} ({interval_text(found.interval, '+.2f')})"
+    """A correlation, with its interval if it has one; a dash if there is no correlation."""
+    if found.rho is None:
+        return "-"
+    return f"{found.rho:+.2f}" + (f" ({interval_text(found.interval, '+.2f')})" if found.interval else "")
 
 
 def scopes_text(settings: int) -> str:

@@ -30,6 +30,10 @@ class Kinds:
         """The place of a variant in the order, by which it is drawn; None of a generator, which has a style by name."""
         return self.names.index(name) if self.variants and name in self.names else None
 
+    def place(self, name: str) -> int:
+        """What variants are sorted by; first comes what is none of them."""
+        return self.names.index(name) if name in self.names else -1
+
 
 def kinds(group: TrialGroup, variants: Paired | None) -> Kinds:
     """The kinds of a group: its variants, in their order, if it compares some, or else its generators by name."""

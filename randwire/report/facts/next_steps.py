@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 
 from randwire.pages.text import many
 from randwire.report.facts.provenance import duration
@@ -18,6 +18,7 @@ from randwire.statistics.power import (
     detectable_difference,
     detectable_paired_difference,
     paired_sample_size,
+    power,
     sample_size,
 )
 from randwire.statistics.variance import VarianceEstimate, pooled_variance
@@ -26,6 +27,8 @@ from randwire.study.results import mean, number
 
 POINTS = (0.25, 0.5, 1.0, 2.0)
 """True differences of top-1, in points, that numbers of graphs are told for."""
+MAX_CONTENDERS = 3
+"""Settings of which all pairs are asked about; of more, the best against each other one."""
 MAX_SEEDS = 50
 """Fresh graphs of a setting that are proposed at most."""
 
@@ -88,7 +91,7 @@ def questions(section: Section) -> list[Question]:
         return _of_variants(section)
     values = {name: section.group.values[name] for name in contenders(section) if name not in unknown(section)}
     found = []
-    for pair in combinations(values, 2):
+    for pair in combinations(values, 2) if len(values) <= MAX_CONTENDERS else product([*values][:1], [*values][1:]):
         one, two = (_estimate(values[name]) for name in pair)
         n = min(len(values[name]) for name in pair)
         found.append(
@@ -116,10 +119,9 @@ def proposal(section: Section, facts: StudyFacts) -> Proposal | None:
     if not section.leaders or "train.seed" in searched:
         return None
     names = [leader.setting for leader in section.leaders]
-    asked = questions(section)
     seeds, difference = DEFAULT_SEEDS, None
-    if len(asked) == pairs_of_contenders(section) > 0:
-        seeds, difference = _seeds(section, asked)
+    if not group.early_stopping and not unknown(section) and len(contenders(section)) > 1:
+        seeds, difference = _seeds(section)
     seconds = [[number(trial.summary, "seconds") for trial in group.by_setting[name]] for name in names]
     known = [[one for one in same if one is not None] for same in seconds]
     return Proposal(
@@ -171,21 +173,17 @@ def lacking_spread(section: Section) -> str:
     return f"With fewer than {MIN_REPLICATES} graphs or no spread, nothing tells how these vary: {listed}."
 
 
-def _seeds(section: Section, asked: Sequence[Question]) -> tuple[int, float]:
+def _seeds(section: Section) -> tuple[int, float]:
     """Graphs of each setting, and the difference that they find: the smallest of POINTS that MAX_SEEDS are enough for.
 
     If they are for none, DEFAULT_SEEDS with what these find.
     """
-    for k, points in enumerate(POINTS):
-        n = max(question.among[k].n for question in asked)
-        if n <= MAX_SEEDS:
-            return n, points
-    alpha, values = ALPHA / pairs_of_contenders(section), section.group.values
-    finds = (
-        detectable_difference(DEFAULT_SEEDS, (_estimate(values[one]), _estimate(values[two])), alpha)
-        for one, two in (question.names for question in asked)
-    )
-    return DEFAULT_SEEDS, max(finds)
+    estimates = [_estimate(section.group.values[name]) for name in contenders(section)]
+    pairs, alpha = list(combinations(estimates, 2)), ALPHA / pairs_of_contenders(section)
+    for points in POINTS:
+        if all(power(points, MAX_SEEDS, (one.variance, two.variance), alpha) >= POWER for one, two in pairs):
+            return max(sample_size(points, pair, alpha).n for pair in pairs), points
+    return DEFAULT_SEEDS, max(detectable_difference(DEFAULT_SEEDS, pair, alpha) for pair in pairs)
 
 
 def _of_variants(section: Section) -> list[Question]:

@@ -22,7 +22,7 @@ def provenance(study: StudyFacts) -> dict[str, str]:
     environments = [trial.environment for trial in study.trials if trial.environment]
     searched = {name: _texts(study.design, name) for name in ("space", "objective")}
     facts = {"design": _design(study.design), **searched, "trials": study.statuses}
-    budgets = {f"{t.config.train.epochs} epochs on {t.config.data.source}" for t in study.trials}
+    budgets = {f"{many(t.config.train.epochs, 'epoch')} on {t.config.data.source}" for t in study.trials}
     facts["budget"] = "; ".join(sorted(budgets))
     facts["images"] = images(study.trials)
     facts |= {name: _counted(values) for name, values in _values(environments).items()}

@@ -45,11 +45,10 @@ def summary(section: Section) -> str:
     best = against[0].names[0]
     top1 = describe(section.group.values[best])
     near = [pair.names[1] for pair in against if not pair.separated]
-    text = (
-        f"{best} has the highest mean, {top1.mean:.2f}% (n={top1.n}). It is separated from "
-        f"{len(against) - len(near)} of the {many(len(against), 'other tested setting')}"
-    )
-    text += f", and not from {listed(near)}." if near else "."
+    others, apart = many(len(against), "other tested setting"), len(against) - len(near)
+    text = f"{best} has the highest mean, {top1.mean:.2f}% (n={top1.n}). It is "
+    text += f"separated from {apart} of the {others}" if apart else f"not separated from any of the {others}"
+    text += f", and not from {listed(near)}." if near and apart else "."
     if not section.group.holdout:
         return text
     chosen = max(section.group.choosing, key=lambda name: mean(section.group.choosing[name]))

@@ -97,6 +97,22 @@ class Section:
         return kinds(self.group, self.variants)
 
     @cached_property
+    def settings(self) -> list[str]:
+        """The settings that count, in the order of the study; of a study of variants, those of a variant together."""
+        names, kinds = list(self.group.by_setting), self.kinds
+        if not kinds.variants:
+            return names
+        return sorted(names, key=lambda name: kinds.place(kinds.of(self.group.by_setting[name][0])))
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials in the order of the study; of a study of variants, those of a variant together."""
+        kinds = self.kinds
+        if not kinds.variants:
+            return self.group.trials
+        return sorted(self.group.trials, key=lambda trial: kinds.place(kinds.of(trial)))
+
+    @cached_property
     def pareto(self) -> Pareto | None:
         return pareto(self.group, self.objectives)
 

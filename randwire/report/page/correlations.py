@@ -3,7 +3,7 @@
 from html import escape
 from statistics import mode
 
-from randwire.pages.html import table
+from randwire.pages.html import table, without_dashes
 from randwire.pages.text import many
 from randwire.report.facts.correlations import (
     MIN_NETWORKS,
@@ -35,7 +35,7 @@ def early_table(early: EarlyEpochs) -> str:
         cells = [correlation_text(early.correlation(epoch, within)) for within in SCOPES]
         rows.append([str(epoch), *cells, f"{rank} of {len(scores)}", kept])
     heads = ["after epoch", *SCOPES.values(), "rank of the finally best", f"if the best 1/{REDUCTION_FACTOR} go on"]
-    return table(heads, rows)
+    return table(*without_dashes(heads, rows))
 
 
 def measure_table(budget: TrialGroup) -> str:
@@ -53,7 +53,8 @@ def measure_table(budget: TrialGroup) -> str:
     for label, pairs in measures.items():
         found = (correlate(pairs, within, level) for within in SCOPES)
         rows.append([escape(label), *map(correlation_text, found)])
-    if all(cell == "-" for _, *cells in rows for cell in cells):
+    told = [row for row in rows if any(cell != "-" for cell in row[1:])]
+    if not told:
         return ""
     counts = {label: len(pairs) for label, pairs in measures.items()}
     usual = mode(counts.values())
@@ -63,6 +64,7 @@ def measure_table(budget: TrialGroup) -> str:
         f"Rank correlation with top-1 over {many(usual, 'graph')} of {many(settings, 'setting')}{others}. "
         + scopes_text(settings)
         + f" Each column's intervals hold for all {len(rows)} measures at once ({LEVEL:.0%})."
+        + " Measures without a correlation are left out." * (len(told) < len(rows))
         + " A graph under several variants is one graph, with its mean over them." * (len(graphs[0].trials) > 1)
     )
-    return f'<p class="note">{note}</p>' + table(["graph measure", *SCOPES.values()], rows)
+    return f'<p class="note">{note}</p>' + table(*without_dashes(["graph measure", *SCOPES.values()], told))

@@ -108,4 +108,6 @@ def _best_against_others(section: Section) -> str:
         f"even one false difference is held at {ALPHA:.0%}, also for pairs that were picked by their means. The "
         f"intervals hold for all pairs at once. Not separated does not mean equal. {lacking(section.group)}"
     )
-    return panel("The best setting against all others", f"<p>{escape(summary(section))}</p>{table(heads, rows)}", note)
+    # Where families tell more, a table of pairs of which none is separated says no more than the sentence.
+    shown = table(heads, rows) if not section.families or any(pair.separated for pair in pairs) else ""
+    return panel("The best setting against all others", f"<p>{escape(summary(section))}</p>{shown}", note)

@@ -7,7 +7,7 @@ from html import escape
 from statistics import median
 
 from randwire.metrics import IMAGES_PER_S
-from randwire.pages.html import dot, panel, table
+from randwire.pages.html import dot, panel, table, without_dashes
 from randwire.pages.text import many
 from randwire.report.facts.leading import Row, leading
 from randwire.report.facts.study import Section
@@ -22,7 +22,7 @@ def leaders_table(section: Section) -> str:
     shown = leading(section)
     rows = [[_mark(row, section) + escape(row.cells[0]), *map(escape, row.cells[1:])] for row in shown.rows]
     text = ("best setting", "of")
-    return panel(shown.title, table(shown.heads, rows, text=text) if rows else "", shown.note)
+    return panel(shown.title, table(*without_dashes(shown.heads, rows), text=text) if rows else "", shown.note)
 
 
 def group_cards(section: Section) -> str:

@@ -35,7 +35,7 @@ def outcome(pair: Pair) -> list[str]:
         interval_text(pair.interval),
         escape(p_text(pair.p)),
         escape(p_text(pair.adjusted)),
-        "separated" if pair.separated else "not separated",
+        "separated" if pair.separated else '<span class="whole">not separated</span>',
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from randwire.pages.html import dot, panel, table
+from randwire.pages.html import dot, panel, table, without_dashes
 from randwire.pages.text import interval_text
 from randwire.report.facts.per_image import ImageFacts, Uncertain, image_facts
 from randwire.report.facts.study import Section
@@ -98,8 +98,7 @@ def _name(section: Section, name: str, facts: ImageFacts) -> str:
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table without the columns that would be dashes alone."""
-    shown = [k for k in range(len(heads)) if any(row[k] != "-" for row in rows)]
-    return table([heads[k] for k in shown], [[row[k] for k in shown] for row in rows], kind="sortable")
+    return table(*without_dashes(heads, rows), kind="sortable")
 
 
 def _part(title: str, note: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -5,8 +5,10 @@ from html import escape
 from randwire.pages.html import dot, panel, table
 from randwire.pages.text import many
 from randwire.report.facts.next_steps import (
+    MAX_CONTENDERS,
     POINTS,
     Question,
+    contenders,
     lacking_spread,
     pairs_of_contenders,
     proposal,
@@ -34,7 +36,7 @@ def _graphs(section: Section) -> str:
             _named(question, section),
             _stds(question),
             test,
-            f"{question.seen:.2f} at n={question.n}",
+            f'<span class="whole">{question.seen:.2f} at n={question.n}</span>',
             *map(_sizes, sizes),
         ]
         for question in asked
@@ -51,9 +53,10 @@ def _graphs(section: Section) -> str:
         f"n is how many graphs of each would tell a true difference of so many points with a chance of {POWER:.0%}, "
         f"{own}; in brackets, for the ends of the {LEVEL:.0%} interval of these deviations. A test takes at least "
         f"{MIN_REPLICATES} graphs. Found so far: the difference that the present number tells in a test alone. "
-        f"{lacking_spread(section)}"
+        f"{_chosen(section)}{lacking_spread(section)}"
     )
-    return panel("How many graphs would tell", table(heads, rows, text=("test",)), note.strip())
+    shown = table(heads, rows, text=("test",), kind="sizes")
+    return panel("How many graphs would tell", shown, note.strip())
 
 
 def _confirmation(section: Section, facts: StudyFacts) -> str:
@@ -70,15 +73,23 @@ def _confirmation(section: Section, facts: StudyFacts) -> str:
 
 def _named(question: Question, section: Section) -> str:
     if section.of_variants:
-        return escape(" and ".join(question.names))
-    return " and ".join(f"{dot(section.group.generator(name))}{escape(name)}" for name in question.names)
+        return " and ".join(f'<span class="whole">{escape(name)}</span>' for name in question.names)
+    shown = (f"{dot(section.group.generator(name))}{escape(name)}" for name in question.names)
+    return " and ".join(f'<span class="whole">{name}</span>' for name in shown)
+
+
+def _chosen(section: Section) -> str:
+    """Which pairs are asked about, where those are not all."""
+    if section.of_variants or len(contenders(section)) <= MAX_CONTENDERS:
+        return ""
+    return "Asked about is the best setting against each other one. "
 
 
 def _stds(question: Question) -> str:
-    return " and ".join(f"{std:.2f}" for std in question.stds)
+    return f'<span class="whole">{" and ".join(f"{std:.2f}" for std in question.stds)}</span>'
 
 
 def _sizes(sizes: SampleSize) -> str:
     """The number of graphs, in brackets for the ends of the interval of the variances."""
     n, low, high = (f"{size:,}" if size < MAX_REPLICATES else f"> {MAX_REPLICATES:,}" for size in sizes)
-    return f"{n} ({low} to {high})" if low != high else n
+    return f'{n} <span class="whole">({low} to {high})</span>' if low != high else n

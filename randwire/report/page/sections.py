@@ -6,12 +6,12 @@ from html import escape
 
 from randwire import drawing
 from randwire.dag import DAG
-from randwire.pages.html import dot, link
+from randwire.pages.html import link
 from randwire.pages.text import many
-from randwire.report.facts.study import StudyFacts
+from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import Warned
 from randwire.report.page.leaders import card
-from randwire.study.groups import TrialGroup
+from randwire.report.page.marks import mark
 from randwire.study.results import Trial
 from randwire.study.statuses import RECORD_STATUSES
 
@@ -62,8 +62,9 @@ def cards(facts: StudyFacts) -> str:
     return f'<div class="cards">{shown}</div>' if facts.excluded else ""
 
 
-def gallery(budget: TrialGroup) -> str:
+def gallery(section: Section) -> str:
     """The DAGs of the best and the worst trials; no DAG twice."""
+    budget = section.group
     ranks = {trial.folder: rank for rank, trial in enumerate(budget.counted, 1)}
     best = _distinct_graphs(budget.counted, MAX_BEST, [])
     worst = _distinct_graphs(budget.counted[::-1], MAX_WORST, best)
@@ -71,7 +72,7 @@ def gallery(budget: TrialGroup) -> str:
     first = "DAGs of the best trials" if worst else "DAGs, best first" if len(best) > 1 else "DAG"
     for title, trials in ((first, best), ("DAGs of the worst trials, last first", worst)):
         if trials:
-            tiles = "".join(_tile(trial, ranks[trial.folder], len(ranks)) for trial in trials)
+            tiles = "".join(_tile(trial, mark(section, trial), ranks[trial.folder], len(ranks)) for trial in trials)
             parts.append(f'<h3 class="above">{title}</h3><div class="gallery">{tiles}</div>')
     if not parts:
         return ""
@@ -88,7 +89,7 @@ def _distinct_graphs(trials: Sequence[Trial], limit: int, taken: Sequence[Trial]
     return distinct
 
 
-def _tile(trial: Trial, rank: int, of: int) -> str:
+def _tile(trial: Trial, colour: str, rank: int, of: int) -> str:
     stages: dict[DAG, list[str]] = {}
     for stage, dag in trial.dags.items():
         stages.setdefault(dag, []).append(stage)
@@ -98,7 +99,7 @@ def _tile(trial: Trial, rank: int, of: int) -> str:
     )
     chosen = "" if trial.test_top1 is None else f" ({trial.chosen_by:.2f}% by the images that choose)"
     return (
-        f'<figure class="tile"><div class="dags">{pictures}</div><figcaption>{dot(trial.generator)}'
+        f'<figure class="tile"><div class="dags">{pictures}</div><figcaption>{colour}'
         f"<b>{escape(trial.setting)}</b> {trial.score:.2f}%{chosen}<br>"
         f'<span class="note">rank {rank} of {of}, graph seed {trial.config.graph.seed}, training seed '
         f'{trial.config.train.seed}, <a href="{link(trial)}">record</a></span></figcaption></figure>'

@@ -95,6 +95,13 @@ def _budget(section: Section, facts: StudyFacts) -> str:
     return f'<p class="lead">{named}{escape(budget_text(section.group, facts.groups))}</p>'
 
 
+def _wirings(section: Section) -> int:
+    """How many settings of graphs there are: those of all variants are one."""
+    if section.kinds.variants:
+        return len({trial.config.label for trial in section.group.counted})
+    return len(section.group.by_setting)
+
+
 def _page(facts: StudyFacts) -> "_Page":
     page = _Page(facts.name)
     page.write(facts, runs.of_study(facts.folder))
@@ -132,7 +139,7 @@ class _Page:
         self.each(facts, "What to run next", lambda section: self.parts.append(power(section, facts)))
         self.each(facts, "Appendix", self.appendix)
         if facts.trials:
-            self.parts += ["<h2>All trials</h2>", tables.trial_table(facts.groups, tracked)]
+            self.parts += ["<h2>All trials</h2>", tables.trial_table(facts.sections, tracked)]
         self.parts += [tables.exclusion_table(exclusions(facts)), _footer(facts)]
 
     def compared(self, facts: StudyFacts) -> None:
@@ -195,9 +202,9 @@ class _Page:
         """Which networks are good, and what they look like."""
         if not section.group.counted:
             return
-        self.parts.append(sections.gallery(section.group))
+        self.parts.append(sections.gallery(section))
         self.figure(parallel_coordinates.draw(section))
-        if len(section.group.by_setting) >= MIN_SETTINGS:
+        if _wirings(section) >= MIN_SETTINGS:
             self.measures(section)
 
     def measures(self, section: Section) -> None:
@@ -211,7 +218,7 @@ class _Page:
             self.figure(pairs.draw(section), PAIRS_NOTE)
             self.figure(error_distributions.draw(section), error_distributions_note(section))
             self.parts.append(variance(group))
-        if group.counted and len(group.by_setting) < MIN_SETTINGS:
+        if group.counted and _wirings(section) < MIN_SETTINGS:
             self.measures(section)  # few settings say little of what graphs are good
         self.figure(learning_curves.draw(section))
         if group.counted:

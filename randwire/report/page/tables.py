@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import quote
 
-from randwire.pages.html import Cell, dot, panel, record_link, table
+from randwire.pages.html import Cell, panel, record_link, table, without_dashes
 from randwire.pages.text import interval_text, many, short
 from randwire.report.facts.exclusions import Exclusion
 from randwire.report.facts.leading import loss_head, loss_text, top1_head
 from randwire.report.facts.study import Section
+from randwire.report.page.marks import mark
 from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL, MIN_BOOTSTRAP_VALUES, MIN_VALUES, bootstrap_interval, t_interval
-from randwire.study.groups import TrialGroup
 from randwire.study.results import mean, number
 
 MAX_CAUSE_LENGTH = 400
@@ -26,39 +26,44 @@ def settings_table(section: Section) -> str:
     heads = ["setting", "n", *["trainings"] * repeated, top1_head(section), "std", f"{LEVEL:.0%} interval"]
     heads += ["by bootstrap", "range", *["choosing (%)"] * apart, *[loss_head(section)] * bool(budget.losses)]
     rows: list[list[Cell]] = []
-    for name, values in budget.values.items():
+    for name in section.settings:
+        values = budget.values[name]
         top1 = describe(values)
-        cells: list[Cell] = [dot(budget.generator(name)) + escape(name), str(top1.n)]
+        cells: list[Cell] = [mark(section, budget.by_setting[name][0]) + escape(name), str(top1.n)]
         cells += [str(len(budget.by_setting[name]))] * repeated
         cells += [f"{top1.mean:.2f}", "-" if top1.std is None else f"{top1.std:.2f}"]
         cells += [interval_text(interval(values)) for interval in (t_interval, bootstrap_interval)]
         cells.append(f"{top1.minimum:.2f} to {top1.maximum:.2f}" if top1.n > 1 else "-")
         cells += [f"{mean(budget.choosing[name]):.2f}"] * apart
         rows.append(cells + [_loss(budget.losses.get(name, ()))] * bool(budget.losses))
+    most = max(map(len, budget.values.values()))
     note = (
         "n is the number of graphs, or of trainings where a setting has one graph; training seeds of a graph are "
-        "averaged first. The interval is Student's t of the mean on the logit scale, from n = "
-        f"{MIN_VALUES} on; the bootstrap's (studentised) is given from n = {MIN_BOOTSTRAP_VALUES} on, because with "
-        "fewer graphs it does not cover at its stated rate. Each is for its setting alone: the best of many settings "
-        "has been lucky, too."
+        "averaged first."
+        + f" The interval is Student's t of the mean on the logit scale, from n = {MIN_VALUES} on."
+        * (most >= MIN_VALUES)
+        + f" The bootstrap's (studentised) is given from n = {MIN_BOOTSTRAP_VALUES} on, because with fewer graphs it "
+        "does not cover at its stated rate."
+        * (most >= MIN_BOOTSTRAP_VALUES)
+        + " Each is for its setting alone: the best of many settings has been lucky, too." * (most >= MIN_VALUES)
         + " Choosing: the mean by the images that choose; what is best there is expected to tell less." * apart
         + f" The {loss_head(section)} is the mean cross entropy, and its standard deviation." * bool(budget.losses)
     )
-    return panel("All settings", table(heads, rows, kind="sortable"), note)
+    return panel("All settings", table(*without_dashes(heads, rows), kind="sortable"), note)
 
 
-def trial_table(groups: Sequence[TrialGroup], runs: Mapping[str, str]) -> str:
+def trial_table(sections: Sequence[Section], runs: Mapping[str, str]) -> str:
     """All trials with links to their records and W&B runs; a click on a heading sorts, a field above filters."""
-    apart = any(budget.holdout for budget in groups)
+    apart = any(section.group.holdout for section in sections)
     heads = ["trial", "setting", "status", "graph seed", "train seed", "epochs"]
     heads += ["choosing (%)", "test top-1 (%)"] if apart else ["top-1 (%)"]
-    heads += ["parameters", "mult-adds", "minutes"] + ["budget"] * (len(groups) > 1) + ["W&B"] * bool(runs)
+    heads += ["parameters", "mult-adds", "minutes"] + ["budget"] * (len(sections) > 1) + ["W&B"] * bool(runs)
     rows = []
-    for section, trial in [(k, trial) for k, budget in enumerate(groups, 1) for trial in budget.trials]:
+    for k, section, trial in [(k, own, trial) for k, own in enumerate(sections, 1) for trial in own.trials]:
         seconds = number(trial.summary, "seconds")
         cells: list[Cell] = [
             record_link(trial),
-            dot(trial.generator) + escape(trial.setting),
+            mark(section, trial) + escape(trial.setting),
             _status(trial.status),
             "-" if trial.graph_seed is None else str(trial.graph_seed),
             str(trial.config.train.seed),
@@ -69,7 +74,7 @@ def trial_table(groups: Sequence[TrialGroup], runs: Mapping[str, str]) -> str:
             _short(number(trial.complexity, "mult_adds")),
             "-" if seconds is None else f"{seconds / 60:.1f}",
         ]
-        cells += [str(section)] * (len(groups) > 1)
+        cells += [str(k)] * (len(sections) > 1)
         cells += [_run_link(runs.get(trial.folder))] * bool(runs)
         rows.append(cells)
     shown = table(heads, rows, text=("setting", "status", "W&B"), kind="sortable trials")

@@ -107,8 +107,13 @@ def _ticks(distinct: Sequence[float]) -> list[float]:
 
 def _whole_ticks(low: int, high: int) -> list[int]:
     """Whole numbers from low to high, so few that they can be read."""
-    step = max(1, round(_step((high - low) / MAX_TICKS)))
+    step = whole_step(low, high)
     return list(range(-(-low // step) * step, high + 1, step))
+
+
+def whole_step(low: float, high: float) -> int:
+    """The distance of ticks at whole numbers from low to high, so few that they can be read."""
+    return max(1, round(_step((high - low) / MAX_TICKS)))
 
 
 def _step(least: float) -> float:

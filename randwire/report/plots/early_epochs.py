@@ -1,6 +1,6 @@
 """Whether the order after early epochs is the final one."""
 
-from randwire.pages.style import Figure, layout_of, shade
+from randwire.pages.style import Figure, epoch_ticks, layout_of, shade
 from randwire.report.facts.correlations import MIN_NETWORKS, SCOPES, networks, scopes_text
 from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.facts.study import Section
@@ -24,6 +24,7 @@ def early_epochs(section: Section) -> Figure | None:
     if not data:
         return None
     layout = layout_of("epoch", "rank correlation with the final top-1", 360)
+    layout["xaxis"] |= epoch_ticks(max(early.top1))
     layout["yaxis"]["range"] = [min(0.0, *(y for trace in data for y in trace["y"])) - 0.05, 1.05]
     layout["shapes"] = [
         {"type": "line", "x0": rung, "x1": rung, "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dot", "width": 1}}

@@ -27,8 +27,9 @@ def learning_rates(section: Section) -> Figure | None:
     if not any(trial.rows for trial in budget.trials):
         return None
     wrong = [item.trial for item in section.rates.wrong[:MAX_TRIALS]]
-    usual = [trial for trial in budget.trials if trial.rows and all(trial is not other for other in wrong)]
-    trials = evenly(usual, MAX_TRIALS) + wrong
+    usual = [trial for trial in section.trials if trial.rows and all(trial is not other for other in wrong)]
+    usual = sorted(evenly(usual, MAX_TRIALS), key=lambda trial: section.kinds.place(section.kinds.of(trial)))
+    trials = usual + wrong
     layout = layout_of("epoch", "learning rate", 340)
     layout["xaxis"] |= epoch_ticks(max((row["epoch"] for trial in trials for row in trial.rows), default=1))
     layout["yaxis"]["rangemode"] = "tozero"

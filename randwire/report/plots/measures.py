@@ -4,10 +4,22 @@ from collections.abc import Mapping, Sequence
 
 from randwire.pages.style import MAX_POINTS, Figure, evenly, layout_of, style, title_of
 from randwire.pages.text import many
-from randwire.report.facts.correlations import SCOPES, Network, columns, correlate, networks, paired_with_score
+from randwire.report.facts.correlations import (
+    MEASURES,
+    SCOPES,
+    Network,
+    columns,
+    correlate,
+    networks,
+    paired_with_score,
+)
 from randwire.report.facts.study import Section
+from randwire.report.plots.axes import whole_step
 from randwire.report.plots.study_figure import study_figure
 from randwire.statistics.describe import group
+
+COUNTED = frozenset(MEASURES[key] for key in ("depth", "shortest_path", "max_in_degree", "edges", "sources", "sinks"))
+"""The measures that are counts, and have ticks at whole numbers."""
 
 
 @study_figure("two finished graphs with measures")
@@ -38,11 +50,16 @@ def measures(section: Section) -> Figure | None:
         {
             "label": label,
             "data": {"x": [[column[k] for k in by_generator[name]] for name in generators]},
-            "layout": {"xaxis.title.text": titles[label], "xaxis.autorange": True},
+            "layout": {
+                "xaxis.title.text": titles[label],
+                "xaxis.autorange": True,
+                "xaxis.dtick": _dtick(label, column),
+            },
         }
         for label, column in values.items()
     ]
     layout = layout_of(choices[0]["layout"]["xaxis.title.text"], "top-1 (%)", 380)
+    layout["xaxis"]["dtick"] = choices[0]["layout"]["xaxis.dtick"]
     return {"data": data, "layout": layout, "choices": choices, "label": "Graph measures", "note": note}
 
 
@@ -58,6 +75,12 @@ def _marks(generator: str, graphs: Sequence[Network], xs: Sequence[float | None]
         "hovertemplate": "%{text}<br>%{x:.4g}<br>top-1 %{y:.2f}%<extra></extra>",
         "marker": {"color": colour, "symbol": symbol, "size": 9, "opacity": 0.8},
     }
+
+
+def _dtick(label: str, column: Sequence[float | None]) -> int | None:
+    """The distance of ticks of what is counted, at whole numbers; None: as plotly chooses."""
+    known = [value for value in column if value is not None]
+    return whole_step(min(known), max(known)) if label in COUNTED else None
 
 
 def _titles(graphs: Sequence[Network], values: Mapping[str, Sequence[float | None]]) -> dict[str, str]:

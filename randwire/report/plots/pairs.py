@@ -4,7 +4,7 @@ from html import escape
 
 import numpy as np
 
-from randwire.pages.style import Figure, layout_of
+from randwire.pages.style import Figure, layout_of, text_width
 from randwire.pages.text import p_text
 from randwire.report.facts.study import Section
 from randwire.report.plots.study_figure import study_figure
@@ -13,6 +13,8 @@ PAIRS_NOTE = (
     "Mean of the row's setting minus the column's (points), both from the highest mean down. Bold: separated, by "
     "Welch's test with Holm's correction for all pairs."
 )
+SLANT = 0.87
+"""The height of a label of the length 1 at 60 degrees."""
 MAX_NUMBERED = 32
 """Settings whose differences have room in their cells; of more, those that are separated have a mark."""
 
@@ -59,7 +61,7 @@ def pairs(section: Section) -> Figure | None:
         "ygap": 1,
         "colorbar": {"title": {"text": "points", "side": "top"}, "thickness": 12},
     }
-    layout = layout_of("", "", 170 + 19 * size)
+    layout = layout_of("", "", round(120 + 20 * size + SLANT * max(map(text_width, names))))
     layout["xaxis"] |= {"tickangle": -60, "showgrid": False, "type": "category", "dtick": 1}
     layout["yaxis"] |= {"autorange": "reversed", "showgrid": False, "type": "category", "dtick": 1}
     return {"data": [data], "layout": layout, "label": "All pairs of settings"}

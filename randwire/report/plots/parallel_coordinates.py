@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 
-from randwire.pages.style import MAX_POINTS, MAX_SETTINGS, Figure, evenly, layout_of, style, title_of
+from randwire.pages.style import MAX_POINTS, MAX_SETTINGS, Figure, evenly, layout_of, style, text_width, title_of
 from randwire.report.facts.kinds import Kinds
 from randwire.report.facts.study import Section
 from randwire.report.plots.axes import NONE, further, named, numbers, parameters, whole
 from randwire.report.plots.study_figure import study_figure
+from randwire.study.groups import TrialGroup
 from randwire.study.results import Trial, number
 
 AXES = {"depth": "depth", "clustering": "clustering", "path_length": "mean path", "edges": "edges"}
-LETTER = 6.2
-"""Pixels of a letter beside an axis."""
 COUNTED = ("depth", "edges")
 """The measures that are counts, and have ticks at whole numbers."""
 NOTE = (
@@ -36,7 +35,7 @@ def parallel_coordinates(section: Section) -> Figure | None:
     if len(trials) < len(measured):
         note += f" {len(trials):,} of {len(measured):,} trials are drawn, evenly from best to worst."
     generators = sorted({trial.generator for trial in trials})
-    named_by = (same[0] for same in budget.by_setting.values() if any(trial.measures for trial in same))
+    named_by = (budget.by_setting[name][0] for name in section.settings if _measured(budget, name))
     settings = list(dict.fromkeys(map(_setting, named_by)))
     dimensions = _dimensions(trials, generators, settings)
     if any(NONE in axis.get("ticktext", ()) for axis in dimensions):
@@ -56,8 +55,8 @@ def parallel_coordinates(section: Section) -> Figure | None:
     }
     layout = layout_of("", "", max(460, 150 + 19 * len(settings) * (len(settings) <= MAX_SETTINGS)))
     del layout["xaxis"], layout["yaxis"]
-    longest = max(map(len, settings)) if len(settings) <= MAX_SETTINGS else 0
-    layout["margin"] = {"l": max(90, 20 + round(LETTER * longest)), "r": 30, "t": 88, "b": 30}
+    longest = max(map(text_width, settings)) if len(settings) <= MAX_SETTINGS else 0
+    layout["margin"] = {"l": max(90, 20 + round(longest)), "r": 30, "t": 88, "b": 30}
     return {
         "data": [data],
         "layout": layout,
@@ -66,6 +65,10 @@ def parallel_coordinates(section: Section) -> Figure | None:
         "note": note,
         "wide": True,
     }
+
+
+def _measured(budget: TrialGroup, setting: str) -> bool:
+    return any(trial.measures for trial in budget.by_setting[setting])
 
 
 def _dimensions(trials: Sequence[Trial], generators: Sequence[str], settings: Sequence[str]) -> list[Figure]:
