@@ -25,6 +25,7 @@ from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import warnings
 from randwire.report.publishing import panels
 from randwire.statistics.describe import describe
+from randwire.statistics.pairs import ALPHA
 from randwire.study.results import mean
 
 MAX_TITLE_LENGTH = 128
@@ -105,7 +106,8 @@ def _questions(section: Section) -> str:
             f"{p_text(pair.adjusted)}"
             for pair in family.pairs
         ]
-        parts.append("\n".join([f"**{family.title}** {family.note}", "", *lines]))
+        held = f"Welch's test over graphs; the chance of even one false difference here is held at {ALPHA:.0%}."
+        parts.append("\n".join([f"**{family.title}** {held} {family.note}", "", *lines]))
     if names := may_be_best(section.group):
         parts.append(f"**Settings that may be the best**: {', '.join(names)}.")
     return "\n\n".join(parts)
