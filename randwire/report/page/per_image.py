@@ -27,6 +27,7 @@ TOGETHER = (
     "Disagreement is that of two networks of different graphs (of two trainings, where a setting has one graph), the "
     "mean over all pairs."
 )
+UNCORRECTED = " Each interval is for its row alone, without a correction: the tests above are what separates."
 VOTE = (
     " A plurality vote of all networks is right on at least the images that more than half of them get right, and on "
     "none that no network gets right."
@@ -59,9 +60,10 @@ def _differences(facts: ImageFacts) -> str:
         for names, difference in facts.differences.items()
     ]
     heads = ["mean difference", "n", "points", *ERRORS, DISAGREEMENT]
+    note = DIFFERENCES + UNCORRECTED * any(one.by_graphs or one.by_both for one in facts.differences.values())
     if facts.noun == "variant":
-        return _part("Differences of variants, graph by graph", f"On graphs that both have. {DIFFERENCES}", heads, rows)
-    return _part("Differences of the best settings", DIFFERENCES, heads, rows)
+        return _part("Differences of variants, graph by graph", f"On graphs that both have. {note}", heads, rows)
+    return _part("Differences of the best settings", note, heads, rows)
 
 
 def _together(section: Section, facts: ImageFacts) -> str:
