@@ -32,7 +32,7 @@ def test_a_trial_with_another_schedule_is_found(study: Path) -> None:
     assert "largest deviation 0.05. 1 epoch without a logged rate." in page.text
     heads = ["trial", "epochs that disagree", "worst epoch", "logged", "closed form"]
     (cells,) = next(table for table in page.tables if table[0] == heads)[1:]
-    assert cells[:3] == [f"{planted.name}BA(7) g5 t0", "3", "5"]
+    assert cells[:3] == [f"{planted.name} BA(7) g5 t0", "3", "5"]
     assert float(cells[3]) - float(cells[4]) == pytest.approx(0.05)
     drawn = next(figure for label, figure in page.figures.items() if label.startswith("Learning rate"))["data"]
     assert "BA(7) g5 t0" in [trace.get("text") for trace in drawn], "the trial at fault is drawn, whichever are"

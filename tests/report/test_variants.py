@@ -17,6 +17,7 @@ from randwire import config as configuration
 from randwire import registry
 from randwire.config import RunConfig
 from randwire.errors import ConfigError
+from randwire.pages.style import style
 from randwire.records import Record
 from randwire.report import figures, write_report
 from randwire.study import results as trials_of
@@ -359,3 +360,5 @@ def test_variants_stand_together_in_one_order_and_in_their_colours(tmp_path: Pat
     assert [row[1] for row in trials] == [name for name in order for _ in range(3)]
     figure = next(figure for label, figure in page.figures.items() if label.startswith("Parallel"))
     assert figure["data"][0]["dimensions"][0]["ticktext"] == order
+    dots = {attrs["style"] for tag, attrs in page.tags if tag == "span" and attrs.get("class") == "dot"}
+    assert dots == {f"background:{style(name, place)[0]}" for place, name in enumerate(("conv", "sepconv"))}
