@@ -132,7 +132,9 @@ def test_a_command_of_the_readme_works(line: str, folder: Path) -> None:
     paths = {"data/mnist": "mnist", "data/imagenet": "imagenet", "data/photos": "converted", RECORD: "record"}
     paths |= {name: f"imagenet-files/{name}" for name in words if name.startswith(("ILSVRC", "synset"))}
     paths |= {name: name for name in ("mnist-files/", "imagenet-files/", "photos/", "seven.png", "four.png")}
-    paths |= {name: name for name in ("digits.onnx", "digits.safetensors", "trials.parquet", "small-graphs")}
+    paths |= {
+        name: name for name in ("digits.onnx", "digits.safetensors", "trials.parquet", "small-graphs", "study.log")
+    }
     words = [str(folder / paths[word]) if word in paths else word for word in words]
     done = (commands.run if line in IN_PROCESSES else commands.call)(*words)
     assert done.returncode == 0, done.stderr
