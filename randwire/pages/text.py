@@ -16,6 +16,12 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
+def first_of(words: Sequence[str], most: int) -> str:
+    """The first words, and how many more there are: `BA(5), ER(0.2) and 3 more`."""
+    more = f" and {len(words) - most} more" * (len(words) > most)
+    return f"{', '.join(words[:most])}{more}"
+
+
 def short(value: float) -> str:
     """A number in few characters: 0.125, 12.5, 43.2 k, 5.61 M."""
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):

@@ -40,12 +40,12 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval | None
     99.5) and 0.93, 0.93, 0.93, 0.94 (gamma of shape 3, 70). On the scale of the values themselves it covers 0.93, 0.93,
     0.93, 0.94 of the beta values at 99.5, and reaches beyond 100.
     """
-    estimate = _logit(values, MIN_VALUES)
+    estimate = _of_shares(values, MIN_VALUES)
     if estimate is None:
         return None
     mean, error = estimate
-    half = error * stats.t.isf((1 - level) / 2, len(values) - 1)
-    return _percent(mean - half, mean + half)
+    found = logit_interval(mean, error * float(stats.t.isf((1 - level) / 2, len(values) - 1)))
+    return None if found is None else Interval(100 * found.low, 100 * found.high)
 
 
 def bootstrap_interval(values: Sequence[float], level: float = LEVEL, resamples: int = 9_999) -> Interval | None:
@@ -57,10 +57,10 @@ def bootstrap_interval(values: Sequence[float], level: float = LEVEL, resamples:
     values with a mean of 99.5, and for gamma values (shape 3) with one of 70. The better known percentile interval
     covers 0.85, 0.90, 0.93, which is why it is not used. The same values always give the same interval.
     """
-    estimate = _logit(values, MIN_BOOTSTRAP_VALUES)
+    estimate = _of_shares(values, MIN_BOOTSTRAP_VALUES)
     if estimate is None:
         return None
-    mean, error = estimate
+    mean, error = float(special.logit(estimate[0])), estimate[1] / (estimate[0] * (1 - estimate[0]))
     observed = np.asarray(values, dtype=np.float64) / 100
     drawn = np.random.default_rng(0).choice(observed, (resamples, len(observed)))
     means, errors = drawn.mean(axis=1), drawn.std(axis=1, ddof=1) / np.sqrt(len(observed))
@@ -71,7 +71,18 @@ def bootstrap_interval(values: Sequence[float], level: float = LEVEL, resamples:
     low, high = np.quantile(scores, ((1 - level) / 2, (1 + level) / 2), method="inverted_cdf")
     if not np.isfinite((low, high)).all():
         return None
-    return _percent(mean - high * error, mean - low * error)
+    return Interval(*(100 * float(special.expit(mean - score * error)) for score in (high, low)))
+
+
+def logit_interval(value: float, half: float | None) -> Interval | None:
+    """The interval of a share from half its width, taken to the logit scale (delta method), within 0..1.
+
+    None without a width, and of a share of 0 or 1.
+    """
+    if half is None or not 0 < value < 1:
+        return None
+    centre, reach = special.logit(value), half / (value * (1 - value))
+    return Interval(float(special.expit(centre - reach)), float(special.expit(centre + reach)))
 
 
 def vary(values: Sequence[float]) -> bool:
@@ -79,14 +90,9 @@ def vary(values: Sequence[float]) -> bool:
     return len({round(value, _DIGITS) for value in values}) > 1
 
 
-def _logit(values: Sequence[float], fewest: int) -> tuple[float, float] | None:
-    """The mean of percentages on the logit scale, with its standard error there; None if that cannot be told."""
+def _of_shares(values: Sequence[float], fewest: int) -> tuple[float, float] | None:
+    """The mean of percentages as a share, with its standard error; None if that cannot be told."""
     if len(values) < fewest or not vary(values):
         return None
     shares = np.asarray(values, dtype=np.float64) / 100
-    mean, error = shares.mean(), shares.std(ddof=1) / np.sqrt(len(shares))
-    return float(special.logit(mean)), float(error / (mean * (1 - mean)))
-
-
-def _percent(low: float, high: float) -> Interval:
-    return Interval(100 * float(special.expit(low)), 100 * float(special.expit(high)))
+    return float(shares.mean()), float(shares.std(ddof=1) / np.sqrt(len(shares)))

@@ -1,12 +1,11 @@
 """Means of many settings with the luck of the best taken off: each drawn towards all of them by its own noise."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
 
-Numbers = np.ndarray[Any, np.dtype[np.float64]]
+from randwire.statistics.intervals import Numbers
 
 MIN_SETTINGS = 4
 """The fewest settings whose spread says how far their true means are apart."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from randwire.statistics.shrunken import Numbers, winsorised
+from randwire.statistics.intervals import Numbers
+from randwire.statistics.shrunken import winsorised
 
 MIN_FITTED = 8
 """The fewest settings that are fitted: of fewer, nothing tells how smooth they are."""

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
-from randwire.statistics.intervals import LEVEL, Interval, Numbers
+from randwire.statistics.intervals import LEVEL, Numbers
 from randwire.statistics.pairs import MIN_REPLICATES, welch
 
 _ROUNDING = 1e-12
@@ -115,17 +115,6 @@ def disagreement(table: Margins) -> float | None:
 def disagreement_between(one: Margins, two: Margins) -> float:
     """The same of a network of one table and one of another, the mean over all such pairs."""
     return one.mean + two.mean - 2 * float((one.columns * two.columns).mean())
-
-
-def logit_interval(value: float, half: float | None) -> Interval | None:
-    """The interval of a share from half its width, taken to the logit scale (delta method), within 0..1.
-
-    None without a width, and of a share of 0 or 1.
-    """
-    if half is None or not 0 < value < 1:
-        return None
-    centre, reach = special.logit(value), half / (value * (1 - value))
-    return Interval(float(special.expit(centre - reach)), float(special.expit(centre + reach)))
 
 
 def _estimate(tables: Sequence[Margins], columns: Numbers) -> Estimate:

@@ -11,7 +11,7 @@ from randwire import graphs
 from randwire.config.variant import as_text, values_of_variant
 from randwire.errors import ConfigError
 from randwire.records import Row
-from randwire.statistics.shrunken import Numbers
+from randwire.statistics.intervals import Numbers
 from randwire.study import space
 from randwire.study.ranges import Range
 from randwire.study.search_space import GRAPH_SEED

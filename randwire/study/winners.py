@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from randwire.records import Row
 from randwire.statistics.describe import group as grouped
-from randwire.statistics.shrunken import Numbers, shrunken, variances_of_means
+from randwire.statistics.intervals import Numbers
+from randwire.statistics.shrunken import shrunken, variances_of_means
 from randwire.statistics.smooth import smooth
 from randwire.study.axes import coordinates
 from randwire.study.fixed import RACE_GROWTH

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.search.choices import GRID
 from benchmarks.search.landscape import RUN_STD, truth
-from randwire.statistics.shrunken import Numbers, shrunken, variances_of_means, winsorised
+from randwire.statistics.intervals import Numbers
+from randwire.statistics.shrunken import shrunken, variances_of_means, winsorised
 
 FIGURE_4 = np.array([truth(spec)[0] for spec in GRID])
 STDS = np.array([np.hypot(truth(spec)[1], RUN_STD) for spec in GRID])

@@ -5,7 +5,7 @@ import pytest
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from randwire.statistics import smooth as module
-from randwire.statistics.shrunken import Numbers
+from randwire.statistics.intervals import Numbers
 from randwire.statistics.smooth import MAX_FITTED, MIN_FITTED, smooth
 
 FAMILIES = ["ba"] * 15 + ["ws"] * 25

@@ -12,14 +12,13 @@ from scipy import special, stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from randwire.statistics.intervals import Interval
+from randwire.statistics.intervals import Interval, logit_interval
 from randwire.statistics.two_way import (
     Estimate,
     Margins,
     difference_of,
     disagreement,
     disagreement_between,
-    logit_interval,
     mean_of,
 )
 

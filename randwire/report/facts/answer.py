@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from randwire.pages.style import title_of
-from randwire.pages.text import many, p_text
+from randwire.pages.text import first_of, many, p_text
 from randwire.report.facts import race
 from randwire.report.facts.confirmed import confirmation_of
 from randwire.report.facts.families import Family, excluded
-from randwire.report.facts.leaders import Leader, left_out, without_leader
+from randwire.report.facts.leaders import Leader, unfinished
 from randwire.report.facts.leading import leading
 from randwire.report.facts.looks import looks_text
 from randwire.report.facts.paired import Paired
@@ -55,7 +54,7 @@ def _of_settings(facts: StudyFacts, section: Section) -> list[str]:
         told += _of_pairs(section)
     told += [_hand_made(by_key["hand_made"])] if "hand_made" in by_key else []
     told += [_randomness(by_key["randomness"])] if "randomness" in by_key else []
-    return [*told, *_untested(section), *_left_out(section)]
+    return [*told, *_untested(section), *unfinished(section.group, section.ranking, section.design, MAX_NAMED)]
 
 
 def _headline(facts: StudyFacts, section: Section) -> str:
@@ -81,9 +80,7 @@ def _headline(facts: StudyFacts, section: Section) -> str:
 
 def _named(leaders: Sequence[Leader]) -> str:
     """The leaders with their means, as they are told."""
-    texts = [f"{leader.setting} {mean(leader.values):.2f}%" for leader in leaders[: 2 * MAX_NAMED]]
-    more = len(leaders) - len(texts)
-    return ", ".join(texts) + (f" and {more} more" if more else "")
+    return first_of([f"{leader.setting} {mean(leader.values):.2f}%" for leader in leaders], 2 * MAX_NAMED)
 
 
 def _separated(family: Family, leaders: Sequence[Leader]) -> str:
@@ -143,8 +140,7 @@ def _randomness(family: Family) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:MAX_NAMED])
-    return shown + (f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else "")
+    return first_of(names, MAX_NAMED)
 
 
 def _untested(section: Section) -> list[str]:
@@ -154,16 +150,6 @@ def _untested(section: Section) -> list[str]:
     if not names:
         return []
     return [f"Not tested, with fewer than {MIN_REPLICATES} graphs or no spread: {_names(names)}."]
-
-
-def _left_out(section: Section) -> list[str]:
-    """Generators and settings that have no part in this, since not all of their trials have finished."""
-    told = [
-        f"No setting of {title_of(name)} has finished."
-        for name in without_leader(section.group, section.ranking, section.design)
-    ]
-    names = left_out(section.group, section.ranking)
-    return told + [f"Left out, since not all of their trials have finished: {_names(names)}."] * bool(names)
 
 
 def _of_race(section: Section) -> list[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from randwire.pages.style import title_of
+from randwire.pages.text import first_of
 from randwire.records import Row
 from randwire.study.groups import TrialGroup
 from randwire.study.winners import Ranked
@@ -61,3 +63,10 @@ def without_leader(group: TrialGroup, ranking: Sequence[Ranked], study: Row | No
     ranked, study = {one.generator for one in ranking}, study or {}
     named = [] if group.origin == "outside" or study.get("only") else study.get("generators") or []
     return [name for name in dict.fromkeys([*named, *(t.generator for t in group.trials)]) if name not in ranked]
+
+
+def unfinished(group: TrialGroup, ranking: Sequence[Ranked], study: Row | None, most: int) -> list[str]:
+    """What has no part in the leaders, in sentences; of settings that are left out so many by name."""
+    told = [f"No setting of {title_of(name)} has finished." for name in without_leader(group, ranking, study)]
+    names = left_out(group, ranking)
+    return told + [f"Left out, since not all of their trials have finished: {first_of(names, most)}."] * bool(names)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from randwire.pages.style import title_of
 from randwire.pages.text import interval_text, many
 from randwire.report.facts.confirmed import confirmation_of
-from randwire.report.facts.leaders import Leader, left_out, without_leader
+from randwire.report.facts.leaders import Leader, unfinished
 from randwire.report.facts.paired import on_all_variants
 from randwire.report.facts.study import Section
 from randwire.statistics.describe import Description, describe
@@ -120,13 +120,7 @@ def _note(section: Section, confirmation: Confirmation | None, fitted: bool) -> 
         lines.append("The best of several settings has been lucky, too: on fresh graphs it is expected to be lower.")
     by = "a smooth fit over all settings" if smooth else "the spread of all settings"
     lines += [f"Fitted: its true mean{where} as {by} lets it expect, without that luck."] * fitted
-    lines += [
-        f"No setting of {title_of(name)} has finished."
-        for name in without_leader(group, section.ranking, section.design)
-    ]
-    if names := left_out(group, section.ranking):
-        more = f" and {len(names) - MAX_NAMED} more" * (len(names) > MAX_NAMED)
-        lines.append(f"Left out, since not all of their trials have finished: {', '.join(names[:MAX_NAMED])}{more}.")
+    lines += unfinished(group, section.ranking, section.design, MAX_NAMED)
     return " ".join(lines)
 
 

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, median
 
-from randwire.pages.text import many
+from randwire.pages.text import first_of, many
 from randwire.report.facts.right_images import RightImages, on_the_same_graphs, read
 from randwire.report.facts.study import Section
-from randwire.statistics.intervals import Interval
+from randwire.statistics.intervals import Interval, logit_interval
 from randwire.statistics.two_way import (
     Estimate,
     Margins,
     difference_of,
     disagreement,
     disagreement_between,
-    logit_interval,
     mean_of,
 )
 from randwire.study.results import Trial
@@ -93,9 +92,8 @@ class ImageFacts:
                 "graphs on new images of the same kind."
             )
         if self.left_out:
-            named = [f"{name} ({why})" for name, why in list(self.left_out.items())[:MAX_NAMED]]
-            more = f" and {len(self.left_out) - MAX_NAMED} more" * (len(self.left_out) > MAX_NAMED)
-            found.append(f"Left out: {', '.join(named)}{more}.")
+            named = [f"{name} ({why})" for name, why in self.left_out.items()]
+            found.append(f"Left out: {first_of(named, MAX_NAMED)}.")
         if self.unread:
             read = len(self.means) + len(self.left_out)
             found.append(

@@ -1,8 +1,6 @@
 """Which settings of a fixed design are separated, in sentences; or why none is tested."""
 
-from collections.abc import Sequence
-
-from randwire.pages.text import many
+from randwire.pages.text import first_of, many
 from randwire.report.facts.study import Section
 from randwire.statistics.describe import describe
 from randwire.statistics.pairs import MIN_REPLICATES, Pair, testable
@@ -30,7 +28,8 @@ def why_untested(budget: TrialGroup) -> str:
 def lacking(budget: TrialGroup) -> str:
     """The settings that cannot be tested, in a sentence; empty if all can."""
     names = [f"{name} (n={len(values)})" for name, values in budget.values.items() if not testable(values)]
-    return f"Not tested, with fewer than {MIN_REPLICATES} graphs or no spread: {listed(names)}." if names else ""
+    named = first_of(names, MAX_NAMED)
+    return f"Not tested, with fewer than {MIN_REPLICATES} graphs or no spread: {named}." if names else ""
 
 
 def best_pairs(section: Section) -> list[Pair]:
@@ -48,14 +47,8 @@ def summary(section: Section) -> str:
     others, apart = many(len(against), "other tested setting"), len(against) - len(near)
     text = f"{best} has the highest mean, {top1.mean:.2f}% (n={top1.n}). It is "
     text += f"separated from {apart} of the {others}" if apart else f"not separated from any of the {others}"
-    text += f", and not from {listed(near)}." if near and apart else "."
+    text += f", and not from {first_of(near, MAX_NAMED)}." if near and apart else "."
     if not section.group.holdout:
         return text
     chosen = max(section.group.choosing, key=lambda name: mean(section.group.choosing[name]))
     return f"{text} By the images that choose, {chosen} is the best: {mean(section.group.values[chosen]):.2f}% here."
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first settings by name, and how many more there are."""
-    more = f" and {len(names) - MAX_NAMED} more" * (len(names) > MAX_NAMED)
-    return f"{', '.join(names[:MAX_NAMED])}{more}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 
 from randwire.pages.html import dot, panel, table
-from randwire.pages.text import many, p_text
+from randwire.pages.text import first_of, many, p_text
 from randwire.report.facts.families import Family, may_be_best
-from randwire.report.facts.settings import best_pairs, lacking, listed, summary, why_untested
+from randwire.report.facts.settings import MAX_NAMED, best_pairs, lacking, summary, why_untested
 from randwire.report.facts.study import Section
 from randwire.report.page.paired import OUTCOME_HEADS, outcome
 from randwire.statistics.pairs import ALPHA, Pair
@@ -90,7 +90,7 @@ def _may_be_best(section: Section) -> str:
         f"it. So the setting with the highest true mean is lost with a chance of at most {ALPHA:.0%}. "
         f"{lacking(section.group)}"
     )
-    text = f"{listed(names)}: {len(names)} of {many(tested, 'tested setting')}."
+    text = f"{first_of(names, MAX_NAMED)}: {len(names)} of {many(tested, 'tested setting')}."
     return panel("Which settings may be the best", f"<p>{escape(text)}</p>", note)
 
 
