@@ -1,0 +1,42 @@
+"""The table of real conditions: what may happen to a study on real machines, and what it must do then.
+
+Its rows are the tests of tests/conditions: `pytest.mark.condition(kind, case, expected)` stands at each of them.
+"""
+
+import importlib
+from pathlib import Path
+from typing import NamedTuple
+
+FOLDER = Path(__file__).parents[1] / "conditions"
+KINDS = {
+    "A": "The end of an output stream is not the end of the work",
+    "B": "Ray's start",
+    "C": "Records and designs are extended, not overwritten",
+    "D": "Options take effect, or are refused",
+    "E": "Limits of the machine",
+    "F": "Units that are independent",
+    "G": "Files are checked before they are trusted",
+    "H": "Places may change",
+    "I": "Values are read by their type",
+    "J": "Long work shows signs",
+}
+
+
+class Row(NamedTuple):
+    """A condition: its kind, the case, what is expected, and the test that shows it."""
+
+    kind: str
+    case: str
+    expected: str
+    test: str
+
+
+def rows() -> list[Row]:
+    """All conditions, by kind, then in the order of their tests."""
+    found = []
+    for path in sorted(FOLDER.glob("test_*.py")):
+        module = importlib.import_module(path.stem)
+        for name, member in vars(module).items():
+            marks = getattr(member, "pytestmark", ()) if name.startswith("test_") else ()
+            found += [Row(*mark.args, f"{path.stem}::{name}") for mark in marks if mark.name == "condition"]
+    return sorted(found, key=lambda row: row.kind)
