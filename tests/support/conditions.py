@@ -38,5 +38,6 @@ def rows() -> list[Row]:
         module = importlib.import_module(path.stem)
         for name, member in vars(module).items():
             marks = getattr(member, "pytestmark", ()) if name.startswith("test_") else ()
-            found += [Row(*mark.args, f"{path.stem}::{name}") for mark in marks if mark.name == "condition"]
+            for kind, case, expected in (mark.args for mark in marks if mark.name == "condition"):
+                found.append(Row(kind, case, expected, f"{path.stem}::{name}"))
     return sorted(found, key=lambda row: row.kind)
