@@ -1,11 +1,12 @@
 """Where a run happened: commit, versions, hardware and command line."""
 
+import json
 import os
 import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,11 @@ PACKAGES = ("torch", "ray", "optuna", "wandb", "networkx", "ffcv", "numba", "num
 
 
 def environment(worker: Worker, command: str) -> dict[str, Any]:
-    """Commit, versions, hardware and command line of this run; never an environment variable."""
-    commit = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain")
+    """Commit, versions, hardware and command line of this process; never an environment variable."""
+    commit, dirty = _commit()
     return {
         "commit": commit,
-        "dirty": None if changes is None else bool(changes),
+        "dirty": dirty,
         "packages": {name: _version(name) for name in PACKAGES},
         "hardware": {
             "cpu": _cpu(),
@@ -43,7 +43,33 @@ def _version(name: str) -> str | None:
         return None
 
 
+def _commit() -> tuple[str | None, bool | None]:
+    """The commit of this package, and whether its tracked files have changes; None for what is not known.
+
+    A copy that lies in the repository of another project without being part of it, such as an installed one, is of no
+    commit of that repository.
+    """
+    if _git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return _installed_commit(), None
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return _git("rev-parse", "HEAD"), None if changes is None else bool(changes)
+
+
+def _installed_commit() -> str | None:
+    """The commit that pip installed this copy from, if it was from a repository."""
+    try:
+        installed = distribution("randwire")
+        if Path(str(installed.locate_file("randwire"))).resolve() != Path(__file__).resolve().parent:
+            return None
+        origin = json.loads(installed.read_text("direct_url.json") or "{}")
+        return str(origin["vcs_info"]["commit_id"])
+    except (PackageNotFoundError, ValueError, KeyError, TypeError, OSError):
+        return None
+
+
 def _git(*arguments: str) -> str | None:
+    """What git says in the folder of this file; None if it fails."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # of another repository
     try:
         done = subprocess.run(
             ["git", "-C", str(Path(__file__).parent), *arguments],
@@ -51,6 +77,7 @@ def _git(*arguments: str) -> str | None:
             text=True,
             timeout=10,
             check=True,
+            env=own,
         )
     except (OSError, subprocess.SubprocessError):
         return None
