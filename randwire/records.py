@@ -1,7 +1,7 @@
 """The record of a trial: a folder of plain files, from which its network and every table can be rebuilt.
 
 config.yaml         resolved and complete; `train.py` replays it
-environment.json    commit, versions, hardware, command line
+environment.json    the parts of the training: commit, versions, hardware, command line of each (see `parts`)
 graphs/conv3.txt    0/1 adjacency matrix of a stage, one row a line
 dag.svg  dag.json   picture, and nodes, edges and measures of every stage; a published network has no stages, and only
                     the latter

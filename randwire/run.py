@@ -27,6 +27,7 @@ from randwire.graph_files import graph_files
 from randwire.metrics import BEST_TOP1, TEST_IMAGES, VAL_TOP1, VAL_TOP5
 from randwire.model import aggregation, references
 from randwire.model.building import build
+from randwire.parts import add_part
 from randwire.records import Record, Row
 from randwire.tracking import Tracker, open_tracker
 from randwire.training import checkpoint
@@ -153,7 +154,7 @@ class _Rank:
         """Write all of the record that is known before the first epoch, and drop the rows of epochs to be repeated."""
         config, record = self.config, self.record
         record.write_text("config.yaml", config.to_yaml())
-        record.write_json("environment.json", environment(self.worker, command))
+        add_part(record, environment(self.worker, command), self.epochs_done + 1)
         for name, text in graph_files(self.graphs, config.title, matrices="graphs/").items():
             record.write_text(name, text)
         record.write_json("complexity.json", count(config, self.graphs).to_dict())

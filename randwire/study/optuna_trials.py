@@ -106,13 +106,14 @@ def _times(trials: Sequence[Trial]) -> tuple[datetime | None, datetime | None]:
     begun, ended = [], []
     for trial in trials:
         try:
-            start = datetime.fromisoformat(str(trial.environment.get("started"))).astimezone().replace(tzinfo=None)
-        except ValueError:
+            starts = [datetime.fromisoformat(str(part.get("started"))) for part in trial.parts]
+            first, last = (start.astimezone().replace(tzinfo=None) for start in (starts[0], starts[-1]))
+        except (ValueError, IndexError):
             continue
-        begun.append(start)
-        seconds = number(trial.summary, "seconds")
+        begun.append(first)
+        seconds = number(trial.summary, "seconds")  # of the process that ended it
         if seconds is not None:
-            ended.append(start + timedelta(seconds=seconds))
+            ended.append(last + timedelta(seconds=seconds))
     return min(begun, default=None), max(ended, default=None)
 
 

@@ -9,8 +9,10 @@ from statistics import fmean, median
 from typing import NamedTuple
 
 from randwire.config import GraphConfig, RunConfig, RuntimeConfig, TrainConfig
+from randwire.errors import RecordError
 from randwire.metrics import IMAGES_PER_S
-from randwire.records import Record
+from randwire.parts import part_at, parts_of
+from randwire.records import Record, Row
 from randwire.statistics.describe import group
 from randwire.study.design import Design
 from randwire.study.planning import Planned
@@ -116,10 +118,18 @@ def measured(design: Design, trials: Iterable[RunConfig]) -> tuple[float, int] |
 
 
 def _rate(record: Record, resolution: int) -> float | None:
+    try:
+        parts = parts_of(record)
+    except RecordError:  # without the number of ranks there is no rate of one GPU
+        return None
     rates = [
-        row[IMAGES_PER_S.key] * (row.get("resolution", resolution) / resolution) ** 2
+        row[IMAGES_PER_S.key] * (row.get("resolution", resolution) / resolution) ** 2 / _ranks(parts, row["epoch"])
         for row in record.metrics()
         if row.get(IMAGES_PER_S.key)
     ]
-    ranks = (record.read_json("environment.json") or {}).get("world_size", 1)
-    return median(rates) / ranks if rates else None
+    return median(rates) if rates else None
+
+
+def _ranks(parts: Sequence[Row], epoch: int) -> int:
+    ranks = part_at(parts, epoch).get("world_size")
+    return ranks if isinstance(ranks, int) and ranks > 0 else 1

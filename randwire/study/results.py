@@ -16,6 +16,7 @@ from randwire.correct import Correct
 from randwire.dag import DAG
 from randwire.errors import RecordError, one_line
 from randwire.metrics import TEST_LOSS, TEST_TOP1, VAL_LOSS, VAL_TOP1
+from randwire.parts import parts_of
 from randwire.records import Record, Row
 from randwire.study.folder import base_of
 from randwire.study.matched import KEY as CHANNELS
@@ -55,7 +56,8 @@ class Trial:
     measures: dict[str, float]
     """Means over the random stages."""
     complexity: Row
-    environment: Row
+    parts: Sequence[Row]
+    """By which processes it was trained, see `parts`."""
     summary: Row = field(default_factory=dict)
     variant: str = ""
     """The name of the variant, in a study that compares some; empty if the trial is none of them."""
@@ -84,6 +86,11 @@ class Trial:
         if self.top1 is None or not self.rows:
             return None
         return number(self.summary, TEST_LOSS.key) if self.config.data.holdout else number(self.rows[-1], VAL_LOSS.key)
+
+    @property
+    def started(self) -> str:
+        """When its first part began (ISO 8601); empty where that was not recorded."""
+        return next((str(part["started"]) for part in self.parts if part.get("started")), "")
 
     @property
     def generator(self) -> str:
@@ -294,7 +301,7 @@ def _read(record: Record) -> Trial:
         dags=dags,
         measures=_means([_measured(about["measures"], dags.get(stage)) for stage, about in stages.items()]),
         complexity=_object(record, "complexity.json"),
-        environment=_object(record, "environment.json"),
+        parts=parts_of(record),
         summary=summary,
         variant=config.runtime.variant,
         test_top1=test_top1,

@@ -107,7 +107,7 @@ def tried(budget: TrialGroup, study: Row | None, entries: Mapping[Setting, Seque
     """
     study = study or {}
     by_setting: dict[Setting, list[Trial]] = {}
-    for trial in sorted(budget.trials, key=lambda trial: str(trial.environment.get("started", ""))):
+    for trial in sorted(budget.trials, key=lambda trial: trial.started):
         if trial.config.graph.path is None:
             by_setting.setdefault(setting_of(trial, named=bool(study.get("variants"))), []).append(trial)
     wanted = _crossed(study) if study.get("search") in SEARCHES else 1

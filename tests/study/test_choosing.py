@@ -163,7 +163,7 @@ def _leads(truth: np.ndarray, folder: Path) -> np.ndarray:
     """
     (config,) = design(folder, seeds=1).trials(Setting("er:p=0.2"))
     config = config.override({"data.holdout": IMAGES})
-    blank = Trial("", config, "finished", "", None, [], {}, {}, {}, {})
+    blank = Trial("", config, "finished", "", None, [], {}, {}, {}, [])
     chooses, tells = (100 * np.random.default_rng(seed).binomial(IMAGES, truth) / IMAGES for seed in (1, 2))
     leads = []
     for study in range(len(truth)):

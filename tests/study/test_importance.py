@@ -148,5 +148,5 @@ def test_the_seed_of_a_graph_is_no_parameter(trial: Trial) -> None:
 
 def test_records_without_times_have_importances(trial: Trial, tmp_path: Path) -> None:
     noise = random.Random(8)
-    tried = search(replace(trial, environment={}), 20, lambda _: noise.gauss(70, 1), seed=8)
+    tried = search(replace(trial, parts=[]), 20, lambda _: noise.gauss(70, 1), seed=8)
     assert importances(tried, STUDY)

@@ -35,7 +35,7 @@ def ranked(
 ) -> list[Ranked]:
     """The ranking of settings with the top-1 of their trials by seed; None: it has not finished."""
     trials = [
-        Trial(f"{spec} {seed}", config(spec, seed), "finished", "", value, [], {}, {}, {}, {})
+        Trial(f"{spec} {seed}", config(spec, seed), "finished", "", value, [], {}, {}, {}, [])
         for spec, values in top1.items()
         for seed, value in enumerate(values)
     ]

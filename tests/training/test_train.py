@@ -93,7 +93,7 @@ def test_a_trial_leaves_a_whole_record_without_ray(tmp_path: Path) -> None:
     network.load_state_dict(checkpoint.read(record.checkpoint / "newest.pt")["network"])
     assert record.read_json("complexity.json")["params"] == sum(value.numel() for value in network.parameters())
     assert (folder / "dag.svg").read_text().startswith("<svg")
-    environment = record.read_json("environment.json")
+    (environment,) = record.read_json("environment.json")
     assert environment["packages"]["torch"] == "2.13.0+cpu" or environment["packages"]["torch"].startswith("2.13.0")
     assert environment["packages"]["pytorchcv"], "its initialisation decides numbers of published networks"
     assert environment["world_size"] == 1
@@ -351,7 +351,7 @@ def test_torchrun_trains_one_network_on_two_ranks(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("local/*/config.yaml")
     record = Record(path.parent)
-    assert record.read_json("environment.json")["world_size"] == 2
+    assert [part["world_size"] for part in record.read_json("environment.json")] == [2]
     assert [row["epoch"] for row in record.metrics()] == [1, 2, 3]
     single = settings(tmp_path / "single", graph__seed=4, network__drop_edge=1)
     run.run(single, ProcessWorker(CPU))

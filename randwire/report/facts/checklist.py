@@ -7,7 +7,7 @@ from typing import NamedTuple
 from randwire.records import NEWEST_CHECKPOINT, Row
 from randwire.report.facts import rates
 from randwire.report.facts.images import images, same_images
-from randwire.report.facts.provenance import provenance
+from randwire.report.facts.provenance import provenance, trained_by
 from randwire.report.facts.study import StudyFacts
 from randwire.study.groups import groups
 from randwire.study.results import Trial
@@ -74,8 +74,9 @@ def _learning_rates(facts: StudyFacts) -> Check:
 
 
 def _commits(facts: StudyFacts, named: str) -> Check:
-    commits = {trial.environment.get("commit") for trial in facts.trials}
-    clean = all(trial.environment.get("dirty") is False for trial in facts.trials)
+    parts = [part for trial in facts.trials for part in trained_by(trial) or [{}]]
+    commits = {part.get("commit") for part in parts}
+    clean = all(part.get("dirty") is False for part in parts)
     text = f"All trials ran at one commit, without other changes: {named}"
     return Check(text, len(commits) == 1 and None not in commits and clean)
 

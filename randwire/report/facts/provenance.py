@@ -2,10 +2,11 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 
-from randwire.pages.text import many
+from randwire.pages.text import first_of, many
+from randwire.parts import kept
 from randwire.records import Row
 from randwire.report.facts.designs import names_of
 from randwire.report.facts.images import images
@@ -19,37 +20,60 @@ MAX_VALUES = 6
 
 def provenance(study: StudyFacts) -> dict[str, str]:
     """Where the numbers come from, by what it is: design, budget, commits; what was not recorded is left out."""
-    environments = [trial.environment for trial in study.trials if trial.environment]
     searched = {name: _texts(study.design, name) for name in ("space", "objective")}
     facts = {"design": _design(study.design), **searched, "trials": study.statuses}
     budgets = {f"{many(t.config.train.epochs, 'epoch')} on {t.config.data.source}" for t in study.trials}
     facts["budget"] = "; ".join(sorted(budgets))
     facts["images"] = images(study.trials)
-    facts |= {name: _counted(values) for name, values in _values(environments).items()}
-    started = sorted({str(environment["started"]) for environment in environments if environment.get("started")})
+    recorded = [parts for trial in study.trials if (parts := trained_by(trial))]
+    for name, text_of in {**_TOLD, "command": _command}.items():
+        facts[name] = _counted(Counter(_in_turn(parts, text_of) for parts in recorded))
+    started = sorted(trial.started for trial in study.trials if trial.started)
     facts["started"] = " to ".join(dict.fromkeys([started[0], started[-1]])) if started else ""
     seconds = sum(number(trial.summary, "seconds") or 0 for trial in study.trials)
     facts["training"] = f"{duration(seconds)} over all trials" if seconds else ""
     return {name: value for name, value in facts.items() if value}
 
 
+def trained_by(trial: Trial) -> list[Row]:
+    """The parts that have trained what the record of a trial holds; none where that was not recorded."""
+    return kept(trial.parts, len(trial.rows))
+
+
 def mixed(trials: Sequence[Trial]) -> list[str]:
-    """In what the trials differ that should be one for all."""
-    environments = [trial.environment for trial in trials if trial.environment]
-    values = _values(environments)
-    lines = []
+    """In what the trials, or the parts of one, differ that should be one for all."""
+    recorded = [parts for trial in trials if (parts := trained_by(trial))]
+    every = [part for parts in recorded for part in parts]
+    values = {name: {text_of(part) for part in every} - {""} for name, text_of in _TOLD.items()}
+    lines = [*_mixed_within(trials)]
     if len(values["commit"]) > 1:
         lines.append(f"The trials come from {len(values['commit'])} different commits.")
-    if any(environment.get("dirty") for environment in environments):
+    if any(part.get("dirty") for part in every):
         lines.append("Some trials ran with uncommitted changes: the commit alone does not reproduce them.")
     if len(values["versions"]) > 1:
-        lines.append(f"The trials ran with different package versions: {_differing(environments)}.")
+        lines.append(f"The trials ran with different package versions: {_differing(every)}.")
     if len(values["hardware"]) > 1:
         lines.append(f"The trials ran on {len(values['hardware'])} kinds of hardware.")
-    silent = len(trials) - len(environments)
+    silent = len(trials) - len(recorded)
     if silent:
         lines.append(f"{many(silent, 'trial')} without environment.json: commit and versions are not known.")
     return lines
+
+
+def _mixed_within(trials: Sequence[Trial]) -> Iterator[str]:
+    """Of trials that went on where something had changed."""
+    for what, text_of in (
+        ("at another commit", _commit),
+        ("with other package versions", _versions),
+        ("on another number of ranks", _ranks),
+    ):
+        changed = {trial.name: turn for trial in trials if " then " in (turn := _in_turn(trained_by(trial), text_of))}
+        if changed:
+            told = "" if text_of is _versions else f" ({first_of(list(dict.fromkeys(changed.values())), MAX_VALUES)})"
+            yield (
+                f"{many(len(changed), 'trial')} went on {what} than {'it' if len(changed) == 1 else 'they'} began"
+                f"{told}: {first_of(list(changed), MAX_VALUES)}."
+            )
 
 
 def _design(study: Row | None) -> str:
@@ -107,17 +131,9 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def _values(environments: Sequence[Mapping[str, Any]]) -> dict[str, Counter[str]]:
-    """How many trials have which commit, versions, hardware and command."""
-    return {
-        "commit": Counter(
-            f"{environment.get('commit') or 'unknown'}{' with uncommitted changes' if environment.get('dirty') else ''}"
-            for environment in environments
-        ),
-        "versions": Counter(map(_versions, environments)),
-        "hardware": Counter(map(_hardware, environments)),
-        "command": Counter(str(environment.get("command") or "") for environment in environments),
-    }
+def _in_turn(parts: Sequence[Row], text_of: Callable[[Row], str]) -> str:
+    """What is said of parts, in their order: `A, then B` where it changed."""
+    return ", then ".join(text for text, _ in groupby(map(text_of, parts)) if text)
 
 
 def _counted(values: Counter[str]) -> str:
@@ -129,27 +145,38 @@ def _counted(values: Counter[str]) -> str:
     return "; ".join(shown + [f"and {len(named) - MAX_VALUES} more"] * (len(named) > MAX_VALUES))
 
 
-def _differing(environments: Sequence[Mapping[str, Any]]) -> str:
+def _differing(parts: Sequence[Row]) -> str:
     """The packages whose versions differ, with all of these."""
     versions: dict[str, set[str]] = {}
-    for environment in environments:
-        for name, version in {"python": environment.get("python"), **(environment.get("packages") or {})}.items():
+    for part in parts:
+        for name, version in {"python": part.get("python"), **(part.get("packages") or {})}.items():
             versions.setdefault(name, set()).add(str(version or "none"))
     return ", ".join(f"{name} {' and '.join(sorted(each))}" for name, each in versions.items() if len(each) > 1)
 
 
-def _versions(environment: Mapping[str, Any]) -> str:
-    packages = environment.get("packages") or {}
-    python = [f"python {environment['python']}"] if environment.get("python") else []
+def _commit(part: Row) -> str:
+    return f"{part.get('commit') or 'unknown'}{' with uncommitted changes' if part.get('dirty') else ''}"
+
+
+def _versions(part: Row) -> str:
+    packages = part.get("packages") or {}
+    python = [f"python {part['python']}"] if part.get("python") else []
     return ", ".join([*python, *(f"{name} {version}" for name, version in packages.items() if version)])
 
 
-def _hardware(environment: Mapping[str, Any]) -> str:
-    hardware = environment.get("hardware") or {}
+def _hardware(part: Row) -> str:
+    hardware = part.get("hardware") or {}
     cpu = f"{hardware.get('cpu')} ({hardware.get('cores')} cores)" if hardware.get("cpu") else ""
-    ranks = (
-        f"{environment['world_size']} rank{'s' * (environment['world_size'] != 1)}"
-        if environment.get("world_size")
-        else ""
-    )
-    return ", ".join(part for part in (str(hardware.get("gpu") or ""), cpu, ranks) if part)
+    return ", ".join(filter(None, (str(hardware.get("gpu") or ""), cpu, _ranks(part))))
+
+
+def _ranks(part: Row) -> str:
+    return many(part["world_size"], "rank") if isinstance(part.get("world_size"), int) else ""
+
+
+def _command(part: Row) -> str:
+    return str(part.get("command") or "")
+
+
+_TOLD: Mapping[str, Callable[[Row], str]] = {"commit": _commit, "versions": _versions, "hardware": _hardware}
+"""What a part of a training ran in, by name."""
