@@ -1,6 +1,5 @@
 """W&B tracking: what is in the files of offline runs, and what a loopback stand-in of the server is sent."""
 
-import base64
 import hashlib
 import json
 import os
@@ -16,17 +15,32 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import psutil
 import pytest
 from fake_wandb_server import FakeServer, Trouble
+from wandb_helpers import (
+    CONFIG,
+    DAGS,
+    GROUP,
+    KEY,
+    PNG,
+    SVG,
+    environment,
+    history,
+    record,
+    records,
+    row,
+    script,
+    summary,
+    without_account,
+    written,
+)
 
 from randwire import config as configuration
 from randwire import drawing, storage
-from randwire.dag import DAG
 from randwire.errors import TrackingError
-from randwire.records import Record
 from randwire.tracking import (
     Choice,
     NullTracker,
@@ -37,53 +51,11 @@ from randwire.tracking import (
     without_secrets,
 )
 
-KEY = "5ec2e7" * 7  # long enough to pass for an API key
-DAGS: dict[str, Any] = {
-    "stages": {
-        "conv3": {"nodes": 3, "edges": [[0, 1], [1, 2]], "redraws": 2, "measures": {"depth": 3, "clustering": 0.5}},
-        "conv4": {"nodes": 2, "edges": [[0, 1]], "redraws": 0, "measures": {"depth": 2}},
-    }
-}
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
-
-SVG = "<svg><title>a DAG</title></svg>"
-KEYS = {"graph.generator": "ws:k=4,p=0.75", "graph.seed": 3, "train.seed": 1}
-CONFIG = configuration.load("digits", KEYS)
-GROUP = "WS(4,0.75)"
-WANDB_HEADER_BYTES = 7
-
-
-def record(name: str) -> Record:
-    """A record without epochs, in the user's home."""
-    record = Record(Path(os.environ["HOME"], "records", name))
-    record.write_text("config.yaml", CONFIG.to_yaml())
-    record.write_json("dag.json", DAGS)
-    record.write_text("dag.svg", SVG)
-    for stage, about in DAGS["stages"].items():
-        record.write_text(f"graphs/{stage}.txt", DAG(about["nodes"], tuple(map(tuple, about["edges"]))).to_text())
-    record.write_json("complexity.json", {"params": 1000, "mult_adds": 2000, "stages": []})
-    return record
-
-
-def row(epoch: int, top1: float = 0.5) -> dict[str, Any]:
-    return {
-        "epoch": epoch, "lr": 0.1 / epoch, "train_loss": 2.0, "val_loss": 1.5, "val_top1": top1, "val_top5": 0.75,
-        "images_per_s": 100.0, "seconds_loader": 0.25, "seconds_step": 1.0, "steps": 8, "digest": "not for W&B",
-    }  # fmt: skip
-
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An environment without a W&B account, in this process and in those it starts."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
     folder = tmp_path / "home"
-    folder.mkdir()
-    monkeypatch.setenv("HOME", str(folder))
-    monkeypatch.setenv("NETRC", str(folder / ".netrc"))
-    monkeypatch.setattr(drawing, "png", lambda dags, title: PNG)  # matplotlib takes its time
+    without_account(folder, monkeypatch)
     return folder
 
 
@@ -92,56 +64,6 @@ def offline(tmp_path: Path) -> Iterator[WandbTracker]:
     tracker = WandbTracker("offline", "project", "study", tmp_path / "out")
     yield tracker
     tracker.close()
-
-
-def written(folder: Path, name: str = "") -> list[Path]:
-    """The files of a trial's runs, in order of their start; wandb may write one a moment after its run has ended."""
-    files = sorted(folder.glob(f"wandb/*run-*-{name}*/run-*.wandb"))
-    deadline = time.monotonic() + 10
-    while any(file.stat().st_size <= WANDB_HEADER_BYTES for file in files) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return files
-
-
-def fragments(folder: Path, name: str) -> list[list[dict[str, Any]]]:
-    """The records of every fragment of a run, in order of their start."""
-    from wandb.util import get_core_path
-
-    all_fragments = []
-    for file in written(folder, name):
-        command = [get_core_path(), "leet", "inspect", "--no-observability", "--json", "--run-file", str(file)]
-        lines = subprocess.run([*command, str(folder / "wandb")], capture_output=True, text=True, timeout=30).stdout
-        all_fragments.append([json.loads(line) for line in lines.splitlines()])
-    return all_fragments
-
-
-def records(folder: Path, name: str, kind: str) -> list[dict[str, Any]]:
-    return [each[kind] for fragment in fragments(folder, name) for each in fragment if each["type"] == kind]
-
-
-def history(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The rows of the epochs, without the row of the pictures."""
-    return [item for item in (each["item"] for each in records(folder, name, "history")) if item["epoch"] > 0]
-
-
-def summary(folder: Path, name: str) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for each in records(folder, name, "summary"):
-        merged |= each["update"]
-    return merged
-
-
-def script(body: str, *arguments: object) -> list[str]:
-    """The command of a process that runs `body` with this module's names."""
-    root = Path(__file__).parents[2]
-    paths = [str(Path(__file__).parent), str(root / "tests" / "support"), str(root)]
-    prelude = f"import sys, time, os; sys.path[:0] = {paths}; from pathlib import Path; from test_tracking import *\n"
-    prelude += "drawing.png = lambda dags, title: PNG  # matplotlib takes its time\n"
-    return [sys.executable, "-c", prelude + body, *map(str, arguments)]
-
-
-def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, **more}
 
 
 def test_an_offline_run_holds_everything(offline: WandbTracker) -> None:
@@ -622,7 +544,7 @@ def test_the_users_mode_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyP
     tracker = open_tracker("auto", "project", "study", tmp_path / "out", notices.append)
     assert isinstance(tracker, NullTracker) is (mode == "disabled")
     assert len(notices) == 1
-    with pytest.raises(TrackingError, match=f"WANDB_MODE is {mode}"):
+    with pytest.raises(TrackingError, match="no API key is found"):  # online by its key, and not off by its mode
         open_tracker("online", "project", "study", tmp_path / "out")
 
 
