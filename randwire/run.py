@@ -73,10 +73,11 @@ def run_tracked(config: RunConfig, worker: Worker, command: str = "") -> Row:
         tracker.close()
 
 
-def tracker_of(config: RunConfig) -> Tracker:
-    """The tracker that a configuration asks for, of a run or of the study it belongs to."""
+def tracker_of(config: RunConfig, several: bool = False) -> Tracker:
+    """The tracker that a configuration asks for, of a run or, with `several`, of all trials of its study."""
     runtime = config.runtime
-    return open_tracker(runtime.wandb, runtime.project, runtime.study, runtime.output / runtime.study / "wandb")
+    folder = runtime.output / runtime.study / "wandb"
+    return open_tracker(runtime.wandb, runtime.project, runtime.study, folder, several=several)
 
 
 def run(config: RunConfig, worker: Worker, tracker: Tracker | None = None, command: str = "") -> Row:

@@ -11,7 +11,7 @@ from ray_guard import RayGuard
 
 # Kept between runs: compiled pipelines and the converted digits are the same every time.
 os.environ["RANDWIRE_CACHE"] = str(Path(tempfile.gettempdir()) / f"randwire-tests-{os.getuid()}")
-for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "RAY_ADDRESS"):
+for name in ["RAY_ADDRESS", *(name for name in os.environ if name.startswith("WANDB_"))]:
     os.environ.pop(name, None)
 # Sessions of Ray: of this process, and gone with it. The name is short, as sockets are in there.
 os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="ray-")

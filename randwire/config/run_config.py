@@ -151,6 +151,7 @@ def build(content: Mapping[str, Any], values: Mapping[str, object] | None = None
     merged: dict[str, Any] = {
         key: dict(section) if isinstance(section, Mapping) else section for key, section in content.items()
     }
+    merged.setdefault("runtime", {})  # its defaults are those of the environment as it is now
     all_keys = keys() if values else ()
     for key, value in values.items():
         if key not in all_keys:

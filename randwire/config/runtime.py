@@ -1,5 +1,6 @@
 """The section `runtime`: where and how a run happens."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,11 @@ from pydantic import Field
 from randwire.config.section import Section
 
 Device = Literal["auto", "cpu", "cuda"]
+
+
+def _project() -> str:
+    """The default is that of W&B's users, so that what is recorded is the project in which a run is."""
+    return os.environ.get("WANDB_PROJECT") or "randwire"
 
 
 class RuntimeConfig(Section):
@@ -28,4 +34,6 @@ class RuntimeConfig(Section):
     wandb: Literal["auto", "online", "offline", "disabled"] = Field(
         "auto", description="auto: online if there is a key and the server answers, else offline"
     )
-    project: str = Field("randwire", description="W&B project")
+    project: str = Field(
+        default_factory=_project, description="W&B project; not given: that of WANDB_PROJECT, if it is set"
+    )

@@ -41,7 +41,7 @@ from randwire.sweep.driver import HEAD_RESOURCES, SettingDriver
 from randwire.sweep.job import Job
 from randwire.sweep.progress import Progress, note
 from randwire.sweep.searcher import StudySearch
-from randwire.tracking import Tracker
+from randwire.tracking import Tracker, check_variables
 from randwire.wiring import check_reference, sample_graphs
 
 
@@ -53,7 +53,7 @@ def sweep(design: Design, cluster: Cluster, tracker: Tracker | None = None) -> i
     """
     if tracker is not None:
         return _train(design, cluster, tracker)
-    tracker = tracker_of(design.base)
+    tracker = tracker_of(design.base, several=True)
     try:
         return _train(design, cluster, tracker)
     finally:
@@ -137,6 +137,7 @@ def check(design: Design, cluster: Cluster) -> None:
 
     Raises ConfigError for settings, folders or ranks that are impossible, DataError for unusable data.
     """
+    check_variables(design.base.runtime.wandb)
     batch = design.base.train.batch_size
     if batch % cluster.workers:
         raise ConfigError(f"train.batch_size: {batch} is not divisible by {cluster.workers} ranks (--workers)")

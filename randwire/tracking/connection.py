@@ -1,6 +1,7 @@
 """The connection to W&B: the check that decides whether its server is used, and wandb's environment."""
 
 import os
+import shlex
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import psutil
 
 from randwire.errors import TrackingError, UserError, brief
+from randwire.tracking.variables import asked
 
 PREFLIGHT_TIMEOUT_S = 5
 REQUEST_TIMEOUT_S = 15.0
@@ -21,18 +23,24 @@ T = TypeVar("T")
 
 def preflight(folder: Path) -> None:
     """Raise TrackingError unless a key is found and the server takes it, within about PREFLIGHT_TIMEOUT_S."""
-    with connected(folder):
-        pass
+    with environment(folder):
+        try:
+            check_server()
+        finally:
+            end_service()
 
 
 @contextmanager
 def connected(folder: Path) -> Iterator[None]:
     """A block with a server that has taken the key. Raises TrackingError, as `preflight` does, if there is none.
 
+    So it does where a variable says that there shall be none, and ConfigError for one that W&B does not know.
+
     Leaves no wandb service behind: Ray's workers would inherit it and share its runs.
     """
-    if (mode := os.environ.get("WANDB_MODE", "online")) not in ("online", "run"):
-        raise TrackingError(f"WANDB_MODE is {mode}")
+    wanted, why = asked()
+    if wanted not in ("auto", "online"):
+        raise TrackingError(why)
     with environment(folder):
         try:
             check_server()
@@ -143,17 +151,20 @@ def environment(folder: Path) -> Iterator[None]:
     """The environment in which wandb is imported and its service started; the user's is restored afterwards.
 
     By default wandb stages artifacts in the home directory, and leaves the address of its service behind, to which
-    processes started later would connect.
+    processes started later would connect. A variable that is empty is none. What mode each run has is decided by then.
     """
     variables = {
-        "WANDB_DATA_DIR": str(folder.absolute() / "wandb-data"),
-        "WANDB_CACHE_DIR": str(folder.absolute() / "wandb-cache"),
+        "WANDB_DATA_DIR": os.environ.get("WANDB_DATA_DIR") or str(folder.absolute() / "wandb-data"),
+        "WANDB_CACHE_DIR": os.environ.get("WANDB_CACHE_DIR") or str(folder.absolute() / "wandb-cache"),
         "WANDB_ERROR_REPORTING": "false",
         "WANDB_SILENT": "true",
+        "WANDB_MODE": "online",
     }
-    before = {name: os.environ.get(name) for name in (*variables, "WANDB_SERVICE", "WANDB_DIR")}
+    empty = [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value]
+    before = {name: os.environ.get(name) for name in (*variables, *empty, "WANDB_SERVICE", "WANDB_DIR")}
+    for name in (*empty, "WANDB_SERVICE"):
+        os.environ.pop(name, None)
     os.environ.update(variables)
-    os.environ.pop("WANDB_SERVICE", None)
     try:
         yield
     finally:
@@ -165,4 +176,4 @@ def environment(folder: Path) -> Iterator[None]:
 
 def sync_hint(folder: Path) -> str:
     """How to upload what is offline. The path of an artifact's file is relative, so the working directory matters."""
-    return f"to upload later: (cd {folder} && wandb sync wandb)"
+    return f"to upload later: (cd {shlex.quote(str(folder))} && wandb sync wandb)"

@@ -4,22 +4,43 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from randwire.records import Record
+from randwire.records import Record, Row
 
 FOLDER, INDEX = "wandb", "runs.jsonl"
+SETTING = "setting"
+"""The key of the setting in the configuration of a run whose group is the user's."""
 
 
-def add(folder: Path, trial: str, location: str) -> None:
-    """Add where a trial's run is, a URL or a path from the study's folder, to the index in the tracker's folder."""
-    Record(folder).append(INDEX, {"trial": trial, "run": location})
+def add(folder: Path, trial: str, location: str, group: str = "") -> None:
+    """Add where a trial's run is, a URL or a path, to the index in the study's folder for W&B.
+
+    A path begins at the study's folder, if it is in there. `group` is the one that the user has given the run, if any.
+    """
+    Record(folder).append(INDEX, {"trial": trial, "run": location, **({"group": group} if group else {})})
 
 
 def of_study(folder: Path) -> dict[str, str]:
     """The location of each trial's run by the trial's id, the latest of several; damaged lines are left out."""
-    locations: dict[str, str] = {}
+    return {str(row["trial"]): str(row["run"]) for row in _rows(folder)}
+
+
+def offline_folder(study: Path) -> Path:
+    """In which folder a study's offline runs are, for `wandb sync`: its own, or where WANDB_DIR was then."""
+    paths = [Path(location) for location in of_study(study).values() if "://" not in location]
+    return paths[-1].parent.parent if paths and paths[-1].is_absolute() else study / FOLDER
+
+
+def in_own_groups(folder: Path) -> bool:
+    """Whether runs of the study in a folder are in groups of the user's, and not in that of their setting."""
+    return any(row.get("group") for row in _rows(folder))
+
+
+def _rows(folder: Path) -> list[Row]:
+    rows: list[Row] = []
     with suppress(OSError):
         for line in (folder / FOLDER / INDEX).read_text(errors="replace").splitlines():
-            with suppress(ValueError, KeyError, TypeError):
+            with suppress(ValueError):
                 row = json.loads(line)
-                locations[str(row["trial"])] = str(row["run"])
-    return locations
+                if isinstance(row, dict) and row.keys() >= {"trial", "run"}:
+                    rows.append(row)
+    return rows

@@ -21,6 +21,8 @@ from randwire.metrics import BEST_TOP1, METRICS, TEST, TEST_IMAGES, VAL_TOP1
 from randwire.records import Record
 from randwire.tracking import runs
 from randwire.tracking.connection import check_server, end_service, environment, sync_hint
+from randwire.tracking.runs import SETTING
+from randwire.tracking.variables import Variables
 
 if TYPE_CHECKING:
     import wandb
@@ -32,6 +34,9 @@ FINISH_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 9.0
 # wandb writes its log to disk every 15 s by default: a trial killed before the first write leaves an empty file.
 FLUSH_INTERVAL_S = 1.0
+MAX_TAG = 64
+"""Characters of a tag that W&B takes."""
+NO_VARIABLES = Variables()
 
 
 @dataclass
@@ -51,11 +56,23 @@ class WandbTracker:
     has no open runs; it never holds an API key.
     """
 
-    def __init__(self, mode: Mode, project: str, study: str, folder: Path) -> None:
+    def __init__(
+        self,
+        mode: Mode,
+        project: str,
+        study: str,
+        folder: Path,
+        variables: Variables = NO_VARIABLES,
+        several: bool = False,
+    ) -> None:
+        """`folder` is the study's own for W&B; runs are in it, or where the variables say. See `open_tracker`."""
         self.mode: Mode = mode
         self.project = project
         self.study = study
-        self.folder = folder.absolute()
+        self.index = folder.absolute()
+        self.folder = variables.folder or self.index
+        self.variables = variables
+        self.several = several
         self._open: dict[str, _OpenRun] = {}
         self._ending: dict[str, threading.Thread] = {}
         self._errors: list[str] = []
@@ -79,6 +96,8 @@ class WandbTracker:
         config = configuration.load(str(record.folder / "config.yaml"))
         wired = config.network.reference is None
         kind, graph = (config.network.regime, f" g{config.graph.seed}") if wired else ("reference", "")
+        given, own_name = self.variables, f"{group}{graph} t{config.train.seed}"
+        tags = {*given.tags, self.study, config.family, kind, config.data.source}
         rows = record.metrics()
         if resumed_epochs is None:
             resumed_epochs = rows[-1]["epoch"] if rows else 0
@@ -97,11 +116,11 @@ class WandbTracker:
                 mode=self.mode,
                 project=self.project,
                 id=trial_id,
-                name=f"{group}{graph} t{config.train.seed}",
-                group=group,
-                job_type="trial",
-                tags=sorted({self.study, config.family, kind, config.data.source}),
-                config=_config(config),
+                name=f"{given.name} {own_name}".strip() if self.several else given.name or own_name,
+                group=given.group or group,
+                job_type=given.job_type or "trial",
+                tags=sorted({tag[:MAX_TAG] for tag in tags}),
+                config={**_config(config), **({SETTING: group} if given.group else {})},
                 # Without resume the second fragment of a trial overwrites the first when both are synced.
                 resume="allow",
                 reinit="create_new",
@@ -119,8 +138,7 @@ class WandbTracker:
             run.summary.update(_scalars(record, config))
             if resumed_epochs == 0 and wired:
                 self._log_dags(run, record, config)
-            offline = os.path.relpath(Path(run.dir).parent, self.folder.parent)
-            runs.add(self.folder, trial_id, run.url or offline)
+            self._note(trial_id, run)
         if server_error:
             raise server_error
 
@@ -181,6 +199,14 @@ class WandbTracker:
             end_service()  # it would hold up the end of this process until the server answers
             cause = f": {errors[0]}" if errors else ""
             raise TrackingError(f"runs not ended well: {late + len(errors)}{cause}; {sync_hint(self.folder)}")
+
+    def _note(self, trial_id: str, run: "wandb.Run") -> None:
+        """Note where a run is: its URL, or its folder, from the study's on if it is there."""
+        folder, study = Path(run.dir).parent, self.index.parent
+        self.index.mkdir(parents=True, exist_ok=True)
+        inside = folder.is_relative_to(study)
+        location = run.url or str(folder.relative_to(study) if inside else folder)
+        runs.add(self.index, trial_id, location, self.variables.group)
 
     def _end(self, run: "wandb.Run", status: str) -> None:
         try:

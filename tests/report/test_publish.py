@@ -25,6 +25,7 @@ from randwire.report.facts.study import StudyFacts
 from randwire.report.publishing.publisher import LINK, publish
 from randwire.study.looks import looks_of
 from randwire.tracking import WandbTracker, connection
+from randwire.tracking.variables import Variables
 from randwire.training import checkpoint
 
 KEY = "5ec2e7" * 7  # long enough to pass for an API key
@@ -175,6 +176,21 @@ def test_the_panels_show_what_the_tracker_sends(folder: Path, server: FakeServer
     assert "train aaaaaaaaaaaa, val bbbbbbbbbbbb" in str(checks(view))
     assert KEY in server.keys
     assert not any(KEY.encode() in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_settings_stay_what_panels_show_where_runs_have_a_group_of_the_users(
+    folder: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_RUN_GROUP", "night")
+    trial = grid_study(folder, seeds=1)[0]
+    uploaded(server, trial)
+    tracker = WandbTracker("offline", "randwire", "my-study", folder / "wandb", Variables.read())
+    tracker.start(Record(folder / trial.digest), trial.label)
+    tracker.close()
+    publish(folder)
+    shown = [panel["config"] for grid in blocks(server.views[0], "panel-grid") for panel in panels(grid)]
+    grouped = [config["groupBy"] for config in shown if config.get("groupBy")]
+    assert grouped == ["setting.value"] * 2
 
 
 def test_words_and_tables_are_those_of_the_records(folder: Path, server: FakeServer) -> None:

@@ -8,11 +8,11 @@ import wandb_workspaces.reports.v2 as wr
 from randwire.metrics import LR, TEST_TOP1, VAL_TOP1
 from randwire.study.groups import TrialGroup
 from randwire.study.results import Trial
+from randwire.tracking.runs import SETTING
 
 TOP1 = VAL_TOP1.wandb
 MEASURES = ("depth", "clustering", "path_length", "edges")
-BY_SETTING = {"groupby": "Group", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
-"""Runs are in the W&B group of their setting: its mean and standard deviation are drawn."""
+SPREAD = {"groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
 
 
 def ids_by_project(trials: Sequence[Trial]) -> dict[str, list[str]]:
@@ -23,11 +23,18 @@ def ids_by_project(trials: Sequence[Trial]) -> dict[str, list[str]]:
     return dict(sorted(ids.items(), key=lambda item: -len(item[1])))
 
 
-def results(budget: TrialGroup, entity: str) -> wr.PanelGrid:
-    """Top-1 by setting, parallel coordinates, and top-1 against each measure, over the trials that count."""
+def results(budget: TrialGroup, entity: str, own_groups: bool = False) -> wr.PanelGrid:
+    """Top-1 by setting, parallel coordinates, and top-1 against each measure, over the trials that count.
+
+    Runs are in the W&B group of their setting, unless they have `own_groups` of the user's.
+    """
     wired = [trial for trial in budget.counted if not trial.reference]
     measures = [name for name in MEASURES if wired and all(name in trial.measures for trial in wired)]
-    panels = [*_by_setting(budget), _parallel_coordinates(budget, measures), *_against(measures, _told(budget))]
+    panels = [
+        *_by_setting(budget, own_groups),
+        _parallel_coordinates(budget, measures),
+        *_against(measures, _told(budget)),
+    ]
     return _grid(budget.counted, entity, "trials that count", *panels)
 
 
@@ -78,10 +85,10 @@ def _told(budget: TrialGroup) -> str:
     return TEST_TOP1.wandb if budget.holdout else TOP1
 
 
-def _by_setting(budget: TrialGroup) -> list[Any]:
+def _by_setting(budget: TrialGroup, own_groups: bool = False) -> list[Any]:
     """Mean and standard deviation of top-1 by setting, after the last epoch and by epoch."""
     runs = len(budget.counted)
-    by_setting: dict[str, Any] = dict(BY_SETTING)
+    by_setting: dict[str, Any] = {"groupby": wr.Config(SETTING) if own_groups else "Group", **SPREAD}
     bars = wr.BarPlot(
         title="Top-1 after the last epoch: mean and standard deviation by setting",
         metrics=[_told(budget)],

@@ -12,7 +12,7 @@ from randwire.errors import RecordError, TrackingError, brief
 from randwire.records import Record, Row
 from randwire.report.facts.looks import look
 from randwire.report.facts.study import StudyFacts
-from randwire.tracking import connection
+from randwire.tracking import connection, runs
 
 if TYPE_CHECKING:
     import wandb_workspaces.reports.v2 as wr
@@ -61,7 +61,7 @@ def _uploaded(facts: StudyFacts, entity: str) -> dict[str, Row]:
     for project, ids in projects.items():
         summaries |= connection.run_summaries(entity, project, ids)
     if not summaries:
-        hint = connection.sync_hint(facts.folder / "wandb")
+        hint = connection.sync_hint(runs.offline_folder(facts.folder))
         raise TrackingError(f"{entity}/{', '.join(projects)} has no run of this study; {hint}")
     return summaries
 

@@ -27,6 +27,7 @@ from randwire.report.publishing import panels
 from randwire.statistics.describe import describe
 from randwire.statistics.pairs import ALPHA
 from randwire.study.results import mean
+from randwire.tracking.runs import in_own_groups
 
 MAX_TITLE_LENGTH = 128
 """Characters of a title that W&B takes."""
@@ -93,7 +94,7 @@ def _results(section: Section, facts: StudyFacts, entity: str) -> list[Any]:
         blocks.append(wr.MarkdownBlock(_tables(section)))
         told = [_questions(section), " ".join(recommended.sentences(section)), _images(section)]
         blocks += [wr.MarkdownBlock(text) for text in filter(None, told)]
-        blocks.append(panels.results(section.group, entity))
+        blocks.append(panels.results(section.group, entity, in_own_groups(facts.folder)))
     return blocks
 
 
