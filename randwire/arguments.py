@@ -1,6 +1,7 @@
 """What all command lines share: the parser, dotted keys, kinds of values, and the end after a mistake or interrupt."""
 
 import argparse
+import errno
 import json
 import math
 import os
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from randwire import stdio
 from randwire.errors import ConfigError, UserError, one_line
 
 
@@ -52,24 +54,38 @@ def guarded(
 ) -> int:
     """Run `main` and return its exit status; a mistake of the user becomes one line and 2, an interrupt 130.
 
-    `interrupted` is the line printed after an interrupt (SIGINT or SIGTERM).
+    `main` goes on when standard output or standard error is lost; where they are its result, it asks
+    `stdio.delivered`. `interrupted` is the line printed after an interrupt: SIGINT, SIGTERM, or SIGHUP, the loss of the
+    terminal, unless that is ignored (`nohup`).
     """
-    # SIGTERM must unwind as Ctrl-C does, or nothing gets closed. Shells start background jobs with SIGINT ignored.
+    # They must unwind as Ctrl-C does, or nothing gets closed. Shells start background jobs with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    with stdio.surviving():
+        try:
+            return _done(main)
+        except KeyboardInterrupt:
+            print(interrupted, file=sys.stderr)
+            return 130
+        except UserError as error:
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            return 2
+
+
+def _done(main: Callable[[], int]) -> int:
+    """The exit status of `main`, which says on standard error if lines of it on standard output are lost."""
     try:
         code = main()
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # whoever reads has seen enough, as `head` does; Python's own flush must not fail again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
-        return 130
-    except UserError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return 2
+    except SystemExit as end:
+        if not end.code:
+            stdio.delivered()  # a --help
+        raise
+    lost = stdio.lost_output()
+    if lost is not None and lost.errno not in (errno.EPIPE, errno.EBADF):
+        print(f"standard output: {lost.strerror}; lines of it are lost", file=sys.stderr)
+    return code
 
 
 def positive_int(text: str) -> int:

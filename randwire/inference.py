@@ -173,6 +173,14 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
     return row
 
 
+def is_recorded(source: str | Path, row: Row) -> bool:
+    """Whether the record `source` keeps this result of `evaluate`, as the last one."""
+    try:
+        return Record(Path(source)).rows(EVALUATIONS_FILE)[-1:] == [row]
+    except (OSError, ValueError):
+        return False
+
+
 def evaluation_config(trained: Trained, values: Mapping[str, object]) -> RunConfig:
     """The configuration of a trained network with other values for EVALUATION_KEYS; ConfigError for other keys."""
     for key in values:

@@ -29,6 +29,7 @@ from randwire.model import aggregation, references
 from randwire.model.building import build
 from randwire.parts import add_part
 from randwire.records import Record, Row
+from randwire.stdio import surviving
 from randwire.tracking import Tracker, open_tracker
 from randwire.training import checkpoint
 from randwire.training.augment import Augment
@@ -56,7 +57,8 @@ def train(name: str, values: Mapping[str, object] | None = None) -> Path:
     training failed.
     """
     config = configuration.load(name, values)
-    summary = run_tracked(config, ProcessWorker(pick_device(config.runtime.device)))
+    with surviving(output=False):
+        summary = run_tracked(config, ProcessWorker(pick_device(config.runtime.device)))
     if summary["status"] == "failed":
         raise RuntimeError(summary["cause"])
     return record_of(config).folder

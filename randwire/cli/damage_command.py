@@ -9,6 +9,7 @@ from pathlib import Path
 from randwire import config as configuration
 from randwire.arguments import Parser, guarded, non_negative_int, positive_int, split
 from randwire.errors import ConfigError
+from randwire.stdio import delivered
 
 TRAINING_KEYS = ("graph.generator", "graph.path", "train.pretrained", "runtime.output", "runtime.study")
 """Keys that the training of the networks sets itself."""
@@ -61,6 +62,8 @@ def damage(description: str | None, arguments: Sequence[str] | None = None) -> i
         from randwire.damage.page import write_report
 
         print(write_report(options.output))
+        if options.verb == "report":
+            delivered()
         return 0
 
     return guarded(main)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from randwire.arguments import Parser, guarded, positive_int
+from randwire.stdio import delivered
 
 
 def sizes(description: str | None, arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +37,7 @@ def sizes(description: str | None, arguments: Sequence[str] | None = None) -> in
                 f"{where}: {printed.quantity} are off by more than {MAX_STANDARD_ERRORS:g} standard errors",
                 file=sys.stderr,
             )
+        delivered()
         return 1 if wrong else 0
 
     return guarded(main)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from randwire.cli import screen
 from randwire.cli.plan_verb import MAX_LISTED_TRIALS
 from randwire.cli.text import span
+from randwire.stdio import delivered
 
 if TYPE_CHECKING:
     from randwire.config import RunConfig
@@ -19,28 +19,38 @@ if TYPE_CHECKING:
     from randwire.study.progress import Status
     from randwire.study.state import State
 
-CLEAR_SCREEN = "\x1b[H\x1b[J"
 NOTABLE_STATES = ("running", "stalled", "failed", "unreadable")
+WRONG_STATES = ("failed", "unreadable")
+"""States of trials that make the exit status 1; those of a setting that could not be run are failed."""
 
 
 def show_status(load: Callable[[], Design], options: argparse.Namespace) -> int:
-    """Print where the study stands; with --watch again and again, until all has ended or it is interrupted.
+    """Print where the study stands; returns 1 if a trial has failed or cannot be read.
 
-    `load` gives the design as it is now: a study that is watched may grow.
+    With --watch it is printed again and again, until all has ended, it is interrupted, or nobody reads any more. `load`
+    gives the design as it is now: a study that is watched may grow.
     """
     if options.watch is None:
         status, design = _look(load)
         print(json.dumps(_json(status)) if options.json else "\n".join(_lines(status, design, options.all)))
-        return 0
+        delivered()
+        return _code(status)
+    code = 0
     try:
         while True:
             status, design = _look(load)
+            code = _code(status)
             _draw(status, design, options)
-            if status.ended:
-                return 0
-            time.sleep(options.watch)
+            if not delivered() or status.ended:
+                return code
+            while screen.wait(options.watch) and not options.json:
+                _draw(status, design, options)
     except KeyboardInterrupt:
-        return 0
+        return code
+
+
+def _code(status: Status) -> int:
+    return 1 if any(state.name in WRONG_STATES for _, state in status.trials) else 0
 
 
 def _look(load: Callable[[], Design]) -> tuple[Status, Design]:
@@ -54,13 +64,13 @@ def _draw(status: Status, design: Design, options: argparse.Namespace) -> None:
     """The page again on a terminal; a line where no terminal is."""
     if options.json:
         print(json.dumps(_json(status)), flush=True)
-    elif sys.stdout.isatty():
-        height = shutil.get_terminal_size().lines - 2
+    elif screen.is_screen():
+        height = max(1, screen.size().lines - 2)
         lines = list(_lines(status, design, options.all, height))
         hidden = len(lines) - 1 - height
         if hidden > 0:
             lines = [*lines[: height - 1], f"... and {hidden + 1} more", lines[-1]]
-        print(CLEAR_SCREEN + "\n".join(lines), flush=True)
+        screen.draw(lines)
     else:
         print(f"{time.strftime('%F %T')}  {_total(status, design)}", flush=True)
 

@@ -16,6 +16,7 @@ from randwire.cli.status_verb import show_status
 from randwire.cli.study_parser import study_parser
 from randwire.cli.train_command import train_one
 from randwire.errors import ConfigError
+from randwire.stdio import delivered
 
 if TYPE_CHECKING:
     from randwire.config import RunConfig
@@ -113,6 +114,7 @@ def _plan(load: Callable[[], Design], options: argparse.Namespace) -> int:
     if advice := holdout_advice(design):
         print(advice, file=sys.stderr)
     _warn_of_parent(design, vars(options).get("confirm"))
+    delivered()
     return status
 
 
@@ -192,6 +194,7 @@ def _report(load: Callable[[], Design], options: argparse.Namespace) -> int:
         from randwire.report.publishing.publisher import publish
 
         print(publish(design.folder))
+    delivered()
     return 0
 
 

@@ -13,7 +13,7 @@ from randwire.study.fixed import PAPER, Family, SearchMethod
 VERBS = {
     "plan": "list the trials with their graphs, sizes and cost; nothing runs",
     "sweep": "run what is left of the study",
-    "status": "where the study stands; works while a sweep runs",
+    "status": "where the study stands, while a sweep runs too; exits 1 if a trial failed or cannot be read",
     "trial": "run one trial of the plan in this process",
     "report": "write report.html, and a table, from the records",
 }
@@ -37,7 +37,10 @@ def study_parser(name: str, description: str | None, kind: Kind) -> Parser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
     parents = [_design_options(name, kind)]
-    add = {verb: verbs.add_parser(verb, parents=parents, help=text, allow_abbrev=False) for verb, text in VERBS.items()}
+    add = {
+        verb: verbs.add_parser(verb, parents=parents, help=text, description=text, allow_abbrev=False)
+        for verb, text in VERBS.items()
+    }
     for verb in ("plan", "status"):
         add[verb].add_argument("--json", action="store_true", help="JSON on stdout")
         add[verb].add_argument("--all", action="store_true", help="every trial, however many there are")

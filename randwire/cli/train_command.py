@@ -11,6 +11,7 @@ from randwire.arguments import Parser, folder, guarded, positive_float, positive
 from randwire.cli.text import key_help
 from randwire.config import RunConfig
 from randwire.metrics import METRICS, TEST
+from randwire.stdio import delivered
 
 
 def train(arguments: Sequence[str] | None = None) -> int:
@@ -73,12 +74,16 @@ def train(arguments: Sequence[str] | None = None) -> int:
             write_graphs(config, options.graphs)
             print(options.graphs)
             return 0
-        return _show(config, as_json=options.json) if options.show else train_one(config)
+        if options.show:
+            _show(config, as_json=options.json)
+            delivered()
+            return 0
+        return train_one(config)
 
     return guarded(main)
 
 
-def _show(config: RunConfig, as_json: bool) -> int:
+def _show(config: RunConfig, as_json: bool) -> None:
     from randwire import wiring
 
     samples = wiring.sample_graphs(config)
@@ -87,7 +92,7 @@ def _show(config: RunConfig, as_json: bool) -> int:
         shown = {"digest": config.digest, "config": config.model_dump(mode="json"), **complexity.to_dict()}
         shown["graphs"] = wiring.dag_json(samples)["stages"]
         print(json.dumps(shown))
-        return 0
+        return
     print(config.to_yaml())
     print(f"digest {config.digest}, {config.title}\n")
     print(f"{'stage':<12}{'output':>16}{'params':>14}{'multiply-adds':>18}  graph")
@@ -102,7 +107,6 @@ def _show(config: RunConfig, as_json: bool) -> int:
         output = "x".join(map(str, stage.output))
         print(f"{stage.name:<12}{output:>16}{stage.params:>14,}{stage.mult_adds:>18,}  {graph}".rstrip())
     print(f"{'total':<12}{'':>16}{complexity.params:>14,}{complexity.mult_adds:>18,}")
-    return 0
 
 
 class _Progress:

@@ -9,6 +9,7 @@ from pathlib import Path
 from randwire import config as configuration
 from randwire.errors import ConfigError
 from randwire.metrics import EVALUATION, TEST
+from randwire.stdio import delivered
 
 
 def evaluate(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
@@ -27,6 +28,9 @@ def evaluate(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
                 file=sys.stderr,
             )
             print(json.dumps(row))
+            if not inference.is_recorded(options.config, row) and not delivered():
+                print("error: the result is neither recorded nor printed: standard output was closed", file=sys.stderr)
+                return 1
     return 0
 
 
@@ -39,12 +43,16 @@ def predict(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
     _only(keys, "--predict", "runtime.device")
     device = pick_device(_device(keys))
     trained = inference.open_trained(options.config)
-    for prediction in inference.predictions(trained, [Path(name) for name in options.predict], device):
+    paths = [Path(name) for name in options.predict]
+    for number, prediction in enumerate(inference.predictions(trained, paths, device)):
         if options.json:
             print(json.dumps({"path": str(prediction.path), "probabilities": prediction.probabilities}), flush=True)
         else:
             shown = "  ".join(f"{name} {share:.4f}" for name, share in prediction.top(options.top))
             print(f"{prediction.path}  {shown}", flush=True)
+        if not delivered():
+            print(f"error: standard output was closed after {number} of {len(paths)} predictions", file=sys.stderr)
+            return 1
     return 0
 
 

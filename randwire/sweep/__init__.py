@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from randwire.stdio import surviving
 from randwire.sweep.cluster import Cluster, Timeouts
 
 if TYPE_CHECKING:
@@ -29,4 +30,5 @@ def run(design: Design, cluster: Cluster | None = None) -> int:
 
     cluster = cluster or Cluster()
     check(design, cluster)
-    return sweep(design, cluster)
+    with surviving(output=False):
+        return sweep(design, cluster)

@@ -63,7 +63,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_status_of_a_study(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command("status", "--json", *KEYS) == 0
+    assert command("status", "--json", *KEYS) == 1  # one of its trials has failed
     _compare("status.json", json.loads(capsys.readouterr().out))
 
 

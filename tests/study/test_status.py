@@ -238,9 +238,9 @@ def test_the_status_names_what_runs_and_what_failed(study: Design, capsys: pytes
     study.record(ws).write_json("summary.json", {"status": "failed", "cause": "loss is nan", "val_top1": None})
     study.record(ws).write_text("config.yaml", ws.to_yaml())
     with study.record(er).lock():
-        assert command("status", "--name", "study", *output) == 0
+        assert command("status", "--name", "study", *output) == 1
         lines = capsys.readouterr().out.splitlines()
-        assert command("status", "--name", "study", *output, "--json") == 0
+        assert command("status", "--name", "study", *output, "--json") == 1
         shown = json.loads(capsys.readouterr().out)
     assert len(lines) == 4
     assert re.search(
@@ -261,7 +261,7 @@ def test_the_status_names_what_runs_and_what_failed(study: Design, capsys: pytes
         "failed",
         "pending",
     ]
-    assert command("status", "--name", "study", *output, "--all") == 0
+    assert command("status", "--name", "study", *output, "--all") == 1
     assert len(capsys.readouterr().out.splitlines()) == 7
 
 
@@ -272,7 +272,7 @@ def test_of_many_trials_the_notable_ones_are_shown(tmp_path: Path, capsys: pytes
         end(study, spec)
     trial = study.trials(Setting("ba:m=3"))[7]
     study.record(trial).write_json("summary.json", {"status": "failed", "cause": "loss is nan", "val_top1": None})
-    assert command("status", "--name", "study", "--runtime.output", str(tmp_path)) == 0
+    assert command("status", "--name", "study", "--runtime.output", str(tmp_path)) == 1
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(trial.digest)

@@ -61,7 +61,8 @@ def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
     module = arguments[0] == "-m"
     name, words = (arguments[1], arguments[2:]) if module else (str(ROOT / arguments[0]), arguments[1:])
     stdout, stderr = io.StringIO(), io.StringIO()
-    argv, handlers = sys.argv, {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    argv, handlers = sys.argv, {number: signal.getsignal(number) for number in numbers}
     code: object = 0
     try:
         sys.argv = [name, *words]

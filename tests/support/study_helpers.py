@@ -60,7 +60,7 @@ def drain(search: SettingSearch, count: int) -> list[Setting]:
 
 def command(*arguments: str) -> int:
     """The exit code of `studies/generators.py` in this process: importing torch takes seconds."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         return study("generators", None, arguments)
     except SystemExit as error:

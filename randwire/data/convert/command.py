@@ -13,6 +13,7 @@ from randwire.data.codec import Encoding
 from randwire.data.convert.conversion import convert, default_encoding
 from randwire.data.convert.estimate import print_estimate
 from randwire.data.sources import SPLITS, Source, load_source
+from randwire.stdio import delivered
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +44,7 @@ def _convert(name: str, source: type[Source], arguments: Sequence[str]) -> int:
     encoding = Encoding(options.mode, options.max_side, options.quality, options.compress_probability)
     if options.estimate:
         print_estimate(source(input, **files), encoding)
+        delivered()
         return 0
     sidecar = convert(
         source(input, **files),
