@@ -8,6 +8,7 @@ of workers.
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, Unpack, get_args
@@ -18,7 +19,7 @@ from randwire.config.variant import values_of_variant
 from randwire.errors import ConfigError
 from randwire.metrics import VAL_TOP1
 from randwire.records import Record, Row
-from randwire.study import space
+from randwire.study import growth, space
 from randwire.study.confirmation import Confirmation
 from randwire.study.defaults import Defaults, Options
 from randwire.study.fixed import FIXED, SearchMethod, check_fixed, fixed_settings
@@ -32,8 +33,10 @@ from randwire.study.setting import Setting
 from randwire.study.statuses import Outcome
 from randwire.study.variants import Variants, as_json, check_variants
 
-GROWS = ("base", "settings", "seeds", "train_seeds", "entered")
-"""The fields that are no part of a study's identity as they are: of the numbers, a study may ask for more later."""
+GROWS = ("settings", "seeds", "train_seeds", "generators", "only")
+"""The fields that a study may ask for more of later, see `growth`; of its variants there may be more, too."""
+APART = ("base", "entered")
+"""The fields that are no part of a study's identity as they are."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,11 @@ class Design:
         None, comes from the study's folder, and where there is no such study yet, from the defaults and the preset
         DEFAULT_BASE, or `defaults`. `variants` may depend on the configuration.
 
+        A study only grows (see `growth`): what is given may be more than the folder holds. Where `variants` that depend
+        on the configuration have become more since the study began, it goes on with those that it holds.
+
         Raises ConfigError, in one line, for anything impossible, and where the folder holds a study with another value
-        of what is given: its records would not be those of this design.
+        of what is given, or more of it: its records would not be those of this design.
         """
         loaded = load(base, values, name, variants, options, defaults or Defaults())
         design = cls(loaded.config, **loaded.options, variants=loaded.variants)
@@ -230,12 +236,21 @@ class Design:
         trials = []
         for seed in range(self.seeds):
             graph = last.graph.model_copy(update={"seed": first + (0 if one_graph else seed)})
-            for repeat in range(self.train_seeds):
-                training = last.train.model_copy(update={"seed": train + seed * step + repeat})
+            for offset in self._train_seeds[seed] if step else range(self.train_seeds):
+                training = last.train.model_copy(update={"seed": train + offset})
                 trials.append(last.model_copy(update={"graph": graph, "train": training}))
         if self.match_mult_adds is None:
             return trials
         return [matched(trial, self.match_mult_adds) for trial in trials]
+
+    @cached_property
+    def _train_seeds(self) -> list[list[int]]:
+        """The training seeds of each graph seed, counted from the first, where all graph seeds give one graph.
+
+        Those that the study's folder holds stay where they are, so that none is trained again.
+        """
+        stored = None if self.entered else StudyFolder(self.folder).read()
+        return growth.training_seeds([*(growth.sizes_of(stored) if stored else ()), (self.seeds, self.train_seeds)])
 
     def record(self, trial: RunConfig) -> Record:
         return Record(self.folder / trial.digest)
@@ -260,23 +275,55 @@ class Design:
         """What must not change while a study goes on."""
         base = self.base.identity()
         del base["graph"]["generator"]
-        values = {option.name: getattr(self, option.name) for option in fields(self) if option.name not in GROWS}
-        return {**{name: _as_json(value) for name, value in values.items()}, "base": base}
+        return {**self._options(*GROWS), "base": base}
+
+    def _options(self, *left_out: str) -> dict[str, Any]:
+        """The options as study.json has them."""
+        names = [option.name for option in fields(self) if option.name not in (*APART, *left_out)]
+        return {name: _as_json(getattr(self, name)) for name in names}
 
     def check(self) -> None:
-        """Raises ConfigError, in one line, if the study's folder holds another design."""
+        """Raises ConfigError, in one line, if the study's folder holds another design, or one that asks for more."""
+        self._check_stored()
+
+    def _check_stored(self) -> Row | None:
+        """The design that the study's folder holds, if this one goes on with it. Raises ConfigError as `check` does."""
         defaults = {option.name: _as_json(option.default) for option in fields(self) if option.default is not MISSING}
-        StudyFolder(self.folder).check(self.identity(), defaults)
+        folder = StudyFolder(self.folder)
+        stored = folder.check(self.identity(), defaults)
+        if stored is None or self.entered:
+            return stored
+        current = self.to_json()
+        growth.check(self.folder, stored, current)
+        added = growth.added_to(stored, current)
+        if not self.fixed and "generators" in added and len(folder.suggestions()) >= self.settings:
+            raise ConfigError(
+                f"--generators: the search has made its {self.settings} suggestions, and none is left for "
+                f"{','.join(added['generators'])}; give a larger --settings, too"
+            )
+        return stored
 
     def open(self) -> None:
-        """Write the design. Raises ConfigError if the folder holds another one, or is not writable."""
-        self.check()
-        StudyFolder(self.folder).write(self.to_json())
+        """Write the design, which may ask for more than the study's folder holds.
+
+        Raises ConfigError if the folder holds another one, or one that asks for more, or is not writable.
+        """
+        folder = StudyFolder(self.folder)
+        with folder.changing():
+            stored = self._check_stored()
+            design = self.to_json()
+            if stored is not None:
+                ended = sum(1 for _ in self.folder.glob("*/summary.json"))
+                design = growth.grown(stored, design, datetime.now(UTC).isoformat(timespec="seconds"), ended)
+            folder.write(design)
 
     def to_json(self) -> Row:
-        """The content of study.json."""
+        """The content of study.json, for a study that has not grown."""
+        base = self.base.identity()
+        del base["graph"]["generator"]
         return {
-            **self.identity(),
+            **self._options("settings", "seeds", "train_seeds"),
+            "base": base,
             "generator": self.base.graph.generator,
             "data_path": self.base.data.path,
             "settings": self.settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,23 +69,43 @@ class StudyFolder:
             raise ConfigError(f"{self.folder / 'study.json'}: damaged: must hold the design of a study")
         return study if study is None else {"require": [], "variants": {}, **study}  # earlier studies have none
 
-    def check(self, identity: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-        """Raises ConfigError if the folder holds a study whose design has another identity; names the difference.
+    def check(self, identity: Mapping[str, Any], defaults: Mapping[str, Any]) -> Row | None:
+        """The design that the folder holds, if any.
 
-        An option that is missing in the study came later, and is at its default there.
+        Raises ConfigError if it has another identity; names the difference. An option that is missing in the study came
+        later, and is at its default there.
         """
         study = self.read()
         if study is None:
-            return
+            return None
         for key, value in identity.items():
             change = _difference(key, study.get(key, defaults.get(key)), value)
             if change is not None:
                 raise ConfigError(f"{self.folder}: holds a study with another {change}; name this one with --name NAME")
+        return study
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the design for this process, which reads it and writes it anew: another one waits for that moment.
+
+        Raises ConfigError if the folder is not writable.
+        """
+        with self._writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = open(self.folder / ".design.lock", "a")  # noqa: SIM115
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def write(self, study: Row) -> None:
         """Write a design. Raises ConfigError if the folder is not writable."""
-        try:
+        with self._writing():
             Record(self.folder).write_json("study.json", study)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise ConfigError(
                 f"{self.folder}: cannot be written ({error.strerror}); choose a folder with --runtime.output"
@@ -155,6 +176,8 @@ def _difference(key: str, stored: Any, current: Any) -> object:
     """What differs between two values of a key of a design, as text; None if nothing does."""
     if key == "base":
         return configuration.difference(stored, current)
+    if key == "variants" and stored and all(current.get(name) == keys for name, keys in stored.items()):
+        return None  # there may be more
     return None if stored == current else _first(key, stored, current)
 
 

@@ -16,6 +16,7 @@ from randwire.study.confirmation import Chosen, Confirmation
 from randwire.study.defaults import Defaults, Options
 from randwire.study.fixed import FIXED, PAPER, specs_of
 from randwire.study.folder import StudyFolder, base_of
+from randwire.study.growth import NAMES, union
 from randwire.study.matched import KEY as MATCHED
 from randwire.study.requirements import Requirement
 from randwire.study.search_space import GRAPH_SEED
@@ -78,9 +79,10 @@ def load(
             "networks by --only"
         )
     given = variants(config) if callable(variants) else variants
-    laid = _variants(given, study.get("variants", {}))
+    laid = _variants(given, study.get("variants", {}), grow=not callable(variants))
     first = stored or (_confirming(chosen) if chosen else _given_options(defaults.options(config), {}))
     taken = {**first, **_given_options(options, stored)}
+    taken |= {name: union(stored[name], taken[name]) for name in NAMES if name in stored}
     if "confirm" in taken:  # what was chosen, not the name that was given
         taken["confirm"] = first["confirm"]
     if (
@@ -212,9 +214,11 @@ def _stored_options(study: Row) -> dict[str, Any]:
     }
 
 
-def _variants(given: Variants | None, stored: Variants) -> Variants:
-    """The variants that are given, or those of the folder: also where further ones are given, which came later."""
+def _variants(given: Variants | None, stored: Variants, grow: bool) -> Variants:
+    """The variants that are given, or those of the folder; with further ones that are given if it is to `grow`."""
     if given is None:
         return stored
     current = as_json(given)
-    return stored if stored and all(current.get(name) == keys for name, keys in stored.items()) else given
+    if not stored or any(current.get(name) != keys for name, keys in stored.items()):
+        return given
+    return {**stored, **current} if grow else stored
