@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from report_helpers import GRID, Page, add_grid, write_design
 from study_helpers import command, design, end
 
 from randwire.errors import ConfigError
 from randwire.records import Record
+from randwire.report.page.study_page import write_report
 from randwire.study.confirmation import Confirmation, Winner
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
@@ -171,6 +173,33 @@ def test_what_cannot_grow_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--train-seeds: .*1 training seed here; name another study"):
         loaded(race, train_seeds=2)
     assert loaded(race, only=["er:p=0.2", "ba:m=5", "er:p=0.4"]).only[2] == "er:p=0.4"
+
+
+@pytest.mark.condition("C", "a study has grown after results", "study.json and the report say when, and warn")
+def test_growth_is_recorded_and_told(tmp_path: Path) -> None:
+    add_grid(tmp_path / "study", seeds=3)
+    (tmp_path / "study" / "study.json").unlink()
+    study = opened(tmp_path, search="list", only=GRID[:4], seeds=2)
+    assert "grown" not in Record(study.folder).read_json("study.json")
+    replace(study, seeds=3).open()
+    replace(study, seeds=3, only=GRID).open()
+    replace(study, seeds=3, only=GRID).open()  # nothing more
+    first, second = Record(study.folder).read_json("study.json")["grown"]
+    assert (first["added"], first["ended"], second["added"]) == ({"seeds": [2]}, 15, {"only": [GRID[4]]})
+    text = Page(write_report(study.folder)).text
+    day = first["time"][:10]
+    assert f"graph seed 2 ({day}, when 15 trials had ended); setting WS(4,0) ({day}, when 15 trials had ended)" in text
+    assert f"Setting WS(4,0) was added when results were known ({day}, when 15 trials had ended): whoever" in text
+    assert f"Graph seed 2 was added when results were known ({day}, when 15 trials had ended). The level" in text
+
+
+@pytest.mark.condition("C", "study.json was overwritten with fewer seeds", "the report warns of the trials beyond")
+def test_trials_beyond_the_design_are_told(tmp_path: Path) -> None:
+    add_grid(tmp_path, seeds=3)
+    assert "does not have" not in Page(write_report(tmp_path)).text
+    write_design(tmp_path, "grid", seeds=[0, 1])
+    told = "5 trials on 1 graph seed (2) that study.json does not have, which says 0 and 1: they count"
+    assert told in Page(write_report(tmp_path)).text
 
 
 def _open_after(barrier: Any, study: Design, answers: Any) -> None:

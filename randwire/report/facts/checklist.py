@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from randwire.records import NEWEST_CHECKPOINT, Row
 from randwire.report.facts import rates
+from randwire.report.facts.growth import chosen_later, growth_text
 from randwire.report.facts.images import images, same_images
 from randwire.report.facts.provenance import provenance, trained_by
 from randwire.report.facts.study import StudyFacts
@@ -36,7 +37,7 @@ def checklist(facts: StudyFacts, uploaded: Mapping[str, Row], final: tuple[tuple
     """
     origin = provenance(facts)
     return [
-        Check(f"The settings were fixed before any result: {origin['design']}", facts.fixed),
+        Check(_fixed(facts, origin["design"]), facts.fixed and not chosen_later(facts.design)),
         *_images(facts),
         *_numbers(facts),
         _learning_rates(facts),
@@ -45,6 +46,11 @@ def checklist(facts: StudyFacts, uploaded: Mapping[str, Row], final: tuple[tuple
         _uploads(facts, uploaded, final),
         *BY_A_PERSON,
     ]
+
+
+def _fixed(facts: StudyFacts, design: str) -> str:
+    text = f"The settings were fixed before any result: {design}"
+    return f"{text}; grown: {growth_text(facts.design)}" if chosen_later(facts.design) else text
 
 
 def _images(facts: StudyFacts) -> list[Check]:

@@ -9,6 +9,7 @@ from randwire.pages.text import first_of, many
 from randwire.parts import kept
 from randwire.records import Row
 from randwire.report.facts.designs import names_of
+from randwire.report.facts.growth import growth_text
 from randwire.report.facts.images import images
 from randwire.report.facts.study import StudyFacts
 from randwire.study.results import Trial, number
@@ -21,7 +22,8 @@ MAX_VALUES = 6
 def provenance(study: StudyFacts) -> dict[str, str]:
     """Where the numbers come from, by what it is: design, budget, commits; what was not recorded is left out."""
     searched = {name: _texts(study.design, name) for name in ("space", "objective")}
-    facts = {"design": _design(study.design), **searched, "trials": study.statuses}
+    design = {"design": _design(study.design), "grown": growth_text(study.design)}
+    facts = {**design, **searched, "trials": study.statuses}
     budgets = {f"{many(t.config.train.epochs, 'epoch')} on {t.config.data.source}" for t in study.trials}
     facts["budget"] = "; ".join(sorted(budgets))
     facts["images"] = images(study.trials)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from randwire.pages.text import many
 from randwire.report.facts.designs import names_of
+from randwire.report.facts.growth import growth_warnings, outside_warning
 from randwire.report.facts.images import HOLDOUT, same_images
 from randwire.report.facts.provenance import mixed
 from randwire.report.facts.study import StudyFacts
@@ -24,7 +25,17 @@ class Warned:
 def warnings(facts: StudyFacts) -> list[Warned]:
     """All warnings, those that matter most first."""
     differing = [Warned(line) for line in mixed(facts.trials)]
-    return [*_exclusions(facts), *_budgets(facts), *_search(facts), *_schedules(facts), *differing]
+    grown = [Warned(text, code="--confirm" * ("--confirm" in text)) for text in growth_warnings(facts.design)]
+    outside = outside_warning(facts.design, facts.counted)
+    return [
+        *_exclusions(facts),
+        *_budgets(facts),
+        *_search(facts),
+        *grown,
+        *([Warned(outside)] if outside else []),
+        *_schedules(facts),
+        *differing,
+    ]
 
 
 def _exclusions(facts: StudyFacts) -> list[Warned]:
