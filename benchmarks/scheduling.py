@@ -28,6 +28,7 @@ from unittest import mock
 import psutil
 
 from randwire.config import load
+from randwire.machine import cpus
 from randwire.metrics import IMAGES_PER_S, LR, TRAIN_LOSS, VAL_TOP1, VAL_TOP5
 from randwire.records import Row
 from randwire.study.design import Design
@@ -133,7 +134,7 @@ def main() -> None:
     machine = {
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
-        "cpus": os.cpu_count(),
+        "cpus": cpus(),
         "load": os.getloadavg()[0],
     }
     print(machine, file=sys.stderr)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from randwire import machine
 from randwire.training.worker import Worker
 
 PACKAGES = ("torch", "ray", "optuna", "wandb", "networkx", "ffcv", "numba", "numpy", "scikit-learn", "pytorchcv")
@@ -26,7 +27,7 @@ def environment(worker: Worker, command: str) -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "hardware": {
             "cpu": _cpu(),
-            "cores": os.cpu_count(),
+            "cores": machine.cpus(),
             "gpu": torch.cuda.get_device_name(worker.device) if worker.device.type == "cuda" else None,
         },
         "python": platform.python_version(),

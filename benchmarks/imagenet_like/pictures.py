@@ -1,7 +1,6 @@
 """The pictures: crops of photographs, with a stamp, encoded as files."""
 
 import io
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.imagenet_like.stamp import draw_stamp
+from randwire import machine
 
 Kind = Literal["jpeg", "png", "cmyk", "gray", "progressive", "cut"]
 PHOTOS = {
@@ -54,7 +54,7 @@ def encoded(pictures: Sequence[Picture], side: int, title: str) -> Iterator[tupl
     """The pictures with the bytes of their files, in order; of many, made in one process for each CPU."""
     progress = partial(tqdm, total=len(pictures), desc=title, unit="img", disable=None)
     encode = partial(_encode, side=side)
-    processes = len(os.sched_getaffinity(0))
+    processes = machine.cpus()
     if processes == 1 or len(pictures) * side**2 < MIN_PIXELS_FOR_PROCESSES:
         yield from progress(zip(pictures, map(encode, pictures), strict=True))
         return

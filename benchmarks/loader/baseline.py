@@ -1,7 +1,6 @@
 """Training images by a DataLoader with PIL or OpenCV."""
 
 import math
-import os
 import random
 from collections.abc import Callable, Sequence
 from typing import IO
@@ -13,10 +12,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from randwire import machine
+
 SIDE = 224
 BATCH = 64
 AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
-CPUS = len(os.sched_getaffinity(0))
+CPUS = machine.cpus()
 Crop = tuple[int, int, int, int]
 
 

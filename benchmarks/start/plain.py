@@ -1,11 +1,11 @@
 """A sweep as one would write it with Ray."""
 
-import os
 import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.start.marks import Marks, in_worker
+from randwire import machine
 from randwire.study.design import Design
 from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
@@ -49,7 +49,7 @@ def sweep_plain(design: Design, workers: int) -> None:
     marks = Marks(design.folder)
     with tempfile.TemporaryDirectory() as scratch:
         job = Job(design, workers, scratch)
-        ray.init(address="local", num_cpus=max(workers, os.cpu_count() or 1), log_to_driver=False)
+        ray.init(address="local", num_cpus=max(workers, machine.cpus()), log_to_driver=False)
         marks.add("cluster")
         try:
             tune.Tuner(

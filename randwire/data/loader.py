@@ -8,7 +8,6 @@ an epoch, because FFCV's library keeps a JPEG decoder for each thread and never 
 """
 
 import mmap
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
@@ -21,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from randwire import streams
+from randwire import machine, streams
 from randwire.config import DataConfig
 from randwire.data import beton, holdout
 from randwire.data.dataset import Dataset
@@ -110,7 +109,7 @@ class Loader:
         self.path = dataset.file(of_file)
         self._open(images)
         self._ids = self._images_of(split)
-        usable = len(os.sched_getaffinity(0))
+        usable = machine.cpus()
         self._threads = min(batching.threads or usable, usable)
         self._pool = ThreadPoolExecutor(self._threads, f"randwire-{split}")
         self._decode(np.empty(0, np.int64), np.empty((0, 1, 1, 3), np.uint8), np.uint64(0))  # compiles it

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import distributed
 
+from randwire import machine
 from randwire.config import Device
 from randwire.errors import ConfigError
 
@@ -45,7 +46,7 @@ class ProcessWorker:
         on_report: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
         self.device, self.rank, self.world_size = device, rank, world_size
-        self.cpus = max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+        self.cpus = machine.cpus_per_rank()
         self._on_step, self._on_report = on_step, on_report
 
     def step(self, epoch: int, step: int, steps: int) -> None:
@@ -59,7 +60,12 @@ class ProcessWorker:
 
 
 def pick_device(choice: Device, local_rank: int = 0) -> torch.device:
-    """The device of a rank. Raises ConfigError if CUDA is asked for and absent."""
+    """The device of a rank. Raises ConfigError if CUDA is asked for and absent.
+
+    PyTorch takes a thread for each CPU of the affinity: where a quota or SLURM gives fewer, it gets as many as these.
+    """
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > (cpus := machine.cpus_per_rank()):
+        torch.set_num_threads(cpus)
     if choice == "cpu" or (choice == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():

@@ -2,12 +2,11 @@
 
 import argparse
 import inspect
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from randwire import registry
+from randwire import machine, registry
 from randwire.arguments import Parser, fraction, guarded, positive_int
 from randwire.data.codec import Encoding
 from randwire.data.convert.conversion import convert, default_encoding
@@ -119,9 +118,7 @@ def _parser(name: str, source: type[Source]) -> Parser:
         default="fail",
         help="images that cannot be read: end with the name, or leave out and list them in dataset.json [fail]",
     )
-    add(
-        "--processes", type=positive_int, default=len(os.sched_getaffinity(0)), help="processes that convert [all CPUs]"
-    )
+    add("--processes", type=positive_int, default=machine.cpus(), help="processes that convert [all CPUs]")
     add("--force", action="store_true", help="replace a converted set at OUTPUT")
     add("--estimate", action="store_true", help="print the space that choices would take, and end")
     return parser
