@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from randwire.sweep.ray_internals import (
     max_resources,
     values,
 )
+from randwire.sweep.share import local_options
 from randwire.tracking import without_secrets
 
 
@@ -45,14 +47,13 @@ def connected(cluster: Cluster, data_secrets: tuple[str, ...]) -> Iterator[None]
     steering = values(ALWAYS if cluster.address else (*ALWAYS, *LOCAL))
     os.environ.clear()
     os.environ.update({**without_secrets(environment, (*data_secrets, AUTH_TOKEN.name)), **steering})
-    needed = cluster.workers * cluster.cpus_per_worker
     start = {WORKER_START.name: f"{cluster.timeouts.worker_start_s:g}"}
     # Of several clusters on one machine, Ray's own cleaners would not know which is theirs.
     address = {ADDRESS.name: cluster.address} if cluster.address not in (None, "auto") else {}
     options: dict[str, Any] = (
         {"address": cluster.address, "runtime_env": {"env_vars": {**steering, **start, **address}}}
         if cluster.address
-        else {"address": "local", "num_cpus": max(needed, os.cpu_count() or 1), "dashboard_host": "127.0.0.1"}
+        else {"address": "local", "dashboard_host": "127.0.0.1", **local_options(cluster)}
     )
     try:
         try:
@@ -118,8 +119,10 @@ def capacity(design: Design, cluster: Cluster) -> tuple[bool, int]:
         total[name] = max(amount, total.get(name, 0))
     device = design.base.runtime.device
     gpu = device == "cuda" or (device == "auto" and total.get("GPU", 0) > 0)
-    slots = total.get("GPU", 0) if gpu else total.get("CPU", 0) / cluster.cpus_per_worker
-    concurrent = cluster.concurrent or int(slots // cluster.workers)
+    ranks = min(total.get("CPU", 0) // cluster.cpus_per_worker, total.get("GPU", 0) if gpu else math.inf)
+    fit = int(ranks // cluster.workers)
+    # Beyond what fits, settings would wait for each other, on a machine that does not grow.
+    concurrent = cluster.concurrent if cluster.concurrent and cluster.address else min(cluster.concurrent or fit, fit)
     if not concurrent:
         raise ConfigError(
             f"--workers: a trial of {cluster.workers} workers does not fit the cluster ({total.get('CPU', 0):g} CPUs, "

@@ -1,0 +1,56 @@
+"""What of this machine a cluster that is started here gets: the CPUs and memory that the process may use."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from randwire import machine
+from randwire.sweep.cluster import Cluster
+from randwire.sweep.progress import note
+
+GIB = 1 << 30
+OF_RAY = GIB
+"""Memory of the cluster's own processes, in bytes."""
+OF_SETTING = GIB
+"""Memory of a setting beside its ranks: its driver, and what Ray Train starts for it."""
+OF_RANK = GIB // 2
+"""Memory of a rank whose network is small. That of a large one is not known before it trains."""
+STORE_SHARE, STORE_MOST, STORE_LEAST = 0.3, 2 * GIB, 80_000_000
+"""The object store, in parts of the memory and bytes: a sweep keeps next to nothing there."""
+
+
+class Share(NamedTuple):
+    """CPUs, and bytes of memory and of the object store."""
+
+    cpus: int
+    memory: int
+    store: int
+    settings: int | None
+    """Settings at a time, where memory bounds them and not CPUs."""
+
+
+def share(cluster: Cluster) -> Share:
+    """The share of a cluster on this machine: all CPUs, and at least those of one setting.
+
+    Where memory is scarce they are fewer, so that settings do not take it from each other; `concurrent` leaves that to
+    who sets it.
+    """
+    memory, cpus = machine.memory(), machine.cpus()
+    of_setting = cluster.workers * cluster.cpus_per_worker
+    fit = max(1, (memory - OF_RAY) // (OF_SETTING + cluster.workers * OF_RANK))
+    short = cluster.concurrent is None and fit < cpus // of_setting
+    given = fit * of_setting if short else max(of_setting, cpus)
+    store = max(STORE_LEAST, min(STORE_MOST, int(STORE_SHARE * memory)))
+    return Share(given, memory, store, fit if short else None)
+
+
+def local_options(cluster: Cluster) -> dict[str, Any]:
+    """What Ray is told of this machine when it starts: by itself it counts CPUs and memory that others have."""
+    mine = share(cluster)
+    if mine.settings is not None:
+        note(
+            f"memory of {mine.memory / GIB:.1f} GiB: {mine.settings} at a time, though there are CPUs for more; "
+            "--concurrent N decides otherwise"
+        )
+    memory = max(mine.memory - mine.store, STORE_LEAST)
+    return {"num_cpus": mine.cpus, "_memory": memory, "object_store_memory": mine.store}
