@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import json
 import math
 import os
 import signal
@@ -23,13 +22,13 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def split(arguments: Sequence[str]) -> tuple[list[str], dict[str, object]]:
-    """The plain words of a command line and its dotted keys: `--section.field VALUE` or `--section.field=VALUE`.
+def split(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The plain words of a command line and the texts of its dotted keys: `--section.field VALUE` or `...=VALUE`.
 
-    Values are JSON or plain text. Raises ConfigError for a key without a value.
+    What a text means is a matter of its key: see `config.parse_all`. Raises ConfigError for a key without a value.
     """
     plain: list[str] = []
-    keys: dict[str, object] = {}
+    keys: dict[str, str] = {}
     words = list(arguments)
     while words:
         word = words.pop(0)
@@ -41,10 +40,7 @@ def split(arguments: Sequence[str]) -> tuple[list[str], dict[str, object]]:
             if not words or words[0].startswith("--"):
                 raise ConfigError(f"{key}: missing value")
             text = words.pop(0)
-        try:
-            keys[key] = json.loads(text)
-        except ValueError:
-            keys[key] = text
+        keys[key] = text
     return plain, keys
 
 

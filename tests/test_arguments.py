@@ -40,7 +40,7 @@ def test_dotted_keys_are_taken_out_of_a_command_line() -> None:
     ]
     plain, keys = split(words)
     assert plain == ["plan", "--seeds", "5"]
-    assert keys == {"train.epochs": 3, "data.path": "a=b", "train.lr": 0.01, "data.ramp": [0, 1]}
+    assert keys == {"train.epochs": "3", "data.path": "a=b", "train.lr": "1e-2", "data.ramp": "[0,1]"}
 
 
 @pytest.mark.parametrize("words", [["--train.epochs"], ["--train.epochs", "--json"]])

@@ -52,8 +52,8 @@ def damage(description: str | None, arguments: Sequence[str] | None = None) -> i
     verbs.add_parser("report", parents=[common], help="write report.html from the results", allow_abbrev=False)
 
     def main() -> int:
-        plain, keys = split(sys.argv[1:] if arguments is None else arguments)
-        options = parser.parse_args(plain)
+        plain, texts = split(sys.argv[1:] if arguments is None else arguments)
+        options, keys = parser.parse_args(plain), configuration.parse_all(texts)
         if options.verb == "report":
             if keys:
                 raise ConfigError(f"{next(iter(keys))}: is not for report, which takes the results as they are")

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from randwire import config as configuration
 from randwire.arguments import guarded, split
 from randwire.cli.plan_verb import show_plan
 from randwire.cli.status_verb import show_status
@@ -43,8 +44,8 @@ def study(
     cached = cache(variants) if variants else None  # a study that is watched asks again and again
 
     def main() -> int:
-        plain, keys = split(sys.argv[1:] if arguments is None else arguments)
-        options = parser.parse_args(plain)
+        plain, texts = split(sys.argv[1:] if arguments is None else arguments)
+        options, keys = parser.parse_args(plain), configuration.parse_all(texts)
         return _VERBS[options.verb](lambda: _design(options, keys, cached, defaults), options)
 
     return guarded(main)

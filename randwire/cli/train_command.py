@@ -49,8 +49,8 @@ def train(arguments: Sequence[str] | None = None) -> int:
     )
 
     def main() -> int:
-        plain, keys = split(sys.argv[1:] if arguments is None else arguments)
-        options = parser.parse_args(plain)
+        plain, texts = split(sys.argv[1:] if arguments is None else arguments)
+        options, keys = parser.parse_args(plain), configuration.parse_all(texts)
         if options.match_mult_adds and "network.channels" in keys:
             parser.error("--match-mult-adds chooses network.channels: give one of them")
         if options.graphs is not None and options.json:

@@ -15,6 +15,7 @@ from randwire.config.network import MAX_CHANNELS, MIN_CHANNELS, NetworkConfig
 from randwire.config.run_config import RunConfig, build, difference, keys
 from randwire.config.runtime import Device, RuntimeConfig
 from randwire.config.section import CERTAINTY, Section
+from randwire.config.texts import parse_all
 from randwire.config.train import TrainConfig
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "difference",
     "keys",
     "load",
+    "parse_all",
     "resolve",
 ]

@@ -1,6 +1,7 @@
 """The configuration of a run as one validated value, and how dotted keys are laid over it."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Self
 
 import yaml
@@ -115,6 +116,14 @@ _OF_RANDOM_NETWORKS: Mapping[str, Any] = {
 }
 """The keys that describe a randomly wired network, with their defaults."""
 
+_NUMBERS = tuple(
+    f"{section}.{name}"
+    for section, outer in RunConfig.model_fields.items()
+    for name, field in type(outer.default).model_fields.items()
+    if field.annotation in (int, float, int | None, float | None)
+)
+"""The keys of numbers: validation would take `true` for 1."""
+
 
 def keys() -> dict[str, str]:
     """Every dotted key with its description, in order; the source of `--help`."""
@@ -161,6 +170,10 @@ def build(content: Mapping[str, Any], values: Mapping[str, object] | None = None
             merged[section] = {**(merged.get(section) or {}), name: value}
             if key in HASHES and HASHES[key] not in values:
                 merged[section].pop(HASHES[key].partition(".")[2], None)
+    for key in _NUMBERS:
+        section, _, name = key.partition(".")
+        if isinstance(merged.get(section), Mapping) and isinstance(value := merged[section].get(name), bool):
+            raise ConfigError(f"{key}: must be a number, and is the truth value {str(value).lower()}")
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
@@ -170,9 +183,37 @@ def build(content: Mapping[str, Any], values: Mapping[str, object] | None = None
             raise ConfigError(first["msg"].removeprefix("Value error, ")) from None
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"{key}: unknown key{_suggest(key)}") from None
-        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] in ("string_type", "path_type"):
+            raise ConfigError(f"{key}: must be text, and is {_kind(first['input'])}") from None
+        message = _MUST_BE.get(first["type"], first["msg"].removeprefix("Value error, "))
         shown = "" if isinstance(first["input"], BaseModel | dict) else f", is {first['input']!r}"
         raise ConfigError(f"{key}: {message[0].lower()}{message[1:]}{shown}") from None
+
+
+_MUST_BE = {
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list of numbers, such as [0.5,0.75]",
+}
+"""What a value must be, by the type of pydantic's error, whose own messages tell of its parsing."""
+
+
+def _kind(value: object) -> str:
+    """What a value is that should have been text, and where quotes would have made it so, that."""
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return f"the truth value {str(value).lower()}; write it in quotes"
+    if isinstance(value, int | float):
+        return f"the number {value}; write it in quotes"
+    if isinstance(value, date):
+        return f"the date {value}; write it in quotes"
+    return f"{value!r}"
 
 
 def _suggest(key: str) -> str:

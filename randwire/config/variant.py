@@ -8,22 +8,7 @@ from functools import cache
 from typing import Any
 
 from randwire.config.run_config import keys
-
-MAX_WHOLE = 2**53
-"""Beyond it floating point, in which a search computes, cannot tell whole numbers apart."""
-
-
-def value_of_text(text: str) -> Any:
-    """A value as the command line has it: JSON, or plain text."""
-    try:
-        return whole(json.loads(text))
-    except (ValueError, RecursionError):
-        return text
-
-
-def whole(value: Any) -> Any:
-    """A number without a fraction as a whole one, so that each value has one text."""
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_WHOLE else value
+from randwire.config.texts import parse, whole
 
 
 def as_text(value: Any) -> str:
@@ -41,7 +26,7 @@ def values_of_variant(variant: str) -> dict[str, Any]:
     words = [word.partition("=") for word in variant.split()]
     if not all(equals and key in _known() for key, equals, _ in words):
         return {}
-    return {key: value_of_text(text) for key, _, text in words}
+    return {key: parse(key, text) for key, _, text in words}
 
 
 def short(variant: str) -> str:

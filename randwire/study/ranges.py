@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from randwire.config.variant import MAX_WHOLE, as_text, value_of_text, whole
+from randwire.config import RunConfig
+from randwire.config.texts import MAX_WHOLE, is_text, json_or_text, parse, whole
+from randwire.config.variant import as_text
 from randwire.errors import ConfigError
 
 MAX_VALUES = 10**6
@@ -42,11 +44,12 @@ class Range:
         if not equals or not key or not given:
             raise ConfigError(f"--space: {text!r}: write KEY=LOW:HIGH:STEP or KEY=VALUE,VALUE, such as ws.k=4:8:2")
         parts = _split(given)
-        if len(parts) == 1 and ":" in given:
+        if len(parts) == 1 and ":" in given and not is_text(key):
             return cls(key, *_stepped(text, given.split(":")))
         if "" in parts:
             raise ConfigError(f"--space: {text!r}: a value is empty")
-        values = [value_of_text(part) for part in parts]
+        own = key.partition(".")[0] in RunConfig.model_fields  # else a parameter of a generator: a number
+        values = [parse(key, part) if own else json_or_text(part) for part in parts]
         for value in values:
             if len(as_text(value).split()) != 1:
                 raise ConfigError(f"--space: {text!r}: {value!r} is no single word")
@@ -108,7 +111,7 @@ def _split(text: str) -> list[str]:
 
 def _stepped(text: str, parts: Sequence[str]) -> tuple[Sequence[Any], float]:
     """The values of low, high and step, which is 1 if it is left out, and the step."""
-    numbers = [value_of_text(part.strip()) for part in parts]
+    numbers = [json_or_text(part.strip()) for part in parts]
     if len(numbers) not in (2, 3) or not all(_is_number(one) and math.isfinite(one) for one in numbers):
         raise ConfigError(f"--space: {text!r}: a range is LOW:HIGH or LOW:HIGH:STEP, of numbers")
     low, high, step = numbers if len(numbers) == 3 else (*numbers, 1)

@@ -238,11 +238,11 @@ def test_the_digest_is_the_same_in_another_process() -> None:
 # Mistakes.
 
 WRONG: list[tuple[str, object, str]] = [
-    ("train.epochs", "many", "integer"),
-    ("train.epochs", 2.5, "integer"),
+    ("train.epochs", "many", "whole number"),
+    ("train.epochs", 2.5, "whole number"),
     ("train.epochs", 0, "greater than or equal to 1"),
-    ("train.epochs", None, "integer"),
-    ("train.epochs", [1], "integer"),
+    ("train.epochs", None, "whole number"),
+    ("train.epochs", [1], "whole number"),
     ("train.lr", "fast", "number"),
     ("train.lr", 0, "greater than 0"),
     ("train.lr", float("nan"), "finite"),
@@ -264,7 +264,7 @@ WRONG: list[tuple[str, object, str]] = [
     ("data.crop_area", [0.0, 1.0], "first <= second"),
     ("data.crop_area", [0.5], "required|at least 2"),
     ("data.crop_area", [0.5, float("nan")], "finite"),
-    ("data.resolution", "large", "integer"),
+    ("data.resolution", "large", "whole number"),
     ("data.eval_resolution", 4, "greater than or equal to 8"),
     ("data.scale", [0.0, 1.0], "first <= second"),
     ("data.shear", 90, "less than 90"),
@@ -280,7 +280,7 @@ WRONG: list[tuple[str, object, str]] = [
     ("graph.path_sha256", "abc", "pattern"),
     ("graph.generator", "xx:p=1", "unknown generator 'xx'"),
     ("graph.generator", "ws:k=3,p=1.0", "even"),
-    ("graph.generator", 7, "string"),
+    ("graph.generator", 7, "must be text, and is the number 7; write it in quotes"),
     ("graph.nodes", 4, "k must be below"),
     ("runtime.study", "../escape", "pattern"),
     ("runtime.study", "", "pattern"),

@@ -1,0 +1,92 @@
+"""Values are read by the type of their key, and not by what they look like."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import commands
+import pytest
+from trained_helpers import refused
+
+from randwire import config as configuration
+from randwire.config.variant import values_of_variant, variant_of
+from randwire.errors import ConfigError
+from randwire.study.ranges import Range
+
+
+@pytest.mark.condition("I", "names and paths that look like numbers, lists or true, on the command line", "are text")
+def test_text_is_text_whatever_it_looks_like(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"data.path": "2012", "runtime.study": "2024", "runtime.project": "1e3", "runtime.output": "true"}
+    words = [word for key, value in given.items() for word in (f"--{key}", value)]
+    config = json.loads(commands.call("train.py", "digits", "--show", "--json", *words).stdout)["config"]
+    shown = {key: config[key.partition(".")[0]][key.partition(".")[2]] for key in given}
+    assert shown == {**given, "data.path": str(commands.ROOT / "2012")}
+    for name in ("null", "1.5", "[1]", '"x"', "-0", "1e400"):
+        assert str(configuration.build({}, configuration.parse_all({"runtime.output": name})).runtime.output) == name
+    assert "is 'true'" in refused("digits", "--show", "--network.reference", "true")
+
+
+@pytest.mark.condition("I", "null, for a key that may be empty", "empties it, also one of text")
+@pytest.mark.parametrize("key", ["data.path", "network.reference", "data.eval_resolution", "train.pretrained"])
+def test_null_empties_a_key_that_may_be_empty(key: str) -> None:
+    assert configuration.parse_all({key: "null"}) == {key: None}
+
+
+@pytest.mark.condition(
+    "I", "numbers, truth values and lists, on the command line", "are JSON; anything else is refused"
+)
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ({"train.epochs": "1e1"}, 10),
+        ({"train.lr": ".5"}, 0.5),
+        ({"data.ramp": "[0,1]"}, (0.0, 1.0)),
+        ({"network.head_relu": "false"}, False),
+        ({"train.epochs": "true"}, "must be a whole number, is 'true'"),
+        ({"train.lr": "false"}, "must be a number, is 'false'"),
+        ({"train.epochs": "null"}, "must be a whole number, is 'null'"),
+        ({"train.epochs": '"3"'}, "must be a whole number, is"),
+        ({"train.milestones": "[true]"}, "must be a list of numbers, such as"),
+        ({"data.ramp": "0,1"}, "must be a list of numbers, such as"),
+        ({"network.head_relu": "2"}, "must be true or false, is 2"),
+    ],
+)
+def test_other_values_are_json(texts: Mapping[str, str], expected: object) -> None:
+    ((key, _),) = texts.items()
+    section, _, name = key.partition(".")
+    if not isinstance(expected, str):
+        config = configuration.build({}, configuration.parse_all(texts))
+        assert getattr(getattr(config, section), name) == expected
+        return
+    with pytest.raises(ConfigError) as caught:
+        configuration.build({}, configuration.parse_all(texts))
+    assert str(caught.value).startswith(f"{key}: {expected}")
+
+
+@pytest.mark.condition("I", "a number or a date as text in a YAML file, or true as a number", "one line that tells it")
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("runtime: {study: 2024}", "runtime.study: must be text, and is the number 2024; write it in quotes"),
+        ("runtime: {output: 1.5}", "runtime.output: must be text, and is the number 1.5; write it in quotes"),
+        ("data: {path: yes}", "data.path: must be text, and is the truth value true; write it in quotes"),
+        ("runtime: {study: 2024-01-01}", "runtime.study: must be text, and is the date 2024-01-01; write it in quotes"),
+        ("runtime: {study: }", "runtime.study: must be text, and is empty"),
+        ("train: {epochs: yes}", "train.epochs: must be a number, and is the truth value true"),
+    ],
+)
+def test_a_file_has_the_types_of_yaml(content: str, line: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        configuration.load(str(tmp_path / "mine.yaml"))
+    assert str(caught.value) == line
+
+
+@pytest.mark.condition("I", "values of --space and of variants that look like numbers, of a key of text", "are text")
+def test_ranges_and_variants_are_read_by_the_key() -> None:
+    found = Range.parse("network.op=1,true,null")
+    assert (found.values, str(found)) == (("1", "true", "null"), "network.op=1,true,null")
+    assert Range.parse("network.op=1:3").values == ("1:3",)
+    assert Range.parse("data.eval_resolution=null,32").values == (None, 32)
+    values = {"network.op": "1", "network.channels": 64, "data.eval_resolution": None, "network.head_relu": False}
+    assert values_of_variant(variant_of(values)) == values
