@@ -17,6 +17,22 @@ from randwire.errors import ConfigError, UserError, one_line
 class Parser(argparse.ArgumentParser):
     """Errors in one line, exit 2."""
 
+    def options_of(self, words: Sequence[str]) -> argparse.Namespace:
+        """The options of a command line; an option of other verbs than the one that is given is refused with theirs."""
+        options, unknown = self.parse_known_args(words)
+        if unknown:
+            option = unknown[0].partition("=")[0]
+            takes = [verb for verb, parser in self.verbs().items() if option in parser._option_string_actions]
+            if takes:
+                self.error(f"{option}: is not for {vars(options)['verb']}, but for {' and '.join(takes)}")
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options
+
+    def verbs(self) -> dict[str, argparse.ArgumentParser]:
+        """The parsers of the verbs, by name; none of a command without verbs."""
+        groups = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        return dict(groups[0].choices) if groups else {}
+
     def error(self, message: str) -> NoReturn:
         print(f"error: {message} (see --help)", file=sys.stderr)
         raise SystemExit(2)
@@ -116,6 +132,10 @@ def folder(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError
     return Path(text)
+
+
+def file(text: str) -> Path:
+    return folder(text)
 
 
 # argparse names the type of a value by its function in messages.

@@ -28,8 +28,17 @@ from randwire.training.worker import ProcessWorker, Worker, pick_device
 
 EVALUATIONS_FILE = "evaluations.jsonl"
 """Where a record keeps its later evaluations, one a line."""
-EVALUATION_KEYS = ("data.", "runtime.", "train.batch_size")
-"""Keys, and prefixes of keys, that an evaluation may choose; all others belong to the network."""
+EVALUATION_KEYS = (
+    *("data.source", "data.path", "data.path_sha256", "data.stage", "data.stage_budget_gb"),
+    *("data.resolution", "data.eval_resolution", "data.eval_crop"),
+    *("train.batch_size", "runtime.device", "runtime.loader_workers"),
+)
+"""Keys that an evaluation may choose; all others belong to the network, or change nothing."""
+AUGMENTATION_KEYS = (
+    *("data.order", "data.crop_area", "data.crop_aspect", "data.flip", "data.rotate", "data.translate", "data.scale"),
+    *("data.shear", "data.brightness", "data.contrast", "data.saturation"),
+)
+"""Keys that say which training images are seen, by who sees them again."""
 TRAINED_KEYS = ("data.holdout", "data.holdout_seed")
 """Of these keys, those that say what was trained on: with a holdout, the validation split only tells."""
 BATCH_SIZE = 64
@@ -181,17 +190,24 @@ def is_recorded(source: str | Path, row: Row) -> bool:
         return False
 
 
-def evaluation_config(trained: Trained, values: Mapping[str, object]) -> RunConfig:
-    """The configuration of a trained network with other values for EVALUATION_KEYS; ConfigError for other keys."""
+def evaluation_config(trained: Trained, values: Mapping[str, object], trains: bool = False) -> RunConfig:
+    """The configuration of a trained network with other values for EVALUATION_KEYS.
+
+    `trains`: training images are seen, too, and AUGMENTATION_KEYS change how. Raises ConfigError for other keys.
+    """
+    may, known = (*EVALUATION_KEYS, *AUGMENTATION_KEYS * trains), configuration.keys()
     for key in values:
         if key in TRAINED_KEYS:
             raise ConfigError(f"{key}: is what {trained.path} was trained with; evaluated is the validation split")
-        if not key.startswith(EVALUATION_KEYS):
-            raise ConfigError(
-                f"{key}: is what {trained.path} was trained with; an evaluation may choose {_evaluation_keys()}"
-            )
+        if key in known and key not in may:
+            why = f"is what {trained.path} was trained with"
+            if key.startswith(("data.", "runtime.")):
+                why = "changes nothing here"
+            raise ConfigError(f"{key}: {why}; an evaluation may choose {', '.join(may)}")
     if "data.resolution" in values and "data.eval_resolution" not in values:
         values = {**values, "data.eval_resolution": None}
+    elif "data.resolution" in values and not trains:
+        raise ConfigError("data.resolution: an evaluation is at data.eval_resolution; give one of them")
     return configuration.resolve(trained.config.override(values))
 
 
@@ -235,10 +251,6 @@ def predictions(trained: Trained, images: Sequence[Path], device: torch.device) 
             logits = network(normalise(batch.to(device)))
         for values in logits.softmax(1).tolist():
             yield Prediction(next(paths), dict(zip(trained.classes, values, strict=True)))
-
-
-def _evaluation_keys() -> str:
-    return ", ".join(f"{key}*" if key.endswith(".") else key for key in EVALUATION_KEYS)
 
 
 def _floats(values: Sequence[Any]) -> tuple[float, ...]:

@@ -7,19 +7,21 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from randwire import config as configuration
-from randwire.arguments import Parser, guarded, non_negative_int, positive_int, split
+from randwire.arguments import Parser, folder, guarded, non_negative_int, positive_int, split
 from randwire.errors import ConfigError
 from randwire.stdio import delivered
 
 TRAINING_KEYS = ("graph.generator", "graph.path", "train.pretrained", "runtime.output", "runtime.study")
 """Keys that the training of the networks sets itself."""
+MEASURING_KEYS = ("runtime.device", "runtime.loader_workers")
+"""Keys of a training that the measurement after it takes, too."""
 
 
 def damage(description: str | None, arguments: Sequence[str] | None = None) -> int:
     """`studies/damage.py`: run, report."""
     common = Parser(add_help=False, allow_abbrev=False)
     common.add_argument(
-        "--output", type=Path, default=Path("runs/damage"), metavar="FOLDER", help="of the results [runs/damage]"
+        "--output", type=folder, default=Path("runs/damage"), metavar="FOLDER", help="of the results [runs/damage]"
     )
     parser = Parser(
         prog="studies/damage.py",
@@ -48,12 +50,13 @@ def damage(description: str | None, arguments: Sequence[str] | None = None) -> i
     run.add_argument(
         "--images", type=positive_int, metavar="N", help="validation images, a random sample; kept in memory [all]"
     )
-    run.add_argument("--seed", type=non_negative_int, default=0, help="seed of what is sampled [0]")
+    run.add_argument("--seed", type=non_negative_int, help="seed of what is sampled [0]")
     verbs.add_parser("report", parents=[common], help="write report.html from the results", allow_abbrev=False)
 
     def main() -> int:
         plain, texts = split(sys.argv[1:] if arguments is None else arguments)
-        options, keys = parser.parse_args(plain), configuration.parse_all(texts)
+        options = parser.options_of(plain)
+        keys = configuration.parse_all(texts)
         if options.verb == "report":
             if keys:
                 raise ConfigError(f"{next(iter(keys))}: is not for report, which takes the results as they are")
@@ -72,7 +75,9 @@ def damage(description: str | None, arguments: Sequence[str] | None = None) -> i
 def _run(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
     from randwire.damage.measure import Options, run
 
-    damage_options = Options(options.nodes, options.edges, options.images, options.recalibrate, options.seed)
+    if options.seed is not None and not (options.nodes or options.edges or options.images):
+        raise ConfigError("--seed: draws samples, and there are none; give --nodes N, --edges N or --images N, too")
+    damage_options = Options(options.nodes, options.edges, options.images, options.recalibrate, options.seed or 0)
     if options.records:
         for record in options.records:
             if not Path(record).exists():
@@ -81,8 +86,8 @@ def _run(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
         return 0
     trained = _train(options.output, keys)
     if trained:
-        runtime_keys = {key: value for key, value in keys.items() if key.startswith("runtime.")}
-        run(trained, damage_options, options.output, runtime_keys)
+        again = {key: value for key, value in keys.items() if key in MEASURING_KEYS}
+        run(trained, damage_options, options.output, again)
     return 0 if trained else 1
 
 

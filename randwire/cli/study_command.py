@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from randwire import config as configuration
 from randwire.arguments import guarded, split
 from randwire.cli.plan_verb import show_plan
 from randwire.cli.status_verb import show_status
-from randwire.cli.study_parser import study_parser
+from randwire.cli.study_parser import DESIGNING, FINDING_KEYS, study_parser
 from randwire.cli.train_command import train_one
 from randwire.errors import ConfigError
 from randwire.stdio import delivered
@@ -45,41 +45,56 @@ def study(
 
     def main() -> int:
         plain, texts = split(sys.argv[1:] if arguments is None else arguments)
-        options, keys = parser.parse_args(plain), configuration.parse_all(texts)
+        options = parser.options_of(plain)
+        keys = configuration.parse_all(texts)
+        if options.verb not in DESIGNING:
+            _check_stored(options, keys)
         return _VERBS[options.verb](lambda: _design(options, keys, cached, defaults), options)
 
     return guarded(main)
+
+
+def _check_stored(options: argparse.Namespace, keys: Mapping[str, object]) -> None:
+    """Raise ConfigError where a verb that reads the study as it is stored is given another key, or has none to read."""
+    from randwire.study.folder import StudyFolder
+
+    place = {key: value for key, value in keys.items() if key in FINDING_KEYS}
+    runtime = configuration.build({}, {**place, "runtime.study": options.name}).runtime
+    folder = StudyFolder(runtime.output / runtime.study)
+    study = folder.read()
+    # Early studies do not say where their images are.
+    allowed = FINDING_KEYS if study is None or "data_path" in study else (*FINDING_KEYS, "data.path")
+    if wrong := [key for key in keys if key not in allowed]:
+        raise ConfigError(
+            f"{wrong[0]}: is not for {options.verb}, which takes the study as it is stored; it is found by --name and "
+            f"{' and '.join(allowed)}"
+        )
+    if study is None and options.verb == "status":
+        raise ConfigError(
+            f"{folder.folder}: holds no study; `sweep` begins one, --name and --runtime.output name another"
+        )
 
 
 def _design(
     options: argparse.Namespace, keys: Mapping[str, object], variants: Variants | None, defaults: Defaults | None
 ) -> Design:
     """The design of the options and keys that are given, laid over the one that the study's folder holds."""
+    from randwire.study.defaults import Options
     from randwire.study.design import Design
 
+    given: dict[str, Any] = {option: vars(options).get(option) for option in Options.__annotations__}
+    for option in ("generators", "objective"):
+        given[option] = _names(given[option])
     design = Design.load(
-        options.base,
+        vars(options).get("base"),
         keys,
         name=options.name,
         variants=variants or {},
         defaults=defaults,
-        search=options.search,
-        settings=options.settings,
-        seeds=options.seeds,
-        train_seeds=options.train_seeds,
-        generators=_names(options.generators),
-        seed=options.seed,
-        early_stopping=options.early_stopping,
-        require=options.require,
-        only=options.only,
-        confirm=vars(options).get("confirm"),
-        top=vars(options).get("top"),
-        space=vars(options).get("space"),
-        objective=_names(vars(options).get("objective")),
-        match_mult_adds=vars(options).get("match_mult_adds"),
+        **given,
     )
     later = [name for name in (variants(design.base) if variants else ()) if name not in design.variants]
-    if later and options.verb in ("plan", "sweep"):
+    if later and options.verb in DESIGNING:
         print(
             f"not in this study, which is older: {', '.join(later)}; --name NAME begins one with all", file=sys.stderr
         )
@@ -158,13 +173,24 @@ def _open(page: Path, wanted: bool) -> None:
 
 
 def _trial(load: Callable[[], Design], options: argparse.Namespace) -> int:
+    """Train one trial. The first one begins the study, so that all verbs know it from then on."""
+    from randwire import data
+    from randwire.study.folder import StudyFolder
     from randwire.study.planning import listing
 
-    trials = listing(load()).trials
+    design = load()
+    trials = listing(design).trials
     for number, trial in enumerate(trials, 1):
         if options.trial in (str(number), trial.digest):
-            return train_one(trial)
-    raise ConfigError(f"trial {options.trial}: not among the {len(trials)} trials that `plan` lists")
+            if design.record(trial).summary() is None:
+                data.check(design.base.data, design.base.train.batch_size)
+                _warn_of_parent(design, vars(options).get("confirm"))
+                design.open()
+            return train_one(trial, again="")
+    fix = ""
+    if StudyFolder(design.folder).read() is None:
+        fix = f"; {design.folder} holds no study yet, so give the options and keys of that plan"
+    raise ConfigError(f"trial {options.trial}: not among the {len(trials)} trials that `plan` lists{fix}")
 
 
 def _report(load: Callable[[], Design], options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Literal, get_args
 
-from randwire.arguments import Parser, positive_float, positive_int
+from randwire.arguments import Parser, file, positive_float, positive_int
 from randwire.cli.text import key_help
 from randwire.study.fixed import PAPER, Family, SearchMethod
 
@@ -14,10 +14,15 @@ VERBS = {
     "plan": "list the trials with their graphs, sizes and cost; nothing runs",
     "sweep": "run what is left of the study",
     "status": "where the study stands, while a sweep runs too; exits 1 if a trial failed or cannot be read",
-    "trial": "run one trial of the plan in this process",
+    "trial": "run one trial of the plan in this process; the first one begins the study",
     "report": "write report.html, and a table, from the records",
 }
 
+
+DESIGNING = ("plan", "sweep", "trial")
+"""The verbs that begin a study, or extend it: they take the options of a design, and all keys."""
+FINDING_KEYS = ("runtime.output",)
+"""The keys that the other verbs take, which read the study as it is stored."""
 
 Kind = Literal["search", "variants", "list"]
 """What a file in `studies` is for: a search or any other design, a fixed grid of variants, a list of its own."""
@@ -36,14 +41,22 @@ def study_parser(name: str, description: str | None, kind: Kind) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
-    parents = [_design_options(name, kind)]
+    place, design = _place(name), _design_options(kind)
     add = {
-        verb: verbs.add_parser(verb, parents=parents, help=text, description=text, allow_abbrev=False)
+        verb: verbs.add_parser(
+            verb,
+            parents=[place, design] if verb in DESIGNING else [place],
+            help=text,
+            description=text,
+            epilog=None if verb in DESIGNING else f"Of the keys, only {' and '.join(FINDING_KEYS)} can follow.",
+            allow_abbrev=False,
+        )
         for verb, text in VERBS.items()
     }
     for verb in ("plan", "status"):
-        add[verb].add_argument("--json", action="store_true", help="JSON on stdout")
-        add[verb].add_argument("--all", action="store_true", help="every trial, however many there are")
+        shown = add[verb].add_mutually_exclusive_group()
+        shown.add_argument("--json", action="store_true", help="JSON on stdout, of every trial")
+        shown.add_argument("--all", action="store_true", help="every trial, however many there are")
     for verb in ("plan", "sweep"):
         add[verb].add_argument("--workers", type=positive_int, default=2, help="DDP ranks of a trial, one GPU each [2]")
     _plan_options(add["plan"])
@@ -56,16 +69,22 @@ def study_parser(name: str, description: str | None, kind: Kind) -> Parser:
         metavar="SECONDS",
         help="show it again, until all has ended [5]",
     )
-    add["trial"].add_argument("trial", help="number or digest of a trial, as `plan` lists it")
+    text = "number or digest of a trial, as `plan` lists it with the same options and keys"
+    add["trial"].add_argument("trial", help=text)
     _report_options(add["report"])
     return parser
 
 
-def _design_options(name: str, kind: Kind) -> Parser:
+def _place(name: str) -> Parser:
+    place = Parser(add_help=False, allow_abbrev=False)
+    place.add_argument("--name", default=name, help=f"name of the study, and of its folder below runs [{name}]")
+    return place
+
+
+def _design_options(kind: Kind) -> Parser:
     common = Parser(add_help=False, allow_abbrev=False)
     group = common.add_argument_group("design", "What is not given is that of the study in the folder.")
     group.add_argument("--base", metavar="CONFIG", help="preset or YAML of all trials [digits]")
-    group.add_argument("--name", default=name, help=f"name of the study, and of its folder below runs [{name}]")
     if kind != "search":
         common.set_defaults(search=None, settings=1 if kind == "variants" else None)
     else:
@@ -163,7 +182,7 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
         "--table", type=_table, metavar="FILE", help="also write all trials and epochs as a table (.parquet or .csv)"
     )
     text = "also write the settings as a new file for Optuna's own tools: optuna-dashboard FILE"
-    parser.add_argument("--optuna", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--optuna", type=file, metavar="FILE", help=text)
     parser.add_argument("--publish", action="store_true", help="make or update a W&B report too; prints its link")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from randwire import config as configuration
-from randwire.arguments import Parser, folder, guarded, positive_float, positive_int, split
+from randwire.arguments import Parser, file, folder, guarded, positive_float, positive_int, split
 from randwire.cli.text import key_help
 from randwire.config import RunConfig
 from randwire.metrics import METRICS, TEST
@@ -37,10 +37,10 @@ def train(arguments: Sequence[str] | None = None) -> int:
         "--predict", nargs="+", metavar="IMAGE", help="class probabilities of image files, by a record"
     )
     instead.add_argument(
-        "--export", metavar="FILE", help="write the network of a record as FILE.safetensors, .onnx or .pt2"
+        "--export", type=file, metavar="FILE", help="write the network of a record as FILE.safetensors, .onnx or .pt2"
     )
     parser.add_argument("--json", action="store_true", help="with --show or --predict: JSON on stdout")
-    parser.add_argument("--top", type=positive_int, default=5, help="with --predict: classes to print [5]")
+    parser.add_argument("--top", type=positive_int, help="with --predict: classes to print [5]")
     parser.add_argument(
         "--match-mult-adds",
         type=positive_float,
@@ -50,15 +50,11 @@ def train(arguments: Sequence[str] | None = None) -> int:
 
     def main() -> int:
         plain, texts = split(sys.argv[1:] if arguments is None else arguments)
-        options, keys = parser.parse_args(plain), configuration.parse_all(texts)
-        if options.match_mult_adds and "network.channels" in keys:
-            parser.error("--match-mult-adds chooses network.channels: give one of them")
-        if options.graphs is not None and options.json:
-            parser.error("--json is for --show or --predict; --graphs writes dag.json")
+        options = parser.options_of(plain)
+        keys = configuration.parse_all(texts)
+        _check_together(parser, options, keys)
         for option in ("evaluate", "predict", "export"):
             if getattr(options, option):
-                if options.match_mult_adds:
-                    parser.error(f"--match-mult-adds is for a network to be trained, not for --{option}")
                 from randwire.cli import trained
 
                 use: Callable[[argparse.Namespace, Mapping[str, object]], int] = getattr(trained, option)
@@ -81,6 +77,21 @@ def train(arguments: Sequence[str] | None = None) -> int:
         return train_one(config)
 
     return guarded(main)
+
+
+def _check_together(parser: Parser, options: argparse.Namespace, keys: Mapping[str, object]) -> None:
+    """Refuse options that would change nothing beside the others."""
+    if options.match_mult_adds:
+        if "network.channels" in keys:
+            parser.error("--match-mult-adds chooses network.channels: give one of them")
+        for option in ("graphs", "evaluate", "predict", "export"):
+            if getattr(options, option) not in (None, False):
+                parser.error(f"--match-mult-adds is for a network to be trained, not for --{option}")
+    if options.json and not (options.show or options.predict):
+        written = "; --graphs writes dag.json" if options.graphs is not None else ""
+        parser.error(f"--json is for --show or --predict{written}")
+    if options.top is not None and (options.json or not options.predict):
+        parser.error("--top is for --predict without --json, which has all classes")
 
 
 def _show(config: RunConfig, as_json: bool) -> None:
@@ -139,8 +150,14 @@ class _Progress:
             self.bar.close()
 
 
-def train_one(config: RunConfig) -> int:
-    """Train one network, or go on with it, with progress on stderr and the summary on stdout; the exit status."""
+AGAIN = "--runtime.study NAME runs it again in another folder"
+
+
+def train_one(config: RunConfig, again: str = AGAIN) -> int:
+    """Train one network, or go on with it, with progress on stderr and the summary on stdout; the exit status.
+
+    `again` says how one that has ended is run again, where that is possible.
+    """
     from randwire import run
     from randwire.training.worker import ProcessWorker, process_group
 
@@ -149,10 +166,7 @@ def train_one(config: RunConfig) -> int:
         ended = record.summary()
         if ended is not None:
             if rank == 0:
-                print(
-                    f"{record}: already {ended['status']}; --runtime.study NAME runs it again in another folder",
-                    file=sys.stderr,
-                )
+                print(f"{record}: already {ended['status']}{again and f'; {again}'}", file=sys.stderr)
                 print(json.dumps(ended))
             return 1 if ended["status"] == "failed" else 0
         progress = _Progress(config.train.epochs) if rank == 0 else None

@@ -11,6 +11,9 @@ from randwire.errors import ConfigError
 from randwire.metrics import EVALUATION, TEST
 from randwire.stdio import delivered
 
+TOP = 5
+"""Classes that a prediction shows, unless --top says how many."""
+
 
 def evaluate(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
     """Scores on the validation split, as one JSON object on stdout; under torchrun on all ranks."""
@@ -48,7 +51,7 @@ def predict(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
         if options.json:
             print(json.dumps({"path": str(prediction.path), "probabilities": prediction.probabilities}), flush=True)
         else:
-            shown = "  ".join(f"{name} {share:.4f}" for name, share in prediction.top(options.top))
+            shown = "  ".join(f"{name} {share:.4f}" for name, share in prediction.top(options.top or TOP))
             print(f"{prediction.path}  {shown}", flush=True)
         if not delivered():
             print(f"error: standard output was closed after {number} of {len(paths)} predictions", file=sys.stderr)

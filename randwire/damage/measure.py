@@ -59,7 +59,7 @@ def run(
         trained = open_trained(source)
         if not isinstance(trained.network, RandWire):
             raise ConfigError(f"{source}: is {trained.config.title}, a published network: it has no graphs to damage")
-        config = evaluation_config(trained, values or {})
+        config = evaluation_config(trained, values or {}, trains=bool(options.recalibrate))
         subject = describe(trained, config, options)
         networks.setdefault(subject.network, (trained, config, subject))
     record = Record(folder)

@@ -23,8 +23,9 @@ from randwire.config import load
 
 GOLDEN = Path(__file__).parent
 WRITE = os.environ.get("RANDWIRE_GOLDEN") == "write"
+PLACE = ("--name", "golden")
 KEYS = (
-    "--search", "grid", "--generators", "er,ba", "--seeds", "3", "--name", "golden", "--graph.nodes", "8",
+    *PLACE, "--search", "grid", "--generators", "er,ba", "--seeds", "3", "--graph.nodes", "8",
     "--network.channels", "4", "--network.head", "16", "--train.epochs", "3", "--runtime.wandb", "disabled",
 )  # fmt: skip
 TOLERANCE = 1e-5
@@ -63,7 +64,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_status_of_a_study(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command("status", "--json", *KEYS) == 1  # one of its trials has failed
+    assert command("status", "--json", *PLACE) == 1  # one of its trials has failed
     _compare("status.json", json.loads(capsys.readouterr().out))
 
 
@@ -73,7 +74,7 @@ def test_the_plan_of_a_study(study: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_report_of_a_study(study: Path) -> None:
-    assert command("report", *KEYS) == 0
+    assert command("report", *PLACE) == 0
     page = (study / "report.html").read_text()
     page = re.sub(r"generated [\d-]+ [\d:+]+ from", "generated TIME from", page)
     page = page.replace(get_plotlyjs(), "PLOTLY")
@@ -84,7 +85,7 @@ def test_the_report_of_a_study(study: Path) -> None:
 
 
 def test_the_table_of_a_study(study: Path) -> None:
-    assert command("report", "--table", "table.csv", *KEYS) == 0
+    assert command("report", "--table", "table.csv", *PLACE) == 0
     rows = [line.split(",") for line in Path("table.csv").read_text().splitlines()]
     _compare("table.json", [[_number(cell) for cell in row] for row in rows])
 

@@ -85,7 +85,8 @@ def test_a_new_generator_joins_the_default_study(tmp_path: Path, capsys: pytest.
     assert [(row["setting"], row["graph_seed"], row["train_seed"]) for row in planned[-2:]] == [
         ("path", 0, 0), ("path", 1, 1)
     ]  # fmt: skip
-    assert command("status", "--settings", "5", "--json", "--runtime.output", str(tmp_path)) == 0
+    Design.load(None, {"runtime.output": str(tmp_path)}, name="generators", settings=5).open()
+    assert command("status", "--json", "--runtime.output", str(tmp_path)) == 0
     assert [row["setting"] for row in json.loads(capsys.readouterr().out)["trials"]][-1] == "path"
 
 

@@ -183,6 +183,8 @@ def test_plan_and_status_commands(tmp_path: Path) -> None:
     text = commands.call("studies/generators.py", "plan", *KEYS, *output).stdout
     assert all(trial["digest"] in text for trial in planned["trials"])
     assert not list(tmp_path.iterdir())
+    assert "holds no study" in commands.call("studies/generators.py", "status", *output).stderr
+    Design.load(None, {"runtime.output": str(tmp_path)}, name="generators").open()
     assert "nothing started yet" in commands.call("studies/generators.py", "status", *output).stdout
 
 
