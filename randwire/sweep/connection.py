@@ -19,7 +19,8 @@ from randwire.errors import ConfigError
 from randwire.study.design import Design
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.headwatch import exit_without_head
-from randwire.sweep.ray_internals import (
+from randwire.sweep.ray_internals import max_resources
+from randwire.sweep.ray_variables import (
     ADDRESS,
     ALWAYS,
     AUTH_MODE,
@@ -27,7 +28,6 @@ from randwire.sweep.ray_internals import (
     AUTH_TOKEN_PATH,
     LOCAL,
     WORKER_START,
-    max_resources,
     values,
 )
 from randwire.sweep.share import local_options

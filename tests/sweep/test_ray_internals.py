@@ -8,14 +8,16 @@ from pathlib import Path
 import commands
 import pytest
 import ray
+from ray._common.utils import get_default_ray_temp_dir, get_ray_address_file
 
 from randwire.sweep import ray_internals
-from randwire.sweep.ray_internals import SUPPORTED, VARIABLES, Variable
+from randwire.sweep.ray_internals import SUPPORTED
+from randwire.sweep.ray_variables import ALIVE, CURRENT_CLUSTER, VARIABLES, Variable
 
 RAY = Path(ray.__file__).parent
 VARIABLE = re.compile(r"\b(?:RAY|TUNE)_[A-Za-z]\w+")
 SOURCES = [*(commands.ROOT / "randwire").rglob("*.py"), *(commands.ROOT / "studies").rglob("*.py")]
-OTHERS = [path for path in SOURCES if path.name != "ray_internals.py"]
+OTHERS = [path for path in SOURCES if path.name not in ("ray_internals.py", "ray_variables.py")]
 
 
 def is_read(variable: Variable) -> bool:
@@ -33,6 +35,13 @@ def test_ray_reads_each_variable_that_is_set_for_it(variable: Variable) -> None:
 def test_a_variable_that_ray_has_renamed_is_found() -> None:
     assert not is_read(Variable("RAY_TRAIN_HEALTH_CHECK_INTERVAL_SECONDS", "train/v2/_internal/constants.py"))
     assert not is_read(Variable("RAY_AUTH_TOKEN_FILE", "_raylet.so"))
+
+
+def test_what_else_is_known_of_ray_without_importing_it() -> None:
+    assert f"'{ALIVE}'" in (RAY / "core/generated/gcs_service_pb2_grpc.py").read_text()
+    folder: str = get_default_ray_temp_dir()  # type: ignore[no-untyped-call]
+    file: str = get_ray_address_file(None)
+    assert Path(folder).parent.joinpath(*CURRENT_CLUSTER) == Path(file)
 
 
 def test_no_other_file_names_a_variable_of_ray() -> None:
