@@ -33,7 +33,7 @@ from randwire.metrics import IMAGES_PER_S, LR, TRAIN_LOSS, VAL_TOP1, VAL_TOP5
 from randwire.records import Row
 from randwire.study.design import Design
 from randwire.study.setting import Setting
-from randwire.sweep import launch
+from randwire.sweep import launch, tuning
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.driver import SETTING_TOP1, SettingDriver
 from randwire.tracking import open_tracker
@@ -102,7 +102,7 @@ def run(settings: int, seeds: int, gpus: int, workers: int, seconds: float) -> M
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         before, began = process.cpu_times().user, time.time()
-        with mock.patch.object(launch, "SettingDriver", SleepingDriver), mock.patch.object(ray, "init", init):
+        with mock.patch.object(tuning, "SettingDriver", SleepingDriver), mock.patch.object(ray, "init", init):
             tracker = open_tracker("disabled", "p", "s", Path(folder))
             launch.sweep(design, Cluster(workers=workers), tracker)
         cpu = process.cpu_times().user - before

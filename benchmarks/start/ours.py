@@ -7,7 +7,7 @@ from unittest import mock
 from benchmarks.start.marks import Marks, in_worker
 from randwire.records import Row
 from randwire.study.design import Design
-from randwire.sweep import launch
+from randwire.sweep import launch, tuning
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.driver import SettingDriver
 from randwire.sweep.worker_group import WorkerGroup
@@ -38,7 +38,7 @@ def sweep_ours(design: Design, workers: int) -> None:
 
     marks = Marks(design.folder)
     with (
-        mock.patch.object(launch, "SettingDriver", MarkedDriver),
+        mock.patch.object(tuning, "SettingDriver", MarkedDriver),
         mock.patch.object(ray, "init", marks.after(ray.init, "cluster")),
     ):
         tracker = open_tracker("disabled", "p", "s", design.folder)

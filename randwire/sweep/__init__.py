@@ -4,7 +4,7 @@
 
     sweep.run(study.Design.load("digits", {"train.epochs": 3}), sweep.Cluster(workers=1))
 
-Importing this package imports no Ray; that comes with the first call.
+Importing this package imports no Ray; that comes with the first training, after its environment has been chosen.
 """
 
 from __future__ import annotations

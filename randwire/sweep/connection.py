@@ -8,88 +8,70 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psutil
 import ray
-from ray.exceptions import RayError
 
-from randwire.errors import ConfigError
+from randwire.errors import ConfigError, one_line
 from randwire.study.design import Design
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.headwatch import exit_without_head
-from randwire.sweep.ray_internals import max_resources
-from randwire.sweep.ray_variables import (
-    ADDRESS,
-    ALWAYS,
-    AUTH_MODE,
-    AUTH_TOKEN,
-    AUTH_TOKEN_PATH,
-    LOCAL,
-    WORKER_START,
-    values,
-)
+from randwire.sweep.ray_internals import canonical, max_resources, refresh
+from randwire.sweep.ray_variables import ADDRESS, ALWAYS, AUTH_TOKEN, WORKER_START, values
 from randwire.sweep.share import local_options
+from randwire.sweep.steering import Start
 from randwire.tracking import without_secrets
 
 
 @contextmanager
-def connected(cluster: Cluster, data_secrets: tuple[str, ...]) -> Iterator[None]:
-    """A connection to the cluster, or a cluster of this machine that ends with the block.
+def connected(start: Start, cluster: Cluster, data_secrets: tuple[str, ...]) -> Iterator[None]:
+    """A connection to the cluster that was found, or a cluster of this machine that ends with the block.
 
     Secrets leave the environment while processes are started, but those that reading the data needs (patterns of
-    names): W&B is served by the driver alone.
+    names): W&B is served by the driver alone. Raises ConfigError if Ray cannot be started or joined.
     """
+    if ray.is_initialized():
+        raise ConfigError("this process is connected to a Ray cluster already; call ray.shutdown() before a sweep")
     environment = dict(os.environ)
-    if cluster.address and AUTH_MODE.name not in environment and _token_file().exists():
-        environment.update(values((AUTH_MODE,)))
-    steering = values(ALWAYS if cluster.address else (*ALWAYS, *LOCAL))
     os.environ.clear()
-    os.environ.update({**without_secrets(environment, (*data_secrets, AUTH_TOKEN.name)), **steering})
-    start = {WORKER_START.name: f"{cluster.timeouts.worker_start_s:g}"}
-    # Of several clusters on one machine, Ray's own cleaners would not know which is theirs.
-    address = {ADDRESS.name: cluster.address} if cluster.address not in (None, "auto") else {}
-    options: dict[str, Any] = (
-        {"address": cluster.address, "runtime_env": {"env_vars": {**steering, **start, **address}}}
-        if cluster.address
-        else {"address": "local", "dashboard_host": "127.0.0.1", **local_options(cluster)}
-    )
+    os.environ.update({**without_secrets(environment, (*data_secrets, AUTH_TOKEN.name)), **start.steering})
     try:
-        try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-        except (OSError, RuntimeError, ValueError, RayError) as error:
-            if cluster.address:
-                raise ConfigError(
-                    f"--address: {cluster.address} cannot be used: {str(error).splitlines()[0]} (does it run, and is "
-                    f"its token here, in ~/.ray/auth_token or where {AUTH_TOKEN_PATH.name} says?)"
-                ) from None
-            raise
-        _protect_token()
+        _init(start, cluster)
         # Tune would hand AWS's keys to its trials, and Ray write them into logs: processes that read the data have them
         # from their start, and of all secrets this process needs W&B's alone.
         os.environ.clear()
-        os.environ.update({**without_secrets(environment, ("WANDB_*", AUTH_TOKEN.name)), **steering})
+        os.environ.update({**without_secrets(environment, ("WANDB_*", AUTH_TOKEN.name)), **start.steering})
         head: str = ray.get_runtime_context().gcs_address
-        with exit_without_head(head, cluster.timeouts) if cluster.address else contextlib.nullcontext():
+        with exit_without_head(head, cluster.timeouts) if start.head else contextlib.nullcontext():
             yield
     finally:
-        started = psutil.Process().children(recursive=True) if not cluster.address else []
+        started = [] if start.head else psutil.Process().children(recursive=True)
         ray.shutdown()
         _end(started)
         os.environ.clear()
         os.environ.update(environment)
 
 
-def _token_file() -> Path:
-    return Path(os.environ.get(AUTH_TOKEN_PATH.name, Path.home() / ".ray" / "auth_token"))
-
-
-def _protect_token() -> None:
-    """Ray makes the token of this user's clusters readable for all users of the machine."""
-    with contextlib.suppress(OSError):
-        if (file := _token_file()).stat().st_mode & 0o077:
-            file.chmod(0o600)
+def _init(start: Start, cluster: Cluster) -> None:
+    refresh()
+    options: dict[str, Any]
+    if start.head:
+        address = canonical(start.head.address)
+        worker_start = {WORKER_START.name: f"{cluster.timeouts.worker_start_s:g}"}
+        # Of several clusters on one machine, Ray's own cleaners would not know which is theirs.
+        variables = {**values(ALWAYS), **worker_start, ADDRESS.name: address}
+        options = {"address": address, "runtime_env": {"env_vars": variables}}
+    else:
+        options = {"address": "local", "dashboard_host": "127.0.0.1", "_temp_dir": str(start.folder)}
+        options |= local_options(cluster)
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
+    except (Exception, SystemExit) as error:  # whatever Ray's processes say that could not begin
+        causes = one_line(f"{error} ({error.__cause__})" if error.__cause__ else error)
+        if start.head:
+            raise ConfigError(f"--address: {start.head.address} cannot be used: {causes}") from None
+        raise ConfigError(f"Ray cannot be started on this machine: {causes}") from None
 
 
 def _end(processes: list[psutil.Process]) -> None:

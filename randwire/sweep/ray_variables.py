@@ -38,7 +38,7 @@ LOCAL = (Variable("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", _TRAIN, "0"),)
 WORKER_START = Variable("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", _TRAIN)
 """Of a cluster that is there already, and may grow: in seconds."""
 ADDRESS = Variable("RAY_ADDRESS", "_private/ray_constants.py")
-AUTH_MODE = Variable("RAY_AUTH_MODE", "_private/authentication/authentication_token_setup.py", "token")
+AUTH_MODE = Variable("RAY_AUTH_MODE", "_private/authentication/authentication_token_setup.py")
 """`token` or `disabled`: must be that of the cluster."""
 AUTH_TOKEN = Variable("RAY_AUTH_TOKEN", _NATIVE)
 AUTH_TOKEN_PATH = Variable("RAY_AUTH_TOKEN_PATH", _NATIVE)

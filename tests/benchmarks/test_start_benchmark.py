@@ -15,7 +15,7 @@ from randwire import data, run
 from randwire.config import load
 from randwire.study.design import Design
 from randwire.study.setting import Setting
-from randwire.sweep import launch, worker
+from randwire.sweep import tuning, worker
 from randwire.sweep.driver import SettingDriver
 from randwire.sweep.job import Job
 
@@ -53,7 +53,7 @@ def test_the_share_of_training_is_of_the_whole_sweep(tmp_path: Path, capsys: pyt
 def test_what_the_benchmark_replaces_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its marks stand in for functions of randwire by name, which no type checker sees; and Ray finds its functions."""
     assert {"results_of", "start"} <= vars(SettingDriver).keys()
-    assert launch.SettingDriver is SettingDriver  # type: ignore[attr-defined]
+    assert tuning.SettingDriver is SettingDriver  # type: ignore[attr-defined]
     assert {function.__module__ for function in (ours.train_ours, ours.MarkedDriver, plain.drive_plain)} == {
         "benchmarks.start.ours", "benchmarks.start.plain"
     }  # fmt: skip

@@ -3,7 +3,6 @@
 import os
 import random
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -12,7 +11,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import commands
 import pytest
 from fault_harness import FAULTS, RAY, SmallCluster, Sweep, small_disk, strip, undisturbed
 
@@ -109,32 +107,3 @@ def test_a_job_without_the_token_is_refused(cluster: SmallCluster) -> None:
     assert "token authentication is enabled" in done.stderr.lower()
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(f"{cluster.dashboard}/api/jobs/")
-
-
-def test_a_sweep_without_the_token_is_told_so(cluster: SmallCluster, tmp_path: Path) -> None:
-    sweep = ("studies/generators.py", "sweep", "--address", cluster.address, *commands.TINY,
-             "--runtime.wandb", "disabled")  # fmt: skip
-    done = commands.run(*sweep, "--runtime.output", str(tmp_path), environment={"HOME": str(tmp_path)})
-    assert done.returncode == 2
-    line = done.stderr.splitlines()[-1]  # Ray's own code in C++ warns before
-    assert line.startswith("error: --address: ")
-    assert "token" in line
-
-
-def test_the_cluster_of_a_local_sweep_wants_a_token_that_only_its_user_reads(tmp_path: Path) -> None:
-    program = """
-import urllib.error, urllib.request
-import ray
-from randwire.sweep.cluster import Cluster
-from randwire.sweep.connection import connected
-with connected(Cluster(workers=1), ()):
-    url = ray._private.worker._global_node.webui_url
-    try:
-        urllib.request.urlopen(f"http://{url}/api/jobs/")
-    except urllib.error.HTTPError as error:
-        print(url.partition(":")[0], error.code)
-"""
-    environment = {**os.environ, "HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-    assert done.stdout == "127.0.0.1 401\n", done.stderr
-    assert (tmp_path / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600

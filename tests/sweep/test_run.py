@@ -26,7 +26,7 @@ def trackers(monkeypatch: pytest.MonkeyPatch) -> list[_Tracker]:
     """Those that were opened."""
     opened: list[_Tracker] = []
 
-    def tracker_of(config: object) -> Tracker:
+    def tracker_of(config: object, several: bool) -> Tracker:
         opened.append(_Tracker())
         return opened[-1]
 
@@ -77,6 +77,7 @@ def test_the_options_of_the_command_line_are_those_of_the_sweep(
         return 0
 
     monkeypatch.setattr(launch, "sweep", run)
+    monkeypatch.setattr(launch, "reach", lambda address: None)
     options = ("--address", "10.0.0.1:6379", "--workers", "4", "--cpus-per-worker", "3", "--concurrent", "2")
     output = ("--runtime.output", str(tmp_path), "--no-open")
     assert command("sweep", *options, "--losses", "5", "--stall-minutes", "0.5", *output) == 0

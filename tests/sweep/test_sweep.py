@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import threading
@@ -52,17 +51,35 @@ class Family:
         _, left = psutil.wait_procs(list(self._seen), timeout=5)
         return [self._seen[process] for process in left if _alive(process)]
 
-    def session(self) -> Path:
-        """The folder of the sweep's Ray session."""
-        sessions = re.compile(re.escape(os.environ["RAY_TMPDIR"]) + r"/ray/session_[\w-]+")
-        (session,) = {name for line in self._seen.values() for name in sessions.findall(line)}
-        return Path(session)
-
 
 def _alive(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     return False
+
+
+class Kept:
+    """Whatever is written below a folder, kept when it is removed: each file gets a second name."""
+
+    def __init__(self, source: Path, target: Path) -> None:
+        self.source, self.target = source, target
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.1):
+            with contextlib.suppress(FileNotFoundError):
+                for path in self.source.rglob("*"):
+                    kept = self.target / path.relative_to(self.source)
+                    if path.is_file() and not path.is_symlink() and not kept.exists():
+                        kept.parent.mkdir(parents=True, exist_ok=True)
+                        kept.hardlink_to(path)
+
+    def files(self) -> list[Path]:
+        self._ended.set()
+        self._thread.join()
+        return [path for path in self.target.rglob("*") if path.is_file()]
 
 
 def swept(
@@ -90,26 +107,32 @@ def inspect(file: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def family_and_study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Family, Path]:
-    """The folder of a study of three settings and two seeds, swept with secrets that must stay in the driver."""
+def kept_and_study(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], Path]:
+    """The folder of a study of three settings and two seeds, swept with secrets that must stay in the driver.
+
+    And what Ray has written for it, which is gone with it.
+    """
     output = tmp_path_factory.mktemp("sweep")
+    (source := Path(os.environ["RAY_TMPDIR"], "r")).mkdir()  # short, as sockets are in there
+    kept = Kept(source, Path(os.environ["RAY_TMPDIR"], "kept"))
     done, family = swept(
         *SWEEP,
         "--runtime.output",
         str(output),
         "--runtime.wandb",
         "offline",
-        environment=dict.fromkeys(SECRETS, SENTINEL),
+        environment={**dict.fromkeys(SECRETS, SENTINEL), "RAY_TMPDIR": str(source)},
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(output / "generators" / "report.html")
     assert family.alive() == []
-    return family, output / "generators"
+    assert list(source.iterdir()) == []
+    return kept.files(), output / "generators"
 
 
 @pytest.fixture(scope="module")
-def study(family_and_study: tuple[Family, Path]) -> Path:
-    return family_and_study[1]
+def study(kept_and_study: tuple[list[Path], Path]) -> Path:
+    return kept_and_study[1]
 
 
 def test_every_trial_of_every_generator_has_finished(study: Path) -> None:
@@ -155,12 +178,12 @@ def test_wandb_holds_dag_learning_rate_and_top1(study: Path) -> None:
         assert by_type["exit"][0].get("exit_code", 0) == 0
 
 
-def test_secrets_stay_in_the_driver(family_and_study: tuple[Family, Path]) -> None:
-    family, study = family_and_study
-    for folder in (study, family.session()):
-        for path in folder.rglob("*"):
-            if path.is_file() and path.stat().st_size < 50_000_000:
-                assert SENTINEL.encode() not in path.read_bytes(), path
+def test_secrets_stay_in_the_driver(kept_and_study: tuple[list[Path], Path]) -> None:
+    kept, study = kept_and_study
+    assert {"raylet.out", "gcs_server.out", "token"} <= {path.name for path in kept}
+    for path in (*study.rglob("*"), *kept):
+        if path.is_file() and path.stat().st_size < 50_000_000:
+            assert SENTINEL.encode() not in path.read_bytes(), path
 
 
 def test_a_second_sweep_starts_nothing(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
