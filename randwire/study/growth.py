@@ -106,6 +106,7 @@ def grown(stored: Row, current: Row, time: str, ended: int) -> Row:
         **current,
         **{key: value for key, value in stored.items() if key not in current},
         **{key: list(union(stored.get(key) or [], current.get(key) or [])) for key in NAMES},
+        "generator": stored.get("generator", current["generator"]),
         "variants": {**stored.get("variants", {}), **current["variants"]},
     }
     if added := added_to(stored, current):

@@ -141,6 +141,13 @@ def test_names_are_added_in_order(tmp_path: Path) -> None:
     assert list(loaded(varied).variants) == ["one", "two", "three"]
 
 
+@pytest.mark.condition("C", "a base with another generator, which is no difference", "the study keeps its own")
+def test_a_later_base_does_not_replace_the_generator(tmp_path: Path) -> None:
+    study = opened(tmp_path, search="grid")
+    replace(study, base=study.base.override({"graph.generator": "ba:m=2"}), seeds=3).open()
+    assert loaded(study) == replace(study, seeds=3)
+
+
 @pytest.mark.condition("I", "--generators ba,er of a study of er,ba", "the same study")
 def test_the_order_of_generators_is_no_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = opened(tmp_path, search="grid", generators=("er", "ba"))
