@@ -22,7 +22,7 @@ from randwire.correct import Correct
 from randwire.dag import DAG
 from randwire.data.cache import cache_folder
 from randwire.environment import environment
-from randwire.errors import ConfigError, DataError, NonFiniteLossError, one_line
+from randwire.errors import ConfigError, DataError, NonFiniteLossError, RecordError, one_line
 from randwire.graph_files import graph_files
 from randwire.metrics import BEST_TOP1, TEST_IMAGES, VAL_TOP1, VAL_TOP5
 from randwire.model import aggregation, references
@@ -199,6 +199,11 @@ class _Rank:
             raise DataError(
                 f"{self.record}: was trained on another conversion of {self.dataset.source}; name that one with "
                 "--data.path, or start anew with --runtime.study NAME"
+            )
+        if state is not None and state.get("graphs", self.adjacency) != self.adjacency:
+            raise RecordError(
+                f"{self.record}: was trained on other graphs than this code samples for it; go on at the commit that "
+                "its environment.json names, or start anew in another study"
             )
         return state
 

@@ -13,9 +13,11 @@ from report_helpers import Page, add_trial, write_design
 from trained_helpers import settings
 
 from randwire import environment, run
+from randwire.errors import RecordError
 from randwire.records import Record
 from randwire.report.page.study_page import write_report
 from randwire.training.worker import ProcessWorker
+from randwire.wiring import sample_graphs
 
 CPU = torch.device("cpu")
 
@@ -45,6 +47,21 @@ def test_each_process_that_trains_a_trial_leaves_its_part(tmp_path: Path, monkey
     assert (first["command"], first["first_epoch"], first["first_step"]) == ("first", 1, 1)
     assert first["started"]
     assert second == {"commit": "later", "world_size": 2, "command": "second", "first_epoch": 3, "first_step": 1}
+
+
+@pytest.mark.condition("C", "a commit samples other graphs for a trial that has begun", "one line; the record stays")
+def test_a_trial_does_not_go_on_with_other_graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = settings(tmp_path, data__resolution=16, network__channels=4)
+    with pytest.raises(KeyboardInterrupt):
+        run.run(config, Ending(1))
+    record = run.record_of(config)
+    before = {path: path.read_bytes() for path in record.folder.rglob("*") if path.name != ".lock" and path.is_file()}
+    other = sample_graphs(config.override({"graph.seed": 1}))
+    monkeypatch.setattr(run, "sample_graphs", lambda _: other)
+    with pytest.raises(RecordError, match="was trained on other graphs than this code samples for it; go on at"):
+        run.run(config, ProcessWorker(CPU))
+    after = {path: path.read_bytes() for path in record.folder.rglob("*") if path.name != ".lock" and path.is_file()}
+    assert after == before
 
 
 @pytest.mark.condition("C", "a trial goes on at another commit or number of ranks", "the report warns of the mixture")
