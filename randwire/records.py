@@ -14,17 +14,19 @@ checkpoint/         newest state of the training
 summary.json        written last: its existence means that the trial has ended
 """
 
+import errno
 import fcntl
 import json
 import os
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
+from randwire import json_files
 from randwire.errors import RecordError, RecordLockedError
 
 Row = dict[str, Any]
@@ -34,6 +36,17 @@ CLOCK_SKEW_S = 5.0
 """Seconds by which the clocks of two machines that write records may differ."""
 PARTIAL_SUFFIX = ".partial"
 """Ends the names of files that are being written."""
+REMEDIES = {
+    "summary.json": "remove it, and the trial goes on from its checkpoint",
+    "metrics.jsonl": "put back a copy, or remove the folder, and the trial is trained again",
+    "study.json": "put back a copy, or remove it and give the options of the study again",
+    "wandb-report.json": "remove it, and --publish makes a new report",
+}
+"""What mends a damaged file."""
+REMEDY = "remove it and summary.json, and the trial writes both again from its checkpoint"
+"""What mends any other file of a record: a trial that goes on writes them all."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What storage answers that has no locks."""
 
 
 @contextmanager
@@ -75,27 +88,7 @@ class Record:
         The file holds the name of the machine. What an earlier holder left half-written is removed.
         Raises RecordError if the folder cannot be written, RecordLockedError if another process holds the lock.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = open(self.folder / ".lock", "a")  # noqa: SIM115
-        except OSError as error:
-            raise RecordError(
-                f"{self.folder}: cannot be written ({error.strerror}); choose a folder with {option}"
-            ) from None
-        with file:
-            for delay_s in (0.05,) * 10 + (0,):  # `locked` holds it too, for a moment
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if not delay_s:
-                        raise RecordLockedError(
-                            f"{self.folder}: another process is working on {what}; wait or end it"
-                        ) from None
-                    time.sleep(delay_s)
-            file.truncate(0)
-            file.write(platform.node())
-            file.flush()
+        with hold(self.folder, f"another process is working on {what}; wait or end it", option):
             for partial in self.folder.rglob(f".*{PARTIAL_SUFFIX}"):
                 partial.unlink(missing_ok=True)
             yield
@@ -125,14 +118,11 @@ class Record:
         self.write_text(name, json_text(value))
 
     def read_json(self, name: str) -> Any:
-        """The content of a JSON file, or None if there is no such file. Raises RecordError if it is damaged."""
-        path = self.folder / name
-        try:
-            return json.loads(path.read_text())
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise RecordError(f"{path}: damaged: {error}") from None
+        """The content of a JSON file, or None if there is no such file.
+
+        Raises RecordError, in one line with the remedy, if it is damaged.
+        """
+        return json_files.read_json(self.folder / name, REMEDIES.get(name, REMEDY))
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add one line to metrics.jsonl; it is on disk when this returns."""
@@ -148,12 +138,12 @@ class Record:
             file.flush()
             os.fsync(file.fileno())
 
-    def rows(self, name: str) -> list[Any]:
-        """The values of the whole lines of a file of JSON lines; none if there is no such file."""
-        try:
-            return _parsed((self.folder / name).read_text(errors="replace").splitlines())
-        except FileNotFoundError:
-            return []
+    def rows(self, name: str) -> Sequence[Any]:
+        """The values of the whole lines of a file of JSON lines; none if there is no such file.
+
+        Lines that are no JSON are left out: a kill tears them. Raises RecordError if the file cannot be read.
+        """
+        return json_files.read_lines(self.folder / name).values
 
     def metrics(self) -> list[Row]:
         """The rows of metrics.jsonl, one an epoch, ascending; a torn last line is left out, a repeat replaces.
@@ -162,19 +152,29 @@ class Record:
         """
         rows: dict[int, Row] = {}
         for row in self.rows("metrics.jsonl"):
-            if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
-                raise RecordError(f"{self.folder / 'metrics.jsonl'}: damaged: a line is not the row of an epoch")
+            if not isinstance(row, dict) or type(row.get("epoch")) is not int:
+                path = self.folder / "metrics.jsonl"
+                raise RecordError(f"{path}: damaged: a line is not the row of an epoch; {REMEDIES[path.name]}")
             rows[row["epoch"]] = row
         return [rows[epoch] for epoch in sorted(rows)]
 
     def truncate_metrics(self, epochs: int) -> None:
-        """Drop the rows after `epochs`: what a resumed run will write again."""
+        """Drop the rows after `epochs`: what a resumed run will write again. Raises RecordError if others are lost."""
         rows = [row for row in self.metrics() if row["epoch"] <= epochs]
+        if lost := {*range(1, epochs + 1)} - {row["epoch"] for row in rows}:
+            path = self.folder / "metrics.jsonl"
+            raise RecordError(f"{path}: damaged: lacks epoch {min(lost)} of the checkpoint; {REMEDIES[path.name]}")
         self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
     def summary(self) -> Row | None:
-        """The summary of an ended trial (`status` is finished, pruned or failed), None of one that has not ended."""
+        """The summary of an ended trial (`status` is finished, pruned or failed), None of one that has not ended.
+
+        Raises RecordError, in one line with the remedy, if it is damaged.
+        """
         summary: Row | None = self.read_json("summary.json")
+        if summary is not None and not (isinstance(summary, dict) and isinstance(summary.get("status"), str)):
+            path = self.folder / "summary.json"
+            raise RecordError(f"{path}: damaged: does not say how the trial has ended; {REMEDIES[path.name]}")
         return summary
 
     def graphs(self) -> dict[str, str]:
@@ -187,17 +187,35 @@ def json_text(value: object) -> str:
     return json.dumps(value, indent=1, allow_nan=False) + "\n"
 
 
-def _parsed(lines: Sequence[str]) -> list[Any]:
-    """The values of lines of JSON, without those that are none."""
+@contextmanager
+def hold(folder: Path, refusal: str, option: str) -> Iterator[None]:
+    """Hold the lock of a folder for this process; it ends with the process, however that ends.
+
+    The file, `.lock`, holds the name of the machine. Raises RecordError if the folder cannot be written, and
+    RecordLockedError, with the `refusal`, if another process holds the lock.
+    """
     try:
-        values: list[Any] = json.loads(f"[{','.join(lines)}]")  # at once, the rows share their keys: half the memory
-        return values
-    except ValueError:
-        values = []
-    for line in lines:
-        with suppress(ValueError):
-            values.append(json.loads(line))
-    return values
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / ".lock", "a")  # noqa: SIM115
+    except OSError as error:
+        raise RecordError(f"{folder}: cannot be written ({error.strerror}); choose a folder with {option}") from None
+    with file:
+        for delay_s in (0.05,) * 10 + (0,):  # `locked` holds it too, for a moment
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not delay_s:
+                    raise RecordLockedError(f"{folder}: {refusal}") from None
+                time.sleep(delay_s)
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                break  # as well as it goes: such storage would hold no record at all
+        file.truncate(0)
+        file.write(platform.node())
+        file.flush()
+        yield
 
 
 def checkpoint_file(path: Path) -> Path:

@@ -21,6 +21,7 @@ from randwire.config.variant import short
 from randwire.correct import Correct
 from randwire.dag import DAG
 from randwire.data.cache import cache_folder
+from randwire.ending import ending_of
 from randwire.environment import environment
 from randwire.errors import ConfigError, DataError, NonFiniteLossError, RecordError, one_line
 from randwire.graph_files import graph_files
@@ -92,7 +93,7 @@ def run(config: RunConfig, worker: Worker, tracker: Tracker | None = None, comma
     if config.train.batch_size % worker.world_size:
         raise ConfigError(f"train.batch_size: {config.train.batch_size} is not divisible by {worker.world_size} ranks")
     with record.lock() if worker.rank == 0 else nullcontext():
-        ended = record.summary()
+        ended = ending_of(record)
         if worker.world_size > 1:
             distributed.barrier()  # no rank may look for the summary after rank 0 has written it
         if ended is not None:

@@ -98,6 +98,7 @@ def _train(folder: Path, keys: Mapping[str, object]) -> list[str]:
     """
     from randwire import run
     from randwire.cli.train_command import train_one
+    from randwire.ending import ending_of
     from randwire.study import space
 
     if wrong := [key for key in keys if key in TRAINING_KEYS]:
@@ -106,7 +107,7 @@ def _train(folder: Path, keys: Mapping[str, object]) -> list[str]:
     specs = space.best(space.default())
     configs = [configuration.load("digits", {**keys, **output_keys, "graph.generator": spec}) for spec in specs]
     for config in configs:
-        if run.record_of(config).summary() is None:
+        if ending_of(run.record_of(config)) is None:
             print(f"training {config.title}", file=sys.stderr)
             with redirect_stdout(sys.stderr):
                 status = train_one(config)

@@ -159,11 +159,12 @@ def train_one(config: RunConfig, again: str = AGAIN) -> int:
     `again` says how one that has ended is run again, where that is possible.
     """
     from randwire import run
+    from randwire.ending import ending_of
     from randwire.training.worker import ProcessWorker, process_group
 
     record = run.record_of(config)
     with process_group(config.runtime.device) as (device, rank, world_size):
-        ended = record.summary()
+        ended = ending_of(record)
         if ended is not None:
             if rank == 0:
                 print(f"{record}: already {ended['status']}{again and f'; {again}'}", file=sys.stderr)

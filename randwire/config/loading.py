@@ -9,8 +9,9 @@ import yaml
 
 from randwire import graphs, storage
 from randwire.config.data import FOLDER_SOURCE
+from randwire.config.recorded import check_recorded
 from randwire.config.run_config import HASHES, RunConfig, build
-from randwire.errors import ConfigError, one_line
+from randwire.errors import ConfigError, brief
 from randwire.records import checkpoint_file
 
 PRESETS = Path(__file__).parent / "presets"
@@ -19,7 +20,8 @@ PRESETS = Path(__file__).parent / "presets"
 def load(name: str, values: Mapping[str, object] | None = None) -> RunConfig:
     """The configuration of a preset's name, a YAML file or a record's folder, with dotted keys laid over it; resolved.
 
-    Raises ConfigError, in one line, for anything unknown or impossible.
+    Raises ConfigError, in one line, for anything unknown or impossible, and RecordError for a record that was trained
+    with another configuration than it holds.
     """
     path = Path(name)
     values = dict(values or {})
@@ -36,14 +38,17 @@ def load(name: str, values: Mapping[str, object] | None = None) -> RunConfig:
             presets = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.yaml")))
             raise ConfigError(f"unknown preset {name!r}: name one of {presets}, a .yaml file or the folder of a record")
     try:
-        content = yaml.load(path.read_text(), _UniqueLoader)
+        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not text'}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {one_line(error)}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # of values that look like a date and are none
+        raise ConfigError(f"{path}: not valid YAML: {brief(error)}") from None
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold sections such as `train:`, not {type(content).__name__}")
-    config = resolve(build(content or {}, values))
+    config = build(content or {}, values)
+    if record:
+        check_recorded(record, build(content or {}) if values else config)
+    config = resolve(config)
     if record and config.graph.path and "graph.path" not in values:  # a record has copies, which are checked
         config = config.model_copy(update={"graph": config.graph.model_copy(update={"path": record.absolute()})})
     return config

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from randwire.damage.removal import Damage, Kind
 from randwire.errors import RecordError
+from randwire.json_files import read_lines
 from randwire.metrics import VAL_LOSS, VAL_TOP1
 from randwire.records import Row
 from randwire.statistics.describe import group
@@ -145,18 +146,17 @@ class Result:
 def read(folder: Path) -> list[Result]:
     """The results of a folder's damage.jsonl; a torn last line is left out. Raises RecordError for other damage."""
     path = folder / FILE
-    try:
-        lines = path.read_text(errors="replace").splitlines(keepends=True)
-    except FileNotFoundError:
-        return []
+    lines = read_lines(path)
+    damaged = list(lines.damaged)
     results = []
-    for number, line in enumerate(lines, 1):
+    for number, row in zip(lines.numbers, lines.values, strict=True):
         try:
-            results.append(Result.from_row(json.loads(line)))
+            results.append(Result.from_row(row))
         except (ValueError, KeyError, TypeError):
-            if line.endswith("\n"):
-                text = f"{path}: damaged: line {number} is no result; remove it, and it is measured again"
-                raise RecordError(text) from None
+            damaged.append(number)
+    if damaged:
+        text = f"{path}: damaged: line {min(damaged)} is no result; remove it, and it is measured again"
+        raise RecordError(text)
     return results
 
 

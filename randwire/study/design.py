@@ -16,7 +16,8 @@ from typing import Any, Self, Unpack, get_args
 from randwire import config as configuration
 from randwire.config import GraphConfig, RunConfig
 from randwire.config.variant import values_of_variant
-from randwire.errors import ConfigError
+from randwire.ending import ended
+from randwire.errors import ConfigError, RecordError
 from randwire.metrics import VAL_TOP1
 from randwire.records import Record, Row
 from randwire.study import growth, space
@@ -174,8 +175,17 @@ class Design:
         return self.base.runtime.output / self.base.runtime.study
 
     def entries(self) -> dict[Setting, list[str]]:
-        """The settings seen so far, see `StudyFolder.entries`; of one round of a race, those that are still in it."""
+        """The settings seen so far, see `StudyFolder.entries`; of one round of a race, those that are still in it.
+
+        Raises RecordError as that does, and for a setting of a generator that there is not.
+        """
         entries = StudyFolder(self.folder).entries()
+        for setting in entries:
+            try:
+                setting.label  # noqa: B018
+            except ValueError as error:
+                path = self.folder / "suggestions.jsonl"
+                raise RecordError(f"{path}: {error}; put back a copy, or remove that line") from None
         return {setting: entries[setting] for setting in entries if not self.entered or setting.spec in self.entered}
 
     def trials(self, setting: Setting) -> list[RunConfig]:
@@ -259,9 +269,9 @@ class Design:
         """How a setting has ended, and the mean final top-1 of its trials, from the records alone.
 
         A setting with a trial that was stopped early is pruned, as is one without any trial, which is rejected; one
-        with a failed trial is failed. Neither has a mean.
+        with a failed trial is failed. Neither has a mean. A trial whose record cannot be read has not finished.
         """
-        summaries = [self.record(trial).summary() for trial in self.trials(setting)]
+        summaries = [ended(self.record(trial)) for trial in self.trials(setting)]
         statuses = [summary["status"] for summary in summaries if summary]
         if "pruned" in statuses or not summaries:
             return "pruned", None

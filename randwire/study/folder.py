@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from randwire import config as configuration
-from randwire import graphs
+from randwire import graphs, json_files
 from randwire.config import RunConfig
-from randwire.errors import ConfigError, RecordError, one_line
-from randwire.records import Record, Row, atomic
+from randwire.errors import ConfigError, RecordError, RecordLockedError
+from randwire.records import PARTIAL_SUFFIX, REMEDIES, Record, Row, atomic, hold
 from randwire.study import space
 from randwire.study.setting import Setting
 from randwire.study.variants import are_variants
@@ -42,6 +42,12 @@ def _generator(names: Sequence[str], nodes: int) -> str:
     return default
 
 
+SWEPT = "another sweep of this study is running; wait or end it, or name another study with --name"
+"""Why a study cannot be swept."""
+LATEST = 32503680000.0
+"""The year 3000, in Unix seconds: what a file says of a time is not after it."""
+
+
 class StudyFolder:
     """The files that a study keeps beside its records.
 
@@ -66,8 +72,29 @@ class StudyFolder:
         if study is not None and not (
             isinstance(study, dict) and isinstance(study.get("base"), dict) and are_variants(study.get("variants", {}))
         ):
-            raise ConfigError(f"{self.folder / 'study.json'}: damaged: must hold the design of a study")
+            raise self.damaged("must hold the design of a study")
         return study if study is None else {"require": [], "variants": {}, **study}  # earlier studies have none
+
+    def damaged(self, cause: str) -> ConfigError:
+        """The error that says why study.json holds no design."""
+        return ConfigError(f"{self.folder / 'study.json'}: damaged: {cause}; {REMEDIES['study.json']}")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the study for this process, which sweeps it; the lock ends with the process, however it ends.
+
+        Its trials have locks of their own, so that one can be run beside a sweep. Raises RecordError if the folder
+        cannot be written, RecordLockedError if another process sweeps the study.
+        """
+        with hold(self.folder, SWEPT, "--runtime.output"):
+            for partial in self.folder.glob(f".*{PARTIAL_SUFFIX}"):
+                partial.unlink(missing_ok=True)
+            yield
+
+    def check_free(self) -> None:
+        """Raises RecordLockedError if another process sweeps the study. Changes nothing."""
+        if Record(self.folder).locked():
+            raise RecordLockedError(f"{self.folder}: {SWEPT}")
 
     def check(self, identity: Mapping[str, Any], defaults: Mapping[str, Any]) -> Row | None:
         """The design that the folder holds, if any.
@@ -114,16 +141,27 @@ class StudyFolder:
     def entries(self) -> dict[Setting, list[str]]:
         """The settings seen so far, in order, with the requirements for which a search rejected them (else empty).
 
-        Raises RecordError, in one line, if their file is damaged.
+        A torn last line is left out. Raises RecordError, in one line, if their file is damaged otherwise.
         """
         path = self.folder / "suggestions.jsonl"
-        try:
-            lines = path.read_text().splitlines()
-        except FileNotFoundError:
-            return {}
-        with _damaged(path):
-            rows = list(map(json.loads, lines))
-            return {Setting.parse(row["setting"]): row.get("rejected", []) for row in rows}
+        lines = json_files.read_lines(path)
+        entries: dict[Setting, list[str]] = {}
+        damaged = list(lines.damaged)
+        for number, row in zip(lines.numbers, lines.values, strict=True):
+            setting, rejected = (row.get("setting"), row.get("rejected", [])) if isinstance(row, dict) else (None, [])
+            if (
+                isinstance(setting, str)
+                and isinstance(rejected, list)
+                and all(isinstance(one, str) for one in rejected)
+            ):
+                entries[Setting.parse(setting)] = rejected
+            else:
+                damaged.append(number)
+        if damaged:
+            raise RecordError(
+                f"{path}: damaged: line {min(damaged)} holds no setting; put back a copy, or remove that line"
+            )
+        return entries
 
     def add_failure(self, setting: Setting, cause: str | None) -> None:
         """Note why a setting could not be run, or, with None, that it has been run after all."""
@@ -154,22 +192,15 @@ class StudyFolder:
 def failures_of(folder: Path) -> dict[Setting, tuple[float, str]]:
     """When (Unix seconds) and why settings of the study in a folder could not be run, as it stands now.
 
-    Raises RecordError, in one line, if their file is damaged.
+    Lines that are no failure are left out: what is not known of a setting is found out when it is tried again. Raises
+    RecordError, in one line, if their file cannot be read.
     """
-    with _damaged(folder / "failures.jsonl"):
-        last = {row["setting"]: (float(row["time"]), row["cause"]) for row in Record(folder).rows("failures.jsonl")}
-        return {Setting.parse(text): (at, str(cause)) for text, (at, cause) in last.items() if cause is not None}
-
-
-@contextmanager
-def _damaged(path: Path) -> Iterator[None]:
-    """Where what is in a file is no such thing, it is damaged."""
-    try:
-        yield
-    except KeyError as error:
-        raise RecordError(f"{path}: damaged: a line lacks {error}") from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise RecordError(f"{path}: damaged: {one_line(error)}") from None
+    last: dict[str, tuple[float, str | None]] = {}
+    for row in Record(folder).rows("failures.jsonl"):
+        setting, at, cause = map(row.get, ("setting", "time", "cause")) if isinstance(row, dict) else (None, None, None)
+        if isinstance(setting, str) and isinstance(at, int | float) and isinstance(cause, str | None):
+            last[setting] = min(max(0.0, float(at)), LATEST), cause
+    return {Setting.parse(text): (at, cause) for text, (at, cause) in last.items() if cause is not None}
 
 
 def _difference(key: str, stored: Any, current: Any) -> object:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from randwire import config as configuration
 from randwire.config import RunConfig, RuntimeConfig
 from randwire.config.variant import values_of_variant
-from randwire.errors import ConfigError, UserError, one_line
+from randwire.errors import ConfigError, UserError, brief
 from randwire.records import Row
 from randwire.study import confirmation, space
 from randwire.study.confirmation import Chosen, Confirmation
@@ -68,7 +68,7 @@ def load(
     except UserError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{folder.folder / 'study.json'}: damaged: {one_line(error)}") from None
+        raise folder.damaged(brief(error)) from None
     if config.train.pretrained is not None:
         raise ConfigError("train.pretrained: weights belong to one graph, and graphs are what the study varies")
     if config.graph.path is not None:

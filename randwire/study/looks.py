@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from randwire.errors import RecordError
 from randwire.records import Record
 from randwire.statistics.pairs import MIN_REPLICATES
 
@@ -35,7 +36,7 @@ def looks_of(folder: Path) -> Sequence[Look]:
     """
     try:
         rows = Record(folder).rows(FILE)
-    except OSError:
+    except (OSError, RecordError):
         return []
     looks: list[Look] = []
     for row in rows:

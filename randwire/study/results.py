@@ -275,7 +275,7 @@ def _order(trial: Trial) -> tuple[str, tuple[float, ...], int, int]:
 def _read(record: Record) -> Trial:
     config = configs.load(str(record.folder))
     rows = record.metrics()
-    summary = _object(record, "summary.json")
+    summary = record.summary() or {}
     status, cause = summary.get("status", "unfinished"), summary.get("cause") or ""
     top1 = number(summary, VAL_TOP1.key) if status == "finished" else None
     if status not in RECORD_STATUSES:

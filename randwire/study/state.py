@@ -9,11 +9,12 @@ from pathlib import Path
 from statistics import median
 
 from randwire.config import RunConfig
+from randwire.ending import ending_of
 from randwire.errors import one_line
 from randwire.metrics import SECONDS_LOADER, SECONDS_STEP, VAL_TOP1
 from randwire.records import CLOCK_SKEW_S, Record
 from randwire.study.design import Design
-from randwire.study.statuses import END_STATUSES, StateName
+from randwire.study.statuses import StateName
 
 STALL_TIMEOUT_S = 60.0
 """Seconds without a sign of life after which a trial that may run on another machine counts as stalled, at least."""
@@ -66,12 +67,10 @@ def states(design: Design, trials: Iterable[RunConfig], failure: tuple[float, st
 
 def _state(record: Record, digest: str) -> State:
     try:
-        summary = record.summary()
+        summary = ending_of(record)
         if summary is None:
             return _begun(record, digest)
         name, epochs = summary["status"], summary.get("epochs")
-        if name not in END_STATUSES:
-            raise ValueError(f"unknown status {name!r}")
         epochs = len(record.metrics()) if epochs is None else epochs
         seconds = summary.get("seconds")
         epoch_s = seconds / epochs if seconds and epochs else None

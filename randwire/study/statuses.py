@@ -2,12 +2,7 @@
 
 from typing import Literal, get_args
 
-EndStatus = Literal["finished", "pruned", "failed"]
-"""How a trial has ended, as its summary.json says.
-
-finished: trained for all its epochs; pruned: stopped early by successive halving; failed: ended by its cause.
-"""
-END_STATUSES: tuple[EndStatus, ...] = get_args(EndStatus)
+from randwire.ending import END_STATUSES, EndStatus
 
 RecordStatus = Literal[EndStatus, "unfinished", "unreadable"]
 """How a report counts the record of a trial.

@@ -8,6 +8,7 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from randwire.config import RunConfig
+from randwire.ending import ended
 from randwire.records import Row
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
@@ -36,7 +37,7 @@ class TrackingCallback(tune.Callback):
         """From here on, what is reported is of this round of a race; what an earlier one has trained is no news."""
         self.design = design
         trials = (trial for setting in design.fixed_settings() for trial in design.trials(setting))
-        self.ended.update(trial.digest for trial in trials if design.record(trial).summary())
+        self.ended.update(trial.digest for trial in trials if ended(design.record(trial)))
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         setting = Setting.parse(trial.config["setting"])

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from randwire import data, storage
+from randwire.ending import ended
 from randwire.errors import ConfigError
 from randwire.records import find_records
 from randwire.run import tracker_of
@@ -33,15 +34,17 @@ def sweep(design: Design, cluster: Cluster, tracker: Tracker | None = None) -> i
     """Run what is left of a study. Returns how many of its trials failed or could not be run.
 
     `check` must have passed. Without a tracker, the one that the study asks for is opened, and closed in the end.
-    Raises ConfigError if a trial does not fit the cluster, and KeyboardInterrupt after a clean stop.
+    Raises ConfigError if a trial does not fit the cluster, RecordLockedError if another process sweeps the study, and
+    KeyboardInterrupt after a clean stop.
     """
-    if tracker is not None:
-        return _train(design, cluster, tracker)
-    tracker = tracker_of(design.base, several=True)
-    try:
-        return _train(design, cluster, tracker)
-    finally:
-        tracker.close()
+    with StudyFolder(design.folder).lock():
+        if tracker is not None:
+            return _train(design, cluster, tracker)
+        tracker = tracker_of(design.base, several=True)
+        try:
+            return _train(design, cluster, tracker)
+        finally:
+            tracker.close()
 
 
 def _train(design: Design, cluster: Cluster, tracker: Tracker) -> int:
@@ -99,7 +102,7 @@ def parts(design: Design) -> Iterator[Part]:
 def _epochs_left(design: Design, part: Part) -> int:
     """The epochs of trials that have not ended, of a part and at most of those after it."""
     trials = (trial for setting in part.settings for trial in part.design.trials(setting))
-    left = sum(trial.train.epochs for trial in trials if not design.record(trial).summary())
+    left = sum(trial.train.epochs for trial in trials if not ended(design.record(trial)))
     return left + (sum(listing(design).ahead) * design.base.train.epochs if design.search == "race" else 0)
 
 
@@ -114,8 +117,10 @@ def _note_exhaustion(design: Design) -> None:
 def check(design: Design, cluster: Cluster) -> None:
     """Find a mistake before anything is started or written.
 
-    Raises ConfigError for settings, folders, ranks or addresses that are impossible, DataError for unusable data.
+    Raises ConfigError for settings, folders, ranks or addresses that are impossible, DataError for unusable data, and
+    RecordLockedError if another process sweeps the study.
     """
+    StudyFolder(design.folder).check_free()
     if cluster.address is not None:
         check_address(cluster.address)
     check_variables(design.base.runtime.wandb)
@@ -138,5 +143,5 @@ def check(design: Design, cluster: Cluster) -> None:
 
 
 def _failures(design: Design) -> int:
-    summaries = (record.summary() for record in find_records(design.folder))
+    summaries = map(ended, find_records(design.folder))
     return sum(1 for summary in summaries if summary and summary["status"] == "failed")

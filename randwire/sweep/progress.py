@@ -41,10 +41,11 @@ class Progress:
         self.bar.update(1)
 
     def ended(self, config: RunConfig, summary: Row) -> None:
-        top1 = summary[VAL_TOP1.key]
-        shown = "-" if top1 is None else f"{top1:.2f}%"
-        cause = f" ({summary['cause']})" if summary["cause"] else ""
-        counts = f"top-1 {shown}, {summary['epochs']} epochs, {summary['seconds']:.0f} s"
+        top1, seconds = summary.get(VAL_TOP1.key), summary.get("seconds")
+        shown = f"{top1:.2f}%" if isinstance(top1, int | float) else "-"
+        took = f", {seconds:.0f} s" if isinstance(seconds, int | float) else ""
+        cause = f" ({summary['cause']})" if summary.get("cause") else ""
+        counts = f"top-1 {shown}, {summary.get('epochs')} epochs{took}"
         note(f"{self._name(config)}: {summary['status']}, {counts}{cause}")
 
     def lost(self, label: str, cause: str) -> None:

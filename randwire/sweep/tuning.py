@@ -13,7 +13,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ import ray
 from ray import tune
 from ray.exceptions import ObjectStoreFullError, OutOfDiskError
 
-from randwire.errors import ConfigError
+from randwire.ending import ended
+from randwire.errors import ConfigError, RecordError
+from randwire.records import Row
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.pruner import Pruner
@@ -134,7 +136,10 @@ def _job(design: Design, cluster: Cluster, gpu: bool, scratch: Path) -> Job:
 def _start_pruner(design: Design) -> Any:
     """The actor that decides which trials stop early, with the rows of the trials that have ended."""
     records = [design.record(design.trials(setting)[0]) for setting in StudyFolder(design.folder).suggestions()]
-    history = {record.folder.name: record.metrics() for record in records if record.summary()}
+    history: dict[str, list[Row]] = {}
+    for record in filter(ended, records):
+        with suppress(RecordError):  # of a damaged record `status` tells
+            history[record.folder.name] = record.metrics()
     return ray.remote(Pruner).options(name=PRUNER_NAME, num_cpus=0, resources=HEAD_RESOURCES).remote(history)
 
 

@@ -13,7 +13,8 @@ import torch
 from ray.train.torch import get_device
 from torch import distributed
 
-from randwire.errors import RecordLockedError, UserError, one_line
+from randwire.ending import ending_of
+from randwire.errors import RecordError, RecordLockedError, UserError, one_line
 from randwire.metrics import VAL_TOP1, choosing
 from randwire.run import run
 from randwire.study.setting import Setting
@@ -73,14 +74,21 @@ def train_settings(config: Mapping[str, Any]) -> None:
 def train_setting(setting: Setting, job: Job, channel: Any) -> None:
     """Train the trials of a setting, one after the other.
 
-    An error of the user ends the worker group, and goes through the channel.
+    An error of the user ends the worker group, and goes through the channel: that of a damaged record only once the
+    other trials have been trained.
     """
     design = job.design
+    damaged: list[RecordError] = []
     rank = ray.train.get_context().get_world_rank()
     try:
         for number, trial in enumerate(design.trials(setting)):
             # The first one speaks for its setting: trials of one setting that compete with each other would end most.
             stopping = design.early_stopping and number == 0
+            try:
+                ending_of(design.record(trial))
+            except RecordError as error:  # on all ranks, before they wait for each other
+                damaged.append(error)
+                continue
             stacks = stall_path(design.record(trial).folder, rank)
             watchdog = Watchdog(stacks, job.timeouts.stall_s, job.timeouts.first_step_s)
             with watchdog.watching():
@@ -90,6 +98,8 @@ def train_setting(setting: Setting, job: Job, channel: Any) -> None:
                 ray.train.report({"digest": trial.digest, "summary": choosing(summary)})
             if summary["status"] == "pruned":
                 break  # the setting has lost: its other trials would change nothing
+        if damaged:
+            raise damaged[0]
     except RecordLockedError:
         raise  # by a process that was lost, and is about to end
     except UserError as error:

@@ -1,9 +1,9 @@
 """The location of the W&B run of each trial: a file beside the runs of a study, for links to them."""
 
-import json
 from contextlib import suppress
 from pathlib import Path
 
+from randwire.errors import RecordError
 from randwire.records import Record, Row
 
 FOLDER, INDEX = "wandb", "runs.jsonl"
@@ -36,11 +36,7 @@ def in_own_groups(folder: Path) -> bool:
 
 
 def _rows(folder: Path) -> list[Row]:
-    rows: list[Row] = []
-    with suppress(OSError):
-        for line in (folder / FOLDER / INDEX).read_text(errors="replace").splitlines():
-            with suppress(ValueError):
-                row = json.loads(line)
-                if isinstance(row, dict) and row.keys() >= {"trial", "run"}:
-                    rows.append(row)
-    return rows
+    with suppress(OSError, RecordError):
+        rows = Record(folder / FOLDER).rows(INDEX)
+        return [row for row in rows if isinstance(row, dict) and row.keys() >= {"trial", "run"}]
+    return []

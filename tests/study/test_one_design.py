@@ -14,7 +14,7 @@ from randwire import cli
 from randwire.errors import ConfigError
 from randwire.records import Record
 from randwire.study.design import Design
-from randwire.study.folder import StudyFolder
+from randwire.study.folder import StudyFolder, failures_of
 from randwire.study.planning import listing
 from randwire.study.progress import status
 from randwire.study.search import SettingSearch
@@ -145,14 +145,25 @@ def test_a_damaged_design_is_one_line(content: str, study: Design, capsys: pytes
         assert "study.json: damaged" in err
 
 
-@pytest.mark.parametrize("name", ["suggestions.jsonl", "failures.jsonl"])
-@pytest.mark.parametrize("line", ["[]", '{"setting": 3, "time": 1, "cause": "x"}', '{"cause": "x"}'])
-def test_a_damaged_list_of_settings_is_one_line(
-    name: str, line: str, study: Design, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (study.folder / name).write_text(line + "\n")
+@pytest.mark.parametrize("line", ["[]", '{"setting": 3, "time": 1, "cause": "x"}', '{"cause": "x"}', "{", "\0\0"])
+def test_a_damaged_list_of_settings_is_one_line(line: str, study: Design, capsys: pytest.CaptureFixture[str]) -> None:
+    path = study.folder / "suggestions.jsonl"
+    path.write_text(f"{path.read_text()}{line}\n")
     assert command("status", *options_of(study)) == 2
-    assert re.fullmatch(rf"error: .*{re.escape(name)}: damaged: .*\n", capsys.readouterr().err)
+    assert re.fullmatch(
+        r"error: .*suggestions\.jsonl: damaged: line 4 holds no setting; put back a copy, or remove that line\n",
+        capsys.readouterr().err,
+    )
+
+
+@pytest.mark.parametrize("line", ["[]", '{"setting": 3, "time": 1, "cause": "x"}', '{"cause": "x"}', "{", "\0\0"])
+def test_what_is_no_failure_is_left_out(line: str, study: Design) -> None:
+    StudyFolder(study.folder).add_failure(Setting("er:p=0.2"), "a machine was lost")
+    with (study.folder / "failures.jsonl").open("a") as file:
+        file.write(f"{line}\n")
+    assert [(setting.spec, cause) for setting, (_, cause) in failures_of(study.folder).items()] == [
+        ("er:p=0.2", "a machine was lost")
+    ]
 
 
 @pytest.mark.parametrize("key", ["graph.generator", "graph.path", "runtime.study", "runtime.variant"])

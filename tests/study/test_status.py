@@ -131,7 +131,9 @@ def test_ended_trials(study: Design) -> None:
     rows = {row["digest"]: row for row in status(study).rows()}
     assert (rows[record.folder.name]["cause"], rows[record.folder.name]["epochs"]) == ("loss is nan", 1)
     study.record(second).write_json("summary.json", {"status": "odd"})
-    assert status(study).trials[-1][1].cause == "unknown status 'odd'"
+    cause = status(study).trials[-1][1].cause
+    assert cause is not None
+    assert "damaged: unknown status 'odd'; remove it, and the trial goes on from its checkpoint" in cause
     study.record(second).write_text("summary.json", "{")
     assert names(study)[-1] == "unreadable"
     assert "damaged" in status(study).trials[-1][1].cause  # type: ignore[operator]
