@@ -14,6 +14,9 @@ from study_helpers import command, design, end
 
 from randwire.errors import ConfigError
 from randwire.records import Record
+from randwire.report.facts.checklist import checklist
+from randwire.report.facts.families import ADDED_LATER, FIXED_BEFORE
+from randwire.report.facts.study import StudyFacts
 from randwire.report.page.study_page import write_report
 from randwire.study.confirmation import Confirmation, Winner
 from randwire.study.design import Design
@@ -186,17 +189,23 @@ def test_what_cannot_grow_is_refused(tmp_path: Path) -> None:
 def test_growth_is_recorded_and_told(tmp_path: Path) -> None:
     add_grid(tmp_path / "study", seeds=3)
     (tmp_path / "study" / "study.json").unlink()
-    study = opened(tmp_path, search="list", only=GRID[:4], seeds=2)
+    study = opened(tmp_path, search="list", only=(GRID[0], GRID[2]), seeds=2)
     assert "grown" not in Record(study.folder).read_json("study.json")
     replace(study, seeds=3).open()
-    replace(study, seeds=3, only=GRID).open()
-    replace(study, seeds=3, only=GRID).open()  # nothing more
+    larger = replace(study, seeds=3, only=(GRID[0], GRID[2], GRID[3]))
+    larger.open()
+    larger.open()  # nothing more
     first, second = Record(study.folder).read_json("study.json")["grown"]
-    assert (first["added"], first["ended"], second["added"]) == ({"seeds": [2]}, 15, {"only": [GRID[4]]})
+    assert (first["added"], first["ended"], second["added"]) == ({"seeds": [2]}, 15, {"only": [GRID[3]]})
     text = Page(write_report(study.folder)).text
     day = first["time"][:10]
-    assert f"graph seed 2 ({day}, when 15 trials had ended); setting WS(4,0) ({day}, when 15 trials had ended)" in text
-    assert f"Setting WS(4,0) was added when results were known ({day}, when 15 trials had ended): whoever" in text
+    assert f"graph seed 2 ({day}, when 15 trials had ended); setting ER(0.2) ({day}, when 15 trials had ended)" in text
+    assert f"Setting ER(0.2) was added when results were known ({day}, when 15 trials had ended): whoever" in text
+    assert "list of 3 settings, not all fixed beforehand, 3 graph seeds (0, 1, 2)" in text
+    facts = StudyFacts.load(study.folder)
+    assert not checklist(facts, {}, ())[0].holds
+    assert not any(FIXED_BEFORE in family.note for section in facts.sections for family in section.families)
+    assert any(ADDED_LATER in family.note for section in facts.sections for family in section.families)
     assert f"Graph seed 2 was added when results were known ({day}, when 15 trials had ended). The level" in text
 
 

@@ -37,7 +37,7 @@ def checklist(facts: StudyFacts, uploaded: Mapping[str, Row], final: tuple[tuple
     """
     origin = provenance(facts)
     return [
-        Check(_fixed(facts, origin["design"]), facts.fixed and not chosen_later(facts.design)),
+        Check(_fixed(facts, origin["design"]), facts.fixed),
         *_images(facts),
         *_numbers(facts),
         _learning_rates(facts),

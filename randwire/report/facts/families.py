@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
@@ -19,6 +19,8 @@ from randwire.study.winners import Ranked
 Response = Literal["top1", "loss"]
 """What is compared: top-1, or the cross entropy, of which less is better."""
 Kind = Literal["random", "ring", "hand-made"]
+FIXED_BEFORE = "The settings that are compared were fixed before these results."
+ADDED_LATER = "Settings were added when results were known, so that not all were fixed before these."
 
 
 @dataclass(frozen=True)
@@ -42,21 +44,24 @@ class Family:
         return equivalence.excluded(self.pairs)
 
 
-def families(group: TrialGroup, ranking: Sequence[Ranked], response: Response = "top1") -> list[Family]:
+def families(
+    group: TrialGroup, ranking: Sequence[Ranked], response: Response = "top1", grown: bool = False
+) -> list[Family]:
     """The families of a group whose settings may be tested: those that have a pair; none of any other group.
 
     The best settings are those of the ranking, by top-1, whatever the response. A setting that is not in it, for lack
     of a trial, is no best one, and none that a best one is held against: the table of leaders leaves it out, too. Where
     the best cannot be tested, no second best takes its place. Of the loss, too, the better setting of a pair is the
     first, and the difference is how far the loss of the other is above its own. Variants have no families: they are
-    tested graph by graph.
+    tested graph by graph. `grown`: some settings were added when results were known, and notes say so.
     """
     means = _means(group, response)
     if not means:
         return []
     order = [one.setting for one in ranking]
     found = [_generators(group, means, order), _randomness(group, means), _hand_made(group, means, order)]
-    return [family for family in found if family is not None]
+    known = [family for family in found if family is not None]
+    return [replace(one, note=one.note.replace(FIXED_BEFORE, ADDED_LATER)) for one in known] if grown else known
 
 
 def may_be_best(group: TrialGroup) -> list[str]:
@@ -161,7 +166,7 @@ def _chosen(groups: Sequence[Group]) -> str:
     """How it was settled which settings are compared, and what that means for the tests."""
     several = [group for group in groups if len(group.names) > 1]
     if not several:
-        return "The settings that are compared were fixed before these results."
+        return FIXED_BEFORE
     chosen = ", ".join(f"{group.best} (of {len(group.names)} tested)" for group in several)
     return (
         f"These results chose the best settings: {chosen}. So each is held against every setting of the other side, at "

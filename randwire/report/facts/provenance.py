@@ -9,7 +9,7 @@ from randwire.pages.text import first_of, many
 from randwire.parts import kept
 from randwire.records import Row
 from randwire.report.facts.designs import names_of
-from randwire.report.facts.growth import growth_text
+from randwire.report.facts.growth import chosen_later, growth_text
 from randwire.report.facts.images import images
 from randwire.report.facts.study import StudyFacts
 from randwire.study.results import Trial, number
@@ -83,7 +83,8 @@ def _design(study: Row | None) -> str:
         return "not recorded (no study.json)"
     listed, variants = many(len(study.get("only") or ()), "setting"), len(study.get("variants") or ())
     listed += f" in {many(variants, 'variant')} each" * bool(variants)
-    parts = [names_of(study).fact.format(n=listed, parent=_parent(study))]
+    fact = names_of(study).fact.format(n=listed, parent=_parent(study))
+    parts = [fact.replace("fixed beforehand", "not all fixed beforehand") if chosen_later(study) else fact]
     if study.get("settings") is not None and study.get("search") in ("tpe", "random"):  # the others have what they have
         parts.append(many(study["settings"], "setting"))
     graphs = _given_graphs(study)

@@ -11,6 +11,7 @@ from randwire.report.facts import rates
 from randwire.report.facts.designs import names_of
 from randwire.report.facts.epochs import EarlyEpochs
 from randwire.report.facts.families import Family, families
+from randwire.report.facts.growth import chosen_later
 from randwire.report.facts.kinds import Kinds, kinds
 from randwire.report.facts.leaders import Leader, leaders
 from randwire.report.facts.paired import Paired, paired
@@ -75,12 +76,12 @@ class Section:
     @cached_property
     def families(self) -> list[Family]:
         """The questions that are tested."""
-        return families(self.group, self.ranking)
+        return families(self.group, self.ranking, grown=bool(chosen_later(self.design)))
 
     @cached_property
     def families_by_loss(self) -> list[Family]:
         """The same questions by the cross entropy."""
-        return families(self.group, self.ranking, "loss")
+        return families(self.group, self.ranking, "loss", grown=bool(chosen_later(self.design)))
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -170,8 +171,8 @@ class StudyFacts:
 
     @property
     def fixed(self) -> bool:
-        """Whether the settings were fixed before any result of theirs."""
-        return self.search in FIXED
+        """Whether the settings were fixed before any result: none was suggested, nor added when results were known."""
+        return self.search in FIXED and not chosen_later(self.design)
 
     @cached_property
     def race(self) -> tuple[list[Round], str]:

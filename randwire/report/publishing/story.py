@@ -16,7 +16,8 @@ from randwire.report.facts.checklist import checklist
 from randwire.report.facts.confirmed import sentences
 from randwire.report.facts.designs import names_of
 from randwire.report.facts.exclusions import Exclusion, exclusions
-from randwire.report.facts.families import may_be_best
+from randwire.report.facts.families import ADDED_LATER, may_be_best
+from randwire.report.facts.growth import chosen_later
 from randwire.report.facts.leading import leading, loss_head, loss_text, top1_head
 from randwire.report.facts.next_steps import proposal, proposal_text
 from randwire.report.facts.per_image import image_facts
@@ -65,6 +66,8 @@ def _description(facts: StudyFacts) -> str:
     reading = "Read it as a search, not as a comparison."
     if facts.fixed:
         reading = "Its settings were fixed before any result."
+    elif chosen_later(facts.design):
+        reading = ADDED_LATER
     note = "; only finished trials enter a mean" if facts.excluded else ""
     return (
         f"{reading} Design: {origin['design']}. Budget: {origin['budget']}. Trials: n = {len(facts.counted)} of "
