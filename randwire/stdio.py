@@ -19,6 +19,9 @@ PASSING = (errno.ENOSPC, errno.EDQUOT)
 
 CLOSED = "it is closed"
 
+_outputs: "list[Stream]" = []
+"""Standard output as `surviving` has put it in place: other libraries put streams of theirs around it."""
+
 
 class Stream:
     """A text stream whose writes do not raise; `error` is that of the first one that failed.
@@ -98,9 +101,13 @@ def surviving(output: bool = True) -> Iterator[None]:
     streams = {name: inner if isinstance(inner, Stream) else Stream(inner) for name, inner in before.items()}
     for name, stream in streams.items():
         setattr(sys, name, cast(TextIO, stream))
+    if output:
+        _outputs.append(streams["stdout"])
     try:
         yield
     finally:
+        if output:
+            _outputs.pop()
         for name, stream in streams.items():
             stream.settle()
             setattr(sys, name, before[name])
@@ -122,7 +129,7 @@ def _fill_closed() -> None:
 def lost_output() -> OSError | None:
     """Why standard output did not take all that was printed so far; None if it did."""
     sys.stdout.flush()
-    return sys.stdout.error if isinstance(sys.stdout, Stream) else None
+    return _outputs[-1].error if _outputs else None
 
 
 def abandoned() -> bool:

@@ -17,7 +17,7 @@ from randwire.errors import ConfigError, one_line
 from randwire.study.design import Design
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.headwatch import exit_without_head
-from randwire.sweep.ray_internals import canonical, max_resources, refresh
+from randwire.sweep.ray_internals import canonical, max_resources, refresh, signals_kept
 from randwire.sweep.ray_variables import ADDRESS, ALWAYS, AUTH_TOKEN, WORKER_START, values
 from randwire.sweep.share import local_options
 from randwire.sweep.steering import Start
@@ -66,7 +66,8 @@ def _init(start: Start, cluster: Cluster) -> None:
         options = {"address": "local", "dashboard_host": "127.0.0.1", "_temp_dir": str(start.folder)}
         options |= local_options(cluster)
     try:
-        ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
+        with signals_kept():
+            ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
     except (Exception, SystemExit) as error:  # whatever Ray's processes say that could not begin
         causes = one_line(f"{error} ({error.__cause__})" if error.__cause__ else error)
         if start.head:

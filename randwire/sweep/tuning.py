@@ -36,6 +36,7 @@ from randwire.sweep.connection import capacity, connected
 from randwire.sweep.driver import HEAD_RESOURCES, SettingDriver
 from randwire.sweep.job import Job
 from randwire.sweep.progress import Progress
+from randwire.sweep.ray_internals import quiet
 from randwire.sweep.searcher import StudySearch
 from randwire.sweep.steering import Start
 from randwire.tracking import Tracker
@@ -57,7 +58,7 @@ def train(
     """
     callback = TrackingCallback(design, tracker, progress, cluster.timeouts)
     try:
-        with _scratch(design, start) as scratch, connected(start, cluster, secrets):
+        with _scratch(design, start) as scratch, quiet(), connected(start, cluster, secrets):
             for of_part, settings in parts:
                 if design.search == "race":
                     callback.begin_round(of_part)

@@ -1,12 +1,9 @@
 """Work outlives its output; what is told says whether it arrived; the loss of a terminal is an interrupt."""
 
-import fcntl
 import os
-import pty
 import signal
 import subprocess
 import sys
-import termios
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +12,7 @@ import commands
 import pytest
 import study_helpers
 from lost_streams import behind, opened
+from terminals import Terminal
 
 from randwire.arguments import guarded
 from randwire.cli import damage, train
@@ -240,23 +238,9 @@ def test_a_watch_ends_with_its_reader(tmp_path: Path) -> None:
 
 @pytest.mark.condition("A", "the terminal of train.py is closed", "it ends as after Ctrl-C, and goes on from there")
 def test_the_loss_of_the_terminal_is_an_interrupt(tmp_path: Path) -> None:
-    main, side = pty.openpty()
-    words = ["digits", *keys(tmp_path, epochs=500)]
-    process = subprocess.Popen(
-        [sys.executable, "train.py", *words],
-        cwd=commands.ROOT,
-        stdin=side,
-        stdout=side,
-        stderr=side,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )
-    os.close(side)
-    try:
-        commands.await_that(lambda: list(tmp_path.glob("local/*/checkpoint/newest.pt")), process, lambda: "")
-    finally:
-        os.close(main)  # as when its window is closed
-    assert process.wait(commands.PATIENCE) == 130
+    terminal = Terminal("train.py", "digits", *keys(tmp_path, epochs=500))
+    terminal.until(lambda _: list(tmp_path.glob("local/*/checkpoint/newest.pt")))
+    assert terminal.close() == 130
     (record,) = find_records(tmp_path / "local")
     assert record.summary() is None
     assert record.locked() is False

@@ -1,23 +1,12 @@
 """The watched page of `status` on terminals of any size and kind."""
 
-import fcntl
-import os
-import pty
 import re
-import select
-import signal
-import struct
-import sys
-import termios
-import time
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import Popen
 
-import commands
 import pytest
 from study_helpers import design
+from terminals import Terminal
 
 from randwire.cli import screen
 from randwire.study.design import Design
@@ -25,45 +14,17 @@ from randwire.study.design import Design
 CLEAR = "\x1b[H\x1b[J"
 
 
-class Terminal:
-    """A pseudo-terminal, and `status --watch 600` of a study on it."""
-
-    def __init__(self, study: Design, columns: int, lines: int, term: str) -> None:
-        self.main, side = pty.openpty()
-        self.resize(columns, lines)
-        output = ("--name", "study", "--runtime.output", str(study.base.runtime.output))
-        words = [sys.executable, "studies/generators.py", "status", *output, "--all", "--watch", "600"]
-        environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-        self.process = Popen(
-            words, cwd=commands.ROOT, env={**environment, "TERM": term}, stdin=side, stdout=side, stderr=side
-        )
-        os.close(side)
-        self.shown = ""
-
-    def resize(self, columns: int, lines: int) -> None:
-        fcntl.ioctl(self.main, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-
-    def until(self, condition: Callable[[str], bool]) -> str:
-        """What is shown once the condition holds."""
-        end = time.monotonic() + commands.PATIENCE
-        while not condition(self.shown):
-            assert time.monotonic() < end, self.shown
-            if select.select([self.main], [], [], 1)[0]:
-                self.shown += os.read(self.main, 4096).decode()
-        return self.shown
-
-    def close(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(commands.PATIENCE)
-        os.close(self.main)
-        return code
+def watched(study: Design, columns: int, lines: int, term: str) -> Terminal:
+    output = ("--name", "study", "--runtime.output", str(study.base.runtime.output))
+    words = ("studies/generators.py", "status", *output, "--all", "--watch", "600")
+    return Terminal(*words, columns=columns, lines=lines, variables={"TERM": term})
 
 
 @pytest.mark.condition("J", "status --watch on a narrow terminal that grows", "lines fit; it is drawn again at once")
 def test_the_page_fits_its_terminal(tmp_path: Path) -> None:
     study = design(tmp_path, settings=6, seeds=4)
     study.open()
-    terminal = Terminal(study, 30, 8, "xterm")
+    terminal = watched(study, 30, 8, "xterm")
     (narrow,) = terminal.until(lambda shown: shown.endswith("…\r\n")).split(CLEAR)[1:]
     lines = narrow.splitlines()
     assert len(lines) <= 7  # and the one of the cursor
@@ -80,7 +41,7 @@ def test_the_page_fits_its_terminal(tmp_path: Path) -> None:
 def test_a_terminal_without_a_screen_gets_lines(tmp_path: Path) -> None:
     study = design(tmp_path)
     study.open()
-    terminal = Terminal(study, 80, 24, "dumb")
+    terminal = watched(study, 80, 24, "dumb")
     shown = terminal.until(lambda shown: shown.endswith("\n"))
     assert re.fullmatch(r"[\d-]+ [\d:]+  \S+/study: nothing started yet, \d+ pending\r\n", shown)
     assert terminal.close() == 0
