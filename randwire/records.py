@@ -12,6 +12,7 @@ pretrained.json     what was loaded of train.pretrained, and what not
 evaluations.jsonl   one line for each later evaluation
 checkpoint/         newest state of the training
 summary.json        written last: its existence means that the trial has ended
+earlier/1           of a failed training that was begun again: what it has left (`attempts.py`)
 """
 
 import errno

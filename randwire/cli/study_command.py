@@ -135,6 +135,7 @@ def _plan(load: Callable[[], Design], options: argparse.Namespace) -> int:
 
 
 def _sweep(load: Callable[[], Design], options: argparse.Namespace) -> int:
+    from randwire.attempts import has_failed
     from randwire.records import find_records
     from randwire.report.page.study_page import write_report
     from randwire.sweep import Cluster, Timeouts
@@ -152,11 +153,13 @@ def _sweep(load: Callable[[], Design], options: argparse.Namespace) -> int:
     check(design, cluster)
     _warn_of_parent(design, vars(options).get("confirm"))
     try:
-        failures = sweep(design, cluster)
+        failures = sweep(design, cluster, retry=options.retry)
     finally:
         page = write_report(design.folder) if find_records(design.folder) else None
         if page:
             print(f"report: {page}", file=sys.stderr)
+    if any(map(has_failed, find_records(design.folder))):
+        print("sweep --retry begins failed trials again", file=sys.stderr)
     if page:
         _open(page, wanted=not options.no_open)
         print(page)
@@ -175,6 +178,7 @@ def _open(page: Path, wanted: bool) -> None:
 def _trial(load: Callable[[], Design], options: argparse.Namespace) -> int:
     """Train one trial. The first one begins the study, so that all verbs know it from then on."""
     from randwire import data
+    from randwire.attempts import check_failed, has_failed
     from randwire.study.folder import StudyFolder
     from randwire.study.planning import listing
 
@@ -182,11 +186,15 @@ def _trial(load: Callable[[], Design], options: argparse.Namespace) -> int:
     trials = listing(design).trials
     for number, trial in enumerate(trials, 1):
         if options.trial in (str(number), trial.digest):
-            if design.record(trial).summary() is None:
+            record = design.record(trial)
+            if options.retry:
+                check_failed(record)
+            if record.summary() is None:
                 data.check(design.base.data, design.base.train.batch_size)
                 _warn_of_parent(design, vars(options).get("confirm"))
                 design.open()
-            return train_one(trial, again="")
+            again = "--retry begins it again" if has_failed(record) else ""
+            return train_one(trial, again=again, retry=options.retry)
     fix = ""
     if StudyFolder(design.folder).read() is None:
         fix = f"; {design.folder} holds no study yet, so give the options and keys of that plan"

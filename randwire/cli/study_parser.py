@@ -59,6 +59,9 @@ def study_parser(name: str, description: str | None, kind: Kind) -> Parser:
         shown.add_argument("--all", action="store_true", help="every trial, however many there are")
     for verb in ("plan", "sweep"):
         add[verb].add_argument("--workers", type=positive_int, default=2, help="DDP ranks of a trial, one GPU each [2]")
+    for verb, what in (("sweep", "trials"), ("trial", "the trial")):
+        text = f"begin {what} again that failed, from the first epoch; the record keeps what the failed one has left"
+        add[verb].add_argument("--retry", action="store_true", help=text)
     _plan_options(add["plan"])
     _sweep_options(add["sweep"])
     add["status"].add_argument(

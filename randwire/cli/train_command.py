@@ -153,17 +153,25 @@ class _Progress:
 AGAIN = "--runtime.study NAME runs it again in another folder"
 
 
-def train_one(config: RunConfig, again: str = AGAIN) -> int:
+def train_one(config: RunConfig, again: str = AGAIN, retry: bool = False) -> int:
     """Train one network, or go on with it, with progress on stderr and the summary on stdout; the exit status.
 
-    `again` says how one that has ended is run again, where that is possible.
+    `again` says how one that has ended is run again, where that is possible. With `retry` one that has failed is begun
+    again; ConfigError is raised for any other.
     """
-    from randwire import run
+    from torch import distributed
+
+    from randwire import attempts, run
     from randwire.ending import ending_of
     from randwire.training.worker import ProcessWorker, process_group
 
     record = run.record_of(config)
     with process_group(config.runtime.device) as (device, rank, world_size):
+        if retry:
+            if rank == 0:
+                attempts.begin_again(record)
+            if world_size > 1:
+                distributed.barrier()  # the others look at the record when it is ready
         ended = ending_of(record)
         if ended is not None:
             if rank == 0:

@@ -10,6 +10,7 @@ from typing import Any
 
 from randwire import config as configs
 from randwire import records
+from randwire.attempts import earlier
 from randwire.config import RunConfig
 from randwire.config.variant import as_text, short, variant_of
 from randwire.correct import Correct
@@ -59,6 +60,8 @@ class Trial:
     parts: Sequence[Row]
     """By which processes it was trained, see `parts`."""
     summary: Row = field(default_factory=dict)
+    earlier: Sequence[Row] = ()
+    """The summaries of failed attempts, after which it was begun again; see `attempts`."""
     variant: str = ""
     """The name of the variant, in a study that compares some; empty if the trial is none of them."""
     varied: tuple[str, ...] = ()
@@ -86,6 +89,11 @@ class Trial:
         if self.top1 is None or not self.rows:
             return None
         return number(self.summary, TEST_LOSS.key) if self.config.data.holdout else number(self.rows[-1], VAL_LOSS.key)
+
+    @property
+    def run(self) -> str:
+        """The id of its W&B run."""
+        return self.config.digest if not self.earlier else f"{self.config.digest}-{1 + len(self.earlier)}"
 
     @property
     def started(self) -> str:
@@ -303,6 +311,7 @@ def _read(record: Record) -> Trial:
         complexity=_object(record, "complexity.json"),
         parts=parts_of(record),
         summary=summary,
+        earlier=earlier(record),
         variant=config.runtime.variant,
         test_top1=test_top1,
         record=record,

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from randwire import data, storage
+from randwire import attempts, data, storage
 from randwire.ending import ended
 from randwire.errors import ConfigError
+from randwire.pages.text import many
 from randwire.records import find_records
 from randwire.run import tracker_of
 from randwire.study import race
@@ -30,14 +31,21 @@ from randwire.tracking import Tracker, check_variables
 from randwire.wiring import check_reference, sample_graphs
 
 
-def sweep(design: Design, cluster: Cluster, tracker: Tracker | None = None) -> int:
+def sweep(design: Design, cluster: Cluster, tracker: Tracker | None = None, retry: bool = False) -> int:
     """Run what is left of a study. Returns how many of its trials failed or could not be run.
+
+    With `retry` trials that have failed are begun again, each in its record, which keeps what they have left.
 
     `check` must have passed. Without a tracker, the one that the study asks for is opened, and closed in the end.
     Raises ConfigError if a trial does not fit the cluster, RecordLockedError if another process sweeps the study, and
     KeyboardInterrupt after a clean stop.
     """
     with StudyFolder(design.folder).lock():
+        if retry:
+            again = attempts.retry(design.record(trial) for trial in listing(design).trials)
+            note(
+                f"{many(len(again), 'failed trial')} begun again" if again else "no trial has failed, none begins again"
+            )
         if tracker is not None:
             return _train(design, cluster, tracker)
         tracker = tracker_of(design.base, several=True)

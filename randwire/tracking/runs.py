@@ -3,6 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
+from randwire.attempts import earlier
 from randwire.errors import RecordError
 from randwire.records import Record, Row
 
@@ -17,6 +18,12 @@ def add(folder: Path, trial: str, location: str, group: str = "") -> None:
     A path begins at the study's folder, if it is in there. `group` is the one that the user has given the run, if any.
     """
     Record(folder).append(INDEX, {"trial": trial, "run": location, **({"group": group} if group else {})})
+
+
+def run_id(record: Record) -> str:
+    """The id of the W&B run of a record's training: the digest, and from the second attempt on its number."""
+    attempts = 1 + len(earlier(record))
+    return record.folder.name if attempts == 1 else f"{record.folder.name}-{attempts}"
 
 
 def of_study(folder: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from randwire import config as configuration
 from randwire import drawing
+from randwire.attempts import earlier
 from randwire.config import RunConfig
 from randwire.dag import DAG
 from randwire.errors import TrackingError, brief
@@ -21,7 +22,7 @@ from randwire.metrics import BEST_TOP1, METRICS, TEST, TEST_IMAGES, VAL_TOP1
 from randwire.records import Record
 from randwire.tracking import runs
 from randwire.tracking.connection import check_server, end_service, environment, sync_hint
-from randwire.tracking.runs import SETTING
+from randwire.tracking.runs import SETTING, run_id
 from randwire.tracking.variables import Variables
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ class WandbTracker:
         config = configuration.load(str(record.folder / "config.yaml"))
         wired = config.network.reference is None
         kind, graph = (config.network.regime, f" g{config.graph.seed}") if wired else ("reference", "")
-        given, own_name = self.variables, f"{group}{graph} t{config.train.seed}"
+        attempt = f" attempt {number}" if (number := 1 + len(earlier(record))) > 1 else ""
+        given, own_name = self.variables, f"{group}{graph} t{config.train.seed}{attempt}"
         tags = {*given.tags, self.study, config.family, kind, config.data.source}
         rows = record.metrics()
         if resumed_epochs is None:
@@ -115,7 +117,7 @@ class WandbTracker:
             run = wandb.init(
                 mode=self.mode,
                 project=self.project,
-                id=trial_id,
+                id=run_id(record),
                 name=f"{given.name} {own_name}".strip() if self.several else given.name or own_name,
                 group=given.group or group,
                 job_type=given.job_type or "trial",

@@ -16,6 +16,7 @@ import pytest
 import wandb
 from study_helpers import command
 
+from randwire import attempts
 from randwire import config as configuration
 from randwire.correct import Correct
 from randwire.records import Record, find_records
@@ -263,11 +264,20 @@ def test_early_stopping_is_cooperative_and_told_as_pruned(tmp_path: Path) -> Non
     assert all(0 in by_seed for by_seed in statuses.values())
 
 
-def test_a_failing_trial_is_reported_and_the_others_run(tmp_path: Path) -> None:
+def test_a_failing_trial_is_reported_the_others_run_and_a_retry_begins_it_again(tmp_path: Path) -> None:
     keys = (*SWEEP, "--runtime.output", str(tmp_path), "--runtime.wandb", "disabled", "--train.lr", "1e30")
-    done = commands.run(*keys, "--settings", "2", "--seeds", "1", "--concurrent", "2", "--workers", "1")
+    words = (*keys, "--settings", "2", "--seeds", "1", "--concurrent", "2", "--workers", "1")
+    done = commands.run(*words)
     assert done.returncode == 1
-    assert done.stderr.count("failed") == 2
+    assert done.stderr.count(": failed") == 2
+    assert done.stderr.count("sweep --retry begins failed trials again\n") == 1
+    records = find_records(tmp_path / "generators")
+    failed = [record.summary() for record in records]
+    again = commands.run(*words, "--retry")
+    assert again.returncode == 1, "it fails again"
+    assert again.stderr.startswith("2 failed trials begun again\n")
+    assert again.stderr.count(": failed") == 2
+    assert [attempts.earlier(record) for record in records] == [[summary] for summary in failed]
     assert "training loss is nan" in done.stderr
     assert "Traceback" not in done.stderr
     assert "training loss is nan" in (tmp_path / "generators" / "report.html").read_text()

@@ -32,7 +32,7 @@ BY_A_PERSON = (
 def checklist(facts: StudyFacts, uploaded: Mapping[str, Row], final: tuple[tuple[str, str], ...]) -> list[Check]:
     """All checks.
 
-    `uploaded` has the summaries of the runs that W&B has, by digest. `final` pairs the keys of such a summary with
+    `uploaded` has the summaries of the runs that W&B has, by their ids. `final` pairs the keys of such a summary with
     those of the last row of a record, which must be equal where W&B has the last epoch.
     """
     origin = provenance(facts)
@@ -108,8 +108,7 @@ def _files(folder: Path, trial: Trial) -> str:
 
 def _uploads(facts: StudyFacts, uploaded: Mapping[str, Row], final: tuple[tuple[str, str], ...]) -> Check:
     complete = sum(
-        bool(trial.rows)
-        and all(uploaded.get(trial.config.digest, {}).get(key) == trial.rows[-1].get(own) for key, own in final)
+        bool(trial.rows) and all(uploaded.get(trial.run, {}).get(key) == trial.rows[-1].get(own) for key, own in final)
         for trial in facts.trials
     )
     text = f"W&B has the last epoch of every trial: of {complete} of {facts.records}"

@@ -45,12 +45,27 @@ def _exclusions(facts: StudyFacts) -> list[Warned]:
         warned.append(
             Warned(f"{many(facts.excluded, 'trial')} excluded from all statistics (listed at the end with the cause).")
         )
+    warned += [Warned(again)] if (again := _begun_again(facts)) else []
     for setting, (_, cause) in list(facts.failures.items())[:MAX_NAMED_FAILURES]:
         warned.append(Warned(f"{setting.label} could not be run: {cause}."))
     more = len(facts.failures) - MAX_NAMED_FAILURES
     if more > 0:
         warned.append(Warned(f"{more} more settings could not be run (failures.jsonl)."))
     return warned
+
+
+def _begun_again(facts: StudyFacts) -> str:
+    """Which trials had failed before, and why; empty where none had."""
+    again = [trial for trial in facts.trials if trial.earlier]
+    if not again:
+        return ""
+    named = [f"{trial.name} ({trial.earlier[-1].get('cause') or 'unknown cause'})" for trial in again]
+    more = len(again) - MAX_NAMED_FAILURES
+    ending = f", and {more} more" if more > 0 else ""
+    return (
+        f"{many(len(again), 'trial')} failed before and had to be begun again (--retry): "
+        f"{'; '.join(named[:MAX_NAMED_FAILURES])}{ending}. Where only failures are tried again, means may be too high."
+    )
 
 
 def _budgets(facts: StudyFacts) -> list[Warned]:

@@ -19,7 +19,7 @@ def ids_by_project(trials: Sequence[Trial]) -> dict[str, list[str]]:
     """The ids of the runs by project, that of most runs first."""
     ids: dict[str, list[str]] = {}
     for trial in trials:
-        ids.setdefault(trial.config.runtime.project, []).append(trial.config.digest)
+        ids.setdefault(trial.config.runtime.project, []).append(trial.run)
     return dict(sorted(ids.items(), key=lambda item: -len(item[1])))
 
 
