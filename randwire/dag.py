@@ -5,7 +5,8 @@ The value is independent of networkx, so a recorded graph survives a change of r
 here, on sets of bits: a plan has those of thousands of graphs, and networkx takes a millisecond for each.
 """
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from operator import add
@@ -218,6 +219,12 @@ class DAG:
                 passed[node] += (1 + passed[other]) * paths[node] / paths[other]
             totals = list(map(add, totals, passed))
         return max(totals) / max(1, (self.nodes - 1) * (self.nodes - 2))
+
+
+def graph_key(dags: Mapping[str, DAG]) -> str:
+    """16 hexadecimal digits that name the graphs of a network, by stage: where they are equal, so are the graphs."""
+    text = "\n".join(f"{stage}\n{dags[stage].to_text()}" for stage in sorted(dags))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=16)  # the stages of a record mostly have one text, and then share one value

@@ -28,8 +28,13 @@ class VarianceSplit:
     """Of the share."""
 
 
-def split_variance(settings: Sequence[Sequence[Sequence[float]]]) -> VarianceSplit | None:
+def split_variance(
+    settings: Sequence[Sequence[Sequence[float]]], names: Sequence[Sequence[str]] | None = None
+) -> VarianceSplit | None:
     """The split within settings, from values by setting, graph and run; None if it cannot be told.
+
+    `names` are those of the graphs, where settings may share some: a graph counts once, however many settings it is in,
+    and the interval is that of so many graphs.
 
     It takes two graphs of one setting and two runs of one graph; the numbers of graphs and runs may differ. Estimates
     are those of the analysis of variance for nested, unbalanced data, which are unbiased before negative ones are set
@@ -51,12 +56,26 @@ def split_variance(settings: Sequence[Sequence[Sequence[float]]]) -> VarianceSpl
     clipped = max(variance, 0.0)
     interval = None
     if within > 0:
-        bounds = stats.f.isf([ALPHA / 2, 1 - ALPHA / 2], free_graphs, free_runs)
+        shared = free_graphs if names is None else independent(names)
+        bounds = stats.f.isf([ALPHA / 2, 1 - ALPHA / 2], shared, free_runs)
         low, high = (max((between / within / bound - 1) / size, 0.0) for bound in bounds)
         interval = Interval(low / (1 + low), high / (1 + high))
     total = clipped + within
     share = clipped / total if total else 0.0
-    return VarianceSplit(len(graphs), runs, math.sqrt(clipped), math.sqrt(within), variance < 0, share, interval)
+    number = len(graphs) if names is None else len({name for setting in names for name in setting})
+    return VarianceSplit(number, runs, math.sqrt(clipped), math.sqrt(within), variance < 0, share, interval)
+
+
+def independent(settings: Sequence[Sequence[str]]) -> int:
+    """The degrees of freedom of a variance between graphs within settings, from the names of the graphs of each.
+
+    Of settings that share graphs it is that of all their graphs together: those of one setting say the same again.
+    """
+    pools: list[set[str]] = []
+    for own in map(set, settings):
+        shared = [pool for pool in pools if pool & own]
+        pools = [pool for pool in pools if not pool & own] + [own.union(*shared)]
+    return sum(len(pool) - 1 for pool in pools)
 
 
 class VarianceEstimate(NamedTuple):

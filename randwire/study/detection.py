@@ -10,11 +10,12 @@ from pathlib import Path
 from statistics import mode
 from typing import NamedTuple
 
+from randwire.dag import graph_key
 from randwire.errors import ConfigError, RecordError
 from randwire.statistics.describe import group
 from randwire.statistics.pairs import ALPHA, MIN_REPLICATES, differences, testable
 from randwire.statistics.power import SampleSize, fewest, paired_power, power
-from randwire.statistics.variance import VarianceEstimate, pooled_variance, variance_interval
+from randwire.statistics.variance import VarianceEstimate, independent, pooled_variance, variance_interval
 from randwire.study.design import Design
 from randwire.study.fixed import FIXED, Family
 from randwire.study.groups import TrialGroup, groups
@@ -129,12 +130,21 @@ def _replicates(trials: Sequence[Planned], paired: bool) -> dict[str, int]:
     """The replicates of each setting, or variant, as a report counts them: of one network its trainings."""
     counts = {}
     for name, same in group(trials, lambda trial: trial.setting.variant if paired else trial.label).items():
-        keys = {
-            (trial.setting.spec, trial.config.graph.seed if not trial.setting.one_network else -1 if paired else number)
-            for number, trial in enumerate(same)
-        }
-        counts[name] = len(keys)
+        counts[name] = len(
+            {
+                f"{trial.label} {number}" if trial.setting.one_network and not paired else _graph(trial)
+                for number, trial in enumerate(same)
+            }
+        )
     return counts
+
+
+def _graph(trial: Planned) -> str:
+    """What names the graphs of a planned trial: the same of two seeds that make the same graphs."""
+    from randwire.wiring import dags_of, sample_graphs  # here: they take seconds to import, and plans seldom ask
+
+    dags = dags_of(sample_graphs(trial.config))
+    return graph_key(dags) if dags else trial.setting.spec
 
 
 def _spread(design: Design, planned: Collection[str], std: float | None) -> Spread:
@@ -171,15 +181,18 @@ def _estimate(folder: Path, planned: Collection[str], paired: bool) -> tuple[Var
     estimate = pooled_variance([own[0].values[name] for name in enough or random])
     if estimate is None:
         return None
+    shared = independent([own[0].graphs_of(name) for name in enough or random])
+    estimate = estimate._replace(freedom=max(1, min(estimate.freedom, shared)))
     named = ", ".join(enough) if len(enough) <= MAX_NAMED else f"{len(enough)} planned settings"
     return estimate, f" of {named}" if enough else " of all settings, since the planned ones have too few,"
 
 
 def _of_differences(budget: TrialGroup) -> VarianceEstimate | None:
     """The variance of differences of variants between graphs."""
-    cells: dict[str, dict[str, float]] = {}
-    for same in (same for graphs in budget.graphs.values() for same in graphs):
-        cells.setdefault(same[0].variant, {})[same[0].graph] = mean([trial.score for trial in same])
+    cells = {
+        variant: {graph: mean([trial.score for trial in same]) for graph, same in graphs.items()}
+        for variant, graphs in budget.by_variant.items()
+    }
     estimate = pooled_variance([differences(one, two) for one, two in combinations(cells.values(), 2)])
     if estimate is None:
         return None

@@ -67,11 +67,31 @@ class TrialGroup:
         The replicates of a setting are what its mean and deviation are taken over.
         """
         return {
-            name: list(
-                group(same, lambda trial: trial.name if trial.one_graph else str(trial.config.graph.seed)).values()
-            )
+            name: list(group(same, lambda trial: trial.name if trial.one_graph else trial.graph_key).values())
             for name, same in self.by_setting.items()
         }
+
+    @cached_property
+    def graph_names(self) -> dict[str, str]:
+        """The name of the graph of each trial that counts, by `Trial.graph`, which names it by its seed.
+
+        Seeds whose graphs are the same are one graph, and have the name of the first of them. Where variants change the
+        graphs of a seed, these are told by it.
+        """
+        keys: dict[str, set[str]] = {}
+        for trial in self._ordered:
+            keys.setdefault(trial.graph, set()).add(trial.graph_key)
+        first: dict[str, str] = {}
+        return {name: first.setdefault(min(own), name) if len(own) == 1 else name for name, own in keys.items()}
+
+    @cached_property
+    def by_variant(self) -> dict[str, dict[str, list[Trial]]]:
+        """The trials that enter statistics by variant and graph, without those of no variant."""
+        cells: dict[str, dict[str, list[Trial]]] = {}
+        for trial in self._ordered:
+            if trial.variant:
+                cells.setdefault(trial.variant, {}).setdefault(self.graph_names[trial.graph], []).append(trial)
+        return cells
 
     @cached_property
     def values(self) -> dict[str, list[float]]:
@@ -104,13 +124,9 @@ class TrialGroup:
         """How many images of the training split choose in place of the validation split, at most; 0: none."""
         return max(trial.config.data.holdout for trial in self.trials)
 
-    @property
-    def graphs(self) -> dict[str, list[list[Trial]]]:
-        """The trials that enter statistics by setting and graph, also where a setting has one graph."""
-        return {
-            name: [self.by_setting[name]] if self.by_setting[name][0].one_graph else graphs
-            for name, graphs in self.replicates.items()
-        }
+    def graphs_of(self, setting: str) -> list[str]:
+        """The names of the graphs of a setting, in the order of its replicates."""
+        return [self.graph_names[same[0].graph] for same in self.replicates[setting]]
 
     def generator(self, setting: str) -> str:
         return self.by_setting[setting][0].generator

@@ -4,7 +4,7 @@ import gc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from randwire.attempts import earlier
 from randwire.config import RunConfig
 from randwire.config.variant import as_text, short, variant_of
 from randwire.correct import Correct
-from randwire.dag import DAG
+from randwire.dag import DAG, graph_key
 from randwire.errors import RecordError, one_line
 from randwire.metrics import TEST_LOSS, TEST_TOP1, VAL_LOSS, VAL_TOP1
 from randwire.parts import parts_of
@@ -22,14 +22,13 @@ from randwire.records import Record, Row
 from randwire.study.folder import base_of
 from randwire.study.matched import KEY as CHANNELS
 from randwire.study.matched import is_matched
+from randwire.study.measures import check_graphs, measures_of
 from randwire.study.objectives import TOP1
 from randwire.study.search_space import GRAPH_SEED
 from randwire.study.statuses import RECORD_STATUSES
 from randwire.study.variants import are_variants, possible, resolved, values_of, varied_keys
 
 NUMBER_TYPES = (int, float)
-LATER_MEASURES = frozenset({"shortest_path", "mean_path", "betweenness"})
-"""Measures of graphs that the first records lack. They exist for every graph."""
 OF_NETWORKS = ("graph.", "network.")
 """The sections that describe a network: all other keys say how it is trained."""
 
@@ -138,6 +137,14 @@ class Trial:
     def graph(self) -> str:
         """What names its graphs beside those of other trials, whatever the variant."""
         return self.config.label if self.one_graph else f"{self.config.label} g{self.config.graph.seed}"
+
+    @cached_property
+    def graph_key(self) -> str:
+        """What its graphs are: the same of all trials on the same graphs, whatever their seeds, settings and variants.
+
+        It is what numbers of graphs count. Of a trial that has not recorded its graphs, the name by the seed.
+        """
+        return graph_key(self.dags) if self.dags else self.graph
 
     @property
     def score(self) -> float:
@@ -299,6 +306,7 @@ def _read(record: Record) -> Trial:
         cause = f"summary.json lacks {TEST_TOP1.key}, which a trial with data.holdout ends with, not counted"
     stages = _object(record, "dag.json").get("stages", {})
     dags = {stage: DAG.from_text(text) for stage, text in record.graphs().items()}
+    check_graphs(record, stages, dags)
     return Trial(
         folder=record.folder.name,
         config=config,
@@ -307,7 +315,7 @@ def _read(record: Record) -> Trial:
         top1=top1,
         rows=rows,
         dags=dags,
-        measures=_means([_measured(about["measures"], dags.get(stage)) for stage, about in stages.items()]),
+        measures=measures_of(stages, dags),
         complexity=_object(record, "complexity.json"),
         parts=parts_of(record),
         summary=summary,
@@ -324,25 +332,3 @@ def _object(record: Record, name: str) -> Row:
     if value is not None and not isinstance(value, dict):
         raise RecordError(f"{record.folder / name}: damaged: must hold an object")
     return value or {}
-
-
-def _measured(recorded: Row, dag: DAG | None) -> Row:
-    """The measures of a stage, with those that its record was written too early to have, from its graph."""
-    if dag is None or recorded.keys() >= LATER_MEASURES:
-        return recorded
-    return {**recorded, **_later(dag)}
-
-
-@lru_cache(maxsize=16)  # the stages of a record mostly share one graph
-def _later(dag: DAG) -> dict[str, float]:
-    return {name: value for name, value in dag.measures().to_dict().items() if name in LATER_MEASURES}
-
-
-def _means(measures: Sequence[Row]) -> dict[str, float]:
-    means = {}
-    for key in measures[0] if measures else ():
-        values = [number(row, key) for row in measures]
-        finite = [value for value in values if value is not None]
-        if len(finite) == len(values):
-            means[key] = mean(finite)
-    return means

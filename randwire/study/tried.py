@@ -74,7 +74,7 @@ class Tried:
     def scores(self) -> list[float]:
         """The top-1 (%) that a report tells of each replicate that has finished (see `TrialGroup.replicates`)."""
         counted = [trial for trial in self.trials if trial.top1 is not None]
-        by_graph = group(counted, lambda trial: trial.name if trial.one_graph else str(trial.config.graph.seed))
+        by_graph = group(counted, lambda trial: trial.name if trial.one_graph else trial.graph_key)
         return [mean([trial.score for trial in same]) for same in by_graph.values()]
 
     @cached_property

@@ -121,8 +121,9 @@ def test_values_of_a_suggested_key_are_settings_and_no_variants(tmp_path: Path) 
         for seed in range(2):
             add_trial(tmp_path, "er:p=0.2", seed, 80.0 + number + seed / 10, train__lr=rate)
     write_design(tmp_path, "random", space=["train.lr=0.1..0.4"])
-    assert len({network.setting for network in networks(group_of(tmp_path))}) == 3
-    assert len(networks(group_of(tmp_path))) == 6
+    trained = networks(group_of(tmp_path), trainings=True)
+    assert (len({network.setting for network in trained}), len(trained)) == (3, 6)
+    assert [(graph.setting, len(graph.trials)) for graph in networks(group_of(tmp_path))] == [("ER(0.2)", 3)] * 2
 
 
 def test_a_study_whose_graphs_all_lack_a_variant_has_a_report_without_correlations(tmp_path: Path) -> None:

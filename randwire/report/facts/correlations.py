@@ -39,9 +39,9 @@ class Network:
     """A graph with all its trials, or a trial of a setting that has one graph."""
 
     setting: str
-    """Without the variant, in a study of variants."""
+    """Without the variant, where it was trained with several."""
     trials: Sequence[Sequence[Trial]]
-    """Those of each variant; in other studies there is one."""
+    """Those of each variant, or of each setting of a search; mostly there is one."""
 
     def mean(self, value: Callable[[Trial], float]) -> float:
         """The mean of a number over variants, of each the mean over its trainings."""
@@ -64,25 +64,49 @@ class Network:
 def networks(budget: TrialGroup, trainings: bool = False) -> list[Network]:
     """The networks of the trials that enter statistics, in the order of these.
 
-    With `trainings`, each trial of a setting with one graph is a network, as for the mean of the setting. In a study of
-    variants a graph is one network, whatever it was trained with, and has a part if it was trained with all variants.
+    With `trainings`, each trial of a setting with one graph is a network, as for the mean of the setting, and so is
+    each setting's training of a graph where a search has suggested further keys. In a study of variants a graph is one
+    network, whatever it was trained with, and has a part if it was trained with all variants.
     """
     counted = [trial for trial in budget.trials if trial.top1 is not None]
-    compared = budget.origin not in ("search", "confirmation") and any(trial.variant for trial in counted)
-    if compared:
-        counted = [trial for trial in counted if trial.variant]
+    compared = any(trial.variant for trial in counted)
+    if budget.origin in ("search", "confirmation"):
+        return _of_suggested(counted) if compared and not trainings else _apart(counted, trainings)
+    if not compared:
+        return _apart(counted, trainings)
+    counted = [trial for trial in counted if trial.variant]
+    variants = {trial.variant for trial in counted}
+    found = group(counted, lambda trial: (trial.config.label, budget.graph_names[trial.graph] + _run(trial, trainings)))
+    cells = {key: group(same, lambda trial: trial.variant) for key, same in found.items()}
+    return [Network(key[0], list(own.values())) for key, own in cells.items() if own.keys() == variants]
 
-    def name(trial: Trial) -> tuple[str, str]:
-        run = f" g{trial.config.graph.seed} t{trial.config.train.seed}" if trainings and trial.one_graph else ""
-        return (trial.config.label if compared else trial.setting), f"{trial.graph}{run}"
 
-    variants = {trial.variant for trial in counted} if compared else {""}
-    found = []
-    for (setting, _), same in group(counted, name).items():
-        cells = group(same, lambda trial: trial.variant if compared else "")
-        if cells.keys() == variants:
-            found.append(Network(setting, list(cells.values())))
-    return found
+def _apart(counted: Sequence[Trial], trainings: bool) -> list[Network]:
+    """The networks of each setting by itself."""
+    found = group(counted, lambda trial: (trial.setting, trial.graph_key + _run(trial, trainings)))
+    return [Network(setting, [same]) for (setting, _), same in found.items()]
+
+
+def _of_suggested(counted: Sequence[Trial]) -> list[Network]:
+    """The graphs of settings with suggested keys: one that was trained with several values of these is one graph.
+
+    Only graphs that were trained with the same values are of one setting, or these would make the difference.
+    """
+    found = group(counted, lambda trial: (trial.config.label, trial.graph_key if trial.dags else trial.name))
+    cells = {key: group(same, lambda trial: trial.variant) for key, same in found.items()}
+    kinds: dict[str, set[frozenset[str]]] = {}
+    for (label, _), own in cells.items():
+        kinds.setdefault(label, set()).add(frozenset(own))
+    networks = []
+    for (label, _), own in cells.items():
+        named = label if len(own) > 1 and len(kinds[label]) == 1 else f"{label} {', '.join(sorted(own))}".rstrip()
+        networks.append(Network(named, list(own.values())))
+    return networks
+
+
+def _run(trial: Trial, trainings: bool) -> str:
+    """What tells the trainings of one graph apart, where each is a network; empty where they are not told apart."""
+    return f" g{trial.config.graph.seed} t{trial.config.train.seed}" if trainings and trial.one_graph else ""
 
 
 Pair = tuple[str, float, float]

@@ -113,7 +113,7 @@ def paired(budget: TrialGroup) -> Paired | None:
     """
     if budget.origin == "confirmation":
         return None
-    cells = by_variant(budget)
+    cells = budget.by_variant
     if not cells or not budget.tested:
         return None
     unordered = Paired(cells)
@@ -121,18 +121,9 @@ def paired(budget: TrialGroup) -> Paired | None:
     return Paired({name: cells[name] for name in order})
 
 
-def by_variant(budget: TrialGroup) -> dict[str, dict[str, Sequence[Trial]]]:
-    """The trials that enter statistics by variant and graph."""
-    cells: dict[str, dict[str, Sequence[Trial]]] = {}
-    for same in (same for graphs in budget.graphs.values() for same in graphs):
-        if same[0].variant:
-            cells.setdefault(same[0].variant, {})[same[0].graph] = same
-    return cells
-
-
 def on_all_variants(budget: TrialGroup) -> dict[str, dict[str, Sequence[Trial]]]:
-    """The same of the graphs that every variant was trained on."""
-    cells = by_variant(budget)
+    """The trials that enter statistics by variant and graph, of the graphs that every variant was trained on."""
+    cells = budget.by_variant
     shared = set.intersection(*map(set, cells.values())) if cells else set()
     return {name: {graph: same for graph, same in own.items() if graph in shared} for name, own in cells.items()}
 

@@ -22,7 +22,7 @@ def variance(budget: TrialGroup) -> str:
         for name, replicates in budget.replicates.items()
         if not budget.by_setting[name][0].one_graph
     }
-    whole = split_variance(list(runs.values()))
+    whole = split_variance(list(runs.values()), [budget.graphs_of(name) for name in runs])
     trained = _by_training_alone(budget)
     if whole is None:
         text = (
