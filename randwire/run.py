@@ -1,6 +1,5 @@
 """One training run: configuration -> graphs -> network -> loaders -> training -> record."""
 
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -19,14 +18,12 @@ from randwire import data
 from randwire.config import RunConfig
 from randwire.config.variant import short
 from randwire.correct import Correct
-from randwire.dag import DAG
-from randwire.data.cache import cache_folder
 from randwire.ending import ending_of
 from randwire.environment import environment
-from randwire.errors import ConfigError, DataError, NonFiniteLossError, RecordError, one_line
+from randwire.errors import ConfigError, DataError, NonFiniteLossError, RecordError
 from randwire.graph_files import graph_files
 from randwire.metrics import BEST_TOP1, TEST_IMAGES, VAL_TOP1, VAL_TOP5
-from randwire.model import aggregation, references
+from randwire.model import references
 from randwire.model.building import build
 from randwire.parts import add_part
 from randwire.records import Record, Row
@@ -36,6 +33,7 @@ from randwire.training import checkpoint
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise, Scores, evaluate
 from randwire.training.finite import check_scores
+from randwire.training.kernels import prepare_kernels
 from randwire.training.loop import Training, train_epoch
 from randwire.training.optim import make_optimizer
 from randwire.training.pretrained import Loaded, load_pretrained
@@ -148,7 +146,7 @@ class _Rank:
         self.threads = config.runtime.loader_workers or worker.cpus
         check_reference(config)
         if config.runtime.compile and self.dags:
-            _compile(self.dags, worker.device, config.train.precision, report=worker.rank == 0)
+            prepare_kernels(self.dags, worker.device, config.train.precision, report=worker.rank == 0)
         self.dataset = data.prepare(config.data, threads=self.threads)
         self.checkpoint = self._newest_checkpoint()
         self.epochs_done = 0 if self.checkpoint is None else int(self.checkpoint["epoch"])
@@ -304,26 +302,6 @@ class _Rank:
                 },
             },
         )
-
-
-def _compile(dags: Mapping[str, DAG], device: torch.device, precision: str, report: bool) -> None:
-    """Have the kernels of `runtime.compile` ready; `report` says on stderr how long it took.
-
-    Raises ConfigError if they cannot be made here.
-    """
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
-    counts = {len(inputs) for dag in dags.values() for inputs in dag.predecessors}
-    started = time.monotonic()
-    try:
-        aggregation.prepare(counts, device, torch.bfloat16 if precision == "bf16" else torch.float32)
-    except Exception as error:  # each compiler has its own
-        reason = one_line(error)
-        raise ConfigError(
-            f"runtime.compile: nothing can be compiled here ({reason[:200]}); it needs a C++ compiler for CPUs and "
-            "Triton for GPUs; leave it out, or install one"
-        ) from None
-    if report:
-        print(f"runtime.compile: ready in {time.monotonic() - started:.1f} s", file=sys.stderr)
 
 
 def summarise(record: Record, ending: Ending, seconds: float) -> Row:
