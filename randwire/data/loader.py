@@ -120,17 +120,18 @@ class Loader:
             return len(self._ids) // self._batching.global_batch_size
         return -(-len(self._shard()) // self._batching.batch_size)
 
-    def epoch(self, number: int, resolution: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, number: int, resolution: int | None = None, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch, the same at every call: images uint8 (B, 3, R, R) channels last, labels int64 (B,).
 
-        R is `resolution`, or that of the configuration. Each batch is memory of its own that nothing overwrites; it is
+        R is `resolution`, or that of the configuration. The batches of the steps before `first_step` are left out, and
+        what they would read is not read; those after it are what they would have been. Each batch is memory of its own that nothing overwrites; it is
         page-locked where CUDA is in use, so that a copy to the device may be asynchronous. Raises DataError at the
         batch that cannot be read.
         """
         order, key = streams.images(self._batching.seed, number)
         pending: deque[_Pending] = deque()
         try:
-            for ids in self._batches(order):
+            for ids in self._batches(order, first_step):
                 pending.append(self._submit(ids, key, resolution or self._config.resolution))
                 if len(pending) > BATCHES_AHEAD:
                     yield self._take(pending.popleft())
@@ -164,16 +165,17 @@ class Loader:
         """The images that this rank takes in evaluation."""
         return self._ids[self._batching.rank :: self._batching.world_size]
 
-    def _batches(self, order: np.random.Generator) -> Iterator[Ids]:
+    def _batches(self, order: np.random.Generator, first_step: int = 0) -> Iterator[Ids]:
         size = self._batching.batch_size
         if not self._train:
             shard = self._shard()
-            yield from (shard[start : start + size] for start in range(0, len(shard), size))
+            yield from (shard[start : start + size] for start in range(first_step * size, len(shard), size))
             return
         parts, page_bytes = self._parts(order), self._tables.page_bytes
         permutation, ends = np.concatenate([ids for _, ids in parts]), np.cumsum([len(ids) for _, ids in parts])
-        requested = 0
-        for step in range(len(self)):
+        # Parts that are trained already are not read again.
+        requested = int(np.searchsorted(ends, first_step * self._batching.global_batch_size, "right"))
+        for step in range(first_step, len(self)):
             start = step * self._batching.global_batch_size + self._batching.rank * size
             while requested < len(parts) and requested <= np.searchsorted(ends, start, "right") + 1:
                 for page in parts[requested][0]:  # of the part in use and the next one

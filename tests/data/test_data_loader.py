@@ -382,6 +382,30 @@ def test_quasi_random_order_requests_the_next_part_ahead(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("order", ["random", "quasi-random"])
+@pytest.mark.parametrize(("split", "world"), [("train", 1), ("train", 2), ("val", 2)])
+def test_an_epoch_goes_on_at_any_step(tmp_path: Path, split: Any, world: int, order: str) -> None:
+    """With the same pixels in the same order; of the parts that are trained already no page is requested."""
+    dataset = _many_pages(tmp_path)
+    config = plain(dataset.folder, resolution=8).model_copy(update={"order": order, "crop_area": (0.2, 1.0)})
+    batching = Batching(batch_size=6 // world, rank=world - 1, world_size=world)
+    with (
+        mock.patch.object(module, "PART_BYTES", 4 * beton.PAGE_BYTES),
+        closing(Loader(dataset, split, config, batching)) as loader,
+    ):
+        whole = epoch(loader, 3)
+        assert len(whole) == len(loader)
+        for first in range(len(loader) + 1):
+            with mock.patch.object(loader, "_map") as mapped:
+                rest = [(images.numpy(), labels.tolist()) for images, labels in loader.epoch(3, first_step=first)]
+            assert len(rest) == len(whole) - first
+            for (images, labels), (expected, of) in zip(rest, whole[first:], strict=True):
+                assert np.array_equal(images, expected)
+                assert labels == of
+            if split == "train" and order == "quasi-random":  # two steps a part, four pages each
+                assert mapped.madvise.call_count == 4 * (4 - first // 2) * (first < len(loader))
+
+
+@pytest.mark.parametrize("order", ["random", "quasi-random"])
 def test_ranks_share_the_steps_of_either_order(tmp_path: Path, order: str) -> None:
     dataset = _many_pages(tmp_path)
     config = plain(dataset.folder, resolution=8).model_copy(update={"order": order})
