@@ -20,6 +20,7 @@ from randwire.run import run
 from randwire.study.setting import Setting
 from randwire.sweep.channel import PRUNER_NAME, SETTING_ENDED, USER_ERROR
 from randwire.sweep.job import Job
+from randwire.sweep.ray_internals import machines_going
 from randwire.sweep.watchdog import Watchdog, stall_path
 
 
@@ -36,10 +37,16 @@ class RayWorker:
         self.pruner = ray.get_actor(PRUNER_NAME) if early_stopping and self.rank == 0 else None
         self.early_stopping = early_stopping
         self.watchdog = watchdog
+        self.going: frozenset[str] = frozenset()
 
     def step(self, epoch: int, step: int, steps: int) -> None:
         """A sign of life; the driver of the sweep shows progress by epoch."""
         self.watchdog.feed()
+
+    def asked_to_save(self) -> bool:
+        """Whether one more machine is announced to go: it trains on until it is lost."""
+        before, self.going = self.going, machines_going()
+        return not self.going <= before
 
     def report(self, row: Mapping[str, Any]) -> bool:
         """Send the row to Tune, and ask the pruner; all ranks get the answer of rank 0."""

@@ -29,6 +29,10 @@ class Worker(Protocol):
     def step(self, epoch: int, step: int, steps: int) -> None:
         """Called by every rank after each training step (1-based)."""
 
+    def asked_to_save(self) -> bool:
+        """Whether the training should be saved at once; True once for each reason. Looked at after training steps."""
+        ...
+
     def report(self, row: Mapping[str, Any]) -> bool:
         """Called by every rank after each epoch with equal rows. True, on all ranks, asks the training to stop."""
         ...
@@ -52,6 +56,9 @@ class ProcessWorker:
     def step(self, epoch: int, step: int, steps: int) -> None:
         if self._on_step and self.rank == 0:
             self._on_step(epoch, step, steps)
+
+    def asked_to_save(self) -> bool:
+        return False
 
     def report(self, row: Mapping[str, Any]) -> bool:
         if self._on_report and self.rank == 0:
