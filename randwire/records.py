@@ -10,7 +10,8 @@ metrics.jsonl       one line an epoch
 correct.npz         which images the last evaluation of the training got right, one bit an image
 pretrained.json     what was loaded of train.pretrained, and what not
 evaluations.jsonl   one line for each later evaluation
-checkpoint/         newest state of the training
+checkpoint/         states of the training: newest.pt after the last epoch that has ended, previous.pt after the one
+                    before, mid-epoch.pt in the middle of the next one
 summary.json        written last: its existence means that the trial has ended
 earlier/1           of a failed training that was begun again: what it has left (`attempts.py`)
 """
@@ -33,6 +34,8 @@ from randwire.errors import RecordError, RecordLockedError
 Row = dict[str, Any]
 NEWEST_CHECKPOINT = "newest.pt"
 """The newest checkpoint in a record's folder `checkpoint`."""
+MID_EPOCH_CHECKPOINT = "mid-epoch.pt"
+"""Beside it, the state of a training in the middle of the next epoch."""
 CLOCK_SKEW_S = 5.0
 """Seconds by which the clocks of two machines that write records may differ."""
 PARTIAL_SUFFIX = ".partial"

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,10 +27,10 @@ from randwire.metrics import BEST_TOP1, TEST_IMAGES, VAL_TOP1, VAL_TOP5
 from randwire.model import references
 from randwire.model.building import build
 from randwire.parts import add_part
-from randwire.records import Record, Row
+from randwire.records import MID_EPOCH_CHECKPOINT, Record, Row
 from randwire.stdio import surviving
 from randwire.tracking import Tracker, open_tracker
-from randwire.training import checkpoint
+from randwire.training import checkpoint, mid_epoch
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise, Scores, evaluate
 from randwire.training.finite import check_scores
@@ -37,6 +38,7 @@ from randwire.training.kernels import prepare_kernels
 from randwire.training.loop import Training, train_epoch
 from randwire.training.optim import make_optimizer
 from randwire.training.pretrained import Loaded, load_pretrained
+from randwire.training.saving import Saver
 from randwire.training.worker import ProcessWorker, Worker, pick_device
 from randwire.wiring import check_reference, count, dags_of, sample_graphs
 
@@ -116,6 +118,7 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
     if worker.rank == 0:
         summaries[0] = summarise(record, ending, time.monotonic() - started)
         record.write_json("summary.json", summaries[0])
+        (record.checkpoint / MID_EPOCH_CHECKPOINT).unlink(missing_ok=True)  # of a training that has failed
     if tracker is not None:
         tracker.finish(config.digest, ending.status, summaries[0])
     if worker.world_size > 1:
@@ -148,33 +151,41 @@ class _Rank:
         if config.runtime.compile and self.dags:
             prepare_kernels(self.dags, worker.device, config.train.precision, report=worker.rank == 0)
         self.dataset = data.prepare(config.data, threads=self.threads)
-        self.checkpoint = self._newest_checkpoint()
-        self.epochs_done = 0 if self.checkpoint is None else int(self.checkpoint["epoch"])
+        self.checkpoint, self.going_on = self._newest_checkpoint()
+        self.begun: dict[str, Any] | None = None if self.checkpoint is None else self.checkpoint.get("part")
+        """Of an epoch in whose middle the training goes on: what `mid_epoch.state_of` has made."""
+        self.epochs_done = 0 if self.checkpoint is None else int(self.checkpoint["epoch"]) - (self.begun is not None)
         self.network, self.pretrained = self._initial_network()
 
     def describe(self, command: str) -> None:
         """Write all of the record that is known before the first epoch, and drop the rows of epochs to be repeated."""
         config, record = self.config, self.record
         record.write_text("config.yaml", config.to_yaml())
-        add_part(record, environment(self.worker, command), self.epochs_done + 1)
+        step = 1 + (self.begun["steps_done"] if self.begun else 0)
+        add_part(record, environment(self.worker, command), self.epochs_done + 1, step)
         for name, text in graph_files(self.graphs, config.title, matrices="graphs/").items():
             record.write_text(name, text)
         record.write_json("complexity.json", count(config, self.graphs).to_dict())
         record.truncate_metrics(self.epochs_done)
         if self.pretrained is not None:
             record.write_json("pretrained.json", self.pretrained.to_dict())
-            print(f"train.pretrained: {self.pretrained}", file=sys.stderr)
+        for told in filter(None, (self.going_on, self.pretrained and f"train.pretrained: {self.pretrained}")):
+            print(told, file=sys.stderr)
 
     def train(self, tracker: Tracker | None) -> Ending:
         """Train the epochs that are left. What is evaluated after each of them are the images that choose."""
         training = self._training()
+        state, minutes = partial(self._state, training.optimizer), self.config.runtime.checkpoint_minutes
+        saver = Saver(self.record.checkpoint, self.network, self.worker, minutes, state)
         choosing: data.Reading = "holdout" if self.config.data.holdout else "val"
         try:
-            with closing(self._loader("train")) as train, closing(self._loader(choosing)) as val:
+            with (
+                closing(self._loader("train")) as train,
+                closing(self._loader(choosing)) as val,
+                saver.deferred_interrupts(),
+            ):
                 for epoch in range(self.epochs_done + 1, self.config.train.epochs + 1):
-                    row = self._epoch(training, train, val, epoch)
-                    if self.worker.rank == 0:
-                        self._write(row, training.optimizer)
+                    row = self._epoch(training, saver, train, val, epoch)
                     if tracker is not None:
                         tracker.log(self.config.digest, row)
                     if self.worker.report(row) and epoch < self.config.train.epochs:
@@ -192,8 +203,8 @@ class _Rank:
         self._write_correct(scores, val)
         return {**test, TEST_IMAGES: scores.images}
 
-    def _newest_checkpoint(self) -> dict[str, Any] | None:
-        state = checkpoint.newest(self.record.checkpoint)
+    def _newest_checkpoint(self) -> tuple[dict[str, Any] | None, str]:
+        state, told = checkpoint.to_go_on_from(self.record.checkpoint)
         if state is not None and state["data"].get("sha256", self.dataset.sha256) != self.dataset.sha256:
             raise DataError(
                 f"{self.record}: was trained on another conversion of {self.dataset.source}; name that one with "
@@ -204,7 +215,7 @@ class _Rank:
                 f"{self.record}: was trained on other graphs than this code samples for it; go on at the commit that "
                 "its environment.json names, or start anew in another study"
             )
-        return state
+        return state, told
 
     def _initial_network(self) -> tuple[nn.Module, Loaded | None]:
         """The network with its initial weights, and what of them is pretrained; those of a checkpoint come later."""
@@ -266,42 +277,42 @@ class _Rank:
             ),
         )
 
-    def _epoch(self, training: Training, train: data.Loader, val: data.Loader, epoch: int) -> Row:
-        """Train and evaluate in one epoch (1-based). Returns its row, which is the same on all ranks but for times."""
-        config = self.config
+    def _epoch(self, training: Training, saver: Saver, train: data.Loader, val: data.Loader, epoch: int) -> Row:
+        """Train, evaluate and save in one epoch (1-based). Returns its row, the same on all ranks but for times."""
+        config, steps = self.config, len(train)
         resolution = config.data.resolution_in(epoch, config.train.epochs)
-        metrics = train_epoch(training, train.epoch(epoch - 1, resolution), len(train), epoch)
-        scores = evaluate(self.network, val.epoch(0), training.normalise)
+        begun, self.begun = self.begun, None
+        part = mid_epoch.resume(begun, self.network, self.worker, config.train.seed, epoch) if begun else None
+        batches = train.epoch(epoch - 1, resolution, part.steps if part else 0)
+        saver.begin_epoch(epoch, steps, part)
+        metrics = train_epoch(training, batches, steps, epoch, part, saver.after_step)
+        with saver.evaluating():
+            scores = evaluate(self.network, val.epoch(0), training.normalise)
         row = scores.to_row()
         check_scores(row, config.train, epoch)
         self._write_correct(scores, val)
-        return {"epoch": epoch, "resolution": resolution, **metrics, **row}
+        row = {"epoch": epoch, "resolution": resolution, **metrics, **row}
+        if self.worker.rank == 0:
+            self.record.append_metrics(row)
+            checkpoint.save(self.record.checkpoint, self._state(training.optimizer, epoch))
+        saver.end_epoch()
+        return row
 
     def _write_correct(self, scores: Scores, loader: data.Loader) -> None:
         """Write on the first rank which images were right: before the checkpoint, so that no resumed run lacks them."""
         if self.worker.rank == 0:
             Correct(scores.correct, loader.split, self.dataset.sha256[loader.path.name]).save(self.record)
 
-    def _write(self, row: Row, optimizer: Optimizer) -> None:
-        """Write the row of an epoch, and a checkpoint."""
-        self.record.append_metrics(row)
-        dataset = self.dataset
-        checkpoint.save(
-            self.record.checkpoint,
-            {
-                "network": self.network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "epoch": row["epoch"],
-                "config": self.config.model_dump(mode="json"),
-                "graphs": self.adjacency,
-                "data": {
-                    "classes": list(dataset.classes),
-                    "mean": list(dataset.mean),
-                    "std": list(dataset.std),
-                    "sha256": dict(dataset.sha256),
-                },
-            },
-        )
+    def _state(self, optimizer: Optimizer, epoch: int) -> dict[str, Any]:
+        """What every checkpoint holds."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "epoch": epoch,
+            "config": self.config.model_dump(mode="json"),
+            "graphs": self.adjacency,
+            "data": self.dataset.in_checkpoints(),
+        }
 
 
 def summarise(record: Record, ending: Ending, seconds: float) -> Row:

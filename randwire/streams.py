@@ -54,9 +54,18 @@ def epoch_seed(seed: int, epoch: int, rank: int) -> int:
     return (seed * 1_000_003 + epoch) * 1_009 + rank
 
 
-def drop_edge(seed: int, epoch: int, rank: int | None) -> random.Random:
-    """The edges that the steps of an epoch do without; `rank` is None where all ranks drop the same ones."""
-    return random.Random(f"drop edge/{seed}/{epoch}" + ("" if rank is None else f"/{rank}"))
+def resumed_epoch_seed(seed: int, epoch: int, step: int, rank: int) -> int:
+    """The same of what is left of an epoch after `step` steps, if it goes on on another number of ranks."""
+    return random.Random(f"resumed/{seed}/{epoch}/{step}/{rank}").getrandbits(63)
+
+
+def drop_edge(seed: int, epoch: int, rank: int | None, step: int = 0) -> random.Random:
+    """The edges that the steps of an epoch do without; `rank` is None where all ranks drop the same ones.
+
+    `step`: the steps done where an epoch goes on on another number of ranks.
+    """
+    of_rank = "" if rank is None else f"/{rank}"
+    return random.Random(f"drop edge/{seed}/{epoch}{of_rank}" + (f"/after {step}" if step else ""))
 
 
 def sampler_seed(seed: int, number: int, attempt: int) -> int:

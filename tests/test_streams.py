@@ -15,6 +15,8 @@ def test_streams_are_those_of_the_first_version() -> None:
     assert streams.epoch_seed(5, 2, 3) == 5045017156
     assert streams.drop_edge(5, 2, None).random() == 0.6577485844982075
     assert streams.drop_edge(5, 2, 3).random() == 0.8781133821936918
+    assert streams.drop_edge(5, 2, 3, 9).random() == 0.762528845443555
+    assert streams.resumed_epoch_seed(5, 2, 9, 3) == 5633822096737591122
     assert streams.sampler_seed(1, 4, 2) == 4163292517
     left = list(range(6))
     streams.untried_settings(1, 4).shuffle(left)

@@ -24,6 +24,9 @@ class RuntimeConfig(Section):
     variant: str = Field("", description="variant of a study that this run belongs to; set by the study")
     device: Device = Field("auto", description="auto: cuda where there is one")
     loader_workers: int = Field(0, ge=0, description="threads of the loader in each rank; 0: from the CPUs it may use")
+    checkpoint_minutes: float = Field(
+        10, ge=0, description="minutes between checkpoints in the middle of an epoch; 0: at the end of epochs only"
+    )
     recompute: bool = Field(
         False, description="hold less memory in training by computing nodes of random stages again in the backward pass"
     )

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from randwire import storage
 from randwire.config import DataConfig
@@ -34,6 +35,15 @@ class Dataset:
 
     def file(self, split: str) -> Path:
         return self.folder / f"{split}.beton"
+
+    def in_checkpoints(self) -> dict[str, Any]:
+        """What a network is used with beside its weights, in plain containers."""
+        return {
+            "classes": list(self.classes),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "sha256": dict(self.sha256),
+        }
 
 
 def class_count(config: DataConfig) -> int:

@@ -124,9 +124,9 @@ class Loader:
         """The batches of an epoch, the same at every call: images uint8 (B, 3, R, R) channels last, labels int64 (B,).
 
         R is `resolution`, or that of the configuration. The batches of the steps before `first_step` are left out, and
-        what they would read is not read; those after it are what they would have been. Each batch is memory of its own that nothing overwrites; it is
-        page-locked where CUDA is in use, so that a copy to the device may be asynchronous. Raises DataError at the
-        batch that cannot be read.
+        nothing is read for them; those after it are what they would have been. Each batch is memory of its own that
+        nothing overwrites; it is page-locked where CUDA is in use, so that a copy to the device may be asynchronous.
+        Raises DataError at the batch that cannot be read.
         """
         order, key = streams.images(self._batching.seed, number)
         pending: deque[_Pending] = deque()

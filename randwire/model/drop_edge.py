@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -29,9 +30,21 @@ class DropEdge(nn.Module):
         self.pools = [[edge for edge in edges if scope in (None, edge[0])] for scope in scopes]
         self._stream = random.Random(0)
 
-    def seed(self, seed: int, epoch: int, rank: int) -> None:
-        """Start the draws of an epoch. They do not depend on the rank unless the configuration says so."""
-        self._stream = streams.drop_edge(seed, epoch, rank if self.ranks == "independent" else None)
+    def seed(self, seed: int, epoch: int, rank: int, step: int = 0) -> None:
+        """Start the draws of an epoch, or those that are left of it after `step` steps on another number of ranks.
+
+        They do not depend on the rank unless the configuration says so.
+        """
+        self._stream = streams.drop_edge(seed, epoch, rank if self.ranks == "independent" else None, step)
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """Where the draws are: numbers, and tuples of them. What is set goes on from there."""
+        return self._stream.getstate()
+
+    @state.setter
+    def state(self, value: tuple[Any, ...]) -> None:
+        self._stream.setstate(value)
 
     def forward(self) -> dict[str, Edge]:
         """The edge that this step does without, by stage; stages that keep all edges are absent. Empty in evaluation.

@@ -12,7 +12,7 @@ from randwire.config import RunConfig
 from randwire.ending import ending_of
 from randwire.errors import one_line
 from randwire.metrics import SECONDS_LOADER, SECONDS_STEP, VAL_TOP1
-from randwire.records import CLOCK_SKEW_S, Record
+from randwire.records import CLOCK_SKEW_S, MID_EPOCH_CHECKPOINT, Record
 from randwire.study.design import Design
 from randwire.study.statuses import StateName
 
@@ -22,7 +22,7 @@ FIRST_EPOCH_TIMEOUT_S = 1800.0
 """The same while no epoch has ended, and so it is not yet clear how long one takes."""
 STALL_EPOCHS = 3
 """The same in epochs of the trial."""
-_WRITTEN_WHILE_RUNNING = ("metrics.jsonl", "config.yaml", ".lock")
+_WRITTEN_WHILE_RUNNING = ("metrics.jsonl", "config.yaml", ".lock", f"checkpoint/{MID_EPOCH_CHECKPOINT}")
 """Files that a running trial writes."""
 
 

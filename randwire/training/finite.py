@@ -17,7 +17,7 @@ INTERVAL_STEPS = 32
 
 
 class FiniteLossCheck:
-    """The check of one epoch of `steps` steps.
+    """The check of one epoch of `steps` steps, or of what is left of it after `steps_done`.
 
     A sum that has once been infinite or NaN stays so: the sum of the losses is checked, not each of them. The host does
     not wait for the current step of a GPU: what is copied at one check is read at the next one, and has arrived unless
@@ -25,9 +25,9 @@ class FiniteLossCheck:
     INTERVAL_STEPS - 1.
     """
 
-    def __init__(self, config: TrainConfig, worker: Worker, epoch: int, steps: int) -> None:
+    def __init__(self, config: TrainConfig, worker: Worker, epoch: int, steps: int, steps_done: int = 0) -> None:
         self._config, self._worker, self._epoch, self._steps = config, worker, epoch, steps
-        self._finite_steps = 0
+        self._finite_steps = steps_done - steps_done % INTERVAL_STEPS
         self._copied: tuple[int, Tensor, torch.cuda.Event | None] | None = None
 
     def after_step(self, step: int, loss_sum: Tensor) -> None:

@@ -1,6 +1,7 @@
 """One epoch of training."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from randwire.model.drop_edge import DropEdge
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Batches, Normalise
 from randwire.training.finite import FiniteLossCheck
+from randwire.training.mid_epoch import EpochPart
 from randwire.training.optim import learning_rate
 from randwire.training.worker import Worker
 
@@ -39,47 +41,59 @@ class Training:
     worker: Worker
 
 
-def train_epoch(training: Training, batches: Batches, steps: int, epoch: int) -> dict[str, float]:
+def train_epoch(
+    training: Training,
+    batches: Batches,
+    steps: int,
+    epoch: int,
+    part: EpochPart | None = None,
+    after_step: Callable[[EpochPart], None] | None = None,
+) -> dict[str, float]:
     """Train for epoch `epoch` (1-based) of `steps` steps. The host waits for no step but the last.
 
-    Returns the metrics of the epoch by key; rates and seconds are as this rank sees them.
+    `part` is what has been trained of it, if it goes on; `batches` are those of the steps that are left. `after_step`
+    is called after each of them. Returns the metrics of the epoch by key; rates and seconds are as this rank sees them.
 
     Raises NonFiniteLossError, on all ranks, if the loss of any step was not finite, some tens of steps later.
     """
     network, config, worker = training.network, training.config, training.worker
-    seed_epoch(network, config.seed, epoch, worker.rank)
+    if part is None:
+        seed_epoch(network, config.seed, epoch, worker.rank)
+        part = EpochPart(torch.zeros((), device=worker.device))
     network.train()
-    losses = torch.zeros((), device=worker.device)
-    check = FiniteLossCheck(config, worker, epoch, steps)
-    images_seen = 0
-    start = before = time.perf_counter()
-    loading = 0.0
-    for step, (images, labels) in enumerate(batches):
-        loading += time.perf_counter() - before
+    check = FiniteLossCheck(config, worker, epoch, steps, part.steps)
+    before = time.perf_counter()
+    start = before - part.seconds
+    for step, (images, labels) in enumerate(batches, part.steps):
+        part.loading += time.perf_counter() - before
         lr = learning_rate((epoch - 1) * steps + step, steps, config)
         for group in training.optimizer.param_groups:
             group["lr"] = lr
         pixels = training.normalise(training.augment(images.to(worker.device, non_blocking=True), epoch, step))
-        losses += train_step(network, training.optimizer, pixels, labels.to(worker.device, non_blocking=True), config)
-        images_seen += len(labels)
-        check.after_step(step + 1, losses)
-        worker.step(epoch, step + 1, steps)
+        labels = labels.to(worker.device, non_blocking=True)
+        part.losses += train_step(network, training.optimizer, pixels, labels, config)
+        part.steps, part.images = step + 1, part.images + len(labels) * worker.world_size
+        check.after_step(part.steps, part.losses)
+        worker.step(epoch, part.steps, steps)
+        part.seconds = time.perf_counter() - start
+        if after_step is not None:
+            after_step(part)
         before = time.perf_counter()
-    mean = losses / steps
+    mean = part.losses / steps
     if worker.world_size > 1:
         distributed.all_reduce(mean)
         mean /= worker.world_size
         average_buffers(network, worker.world_size)
     loss = mean.item()
-    seconds = time.perf_counter() - start
+    part.seconds = time.perf_counter() - start
     check.after_epoch(loss)
     return {
         LR.key: learning_rate((epoch - 1) * steps, steps, config),
         TRAIN_LOSS.key: loss,
         STEPS.key: steps,
-        IMAGES_PER_S.key: images_seen * worker.world_size / seconds,
-        SECONDS_LOADER.key: loading,
-        SECONDS_STEP.key: seconds - loading,
+        IMAGES_PER_S.key: part.images / part.seconds,
+        SECONDS_LOADER.key: part.loading,
+        SECONDS_STEP.key: part.seconds - part.loading,
     }
 
 

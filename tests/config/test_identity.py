@@ -111,6 +111,7 @@ DEFAULTS: Mapping[str, object] = {
     "runtime.variant": "",
     "runtime.device": "auto",
     "runtime.loader_workers": 0,
+    "runtime.checkpoint_minutes": 10.0,
     "runtime.recompute": False,
     "runtime.compile": False,
     "runtime.wandb": "auto",

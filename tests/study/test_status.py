@@ -118,6 +118,15 @@ def test_a_trial_on_a_machine_whose_locks_do_not_show_is_judged_by_its_files(
     assert (shown.name, shown.locked) == (expected, None)
 
 
+def test_a_checkpoint_in_the_middle_of_an_epoch_is_a_sign_of_life(study: Design) -> None:
+    trial = trials(study)[0]
+    record = begin(study, trial, 1, machine="another")
+    age(record, 10_000)
+    assert names(study)[0] == "stalled"
+    record.write_text("checkpoint/mid-epoch.pt", "its content does not matter")
+    assert names(study)[0] == "running"
+
+
 def test_ended_trials(study: Design) -> None:
     er, ba, ws = ("er:p=0.2", "ba:m=5", "ws:k=4,p=0.75")
     end(study, er, "failed")
