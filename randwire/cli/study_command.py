@@ -101,13 +101,14 @@ def _design(
     return design
 
 
-def _warn_of_parent(design: Design, given: str | None) -> None:
-    """Say that the study which a confirmation is about to confirm has not ended."""
+def _warn_of_parent(design: Design, options: argparse.Namespace) -> None:
+    """Say that the study whose choice is about to be confirmed, or trained for longer, has not ended."""
     from randwire.study.confirmation import folder_of
     from randwire.study.design import Design
     from randwire.study.folder import StudyFolder
     from randwire.study.progress import status
 
+    given = vars(options).get("confirm") or vars(options).get("longer")
     if given is None or StudyFolder(design.folder).read() is not None:
         return
     parent = folder_of(given, design.folder)
@@ -129,7 +130,7 @@ def _plan(load: Callable[[], Design], options: argparse.Namespace) -> int:
     status = show_plan(design, options)
     if advice := holdout_advice(design):
         print(advice, file=sys.stderr)
-    _warn_of_parent(design, vars(options).get("confirm"))
+    _warn_of_parent(design, options)
     delivered()
     return status
 
@@ -151,7 +152,7 @@ def _sweep(load: Callable[[], Design], options: argparse.Namespace) -> int:
     )
     design = load()
     check(design, cluster)
-    _warn_of_parent(design, vars(options).get("confirm"))
+    _warn_of_parent(design, options)
     try:
         failures = sweep(design, cluster, retry=options.retry)
     finally:
@@ -191,7 +192,7 @@ def _trial(load: Callable[[], Design], options: argparse.Namespace) -> int:
                 check_failed(record)
             if record.summary() is None:
                 data.check(design.base.data, design.base.train.batch_size)
-                _warn_of_parent(design, vars(options).get("confirm"))
+                _warn_of_parent(design, options)
                 design.open()
             again = "--retry begins it again" if has_failed(record) else ""
             return train_one(trial, again=again, retry=options.retry)

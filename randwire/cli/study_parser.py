@@ -129,7 +129,13 @@ def _search_options(group: argparse._ArgumentGroup) -> None:
         help="a list of the winner of each generator of an earlier study (name or folder), on seeds that it has not "
         "used; its configuration, unless --base names one",
     )
-    group.add_argument("--top", type=positive_int, metavar="N", help="with --confirm: the N best settings instead")
+    group.add_argument(
+        "--longer",
+        metavar="STUDY",
+        help="the same winners on the graphs and seeds that chose them, trained for more epochs (--train.epochs)",
+    )
+    text = "with --confirm or --longer: the N best settings instead"
+    group.add_argument("--top", type=positive_int, metavar="N", help=text)
     group.add_argument(
         "--space",
         action="append",

@@ -1,5 +1,8 @@
 """A confirmation: the winners of an earlier study as a list, on seeds that had no part in choosing them.
 
+Its neighbour trains the winners for longer, on the graphs and seeds that chose them: that is no test of them, and finds
+what the best can reach.
+
 What was chosen, and by what numbers, stands in study.json of the confirmation: it goes on with that, even if the
 earlier study has grown since, or is gone.
 """
@@ -20,6 +23,7 @@ from randwire.study.folder import StudyFolder, base_of
 from randwire.study.groups import TrialGroup, groups
 from randwire.study.requirements import Requirement
 from randwire.study.results import Trial, load
+from randwire.study.setting import Setting
 from randwire.study.winners import ranking
 
 DEFAULT_SEEDS = 10
@@ -56,6 +60,8 @@ class Confirmation:
     """How many training images were kept for choosing; 0: the validation split chose."""
     winners: tuple[Winner, ...]
     """Best first."""
+    epochs: int | None = None
+    """For how many epochs they were trained then, where they are trained for longer."""
 
     @classmethod
     def of_json(cls, value: Row) -> Confirmation:
@@ -63,7 +69,8 @@ class Confirmation:
         return cls(**{**value, "winners": tuple(Winner(**winner) for winner in value["winners"])})
 
     def to_json(self) -> Row:
-        return {**asdict(self), "winners": [winner.to_json() for winner in self.winners]}
+        value = {**asdict(self), "winners": [winner.to_json() for winner in self.winners]}
+        return {key: one for key, one in value.items() if key != "epochs" or one is not None}
 
     @property
     def only(self) -> tuple[str, ...]:
@@ -83,28 +90,39 @@ class Chosen(NamedTuple):
     base: RunConfig
     """Its configuration; `runtime` is at its defaults."""
     seeds: dict[str, int]
-    """The first seeds after all that it used, by dotted key."""
+    """The first seeds after all that it used, by dotted key; or for longer training the first that it used."""
     options: dict[str, Any]
+
+    @property
+    def longer(self) -> bool:
+        """Whether it is trained for longer, and not confirmed."""
+        return self.confirmation.epochs is not None
 
 
 def choose(
-    folder: Path, top: int | None, generators: Sequence[str] | None = None, data_path: str | None = None
+    folder: Path,
+    top: int | None,
+    generators: Sequence[str] | None = None,
+    data_path: str | None = None,
+    longer: bool = False,
 ) -> Chosen:
     """The winner of each generator, or the `top` best settings, best first, as `winners.ranking` has them.
 
-    Only settings count of which every trial that was begun has finished. With `generators`, only they are looked at.
+    They are to be confirmed, or with `longer` trained again for longer. Only settings count of which every trial that
+    was begun has finished. With `generators`, only they are looked at.
     Raises ConfigError, in one line, for a study that has nothing to confirm, or several budgets.
     """
+    option = "--longer" if longer else "--confirm"
     study = StudyFolder(folder).read()
     if study is None:
-        raise ConfigError(f"--confirm: {folder}: there is no such study")
+        raise ConfigError(f"{option}: {folder}: there is no such study")
     if study["variants"]:
-        raise ConfigError(f"--confirm: {folder.name} compares variants; name its settings with --only instead")
-    if any(text.partition("=")[0] == "train.seed" for text in study.get("space") or ()):
+        raise ConfigError(f"{option}: {folder.name} compares variants; name its settings with --only instead")
+    if not longer and any(text.partition("=")[0] == "train.seed" for text in study.get("space") or ()):
         raise ConfigError(
             f"--confirm: {folder.name} searched training seeds, and on others there is nothing to confirm"
         )
-    group, trials = _finished(folder, study)
+    group, trials = _finished(folder, study, option)
     ranked = [
         (Winner(one.spec, one.n, one.mean, one.fitted), one.generator)
         for one in ranking(group, study)
@@ -117,7 +135,7 @@ def choose(
         firsts.setdefault(family, winner)
     winners = list(firsts.values()) if top is None else [winner for winner, _ in ranked[:top]]
     if not winners:
-        raise ConfigError(f"--confirm: {folder.name} has no setting that has finished")
+        raise ConfigError(f"{option}: {folder.name} has no setting that has finished")
     try:
         base = base_of(study, data_path)
         seeds = {
@@ -125,8 +143,11 @@ def choose(
             "train.seed": 1 + max(*study["train_seeds"], *(trial.config.train.seed for trial in trials)),
         }
         options = _inherited(study)
+        if longer:
+            seeds = {"graph.seed": study["base"]["graph"]["seed"], "train.seed": study["base"]["train"]["seed"]}
+            options |= _same_seeds(study, [winner.setting for winner in winners], trials)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"--confirm: {folder / 'study.json'}: damaged: {one_line(error)}") from None
+        raise ConfigError(f"{option}: {folder / 'study.json'}: damaged: {one_line(error)}") from None
     confirmation = Confirmation(
         folder.name,
         hashlib.sha256(json.dumps(study, sort_keys=True).encode()).hexdigest()[:12],
@@ -134,6 +155,7 @@ def choose(
         len(ranked),
         int(study["base"]["data"].get("holdout", 0)),
         tuple(winners),
+        base.train.epochs if longer else None,
     )
     return Chosen(confirmation, base, seeds, options)
 
@@ -147,18 +169,31 @@ def _inherited(study: Row) -> dict[str, Any]:
     }
 
 
-def _finished(folder: Path, study: Row) -> tuple[TrialGroup, list[Trial]]:
+def _same_seeds(study: Row, settings: Sequence[str], trials: Sequence[Trial]) -> dict[str, int]:
+    """How many graph and training seeds chose some settings; of a race, which has given unequal numbers, the least."""
+    graphs, trainings = len(study["seeds"]), len(study["train_seeds"])
+    if study["search"] == "race":
+        first = study["seeds"][0]
+        used = [
+            1 + max(trial.config.graph.seed for trial in trials if str(Setting.of(trial.config)) == setting) - first
+            for setting in settings
+        ]
+        graphs = min(used)
+    return {"seeds": graphs, "train_seeds": trainings}
+
+
+def _finished(folder: Path, study: Row, option: str) -> tuple[TrialGroup, list[Trial]]:
     """The trials of the study that were of its design, in one budget, and all trials that its folder holds."""
     try:
         trials, _ = load(folder)
     except RecordError:
-        raise ConfigError(f"--confirm: {folder.name} has no trial that has finished") from None
+        raise ConfigError(f"{option}: {folder.name} has no trial that has finished") from None
     own = [group for group in groups(trials, study) if group.origin != "outside" and group.counted]
     if not own:
-        raise ConfigError(f"--confirm: {folder.name} has no trial that has finished")
+        raise ConfigError(f"{option}: {folder.name} has no trial that has finished")
     if len(own) > 1:
         raise ConfigError(
-            f"--confirm: the trials of {folder.name} have {len(own)} budgets, and results of unequal budgets cannot be "
+            f"{option}: the trials of {folder.name} have {len(own)} budgets, and results of unequal budgets cannot be "
             "compared; its report tells them apart"
         )
     return own[0], trials

@@ -25,6 +25,7 @@ class Options(TypedDict, total=False):
     require: Sequence[Requirement | str] | None
     only: Sequence[str] | None
     confirm: str | None
+    longer: str | None
     top: int | None
     space: Sequence[str] | None
     objective: Sequence[str] | None

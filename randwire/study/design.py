@@ -63,8 +63,10 @@ class Design:
     """The specs of a list, or those that enter a race; a race without them starts from the paper's grid."""
     confirm: Confirmation | None = None
     """The earlier study whose winners the list is, with what it chose and by what; None if it is no confirmation."""
+    longer: Confirmation | None = None
+    """The same, if the list trains their networks again for longer: on the graphs and seeds that chose them."""
     top: int | None = None
-    """Of a confirmation: so many of the best settings, instead of the best of each generator."""
+    """Of a list of winners: so many of the best settings, instead of the best of each generator."""
     space: tuple[str, ...] = ()
     """Of a search: ranges of parameters and of further keys, such as `ws.k=4:8:2` and `network.channels=48,64`."""
     objective: tuple[str, ...] = ALONE
@@ -129,6 +131,7 @@ class Design:
             raise ConfigError("--only: a race needs two settings at least; leave it out to let the paper's grid race")
         of_some = {
             "confirm": (bool(self.confirm), ("list",)),
+            "longer": (bool(self.longer), ("list",)),
             "only": (bool(self.only), ("list", "race")),
             "space": (bool(self.space), ("tpe", "random")),
             "objective": (self.objective != ALONE, ("tpe", "random")),
@@ -139,8 +142,10 @@ class Design:
                 raise ConfigError(
                     f"--{option.replace('_', '-')}: is for --search {' or '.join(methods)}, which is {self.search}"
                 )
-        if self.top is not None and self.confirm is None:
-            raise ConfigError("--top: is how many settings of another study are confirmed; name it with --confirm")
+        if self.top is not None and self.confirm is None and self.longer is None:
+            raise ConfigError(
+                "--top: is how many settings of another study are taken; name it with --confirm or --longer"
+            )
         check_fixed(self.search, self.only, self.variants, self.match_mult_adds is not None)
 
     def _check_search(self) -> None:

@@ -14,8 +14,11 @@ from randwire.study.fixed import FIXED, fixed_settings
 from randwire.study.results import OF_NETWORKS, Trial, mean
 from randwire.study.setting import Setting
 
-Origin = Literal["grid", "list", "confirmation", "search", "unknown", "outside"]
-"""How the settings of a group were chosen; outside: they are none of the fixed design that the study is."""
+Origin = Literal["grid", "list", "confirmation", "search", "longer", "unknown", "outside"]
+"""How the settings of a group were chosen; outside: they are none of the fixed design that the study is.
+
+longer: by an earlier study, on the same graphs.
+"""
 TESTED: frozenset[Origin] = frozenset({"grid", "list", "confirmation"})
 """The origins whose settings were fixed before any result that the group holds."""
 _Key = tuple[bool, str]
@@ -136,9 +139,16 @@ class TrialGroup:
         return [trial for trial in self.trials if trial.top1 is not None]
 
 
+_BY_ANOTHER = {"confirm": "confirmation", "longer": "longer"}
+"""What a design is called that has the settings of an earlier study, by its key there."""
+
+
 def method_of(study: Row) -> str:
-    """How a recorded design chooses its settings: the method of its search, or `confirmation`; empty if unknown."""
-    return "confirmation" if study.get("confirm") else str(study.get("search") or "")
+    """How a recorded design chooses its settings: the method of its search, or `confirmation`; empty if unknown.
+
+    `longer`: they and their graphs were chosen by an earlier study, and are trained for longer.
+    """
+    return next((name for key, name in _BY_ANOTHER.items() if study.get(key)), str(study.get("search") or ""))
 
 
 def groups(trials: Sequence[Trial], study: Row | None = None) -> list[TrialGroup]:
@@ -178,7 +188,7 @@ def setting_of(trial: Trial, named: bool) -> Setting:
 
 
 def _origin(method: str) -> Origin:
-    known: dict[str, Origin] = {name: name for name in TESTED}
+    known: dict[str, Origin] = {name: name for name in (*TESTED, "longer")}
     return known.get(method, "search" if method else "unknown")
 
 

@@ -80,6 +80,8 @@ def check(folder: Path, stored: Row, current: Row) -> None:
                 f"{ANOTHER}"
             )
     added = added_to(stored, current)
+    if current.get("longer") and added:
+        raise ConfigError(f"{_option(next(iter(added)))}: the graphs and seeds are those that were chosen; {ANOTHER}")
     if current.get("confirm") and (wrong := [key for key in NAMES if key in added]):
         raise ConfigError(f"{_option(wrong[0])}: a confirmation has the settings that were chosen; {ANOTHER}")
     if "train_seeds" in added and (

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from randwire import config as configuration
 from randwire.config import RunConfig, RuntimeConfig
 from randwire.config.variant import values_of_variant
 from randwire.errors import ConfigError, UserError, brief
+from randwire.pages.text import many
 from randwire.records import Row
 from randwire.study import confirmation, space
 from randwire.study.confirmation import Chosen, Confirmation
@@ -23,6 +24,8 @@ from randwire.study.search_space import GRAPH_SEED
 from randwire.study.setting import Setting
 from randwire.study.variants import Variants, as_json
 
+CALLED = {"confirm": "confirmation", "longer": "study of longer training"}
+"""Options by which a study begins with what another has chosen, and what it is called then."""
 DEFAULT_BASE = "digits"
 """The preset of a study that names none."""
 RACE_SEEDS = 1
@@ -62,9 +65,11 @@ def load(
     try:
         stored = _stored_options(study) if study else {}
         chosen = _chosen(folder.folder, values, options, stored)
+        if chosen and chosen.longer:
+            _check_longer(base, values, options, chosen)
         config = _configuration(base, values, name, study, chosen, defaults)
         if chosen:
-            _check_seeds(config, chosen)
+            _check_begun(config, chosen)
     except UserError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -80,11 +85,10 @@ def load(
         )
     given = variants(config) if callable(variants) else variants
     laid = _variants(given, study.get("variants", {}), grow=not callable(variants))
-    first = stored or (_confirming(chosen) if chosen else _given_options(defaults.options(config), {}))
+    first = stored or (_beginning(chosen) if chosen else _given_options(defaults.options(config), {}))
     taken = {**first, **_given_options(options, stored)}
     taken |= {name: union(stored[name], taken[name]) for name in NAMES if name in stored}
-    if "confirm" in taken:  # what was chosen, not the name that was given
-        taken["confirm"] = first["confirm"]
+    taken |= {key: first[key] for key in CALLED if key in taken}  # what was chosen, not the name that was given
     if (
         options.get("generators")
         and taken.get("only")
@@ -105,34 +109,56 @@ def load(
 
 
 def _chosen(folder: Path, values: Mapping[str, object], options: Options, stored: Mapping[str, Any]) -> Chosen | None:
-    """What a confirmation that begins confirms; None for any other study, and one that goes on with what it holds."""
-    given = options.get("confirm")
+    """What a study that begins takes over from another, to confirm it or train it for longer.
+
+    None for any other study, and for one that goes on with what it holds.
+    """
+    if options.get("confirm") is not None and options.get("longer") is not None:
+        raise ConfigError("--longer: trains the graphs that were chosen, and --confirm others; leave one of them out")
+    key: Literal["confirm", "longer"] = "confirm" if options.get("longer") is None else "longer"
+    given = options.get(key)
     if given is None:
         return None
     parent = confirmation.folder_of(given, folder)
     if parent == folder.resolve():
-        raise ConfigError("--confirm: is the study itself; name the confirmation with --name NAME")
+        raise ConfigError(f"--{key}: is the study itself; name the {CALLED[key]} with --name NAME")
     if stored:
-        name = stored["confirm"].study if stored.get("confirm") else None
+        name = stored[key].study if stored.get(key) else None
         if name != parent.name:
-            change = f"confirm ({name!r}, not {given!r})"
+            change = f"{key} ({name!r}, not {given!r})"
             raise ConfigError(f"{folder}: holds a study with another {change}; name this one with --name NAME")
         return None
     if options.get("only"):
-        raise ConfigError("--only: a confirmation has the settings that another study chose; leave one of them out")
+        raise ConfigError(f"--only: a {CALLED[key]} has the settings that another study chose; leave one of them out")
     path = values.get("data.path")
     data_path = path if isinstance(path, str) else None
-    chosen = confirmation.choose(parent, options.get("top"), options.get("generators"), data_path)
-    for key in values_of_variant(Setting.parse(chosen.confirmation.only[0]).variant):
-        if key in values:
-            raise ConfigError(f"{key}: is what {parent.name} has chosen for each setting; leave it out")
+    chosen = confirmation.choose(parent, options.get("top"), options.get("generators"), data_path, key == "longer")
+    for name in values_of_variant(Setting.parse(chosen.confirmation.only[0]).variant):
+        if name in values:
+            raise ConfigError(f"{name}: is what {parent.name} has chosen for each setting; leave it out")
     return chosen
 
 
-def _confirming(chosen: Chosen) -> dict[str, Any]:
-    """The options of a confirmation that begins, in the form that a design has."""
+def _beginning(chosen: Chosen) -> dict[str, Any]:
+    """The options of a study that begins with what another has chosen, in the form that a design has."""
     own = {"search": "list", "only": chosen.confirmation.only, "seeds": confirmation.DEFAULT_SEEDS}
-    return {**own, **chosen.options, "confirm": chosen.confirmation}
+    return {**own, **chosen.options, "longer" if chosen.longer else "confirm": chosen.confirmation}
+
+
+def _check_longer(base: str | None, values: Mapping[str, object], options: Options, chosen: Chosen) -> None:
+    """Raise ConfigError for what would train other graphs, or on other seeds, than those that were chosen."""
+    parent = chosen.confirmation.study
+    if base is not None:
+        raise ConfigError(f"--base: longer training has the configuration of {parent}; leave it out, and give keys")
+    for option in ("seeds", "train_seeds"):
+        if options.get(option) not in (None, chosen.options[option]):
+            raise ConfigError(
+                f"--{option.replace('_', '-')}: longer training has the seeds that chose, {chosen.options[option]}; "
+                "leave it out, or try others with --confirm"
+            )
+    for key in values:
+        if key.startswith("graph.") or key == "train.seed":
+            raise ConfigError(f"{key}: longer training has the graphs and seeds of {parent}; leave it out")
 
 
 def _runtime(base: str | None, values: Mapping[str, object], name: str) -> RuntimeConfig:
@@ -151,10 +177,11 @@ def _configuration(
 ) -> RunConfig:
     """The configuration of all trials: of the base if one is given, else of the study, else of the default base.
 
-    Of a confirmation that begins, that of the study which it confirms, on seeds that this has not used.
+    Of a confirmation that begins, that of the study which it confirms, on seeds that this has not used; of longer
+    training that of the study which has chosen, on its seeds.
     """
     seeds = chosen.seeds if chosen else {}
-    if study.get("confirm"):
+    if study.get("confirm") or study.get("longer"):
         seeds = {"graph.seed": study["base"]["graph"]["seed"], "train.seed": study["base"]["train"]["seed"]}
     if base or not (study or chosen):
         first = seeds if base else defaults.keys
@@ -165,8 +192,13 @@ def _configuration(
     return configuration.resolve(stored.model_copy(update={"runtime": runtime}).override({**seeds, **values}))
 
 
-def _check_seeds(config: RunConfig, chosen: Chosen) -> None:
-    """Raise ConfigError for a confirmation on seeds that had a part in choosing."""
+def _check_begun(config: RunConfig, chosen: Chosen) -> None:
+    """Raise ConfigError for a confirmation on seeds that had a part in choosing, and for no more epochs than then."""
+    if chosen.longer:
+        if config.train.epochs <= chosen.base.train.epochs:
+            then = f"{chosen.confirmation.study} trained for {many(chosen.base.train.epochs, 'epoch')}"
+            raise ConfigError(f"--longer: {then}, and here it is {config.train.epochs}; give more with --train.epochs")
+        return
     for key, current in (("graph.seed", config.graph.seed), ("train.seed", config.train.seed)):
         if current < chosen.seeds[key]:
             raise ConfigError(
@@ -199,8 +231,7 @@ def _stored_options(study: Row) -> dict[str, Any]:
     """
     later: dict[str, Any] = {name: tuple(study[name]) for name in ("only", "space", "objective") if name in study}
     later.update((name, study[name]) for name in ("top", "match_mult_adds") if name in study)
-    if study.get("confirm"):
-        later["confirm"] = Confirmation.of_json(study["confirm"])
+    later |= {key: Confirmation.of_json(study[key]) for key in CALLED if study.get(key)}
     return {
         "search": study["search"],
         "settings": study["settings"],

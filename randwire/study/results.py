@@ -188,7 +188,7 @@ def load(folder: Path) -> tuple[list[Trial], list[UnreadableRecord]]:
         trials = _with_variants(trials, study)
     elif study.get("space"):
         trials = _with_suggested_keys(trials, study["space"])
-    elif study.get("confirm") and isinstance(only := study.get("only"), list):
+    elif (study.get("confirm") or study.get("longer")) and isinstance(only := study.get("only"), list):
         trials = _with_suggested_keys(trials, [word for text in only for word in str(text).split()[1:]])
     if study.get("match_mult_adds"):
         trials = [_matched(trial, study["match_mult_adds"]) for trial in trials]

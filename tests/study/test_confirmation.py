@@ -195,7 +195,7 @@ def test_another_configuration_may_be_given(tmp_path: Path) -> None:
         (["--confirm", "parent", "--graph.seed", "2"], "graph.seed: parent used seeds up to 2, .*; begin at 3, .*"),
         (["--confirm", "parent", "--settings", "3"], "--settings: is for --search tpe or random; a list has .*"),
         (["--confirm", "sizes", "--network.channels", "8"], "network.channels: is what sizes has chosen .*; leave .*"),
-        (["--only", "ba:m=5", "--top", "2"], "--top: is how many settings of another study are confirmed; .*"),
+        (["--only", "ba:m=5", "--top", "2"], "--top: is how many settings of another study are taken; .*"),
     ],
 )
 def test_what_cannot_be_confirmed_is_told_in_one_line(

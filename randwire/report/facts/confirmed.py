@@ -1,4 +1,7 @@
-"""What a confirmation shows: the means that chose its settings beside those on seeds that had no part in choosing."""
+"""What a confirmation shows: the means that chose its settings beside those on seeds that had no part in choosing.
+
+So it is shown of what was chosen and trained for longer: the means of the short training beside those of the long one.
+"""
 
 from dataclasses import dataclass
 
@@ -7,6 +10,7 @@ from randwire.records import Row
 from randwire.report.facts.study import StudyFacts
 from randwire.statistics.describe import Description, describe
 from randwire.study.confirmation import Confirmation, Winner
+from randwire.study.groups import TrialGroup
 from randwire.study.setting import Setting
 
 
@@ -33,10 +37,24 @@ def confirmation_of(design: Row | None) -> Confirmation | None:
         return None
 
 
+def longer_of(design: Row | None) -> Confirmation | None:
+    """What a recorded design trains for longer; None if it does not, or that cannot be read."""
+    return confirmation_of({"confirm": (design or {}).get("longer")})
+
+
 def confirmed(facts: StudyFacts) -> list[Confirmed]:
     """The settings of a confirmation, in the order of the means that chose; none of any other study."""
-    confirmation = confirmation_of(facts.design)
     group = next((group for group in facts.groups if group.tested), None)
+    return _beside(confirmation_of(facts.design), group)
+
+
+def longer(facts: StudyFacts) -> list[Confirmed]:
+    """The settings that are trained for longer, in the order of the means that chose; none of any other study."""
+    group = next((group for group in facts.groups if group.origin != "outside"), None)
+    return _beside(longer_of(facts.design), group)
+
+
+def _beside(confirmation: Confirmation | None, group: TrialGroup | None) -> list[Confirmed]:
     if confirmation is None or group is None:
         return []
     rows = []
@@ -47,6 +65,23 @@ def confirmed(facts: StudyFacts) -> list[Confirmed]:
         name = here[0].setting if here else setting.label
         rows.append(Confirmed(name, setting.family, winner, describe(values) if values else None))
     return rows
+
+
+def longer_sentences(facts: StudyFacts) -> list[str]:
+    """What was trained for longer, what chose it, and what its means are worth, in a sentence each."""
+    chosen, rows = longer_of(facts.design), longer(facts)
+    if chosen is None or not rows:
+        return []
+    images = (
+        f"{many(chosen.holdout, 'training image')} that were held out" if chosen.holdout else "the validation split"
+    )
+    epochs = "" if chosen.epochs is None else f" after {many(chosen.epochs, 'epoch')}"
+    return [
+        f"{chosen.study} has chosen {many(len(rows), 'setting')} of {chosen.settings} by top-1 on {images}{epochs}; "
+        "here the same graphs are trained again, on the same seeds, for longer.",
+        "The settings and graphs were chosen for what they reached, so these means are no test of them, and too high "
+        "for other graphs: confirm them on fresh seeds (--confirm).",
+    ]
 
 
 def sentences(facts: StudyFacts) -> list[str]:

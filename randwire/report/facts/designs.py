@@ -20,6 +20,7 @@ _NAMES = {
     "race": Names("Race", "race", "race"),
     "grid": Names("Fixed grid", "fixed grid", "fixed grid"),
     "list": Names("Fixed list", "list of {n}, fixed beforehand", "fixed list"),
+    "longer": Names("Longer training", "{n} of {parent}, trained for longer", "list of what was chosen"),
     "confirmation": Names("Confirmation", "confirmation of {n} of {parent}", "list of the confirmation"),
 }
 

@@ -109,8 +109,8 @@ def _given_graphs(study: Row) -> str:
 
 
 def _parent(study: Row) -> str:
-    """The name of the study that a recorded confirmation confirms; empty for any other."""
-    confirmed = study.get("confirm")
+    """The name of the study whose settings a recorded design has; empty for any other."""
+    confirmed = study.get("confirm") or study.get("longer")
     return str(confirmed.get("study", "")) if isinstance(confirmed, dict) else ""
 
 

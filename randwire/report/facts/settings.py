@@ -11,6 +11,8 @@ UNTESTED = {
     "search": "A search chooses what it looks at, and the best of many looks better than it is: a p value would not "
     "mean what it says. Read it as a search: it finds settings worth a fixed grid (--search grid) or a confirmation on "
     "fresh seeds (--confirm), which are tested.",
+    "longer": "An earlier study chose these settings and their graphs by their results, and a test of them on the same "
+    "graphs would not mean what it says; a confirmation on fresh seeds (--confirm) is tested.",
     "unknown": "It is not known how these settings were chosen (no study.json), and a test of settings that were "
     "chosen by their results would not mean what it says.",
     "outside": "These settings are not of the fixed design that this study is; something else chose them.",

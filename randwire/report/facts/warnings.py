@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from randwire.pages.text import many
+from randwire.report.facts.confirmed import longer_sentences
 from randwire.report.facts.designs import names_of
 from randwire.report.facts.growth import growth_warnings, outside_warning
 from randwire.report.facts.images import HOLDOUT, same_images
@@ -102,6 +103,8 @@ def _search(facts: StudyFacts) -> list[Warned]:
             "To compare generators, confirm their best on fresh seeds with --confirm."
         )
         warned.append(Warned(text, code="--confirm"))
+    elif chosen := longer_sentences(facts):
+        warned.append(Warned(chosen[-1], code="--confirm"))
     elif facts.search == "race":
         text = (
             "A race is a search: n is unequal, since the better half of each round got further graphs, and means of "

@@ -13,7 +13,7 @@ from randwire.report.facts import race, recommended
 from randwire.report.facts.answer import answer
 from randwire.report.facts.budgets import budget_text
 from randwire.report.facts.checklist import checklist
-from randwire.report.facts.confirmed import sentences
+from randwire.report.facts.confirmed import longer_sentences, sentences
 from randwire.report.facts.designs import names_of
 from randwire.report.facts.exclusions import Exclusion, exclusions
 from randwire.report.facts.families import ADDED_LATER, may_be_best
@@ -84,7 +84,7 @@ def _opening(facts: StudyFacts) -> list[Any]:
 def _compared(facts: StudyFacts) -> list[Any]:
     """What was compared, and where the numbers come from."""
     origin = "\n".join(f"- **{name}**: {one_line(value)}" for name, value in provenance(facts).items())
-    told = [wr.MarkdownBlock(sentence) for sentence in sentences(facts)]
+    told = [wr.MarkdownBlock(sentence) for sentence in (*sentences(facts), *longer_sentences(facts))]
     return [wr.H2("What was compared"), wr.MarkdownBlock(origin), *told]
 
 
