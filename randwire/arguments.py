@@ -95,7 +95,7 @@ def _done(main: Callable[[], int]) -> int:
             stdio.delivered()  # a --help
         raise
     lost = stdio.lost_output()
-    if lost is not None and lost.errno not in (errno.EPIPE, errno.EBADF):
+    if lost is not None and lost.errno not in (*stdio.READER_GONE, errno.EBADF):
         print(f"standard output: {lost.strerror}; lines of it are lost", file=sys.stderr)
     return code
 

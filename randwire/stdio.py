@@ -17,6 +17,8 @@ from randwire.errors import StorageError
 PASSING = (errno.ENOSPC, errno.EDQUOT)
 """Errors that may pass: later lines are tried again. After any other one the descriptor leads to /dev/null."""
 
+READER_GONE = (errno.EPIPE, errno.ECONNRESET)
+"""Errors of a pipe, or of a socket in its place, whose reader has ended."""
 CLOSED = "it is closed"
 
 _outputs: "list[Stream]" = []
@@ -126,6 +128,11 @@ def _fill_closed() -> None:
             os.set_inheritable(number, True)
 
 
+def is_screen(stream: TextIO) -> bool:
+    """Whether it is a terminal that a page or a bar can be drawn on; one whose TERM is dumb, or unset, is not."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb")
+
+
 def lost_output() -> OSError | None:
     """Why standard output did not take all that was printed so far; None if it did."""
     sys.stdout.flush()
@@ -148,6 +155,6 @@ def delivered() -> bool:
     For commands whose result is what they print. Raises StorageError if it was lost for another reason.
     """
     error = lost_output()
-    if error is not None and error.errno != errno.EPIPE:
+    if error is not None and error.errno not in READER_GONE:
         raise StorageError(f"standard output cannot be written: {error.strerror}; direct it elsewhere")
     return error is None

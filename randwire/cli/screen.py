@@ -7,16 +7,11 @@ import time
 import unicodedata
 from collections.abc import Sequence
 
-from randwire.stdio import abandoned
+from randwire.stdio import abandoned, is_screen
 
 CLEAR = "\x1b[H\x1b[J"
 _LOOK_S = 0.2
 """Between two looks at the size of the terminal."""
-
-
-def is_screen() -> bool:
-    """Whether standard output is a terminal that a page can be drawn on; one whose TERM is dumb, or unset, is not."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb")
 
 
 def size() -> os.terminal_size:
@@ -39,7 +34,7 @@ def wait(seconds: float) -> bool:
     before, end = size(), time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0 and not abandoned():
         time.sleep(min(left, _LOOK_S))
-        if is_screen() and size() != before:
+        if is_screen(sys.stdout) and size() != before:
             return True
     return False
 

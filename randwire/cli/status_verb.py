@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from randwire.cli import screen
 from randwire.cli.plan_verb import MAX_LISTED_TRIALS
 from randwire.cli.text import span
-from randwire.stdio import delivered
+from randwire.stdio import delivered, is_screen
 
 if TYPE_CHECKING:
     from randwire.config import RunConfig
@@ -64,7 +65,7 @@ def _draw(status: Status, design: Design, options: argparse.Namespace) -> None:
     """The page again on a terminal; a line where no terminal is."""
     if options.json:
         print(json.dumps(_json(status)), flush=True)
-    elif screen.is_screen():
+    elif is_screen(sys.stdout):
         height = max(1, screen.size().lines - 2)
         lines = list(_lines(status, design, options.all, height))
         hidden = len(lines) - 1 - height

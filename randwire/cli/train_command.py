@@ -11,7 +11,7 @@ from randwire.arguments import Parser, file, folder, guarded, positive_float, po
 from randwire.cli.text import key_help
 from randwire.config import RunConfig
 from randwire.metrics import METRICS, TEST
-from randwire.stdio import delivered
+from randwire.stdio import delivered, is_screen
 
 
 def train(arguments: Sequence[str] | None = None) -> int:
@@ -127,7 +127,9 @@ class _Progress:
         from tqdm import tqdm
 
         self.epochs = epochs
-        self.bar: tqdm[NoReturn] | None = tqdm(unit="step", leave=False) if sys.stderr.isatty() else None
+        self.bar: tqdm[NoReturn] | None = None
+        if is_screen(sys.stderr):
+            self.bar = tqdm(unit="step", leave=False, dynamic_ncols=True)
 
     def step(self, epoch: int, step: int, steps: int) -> None:
         if self.bar is not None:

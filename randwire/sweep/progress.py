@@ -10,6 +10,7 @@ from tqdm import tqdm
 from randwire.config import RunConfig
 from randwire.metrics import VAL_TOP1
 from randwire.records import Row
+from randwire.stdio import is_screen
 
 
 def note(line: str) -> None:
@@ -23,7 +24,7 @@ class Progress:
 
     def __init__(self, epochs: int, label: Callable[[RunConfig], str]) -> None:
         self.label = label
-        self.bar = tqdm(total=epochs, unit="epoch", disable=not sys.stderr.isatty(), leave=False, dynamic_ncols=True)
+        self.bar = tqdm(total=epochs, unit="epoch", disable=not is_screen(sys.stderr), leave=False, dynamic_ncols=True)
 
     def __enter__(self) -> Self:
         return self

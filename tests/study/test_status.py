@@ -323,7 +323,13 @@ def test_watching_on_a_terminal_draws_the_page_again(study: Design) -> None:
     output = ("--runtime.output", str(study.base.runtime.output))
     line = [sys.executable, "studies/generators.py", "status", "--name", "study", *output, "--watch", "0.1"]
     with subprocess.Popen(
-        line, cwd=commands.ROOT, stdin=side, stdout=side, stderr=subprocess.PIPE, text=True
+        line,
+        cwd=commands.ROOT,
+        env={**os.environ, "TERM": "xterm"},
+        stdin=side,
+        stdout=side,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         os.close(side)
         shown = b""
