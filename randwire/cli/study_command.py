@@ -85,18 +85,25 @@ def _design(
     given: dict[str, Any] = {option: vars(options).get(option) for option in Options.__annotations__}
     for option in ("generators", "objective"):
         given[option] = _names(given[option])
-    design = Design.load(
-        vars(options).get("base"),
-        keys,
-        name=options.name,
-        variants=variants or {},
-        defaults=defaults,
-        **given,
-    )
-    later = [name for name in (variants(design.base) if variants else ()) if name not in design.variants]
-    if later and options.verb in DESIGNING:
+
+    def load(compared: Any) -> Design:
+        base = vars(options).get("base")
+        return Design.load(base, keys, name=options.name, variants=compared, defaults=defaults, **given)
+
+    design = load(variants or {})
+    if not variants or options.verb not in DESIGNING:
+        return design
+    every = variants(design.base)
+    if options.variants is not None:
+        names = _names(options.variants) or ()
+        if not names or not set(names) <= set(every):
+            raise ConfigError(f"--variants: must name some of {','.join(every)}, is {options.variants!r}")
+        return load({name: every[name] for name in names})
+    if later := [name for name in every if name not in design.variants]:
+        both = ",".join((*design.variants, *later))
         print(
-            f"not in this study, which is older: {', '.join(later)}; --name NAME begins one with all", file=sys.stderr
+            f"not in this study: {', '.join(later)}; --variants {both} adds, --name NAME begins one with all",
+            file=sys.stderr,
         )
     return design
 

@@ -90,6 +90,9 @@ def _design_options(kind: Kind) -> Parser:
     group.add_argument("--base", metavar="CONFIG", help="preset or YAML of all trials [digits]")
     if kind != "search":
         common.set_defaults(search=None, settings=1 if kind == "variants" else None)
+        if kind == "variants":
+            text = "variants to compare, such as conv,avgpool; also to add some to a study that has fewer [all]"
+            group.add_argument("--variants", metavar="NAMES", help=text)
     else:
         methods = get_args(SearchMethod)
         text = "grid: the paper's Figure 4; list: those of --only; race: rounds that add seeds to the better half [tpe]"

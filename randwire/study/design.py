@@ -321,13 +321,16 @@ class Design:
     def open(self) -> None:
         """Write the design, which may ask for more than the study's folder holds.
 
-        Raises ConfigError if the folder holds another one, or one that asks for more, or is not writable.
+        Raises ConfigError if the folder holds another one, or one that asks for more, or is not writable, and
+        RecordLockedError if it would grow while a sweep runs, which goes by what it has read.
         """
         folder = StudyFolder(self.folder)
         with folder.changing():
             stored = self._check_stored()
             design = self.to_json()
             if stored is not None:
+                if growth.added_to(stored, design):
+                    folder.check_free()
                 ended = sum(1 for _ in self.folder.glob("*/summary.json"))
                 design = growth.grown(stored, design, datetime.now(UTC).isoformat(timespec="seconds"), ended)
             folder.write(design)

@@ -207,8 +207,9 @@ def _difference(key: str, stored: Any, current: Any) -> object:
     """What differs between two values of a key of a design, as text; None if nothing does."""
     if key == "base":
         return configuration.difference(stored, current)
-    if key == "variants" and stored and all(current.get(name) == keys for name, keys in stored.items()):
-        return None  # there may be more
+    if key == "variants" and stored and current:  # there may be more of them, see `growth`
+        common = {*stored} & {*current}
+        stored, current = ({name: one[name] for name in one if name in common} for one in (stored, current))
     return None if stored == current else _first(key, stored, current)
 
 

@@ -79,6 +79,9 @@ def check(folder: Path, stored: Row, current: Row) -> None:
                 f"{folder}: also holds the {held}, and a study only grows; name all, leave {_option(key)} out, or "
                 f"{ANOTHER}"
             )
+    if missing := [name for name in stored.get("variants", {}) if name not in current["variants"]]:
+        held = f"variant{'s' * (len(missing) > 1)} {first_of(missing, MAX_NAMED)}"
+        raise ConfigError(f"{folder}: also holds the {held}, and a study only grows; name all, or {ANOTHER}")
     added = added_to(stored, current)
     if current.get("longer") and added:
         raise ConfigError(f"{_option(next(iter(added)))}: the graphs and seeds are those that were chosen; {ANOTHER}")

@@ -12,7 +12,8 @@ import pytest
 from report_helpers import GRID, Page, add_grid, write_design
 from study_helpers import command, design, end
 
-from randwire.errors import ConfigError
+from randwire import cli
+from randwire.errors import ConfigError, RecordLockedError
 from randwire.records import Record
 from randwire.report.facts.checklist import checklist
 from randwire.report.facts.families import ADDED_LATER, FIXED_BEFORE
@@ -142,6 +143,48 @@ def test_names_are_added_in_order(tmp_path: Path) -> None:
     assert list(more.variants) == ["one", "two", "three"]
     more.open()
     assert list(loaded(varied).variants) == ["one", "two", "three"]
+
+
+@pytest.mark.condition("C", "a study file has a further variant", "--variants adds it, and a smaller list is refused")
+def test_variants_are_added_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # pytest's own stay
+    variants: dict[str, Any] = {"one": {}, "two": {"train.lr": 1}, "three": {"train.lr": 2}}
+
+    def plan_of(*words: str) -> tuple[int, str, str]:
+        code = cli.study(
+            "mine", None, ["plan", "--json", *words, "--runtime.output", str(tmp_path)], lambda _: variants
+        )
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    code, out, _ = plan_of("--variants", "one,two")
+    assert code == 0
+    settings = [row["setting"] for row in json.loads(out)["trials"]]
+    assert {setting.split()[1] for setting in settings} == {"one", "two"}
+    first = Design.load(
+        None, {"runtime.output": str(tmp_path)}, name="mine", variants={name: variants[name] for name in ("one", "two")}
+    )
+    first.open()
+    code, out, told = plan_of("--variants", "three,one,two")
+    assert (code, told) == (0, "")
+    assert {row["setting"].split()[1] for row in json.loads(out)["trials"]} == set(variants)
+    code, out, told = plan_of("--variants", "one,three")
+    assert (code, out) == (2, "")
+    assert "/mine: also holds the variant two, and a study only grows; name all, or name another study" in told
+    code, out, told = plan_of("--variants", "four")
+    assert (code, told) == (2, "error: --variants: must name some of one,two,three, is 'four'\n")
+
+
+@pytest.mark.condition("C", "a study is to grow while a sweep of it runs", "one line; study.json stays")
+def test_a_study_that_is_swept_does_not_grow(tmp_path: Path) -> None:
+    study = opened(tmp_path, search="grid")
+    with StudyFolder(study.folder).lock():
+        study.open()
+        with pytest.raises(RecordLockedError, match="another sweep of this study is running"):
+            replace(study, seeds=3).open()
+    assert loaded(study) == study
 
 
 @pytest.mark.condition("C", "a base with another generator, which is no difference", "the study keeps its own")

@@ -211,7 +211,7 @@ def test_variants_that_came_later_are_told(
     variants: dict[str, Any] = {"one": {}, "two": {"train.lr": 1}}
     Design.load(None, {"runtime.output": str(tmp_path)}, name="mine", search="grid", variants=variants).open()
     assert cli.study("mine", None, ["plan", "--runtime.output", str(tmp_path)], lambda _: variants | later) == 0
-    told = "not in this study, which is older: three; --name NAME begins one with all\n"
+    told = "not in this study: three; --variants one,two,three adds, --name NAME begins one with all\n"
     assert capsys.readouterr().err == (told if later else "")
 
 
