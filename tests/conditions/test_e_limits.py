@@ -105,10 +105,13 @@ def test_a_record_tells_the_cpus_that_could_be_used(tmp_path: Path, monkeypatch:
 CAPACITY = """
 from randwire.study import Design
 from randwire.sweep import Cluster
-from randwire.sweep.connection import capacity, connected
+from randwire.sweep.steering import steered
 design = Design.load("digits", {"runtime.output": OUTPUT}, name="one")
-with connected(Cluster(workers=1), ()):
-    print(capacity(design, Cluster(workers=1)), capacity(design, Cluster(workers=1, concurrent=2)))
+alone, two = Cluster(workers=1), Cluster(workers=1, concurrent=2)
+with steered(alone) as start:
+    from randwire.sweep.connection import capacity, connected
+    with connected(start, alone, ()):
+        print(capacity(design, alone), capacity(design, two))
 """
 
 
