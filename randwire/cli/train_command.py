@@ -10,6 +10,7 @@ from randwire import config as configuration
 from randwire.arguments import Parser, file, folder, guarded, positive_float, positive_int, split
 from randwire.cli.text import key_help
 from randwire.config import RunConfig
+from randwire.contention import Waiting, sleep_when_waiting
 from randwire.metrics import METRICS, TEST
 from randwire.stdio import delivered, is_screen
 
@@ -127,6 +128,7 @@ class _Progress:
         from tqdm import tqdm
 
         self.epochs = epochs
+        self.waiting: Waiting | None = Waiting()
         self.bar: tqdm[NoReturn] | None = None
         if is_screen(sys.stderr):
             self.bar = tqdm(unit="step", leave=False, dynamic_ncols=True)
@@ -141,7 +143,12 @@ class _Progress:
 
     def row(self, row: Mapping[str, Any]) -> None:
         shown = (metric.text(row[metric.key]) for metric in METRICS if metric.brief)
-        line = "  ".join([f"epoch {row['epoch']}/{self.epochs}", *shown])
+        self._line("  ".join([f"epoch {row['epoch']}/{self.epochs}", *shown]))
+        if self.waiting is not None and (told := self.waiting.told(_threads())):
+            self._line(told)
+            self.waiting = None  # once is enough
+
+    def _line(self, line: str) -> None:
         if self.bar is not None:
             self.bar.write(line, file=sys.stderr)
         else:
@@ -150,6 +157,13 @@ class _Progress:
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def _threads() -> int:
+    """Threads of this process that compute."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 AGAIN = "--runtime.study NAME runs it again in another folder"
@@ -161,6 +175,7 @@ def train_one(config: RunConfig, again: str = AGAIN, retry: bool = False) -> int
     `again` says how one that has ended is run again, where that is possible. With `retry` one that has failed is begun
     again; ConfigError is raised for any other.
     """
+    sleep_when_waiting()  # before PyTorch is imported
     from torch import distributed
 
     from randwire import attempts, run
