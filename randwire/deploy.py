@@ -13,6 +13,7 @@ from uuid import uuid4
 import torch
 from torch import Tensor, nn
 
+from randwire import machine
 from randwire.errors import ExportError
 from randwire.header import SUFFIX
 from randwire.inference import Trained, check_resolution, open_trained
@@ -78,7 +79,9 @@ def _onnx(trained: Trained, network: nn.Module, example: Tensor, path: Path) -> 
     )
     program.model.metadata_props["classes"] = json.dumps(trained.classes)
     program.save(path)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = machine.cpus()  # by itself one for each CPU of the computer, bound to it
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda images: torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
 
 
