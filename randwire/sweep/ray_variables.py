@@ -49,6 +49,7 @@ JOB = Variable("RAY_JOB_CONFIG_JSON_ENV_VAR", "_private/runtime_env/constants.py
 CLUSTER_FILES = (
     Variable("RAY_HEAD_IP", "autoscaler/_private/util.py"),
     Variable("RAY_enable_autoscaler_v2", "scripts/scripts.py", "0"),
+    Variable("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "_private/ray_constants.py", "0"),
 )
 """Those in cluster.yaml and its like, beside the ones above."""
 VARIABLES = (

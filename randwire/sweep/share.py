@@ -1,4 +1,7 @@
-"""What of this machine a cluster that is started here gets: the CPUs and memory that the process may use."""
+"""What of this machine a cluster that is started here gets: the CPUs and memory that the process may use.
+
+`python -m randwire.sweep.share` prints them as options of `ray start`, for one machine of a larger cluster.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +43,17 @@ def share(cluster: Cluster) -> Share:
     fit = max(1, (memory - OF_RAY) // (OF_SETTING + cluster.workers * OF_RANK))
     short = cluster.concurrent is None and fit < cpus // of_setting
     given = fit * of_setting if short else max(of_setting, cpus)
-    store = max(STORE_LEAST, min(STORE_MOST, int(STORE_SHARE * memory)))
-    return Share(given, memory, store, fit if short else None)
+    return Share(given, memory, _store(memory), fit if short else None)
+
+
+def _store(memory: int) -> int:
+    return max(STORE_LEAST, min(STORE_MOST, int(STORE_SHARE * memory)))
+
+
+def start_options() -> list[str]:
+    """The same for `ray start` on a machine of a cluster: all that this process may use."""
+    memory = machine.memory()
+    return [f"--num-cpus={machine.cpus()}", f"--object-store-memory={_store(memory)}"]
 
 
 def local_options(cluster: Cluster) -> dict[str, Any]:
@@ -54,3 +66,7 @@ def local_options(cluster: Cluster) -> dict[str, Any]:
         )
     memory = max(mine.memory - mine.store, STORE_LEAST)
     return {"num_cpus": mine.cpus, "_memory": memory, "object_store_memory": mine.store}
+
+
+if __name__ == "__main__":
+    print(*start_options())

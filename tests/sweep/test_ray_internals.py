@@ -47,7 +47,11 @@ def test_what_else_is_known_of_ray_without_importing_it() -> None:
 def test_no_other_file_names_a_variable_of_ray() -> None:
     """Comments, messages and Ray's files of clusters may name those of the table."""
     names = {variable.name for variable in VARIABLES}
-    for path in [commands.ROOT / "cluster.yaml", *(commands.ROOT / "cluster").glob("*.yaml")]:
+    for path in [
+        commands.ROOT / "cluster.yaml",
+        *(commands.ROOT / "cluster").glob("*.yaml"),
+        commands.ROOT / "cluster" / "slurm.sh",
+    ]:
         assert set(VARIABLE.findall(path.read_text())) <= names, path
     for path in OTHERS:
         assert not re.search(r"[\"'](RAY|TUNE)_[A-Za-z]\w+[\"']", path.read_text()), path
