@@ -38,25 +38,31 @@ machine() {
     # Ray by itself would take CPUs and memory of the whole machine.
     share=$("$RANDWIRE_PYTHON" -m randwire.sweep.share) || exit
     read -ra options <<<"$share"
+    tries=1
     if test "${SLURM_NODEID:-0}" = 0; then
         options+=(--head "--node-ip-address=${RANDWIRE_HEAD%:*}" "--port=${RANDWIRE_HEAD##*:}")
         options+=("--temp-dir=$RANDWIRE_TEMP/ray" --dashboard-host=127.0.0.1 "--dashboard-port=$RANDWIRE_DASHBOARD")
     else
+        tries=3 # the head may answer, and not be ready
         options+=("--address=$RANDWIRE_HEAD")
         until (: >"/dev/tcp/${RANDWIRE_HEAD%:*}/${RANDWIRE_HEAD##*:}") 2>/dev/null; do sleep 1; done
     fi
     log=$RANDWIRE_TEMP/start-${SLURM_NODEID:-0}.log
-    # Workers take any free port: another job may have another part of the machine.
-    "$RANDWIRE_PYTHON" -m ray.scripts.scripts start --block --disable-usage-stats --min-worker-port=0 \
-        --max-worker-port=0 --log-style=record --log-color=false "${options[@]}" >"$log" 2>&1 &
-    ray=$!
-    trap 'kill -TERM "$ray" 2>/dev/null || true' TERM INT
-    # The script takes the token away when all is over: a signal to `srun` would kill at once.
-    while kill -0 "$ray" 2>/dev/null; do
-        test -e "$RAY_AUTH_TOKEN_PATH" || kill -TERM "$ray" 2>/dev/null || true
-        sleep 1
+    over=''
+    trap 'over=1' TERM INT
+    for ((try = 1; try <= tries; try++)); do
+        # Workers take any free port: another job may have another part of the machine.
+        "$RANDWIRE_PYTHON" -m ray.scripts.scripts start --block --disable-usage-stats --min-worker-port=0 \
+            --max-worker-port=0 --log-style=record --log-color=false "${options[@]}" >"$log" 2>&1 &
+        # The script takes the token away when all is over: a signal to `srun` would kill at once.
+        while kill -0 $! 2>/dev/null; do
+            test -e "$RAY_AUTH_TOKEN_PATH" || over=1
+            test -z "$over" || kill -TERM $! 2>/dev/null || true
+            sleep 1
+        done
+        test -z "$over" || break
     done
-    test ! -e "$RAY_AUTH_TOKEN_PATH" || cat "$log" >&2 # before its time
+    test -n "$over" || cat "$log" >&2
     rm -rf "$RANDWIRE_TEMP"
 }
 

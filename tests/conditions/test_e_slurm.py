@@ -33,7 +33,7 @@ def slurm(tmp_path: Path) -> Iterator[FakeSlurm]:
 
 
 def until(condition: Callable[[], object], slurm: FakeSlurm) -> None:
-    deadline = time.monotonic() + commands.PATIENCE
+    deadline = time.monotonic() + 2 * commands.PATIENCE  # two clusters start, one after the other
     while not condition():
         assert slurm.runs(), slurm.log()
         assert time.monotonic() < deadline, slurm.log()
@@ -58,7 +58,7 @@ def left(slurm: FakeSlurm) -> list[object]:
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.condition("E", "SLURM: the time of a job is over in mid-training, and it is cancelled later",
                        "both end cleanly, and the study goes on where it was; nothing is left")  # fmt: skip
 def test_a_job_of_slurm_goes_on_where_it_was(slurm: FakeSlurm) -> None:
@@ -73,7 +73,7 @@ def test_a_job_of_slurm_goes_on_where_it_was(slurm: FakeSlurm) -> None:
     assert "running" in slurm.call(STATUS)
 
     slurm.call(REQUEUE)
-    slurm.await_end(90)
+    slurm.await_end(commands.PATIENCE)
     trained = rows(study)
     assert slurm.calls()[-1] == f"scontrol requeue {slurm.job}"
     assert "interrupted; the same command goes on" in slurm.log()
@@ -82,7 +82,7 @@ def test_a_job_of_slurm_goes_on_where_it_was(slurm: FakeSlurm) -> None:
     slurm.call(AGAIN, *SMALL, "--workers", "1")  # of the one machine
     until(lambda: rows(study) >= trained + 2, slurm)
     slurm.call(CANCEL)
-    slurm.await_end(90)
+    slurm.await_end(commands.PATIENCE)
     assert left(slurm) == []
     assert len([call for call in slurm.calls() if call.startswith("srun")]) == 2
     assert len([call for call in slurm.calls() if call.startswith("scontrol requeue")]) == 1
