@@ -2,8 +2,8 @@
 
 A thread of OpenMP that waits for the others spins for milliseconds before it sleeps. On CPUs that are free that is
 fast; on busy ones it keeps the very thread that it waits for from running, and trainings of small networks become ten
-times slower or worse (`python -m benchmarks.threads`). How threads wait changes no number; how many there are would, in
-the last digits, and so their number never follows the load.
+times slower or worse (`python -m benchmarks.threads`). How threads wait changes no number; how many there are does, by
+rounding, and so their number never follows the load.
 """
 
 import os
@@ -60,7 +60,7 @@ class Waiting:
         return (
             f"threads of this training waited for a CPU for {waited / (ran + waited):.0%} of the time in which they "
             f"could compute: more are busy than there are CPUs ({machine.cpus()}). Fewer trainings at a time, or one "
-            "thread for each (OMP_NUM_THREADS=1; last digits may differ), can be many times faster"
+            "thread for each (OMP_NUM_THREADS=1; sums are rounded otherwise), can be many times faster"
         )
 
 
