@@ -38,19 +38,20 @@ machine() {
     # Ray by itself would take CPUs and memory of the whole machine.
     share=$("$RANDWIRE_PYTHON" -m randwire.sweep.share) || exit
     read -ra options <<<"$share"
-    tries=1
     if test "${SLURM_NODEID:-0}" = 0; then
         options+=(--head "--node-ip-address=${RANDWIRE_HEAD%:*}" "--port=${RANDWIRE_HEAD##*:}")
         options+=("--temp-dir=$RANDWIRE_TEMP/ray" --dashboard-host=127.0.0.1 "--dashboard-port=$RANDWIRE_DASHBOARD")
     else
-        tries=3 # the head may answer, and not be ready
         options+=("--address=$RANDWIRE_HEAD")
-        until (: >"/dev/tcp/${RANDWIRE_HEAD%:*}/${RANDWIRE_HEAD##*:}") 2>/dev/null; do sleep 1; done
+        until (: >"/dev/tcp/${RANDWIRE_HEAD%:*}/${RANDWIRE_HEAD##*:}") 2>/dev/null; do
+            test -e "$RAY_AUTH_TOKEN_PATH" || break
+            sleep 1
+        done
     fi
     log=$RANDWIRE_TEMP/start-${SLURM_NODEID:-0}.log
     over=''
     trap 'over=1' TERM INT
-    for ((try = 1; try <= tries; try++)); do
+    for _ in 1 2 3; do # on busy machines Ray may give up before all of it answers
         # Workers take any free port: another job may have another part of the machine.
         "$RANDWIRE_PYTHON" -m ray.scripts.scripts start --block --disable-usage-stats --min-worker-port=0 \
             --max-worker-port=0 --log-style=record --log-color=false "${options[@]}" >"$log" 2>&1 &
@@ -62,7 +63,10 @@ machine() {
         done
         test -z "$over" || break
     done
-    test -n "$over" || cat "$log" >&2
+    if test -z "$over"; then
+        cat "$log" >&2
+        test "${SLURM_NODEID:-0}" != 0 || rm -f "$RAY_AUTH_TOKEN_PATH" # without its head, the cluster is over
+    fi
     rm -rf "$RANDWIRE_TEMP"
 }
 
