@@ -14,6 +14,7 @@ from torch import nn
 from randwire import config as configuration
 from randwire import data
 from randwire.config import Device, RunConfig
+from randwire.config.recorded import check_trained
 from randwire.dag import DAG
 from randwire.errors import CheckpointError, ConfigError, one_line
 from randwire.model import references
@@ -78,7 +79,8 @@ class Prediction:
 def open_trained(source: str | Path) -> Trained:
     """The trained network of a record's folder (its newest checkpoint), a checkpoint or a safetensors file.
 
-    Raises CheckpointError, in one line, if there is none, or none that this version can use.
+    Raises CheckpointError, in one line, if there is none, or none that this version can use, and RecordError if the
+    record says that it was trained otherwise than its checkpoint.
     """
     path = Path(source)
     state = checkpoint.newest(Record(path).checkpoint) if path.is_dir() else checkpoint.read(path)
@@ -94,6 +96,8 @@ def open_trained(source: str | Path) -> Trained:
             network.load_state_dict(state["network"])
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{path}: its checkpoint is of another version or damaged: {one_line(error)}") from None
+    if path.is_dir():
+        check_trained(path, config)
     return Trained(
         path,
         network.eval(),

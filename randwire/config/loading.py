@@ -9,7 +9,7 @@ import yaml
 
 from randwire import graphs, storage
 from randwire.config.data import FOLDER_SOURCE
-from randwire.config.recorded import check_recorded
+from randwire.config.recorded import check_recorded, place_of
 from randwire.config.run_config import HASHES, RunConfig, build
 from randwire.errors import ConfigError, brief
 from randwire.records import checkpoint_file
@@ -20,6 +20,7 @@ PRESETS = Path(__file__).parent / "presets"
 def load(name: str, values: Mapping[str, object] | None = None) -> RunConfig:
     """The configuration of a preset's name, a YAML file or a record's folder, with dotted keys laid over it; resolved.
 
+    The `runtime.output` and `runtime.study` of a record in a study are where it is now, and not where it was trained.
     Raises ConfigError, in one line, for anything unknown or impossible, and RecordError for a record that was trained
     with another configuration than it holds.
     """
@@ -37,6 +38,21 @@ def load(name: str, values: Mapping[str, object] | None = None) -> RunConfig:
                 )
             presets = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.yaml")))
             raise ConfigError(f"unknown preset {name!r}: name one of {presets}, a .yaml file or the folder of a record")
+    content = read_yaml(path)
+    config = build(content, values)
+    if record:
+        check_recorded(record, build(content) if values else config)
+    config = resolve(config)
+    if path.name == "config.yaml":  # where it was trained says nothing of where it is
+        place = {key: value for key, value in place_of(path.parent).items() if f"runtime.{key}" not in values}
+        config = config.model_copy(update={"runtime": config.runtime.model_copy(update=place)})
+    if record and config.graph.path and "graph.path" not in values:  # a record has copies, which are checked
+        config = config.model_copy(update={"graph": config.graph.model_copy(update={"path": record.absolute()})})
+    return config
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The sections of a YAML file. Raises ConfigError, in one line, for anything else."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _UniqueLoader)
     except (OSError, UnicodeDecodeError) as error:
@@ -45,13 +61,7 @@ def load(name: str, values: Mapping[str, object] | None = None) -> RunConfig:
         raise ConfigError(f"{path}: not valid YAML: {brief(error)}") from None
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold sections such as `train:`, not {type(content).__name__}")
-    config = build(content or {}, values)
-    if record:
-        check_recorded(record, build(content or {}) if values else config)
-    config = resolve(config)
-    if record and config.graph.path and "graph.path" not in values:  # a record has copies, which are checked
-        config = config.model_copy(update={"graph": config.graph.model_copy(update={"path": record.absolute()})})
-    return config
+    return content or {}
 
 
 def resolve(config: RunConfig) -> RunConfig:

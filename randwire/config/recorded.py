@@ -5,7 +5,8 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from randwire.config.run_config import RunConfig
+from randwire.config.run_config import RunConfig, build
+from randwire.config.runtime import STUDY_NAME
 from randwire.errors import ConfigError, RecordError
 
 _DIGEST = re.compile(r"[0-9a-f]{12}")
@@ -22,6 +23,33 @@ def check_recorded(folder: Path, config: RunConfig) -> None:
             f"{folder / 'config.yaml'}: damaged: is the configuration of {config.digest}, not of {name}, as which it "
             "was trained; put back what was written there, or remove the folder, and it is trained again"
         )
+
+
+def check_trained(folder: Path, trained: RunConfig) -> None:
+    """Raise RecordError unless the configuration in a record is that of its checkpoint, `trained`, and of its name."""
+    from randwire.config.loading import read_yaml  # which checks records as it loads them
+
+    path = folder / "config.yaml"
+    if not path.is_file():
+        return
+    check_recorded(folder, config := build(read_yaml(path)))
+    if not (config.unhashed or trained.unhashed) and config.digest != trained.digest:
+        raise RecordError(
+            f"{path}: damaged: is the configuration of {config.digest}, and its checkpoint that of {trained.digest}; "
+            "put back what was written there"
+        )
+
+
+def place_of(folder: Path) -> dict[str, Path | str]:
+    """Where the record in a folder is, as values of the section `runtime`: a study that was moved goes on where it is.
+
+    Empty for a folder whose name is no digest: it is in no study.
+    """
+    where = folder if len(folder.parts) > len(("output", "study")) and ".." not in folder.parts else folder.resolve()
+    parents = where.parents
+    if not _DIGEST.fullmatch(where.name) or len(parents) < 2 or not re.fullmatch(STUDY_NAME, parents[0].name):
+        return {}
+    return {"output": parents[1], "study": parents[0].name}
 
 
 def check_config(folder: Path) -> None:

@@ -16,11 +16,15 @@ def _project() -> str:
     return os.environ.get("WANDB_PROJECT") or "randwire"
 
 
+STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""The names that a study can have."""
+
+
 class RuntimeConfig(Section):
     """Where and how a run happens. Changes no number beyond floating-point order; not part of the digest."""
 
     output: Path = Field(Path("runs"), description="folder of all records")
-    study: str = Field("local", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder below output, W&B group")
+    study: str = Field("local", pattern=STUDY_NAME, description="folder below output, W&B group")
     variant: str = Field("", description="variant of a study that this run belongs to; set by the study")
     device: Device = Field("auto", description="auto: cuda where there is one")
     loader_workers: int = Field(0, ge=0, description="threads of the loader in each rank; 0: from the CPUs it may use")

@@ -209,6 +209,21 @@ def test_an_edited_record_is_not_replayed(study: Path) -> None:
     assert commands.call("train.py", str(renamed), "--show").returncode == 0
 
 
+@pytest.mark.parametrize("name", ["", "mymodel"])
+@pytest.mark.condition("G", "an edited record is evaluated, under its own or another name", "one line that says so")
+def test_an_edited_record_is_not_evaluated(trained: Path, tmp_path: Path, name: str) -> None:
+    record = Path(shutil.copytree(trained, tmp_path / (name or trained.name)))
+    path = record / "config.yaml"
+    path.write_text(path.read_text().replace("generator: ", "generator: ba:m=3 #"))
+    for use in (["--evaluate"], ["--export", str(tmp_path / "net.onnx")]):
+        shown = commands.call("train.py", str(record), *use)
+        assert (shown.returncode, shown.stdout) == (2, "")
+        assert len(shown.stderr.splitlines()) == 1
+        assert "config.yaml: damaged: is the configuration of" in shown.stderr
+    assert not (record / "evaluations.jsonl").exists()
+    assert not (tmp_path / "net.onnx").exists()
+
+
 @pytest.mark.condition("G", "rows of finished epochs are lost before a training goes on", "one line with the remedy")
 def test_lost_rows_are_noticed_when_a_training_goes_on(trained: Path, tmp_path: Path) -> None:
     record = Path(shutil.copytree(trained, tmp_path / "runs" / "local" / trained.name))
