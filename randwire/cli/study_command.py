@@ -214,12 +214,13 @@ def _report(load: Callable[[], Design], options: argparse.Namespace) -> int:
     from randwire.report.page.study_page import write_report
 
     design = load()
+    others = _others(design, options)
     left_out = 0
     if options.optuna:
         from randwire.study.export import export
 
         left_out = export(design.folder, options.optuna)  # first: it refuses a file that is there
-    print(write_report(design.folder), flush=True)
+    print(write_report(design.folder, options.output, others), flush=True)
     if options.table:
         from randwire.report.table import write_table
 
@@ -239,6 +240,20 @@ def _report(load: Callable[[], Design], options: argparse.Namespace) -> int:
         print(publish(design.folder))
     delivered()
     return 0
+
+
+def _others(design: Design, options: argparse.Namespace) -> list[Path]:
+    """The folders of further studies that the page of a report is to hold."""
+    from randwire.study.confirmation import folder_of
+
+    for option in ("table", "optuna", "publish"):
+        if options.others and getattr(options, option):
+            raise ConfigError(f"--with: is for the page, and --{option} is of one study; leave one of them out")
+    folders = [folder_of(name, design.folder) for name in options.others]
+    for number, folder in enumerate(folders):
+        if folder in (design.folder.resolve(), *folders[:number]):
+            raise ConfigError(f"--with: names {options.others[number]} more than once")
+    return folders
 
 
 _VERBS: Mapping[str, Callable[[Callable[[], Design], argparse.Namespace], int]] = {

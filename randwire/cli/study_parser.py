@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Literal, get_args
 
-from randwire.arguments import Parser, file, positive_float, positive_int
+from randwire.arguments import Parser, file, folder, positive_float, positive_int
 from randwire.cli.text import key_help
 from randwire.study.fixed import PAPER, Family, SearchMethod
 
@@ -195,6 +195,10 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
     )
     text = "also write the settings as a new file for Optuna's own tools: optuna-dashboard FILE"
     parser.add_argument("--optuna", type=file, metavar="FILE", help=text)
+    text = "a further study (name, or folder) whose records the page is to hold, too; can be given several times"
+    parser.add_argument("--with", dest="others", action="append", default=[], metavar="STUDY", help=text)
+    text = "write the page there, and not into the study's folder: a file that ends in .html, or a folder"
+    parser.add_argument("--output", type=folder, metavar="PATH", help=text)
     parser.add_argument("--publish", action="store_true", help="make or update a W&B report too; prints its link")
 
 

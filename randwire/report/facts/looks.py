@@ -17,11 +17,11 @@ MAX_NAMED = 6
 
 
 def look(facts: StudyFacts) -> None:
-    """Record that the tests of a study are looked at as it stands; nothing where nothing is tested.
+    """Record that the tests of a study are looked at as it stands; nothing where nothing is tested, or of several.
 
     Where the folder cannot be written, a line on stderr says so.
     """
-    for section in facts.sections[:1]:
+    for section in () if facts.others else facts.sections[:1]:
         try:
             add_look(facts.folder, tested(section))
         except OSError as error:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
+from pathlib import Path
 
 from randwire.pages.text import many
 from randwire.report.facts.provenance import duration
@@ -114,7 +115,7 @@ def proposal(section: Section, facts: StudyFacts) -> Proposal | None:
     design, group = section.design or {}, section.group
     own = sum(other.origin != "outside" for other in facts.groups)
     searched = [str(text).partition("=")[0] for text in design.get("space") or ()]
-    if not design or own > 1 or group.origin in ("outside", "unknown") or design.get("variants"):
+    if not design or facts.others or own > 1 or group.origin in ("outside", "unknown") or design.get("variants"):
         return None
     if not section.leaders or "train.seed" in searched:
         return None
@@ -124,9 +125,11 @@ def proposal(section: Section, facts: StudyFacts) -> Proposal | None:
         seeds, difference = _seeds(section)
     seconds = [[number(trial.summary, "seconds") for trial in group.by_setting[name]] for name in names]
     known = [[one for one in same if one is not None] for same in seconds]
+    where = facts.folder.parent
+    output = f" --runtime.output {shlex.quote(str(where))}" * (where not in (Path("runs"), Path("runs").absolute()))
     return Proposal(
         f"python studies/generators.py sweep --name {shlex.quote(f'{facts.name}-confirmed')} "
-        f"--confirm {shlex.quote(facts.name)} --seeds {seeds}",
+        f"--confirm {shlex.quote(facts.name)} --seeds {seeds}{output}",
         len(names),
         seeds,
         difference if len(names) > 1 else None,

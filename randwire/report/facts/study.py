@@ -138,6 +138,10 @@ class StudyFacts:
     unreadable: Sequence[UnreadableRecord]
     failures: Mapping[Setting, tuple[float, str]]
     """When (Unix seconds) and why settings could not be run."""
+    others: Sequence[Path] = ()
+    """The folders of further studies, whose records are among these; see `several`."""
+    designs: Mapping[str, Row | None] = field(default_factory=dict)
+    """Of several studies, the design of each by its name."""
 
     @classmethod
     def load(cls, folder: Path) -> "StudyFacts":
@@ -147,7 +151,7 @@ class StudyFacts:
 
     @property
     def name(self) -> str:
-        return self.folder.resolve().name
+        return " + ".join(folder.resolve().name for folder in (self.folder, *self.others))
 
     @property
     def records(self) -> int:
@@ -189,7 +193,7 @@ class StudyFacts:
     def sections(self) -> list[Section]:
         """The budgets, that of most trials first, and at the end what is outside of a fixed design."""
         budgets = groups(self.trials, self.design)
-        order = suggested(self.folder)
+        order = {} if self.others else suggested(self.folder)
         inside = sum(budget.origin != "outside" for budget in budgets)
         return [
             Section(
@@ -203,7 +207,7 @@ class StudyFacts:
                 objectives_of(self.design),
                 self.design,
                 order,
-                looks_of(self.folder) if number == 1 else (),
+                looks_of(self.folder) if number == 1 and not self.others else (),
             )
             for number, budget in enumerate(budgets, 1)
         ]

@@ -8,6 +8,7 @@ from randwire.report.facts.designs import names_of
 from randwire.report.facts.growth import growth_warnings, outside_warning
 from randwire.report.facts.images import HOLDOUT, same_images
 from randwire.report.facts.provenance import mixed
+from randwire.report.facts.several import several_text
 from randwire.report.facts.study import StudyFacts
 
 MAX_NAMED_FAILURES = 10
@@ -28,7 +29,9 @@ def warnings(facts: StudyFacts) -> list[Warned]:
     differing = [Warned(line) for line in mixed(facts.trials)]
     grown = [Warned(text, code="--confirm" * ("--confirm" in text)) for text in growth_warnings(facts.design)]
     outside = outside_warning(facts.design, facts.counted)
+    several = several_text(facts.designs)
     return [
+        *([Warned(several)] if several else []),
         *_exclusions(facts),
         *_budgets(facts),
         *_search(facts),

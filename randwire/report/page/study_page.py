@@ -1,11 +1,13 @@
 """The report of a study: one HTML page that needs nothing but itself, made from the records alone."""
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from randwire.errors import RecordError
 from randwire.pages.style import Figure, as_plotly
 from randwire.pages.writer import write_page
 from randwire.report.facts.answer import answer
@@ -14,12 +16,14 @@ from randwire.report.facts.correlations import MIN_SETTINGS
 from randwire.report.facts.exclusions import exclusions
 from randwire.report.facts.looks import look, looks_text
 from randwire.report.facts.provenance import provenance
+from randwire.report.facts.several import facts_of
 from randwire.report.facts.study import Section, StudyFacts
 from randwire.report.facts.warnings import warnings
 from randwire.report.page import correlations, sections, tables
 from randwire.report.page.confirmation import confirmation
 from randwire.report.page.families import all_pairs, families_panel
 from randwire.report.page.leaders import group_cards, leaders_table
+from randwire.report.page.links import relinked
 from randwire.report.page.paired import variants_comparison
 from randwire.report.page.pareto import pareto_table
 from randwire.report.page.per_image import per_image
@@ -57,17 +61,34 @@ WITH_HOLDOUT = (
 )
 
 
-def write_report(folder: Path | str, output: Path | None = None) -> Path:
+def write_report(folder: Path | str, output: Path | None = None, others: Sequence[Path] = ()) -> Path:
     """Write the report of the study in `folder` to `output` (default: report.html in it) and return its path.
+
+    With the folders of `others` it is of all these studies together, by default beside their folders. An `output` that
+    does not end in .html is a folder. Where the folder of a study cannot be written, all but `output` still works.
 
     Only finished trials enter statistics, and trials of different budgets never the same one. A study that is not
     complete, or has damaged records, gets a report that says so. Raises RecordError if the folder holds no record.
     """
-    facts = StudyFacts.load(Path(folder))
+    facts = facts_of([Path(folder), *others])
+    target = _target(facts, output)
     look(facts)
     page = _page(facts)
-    target = output or Path(folder) / "report.html"
-    return write_page(target, f"randwire: {page.name}", page.parts, _rounded(page.figures))
+    parts = relinked(page.parts, facts, target.absolute().parent)
+    try:
+        return write_page(target, f"randwire: {page.name}", parts, _rounded(page.figures))
+    except OSError as error:
+        raise RecordError(f"{target}: cannot be written ({error.strerror}); choose a place with --output") from None
+
+
+def _target(facts: StudyFacts, output: Path | None) -> Path:
+    """Where the page is to be."""
+    if output is None:
+        name = facts.name.replace(" + ", "+")
+        return facts.folder.parent / f"{name}.html" if facts.others else facts.folder / "report.html"
+    if output.suffix == ".html" and not output.is_dir():
+        return output
+    return output / (f"{facts.name.replace(' + ', '+')}.html" if facts.others else "report.html")
 
 
 def figures(folder: Path | str) -> "dict[str, PlotlyFigure]":
@@ -104,7 +125,13 @@ def _wirings(section: Section) -> int:
 
 def _page(facts: StudyFacts) -> "_Page":
     page = _Page(facts.name)
-    page.write(facts, runs.of_study(facts.folder))
+    tracked: dict[str, str] = {}
+    for folder in (*facts.others[::-1], facts.folder):
+        for trial, run in runs.of_study(folder).items():
+            tracked[trial] = (
+                run if "://" in run else os.path.relpath((folder / run).absolute(), facts.folder.absolute())
+            )
+    page.write(facts, tracked)
     return page
 
 

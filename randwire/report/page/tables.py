@@ -12,7 +12,7 @@ from randwire.report.facts.study import Section
 from randwire.report.page.marks import mark
 from randwire.statistics.describe import describe
 from randwire.statistics.intervals import LEVEL, MIN_BOOTSTRAP_VALUES, MIN_VALUES, bootstrap_interval, t_interval
-from randwire.study.results import mean, number
+from randwire.study.results import Trial, mean, number
 
 MAX_CAUSE_LENGTH = 400
 """Characters of a cause; all of it is in summary.json."""
@@ -55,7 +55,8 @@ def settings_table(section: Section) -> str:
 def trial_table(sections: Sequence[Section], runs: Mapping[str, str]) -> str:
     """All trials with links to their records and W&B runs; a click on a heading sorts, a field above filters."""
     apart = any(section.group.holdout for section in sections)
-    heads = ["trial", "setting", "status", "graph seed", "train seed", "epochs"]
+    studies = {_study(trial) for section in sections for trial in section.trials}
+    heads = ["trial", *["study"] * (len(studies) > 1), "setting", "status", "graph seed", "train seed", "epochs"]
     heads += ["choosing (%)", "test top-1 (%)"] if apart else ["top-1 (%)"]
     heads += ["parameters", "mult-adds", "minutes"] + ["budget"] * (len(sections) > 1) + ["W&B"] * bool(runs)
     rows = []
@@ -63,6 +64,7 @@ def trial_table(sections: Sequence[Section], runs: Mapping[str, str]) -> str:
         seconds = number(trial.summary, "seconds")
         cells: list[Cell] = [
             record_link(trial),
+            *[escape(_study(trial))] * (len(studies) > 1),
             mark(section, trial) + escape(trial.setting),
             _status(trial.status),
             "-" if trial.graph_seed is None else str(trial.graph_seed),
@@ -77,8 +79,13 @@ def trial_table(sections: Sequence[Section], runs: Mapping[str, str]) -> str:
         cells += [str(k)] * (len(sections) > 1)
         cells += [_run_link(runs.get(trial.folder))] * bool(runs)
         rows.append(cells)
-    shown = table(heads, rows, text=("setting", "status", "W&B"), kind="sortable trials")
+    shown = table(heads, rows, text=("study", "setting", "status", "W&B"), kind="sortable trials")
     return f'<div class="panel scroll">{shown}</div>'
+
+
+def _study(trial: Trial) -> str:
+    """The name of the study in whose folder a record is."""
+    return "" if trial.record is None else trial.record.folder.absolute().parent.name
 
 
 def _percent(value: float | None) -> str:
