@@ -1,13 +1,13 @@
 """Whether the configuration in a record is the one that it was trained with: the folder's name is its digest."""
 
 import re
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from randwire.config.run_config import RunConfig, build
 from randwire.config.runtime import STUDY_NAME
 from randwire.errors import ConfigError, RecordError
+from randwire.json_files import LASTING
 
 _DIGEST = re.compile(r"[0-9a-f]{12}")
 
@@ -58,12 +58,18 @@ def check_config(folder: Path) -> None:
     What was found whole is not read again until it changes: `status` looks at thousands of records, again and again.
     """
     path = folder / "config.yaml"
-    with suppress(FileNotFoundError, NotADirectoryError):
+    try:
         stat = path.stat()
-        try:
-            _load(path, stat.st_ctime_ns, stat.st_size, stat.st_ino)
-        except ConfigError as error:
-            raise RecordError(str(error)) from None
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        if error.errno not in LASTING:
+            raise
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        _load(path, stat.st_ctime_ns, stat.st_size, stat.st_ino)
+    except ConfigError as error:
+        raise RecordError(str(error)) from None
 
 
 @lru_cache(maxsize=100_000)

@@ -154,6 +154,19 @@ def test_a_folder_in_the_place_of_a_file_is_one_line(study: Path) -> None:
             (study / name).write_bytes(kept)
 
 
+@pytest.mark.condition("G", "a link that leads to itself in the place of a file", "told in one line, of its trial")
+def test_a_loop_of_links_is_told(study: Path) -> None:
+    for name in ("summary.json", "config.yaml"):
+        path = first(study).folder / name
+        kept = path.read_bytes()
+        path.unlink()
+        path.symlink_to(path.name)
+        assert sorted(states(study)) == ["finished"] * 3 + ["unreadable"]
+        assert "cannot be read: Too many levels of symbolic links" in told(study, "status").out
+        path.unlink()
+        path.write_bytes(kept)
+
+
 @pytest.mark.condition("G", "a damaged study.json", "one line with the remedy, for every verb")
 def test_a_damaged_design_says_its_remedy(study: Path) -> None:
     (study / "study.json").write_bytes(b"")
