@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ray import tune
@@ -13,6 +14,7 @@ from randwire.records import Row
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.setting import Setting
+from randwire.sweep.channel import Step
 from randwire.sweep.cluster import Timeouts
 from randwire.sweep.progress import Progress
 from randwire.sweep.retry import retried
@@ -76,6 +78,11 @@ class TrackingCallback(tune.Callback):
                 self.tracker.start(record, group, resumed_epochs=result["epoch"] - 1)
             self.tracker.log(digest, result)
             self.progress.epoch(config, result)
+
+    def on_steps(self, steps: Mapping[str, Step]) -> None:
+        """How far trainings are, by digest; called in another thread."""
+        running = {digest: step for digest, step in steps.items() if digest not in self.ended}
+        self.progress.steps([(self.trials[digest], step) for digest, step in running.items() if digest in self.trials])
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         lines = (trial.get_error() and str(trial.get_error()).strip().splitlines()) or ["unknown cause"]

@@ -5,8 +5,13 @@ import asyncio
 from randwire.records import Row
 
 PRUNER_NAME = "randwire-pruner"
-SETTING_ENDED, USER_ERROR = "setting_ended", "user_error"
-"""Keys of the rows that are not an epoch's: the number of a setting that has ended, and what its user must mend."""
+CHANNEL_NAME = "randwire-channel-"
+"""Begins the names of channels."""
+SETTING_ENDED, USER_ERROR, SAVED = "setting_ended", "user_error", "saved"
+"""Keys of the rows that are not an epoch's: the number of a setting that has ended, what its user must mend, and the
+step of a checkpoint in the middle of an epoch."""
+Step = tuple[int, int, int]
+"""How far a training is: epoch and step, both from 1, and the steps of an epoch."""
 
 
 class Channel:
@@ -20,6 +25,7 @@ class Channel:
         self.rows: asyncio.Queue[Row] = asyncio.Queue()
         self.settings: list[str | None] = []
         self.sent = asyncio.Condition()
+        self.steps: dict[str, Step] = {}
 
     async def send_setting(self, setting: str | None) -> None:
         """The next setting to train; None: there is no more."""
@@ -42,3 +48,11 @@ class Channel:
             return await asyncio.wait_for(self.rows.get(), timeout_s)
         except TimeoutError:
             return None
+
+    async def send_step(self, digest: str, step: Step) -> None:
+        """How far the training of that digest is; nobody waits for it."""
+        self.steps = {digest: step}
+
+    async def receive_steps(self) -> dict[str, Step]:
+        """How far the training is that sent last, by its digest."""
+        return self.steps

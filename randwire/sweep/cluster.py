@@ -37,7 +37,7 @@ class Timeouts:
 class Cluster:
     """Where a sweep runs: `address` of a Ray cluster (None: one is started here), and what a trial takes of it.
 
-    A training that is lost `losses` times without an epoch in between is given up.
+    A training that is lost `losses` times without a checkpoint in between is given up.
     """
 
     address: str | None = None

@@ -16,6 +16,7 @@ from ray.exceptions import RayError
 from randwire.errors import UserError
 from randwire.records import Row
 from randwire.study.setting import Setting
+from randwire.sweep.channel import SAVED
 from randwire.sweep.job import Job
 from randwire.sweep.losses import cause_of
 from randwire.sweep.retry import retried
@@ -32,8 +33,8 @@ class SettingDriver(tune.Trainable):
     """The Tune trial of a setting: has it trained by a Ray Train run, and reports the outcome that the records show.
 
     A training that is lost, with its machine or for whatever reason, goes on from its records on what the cluster has
-    left, as often as it makes progress between two losses. An error of the user ends the setting. The worker group
-    stays for the settings that Tune gives to this actor next, but for a while only: another driver may want its
+    left, as often as a checkpoint is written between two losses. An error of the user ends the setting. The worker
+    group stays for the settings that Tune gives to this actor next, but for a while only: another driver may want its
     resources.
     """
 
@@ -69,10 +70,11 @@ class SettingDriver(tune.Trainable):
                 if self.group is None or self.group.closed or self.group.ended.done():
                     self.group = self.start()
                 for row in self.group.rows(setting):
-                    if (progress := (row["digest"], row.get("epoch"))) not in reported:
+                    if (progress := (row["digest"], row.get("epoch"), row.get(SAVED))) not in reported:
                         reported.add(progress)
                         losses = 0
-                    yield row
+                    if SAVED not in row:
+                        yield row
                 break
             except UserError as error:
                 self.group = None

@@ -24,7 +24,7 @@ class Job:
     """Whether a rank gets a GPU."""
     cpus_per_worker: int = 1
     losses: int = 4
-    """Times that a training may be lost without an epoch in between before it is given up."""
+    """Times that a training may be lost without a checkpoint in between before it is given up."""
     local: bool = False
     """Whether the cluster ends with the sweep, and its workers with it."""
     timeouts: Timeouts = field(default_factory=Timeouts)

@@ -39,6 +39,7 @@ from randwire.sweep.progress import Progress
 from randwire.sweep.ray_internals import quiet
 from randwire.sweep.searcher import StudySearch
 from randwire.sweep.steering import Start
+from randwire.sweep.steps import watched
 from randwire.tracking import Tracker
 
 
@@ -58,7 +59,12 @@ def train(
     """
     callback = TrackingCallback(design, tracker, progress, cluster.timeouts)
     try:
-        with _scratch(design, start) as scratch, quiet(), connected(start, cluster, secrets):
+        with (
+            _scratch(design, start) as scratch,
+            quiet(),
+            connected(start, cluster, secrets),
+            watched(callback.on_steps),
+        ):
             for of_part, settings in parts:
                 if design.search == "race":
                     callback.begin_round(of_part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,16 +19,19 @@ from randwire.errors import RecordError, RecordLockedError, UserError, one_line
 from randwire.metrics import VAL_TOP1, choosing
 from randwire.run import run
 from randwire.study.setting import Setting
-from randwire.sweep.channel import PRUNER_NAME, SETTING_ENDED, USER_ERROR
+from randwire.sweep.channel import PRUNER_NAME, SAVED, SETTING_ENDED, USER_ERROR
 from randwire.sweep.job import Job
 from randwire.sweep.ray_internals import machines_going
 from randwire.sweep.watchdog import Watchdog, stall_path
+
+TELL_S = 1.0
+"""Seconds between two messages about steps."""
 
 
 class RayWorker:
     """One rank of a Ray Train worker group."""
 
-    def __init__(self, digest: str, early_stopping: bool, watchdog: Watchdog) -> None:
+    def __init__(self, digest: str, early_stopping: bool, watchdog: Watchdog, channel: Any) -> None:
         context = ray.train.get_context()
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
         self.device: torch.device = get_device()
@@ -38,15 +42,23 @@ class RayWorker:
         self.early_stopping = early_stopping
         self.watchdog = watchdog
         self.going: frozenset[str] = frozenset()
+        self.channel = channel
+        self.told_at = 0.0
 
     def step(self, epoch: int, step: int, steps: int) -> None:
-        """A sign of life; the driver of the sweep shows progress by epoch."""
+        """A sign of life; what the sweep shows of it is not waited for."""
         self.watchdog.feed()
+        if self.rank == 0 and (now := time.monotonic()) - self.told_at >= TELL_S:
+            self.told_at = now
+            self.channel.send_step.remote(self.digest, (epoch, step, steps))
 
     def asked_to_save(self) -> bool:
         """Whether one more machine is announced to go: it trains on until it is lost."""
         before, self.going = self.going, machines_going()
         return not self.going <= before
+
+    def saved(self, epoch: int, step: int) -> None:
+        self.channel.send_row.remote({"digest": self.digest, SAVED: (epoch, step)})
 
     def report(self, row: Mapping[str, Any]) -> bool:
         """Send the row to Tune, and ask the pruner; all ranks get the answer of rank 0."""
@@ -99,7 +111,7 @@ def train_setting(setting: Setting, job: Job, channel: Any) -> None:
             stacks = stall_path(design.record(trial).folder, rank)
             watchdog = Watchdog(stacks, job.timeouts.stall_s, job.timeouts.first_step_s)
             with watchdog.watching():
-                worker = RayWorker(trial.digest, stopping, watchdog)
+                worker = RayWorker(trial.digest, stopping, watchdog, channel)
                 summary = run(trial, worker, command=job.command)
                 # It passes Tune, whose searcher is told every result: what only tells stays in the record.
                 ray.train.report({"digest": trial.digest, "summary": choosing(summary)})

@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from randwire.errors import UserError
 from randwire.records import Row
-from randwire.sweep.channel import SETTING_ENDED, USER_ERROR, Channel
+from randwire.sweep.channel import CHANNEL_NAME, SETTING_ENDED, USER_ERROR, Channel
 from randwire.sweep.job import Job
 from randwire.sweep.placement_groups import PlacementGroupCleanup
 
@@ -40,7 +40,11 @@ class WorkerGroup:
 
     def __init__(self, function: Callable[[Mapping[str, Any]], None], job: Job) -> None:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.channel: Any = ray.remote(Channel).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.channel: Any = (
+            ray.remote(Channel)
+            .options(name=f"{CHANNEL_NAME}{uuid4().hex}", num_cpus=0, scheduling_strategy=here)
+            .remote()
+        )
         self.timeouts = job.timeouts
         self.sent = 0
         self.busy = self.closed = False
@@ -72,7 +76,7 @@ class WorkerGroup:
             self.ended.set_exception(error)
 
     def rows(self, setting: str) -> Iterator[Row]:
-        """Train a setting, and yield the rows that rank 0 reports.
+        """Train a setting, and yield the rows that rank 0 reports, and those of its checkpoints (SAVED).
 
         Raises TrainingFailedError or RayError if the group is lost, UserError for an error of the user; both end it.
         """

@@ -55,6 +55,7 @@ class Saver:
             state = mid_epoch.state_of(self._network, part, self._steps, self._worker)
             if state is not None:
                 checkpoint.save_mid_epoch(self._folder, {**self._state(self._epoch), "part": state})
+                self._worker.saved(self._epoch, part.steps)
             self._checks.saved()
         if decision.stop:
             if self._worker.world_size > 1:

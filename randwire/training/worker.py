@@ -33,6 +33,9 @@ class Worker(Protocol):
         """Whether the training should be saved at once; True once for each reason. Looked at after training steps."""
         ...
 
+    def saved(self, epoch: int, step: int) -> None:
+        """Called by the first rank after each checkpoint in the middle of an epoch."""
+
     def report(self, row: Mapping[str, Any]) -> bool:
         """Called by every rank after each epoch with equal rows. True, on all ranks, asks the training to stop."""
         ...
@@ -59,6 +62,9 @@ class ProcessWorker:
 
     def asked_to_save(self) -> bool:
         return False
+
+    def saved(self, epoch: int, step: int) -> None:
+        pass
 
     def report(self, row: Mapping[str, Any]) -> bool:
         if self._on_report and self.rank == 0:

@@ -177,7 +177,13 @@ class Sweep:
         losses: int = 4,
     ) -> None:
         self.cluster, self.output, self.losses = cluster, output, losses
-        self.values = {**TINY, "train.epochs": epochs, "runtime.output": str(output)}
+        # Saved several times an epoch.
+        self.values = {
+            **TINY,
+            "train.epochs": epochs,
+            "runtime.output": str(output),
+            "runtime.checkpoint_minutes": 0.005,
+        }
         self.design = {"generators": generators, "settings": settings, "seeds": seeds}
         self.log = cluster.folder / f"sweep-{secrets.token_hex(4)}.log"
         self.start()

@@ -18,7 +18,7 @@ from randwire.errors import UserError
 from randwire.records import Row
 from randwire.study.design import Design
 from randwire.sweep import worker_group
-from randwire.sweep.channel import SETTING_ENDED, USER_ERROR, Channel
+from randwire.sweep.channel import SAVED, SETTING_ENDED, USER_ERROR, Channel
 from randwire.sweep.cluster import Timeouts
 from randwire.sweep.driver import SettingDriver
 from randwire.sweep.job import Job
@@ -155,6 +155,20 @@ def test_one_group_trains_the_settings_of_a_driver(study: Design) -> None:
     assert group.channel.settings == list(SETTINGS)
     one.cleanup()
     assert group.channel.settings == [*SETTINGS, None]
+
+
+def test_checkpoints_within_an_epoch_are_progress_and_no_results(study: Design) -> None:
+    """Of a training that is lost again and again: an epoch may take longer than a machine stays."""
+    parts = [[{"digest": "d", SAVED: (1, step)}, RayError("a machine was lost")] for step in range(LOSSES + 3)]
+    one = _Driver(study, [*parts, [_row(1), {SETTING_ENDED: 0}]])
+    one.job = replace(one.job, timeouts=replace(SHORT, retry_delays_s=(0.0,)))
+    results = one.results_for_tune()
+    assert results[-1] == _finished(SETTINGS[0])
+    assert not any(SAVED in result for result in results)
+    standing = [[{"digest": "d", SAVED: (1, 1)}, RayError("a machine was lost")] for _ in range(LOSSES + 1)]
+    two = _Driver(study, standing)
+    two.job = one.job
+    assert two.results_for_tune()[-1]["error"] == "a machine was lost", "it comes to no further checkpoint"
 
 
 def test_a_cluster_that_ends_with_its_sweep_ends_its_workers(study: Design, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from fault_harness import FAULTS, RAY, SmallCluster, Sweep, small_disk, strip, undisturbed
 
+from randwire.parts import parts_of
 from randwire.records import Record, find_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900 + 120 * int(os.environ.get("RANDWIRE_FAULTS", "0")))]
@@ -68,6 +69,8 @@ def test_every_trial_ends_once_as_if_nothing_had_happened(cluster: SmallCluster,
         assert (summary["status"], summary["epochs"]) == ("finished", EPOCHS)
         again = undisturbed(record, tmp_path / "again")
         assert [strip(row) for row in record.metrics()] == [strip(row) for row in again.metrics()]
+    starts = [(part["first_epoch"], part["first_step"]) for record in records for part in parts_of(record)]
+    assert any(step > 1 for _, step in starts), "none has gone on in the middle of an epoch"
     # Each process tells of a trial once; of one that ended while there was none, or before it, it may tell nothing.
     processes = 1 + sum(fault.__name__ == "process" for fault in faults)
     assert all(log.count(f"g{seed} t0: finished") <= processes for seed in range(2))
