@@ -153,7 +153,10 @@ each=(--ntasks-per-node=1 --export=ALL)
 if test -n "${SLURM_CPUS_PER_TASK:-}"; then each+=("--cpus-per-task=$SLURM_CPUS_PER_TASK"); fi # since SLURM 22.05
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" "${each[@]}" bash -c machine &
 cluster=$!
-code=0
-guarded "$RANDWIRE_PYTHON" -m randwire.sweep.machines "$RANDWIRE_HEAD" "$SLURM_JOB_NUM_NODES" &&
-    guarded "$RANDWIRE_PYTHON" "$study" sweep --address "$RANDWIRE_HEAD" "$@" || code=$?
+for _ in 1 2 3; do # Ray may end a process that connects to a machine which is about to try again
+    code=0
+    guarded "$RANDWIRE_PYTHON" -m randwire.sweep.machines "$RANDWIRE_HEAD" "$SLURM_JOB_NUM_NODES" || code=$?
+    case $code in 0 | 2 | 130) break ;; esac
+done
+test "$code" != 0 || guarded "$RANDWIRE_PYTHON" "$study" sweep --address "$RANDWIRE_HEAD" "$@" || code=$?
 exit "$code"

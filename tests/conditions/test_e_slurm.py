@@ -124,3 +124,11 @@ def test_the_script_asks_slurm_for_what_the_page_says() -> None:
     assert set(re.findall(r"\$\{(RANDWIRE_\w+):-", text)) == set(
         re.findall(r"^\| `(RANDWIRE_\w+)`", PAGE, re.MULTILINE)
     )
+
+
+@pytest.mark.condition("E", "SLURM: no head answers where machines are to join", "one line, exit code 2")
+def test_machines_are_not_awaited_for_ever() -> None:
+    done = commands.run("-m", "randwire.sweep.machines", "127.0.0.1:1", "2", "0.5")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: --address: nothing can be reached at 127.0.0.1:1")
