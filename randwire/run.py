@@ -29,6 +29,7 @@ from randwire.model.building import build
 from randwire.parts import add_part
 from randwire.records import MID_EPOCH_CHECKPOINT, Record, Row
 from randwire.stdio import surviving
+from randwire.storage import check_lasting
 from randwire.tracking import Tracker, open_tracker
 from randwire.training import checkpoint, mid_epoch
 from randwire.training.augment import Augment
@@ -89,6 +90,7 @@ def run(config: RunConfig, worker: Worker, tracker: Tracker | None = None, comma
     The summary's status is finished, pruned (the worker asked to stop) or failed (with the cause). An ended trial is
     not run again. Raises ConfigError, DataError, RecordError or CheckpointError for what the user must mend.
     """
+    check_lasting("runtime.output", config.runtime.output)
     record = record_of(config)
     if config.train.batch_size % worker.world_size:
         raise ConfigError(f"train.batch_size: {config.train.batch_size} is not divisible by {worker.world_size} ranks")

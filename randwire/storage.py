@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from randwire.errors import StorageError, UserError, brief
+from randwire.errors import ConfigError, StorageError, UserError, brief
 
 CREDENTIAL_PATTERNS = {
     **dict.fromkeys(("s3", "s3a"), ("AWS_*", "FSSPEC_S3_*")),
@@ -17,6 +17,18 @@ CREDENTIAL_PATTERNS = {
 
 def is_url(folder: str) -> bool:
     return "://" in folder
+
+
+def check_lasting(key: str, folder: str | Path) -> None:
+    """Raises ConfigError for a folder in Ray's copy of a submitted one.
+
+    `ray job submit --working-dir` runs a job there; Ray removes the copy, and each machine has one of its own.
+    """
+    if not is_url(str(folder)) and any(part.startswith("_ray_pkg_") for part in Path(folder).absolute().parts):
+        raise ConfigError(
+            f"{key}: {folder} is in the copy of the submitted folder ({Path.cwd()}), which Ray removes; give --{key} "
+            "an absolute path that all machines see"
+        )
 
 
 def read(folder: str, name: str) -> bytes:

@@ -173,7 +173,10 @@ def _plan_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _sweep_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--address", help="Ray cluster to use, such as auto; without: one on this machine")
+    parser.add_argument(
+        "--address",
+        help="head of a Ray cluster, HOST:PORT, or auto for that of this machine; without: one is started here",
+    )
     parser.add_argument("--cpus-per-worker", type=positive_int, default=1, help="CPUs of a rank [1]")
     parser.add_argument("--concurrent", type=positive_int, help="settings at a time [as many as fit]")
     parser.add_argument(

@@ -18,7 +18,7 @@ from randwire.study.design import Design
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.headwatch import exit_without_head
 from randwire.sweep.ray_internals import canonical, max_resources, refresh, signals_kept
-from randwire.sweep.ray_variables import ADDRESS, ALWAYS, AUTH_TOKEN, WORKER_START, values
+from randwire.sweep.ray_variables import ADDRESS, ALWAYS, AUTH_TOKEN, TEMPORARY, WORKER_START, values
 from randwire.sweep.share import local_options
 from randwire.sweep.steering import Start
 from randwire.tracking import without_secrets
@@ -63,12 +63,12 @@ def _init(start: Start, cluster: Cluster) -> None:
         variables = {**values(ALWAYS), **worker_start, ADDRESS.name: address}
         options = {"address": address, "runtime_env": {"env_vars": variables}}
     else:
-        options = {"address": "local", "dashboard_host": "127.0.0.1", "_temp_dir": str(start.folder)}
+        options = {"address": "local", "dashboard_host": "127.0.0.1", "_temp_dir": start.steering[TEMPORARY.name]}
         options |= local_options(cluster)
     try:
         with signals_kept():
             ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
-    except (Exception, SystemExit) as error:  # whatever Ray's processes say that could not begin
+    except Exception as error:  # whatever Ray says of what could not begin
         causes = one_line(f"{error} ({error.__cause__})" if error.__cause__ else error)
         if start.head:
             raise ConfigError(f"--address: {start.head.address} cannot be used: {causes}") from None

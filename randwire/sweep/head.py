@@ -24,7 +24,9 @@ from randwire.sweep.ray_variables import (
     AUTH_TOKEN_PATH,
     CURRENT_CLUSTER,
     TEMPORARY,
+    TLS_FILES,
     TOKEN_FILE,
+    USE_TLS,
 )
 
 CONNECT_S, ANSWER_S = 5.0, 10.0
@@ -104,13 +106,24 @@ def _parse(address: str, said: str) -> tuple[str, int]:
 def _ask(address: str, token: Token | None) -> tuple[grpc.StatusCode, str]:
     """How a head answers: OK, UNAUTHENTICATED; all else is no head's answer."""
     metadata = [("authorization", f"Bearer {token.text}")] if token else None
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+    with _channel(address) as channel:
         try:
             channel.unary_unary(ALIVE)(b"", timeout=ANSWER_S, metadata=metadata)
         except grpc.RpcError as error:
             other = error.code() is grpc.StatusCode.UNIMPLEMENTED
             return error.code(), "another service answers" if other else "it does not answer as one"
     return grpc.StatusCode.OK, ""
+
+
+def _channel(address: str) -> grpc.Channel:
+    options = [("grpc.enable_http_proxy", 0)]
+    if os.environ.get(USE_TLS.name, "0").lower() not in ("1", "true"):
+        return grpc.insecure_channel(address, options)
+    try:
+        files = [Path(os.environ[variable.name]).read_bytes() for variable in TLS_FILES]
+    except (KeyError, OSError) as error:
+        raise ConfigError(f"{USE_TLS.name} is set, and {error} cannot be read") from None
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(*files), options)
 
 
 def _token(said: str, address: str) -> Token:
@@ -152,7 +165,7 @@ def _raylets() -> set[tuple[str, str]]:
 
 def _found() -> str:
     """The head of the cluster that runs on this machine: of several, the one that `ray start` has started last."""
-    running = sorted({address for address, folder in _raylets() if not Path(folder).name.startswith(PREFIX)})
+    running = sorted({address for address, folder in _raylets() if not Path(folder).parent.name.startswith(PREFIX)})
     if not running:
         raise ConfigError("--address auto: no Ray cluster runs on this machine; give HOST:PORT of one, or start it")
     if len(running) == 1:

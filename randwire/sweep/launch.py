@@ -131,6 +131,9 @@ def check(design: Design, cluster: Cluster) -> None:
     StudyFolder(design.folder).check_free()
     if cluster.address is not None:
         check_address(cluster.address)
+    storage.check_lasting("runtime.output", design.base.runtime.output)
+    if design.base.data.path:
+        storage.check_lasting("data.path", design.base.data.path)
     check_variables(design.base.runtime.wandb)
     batch = design.base.train.batch_size
     if batch % cluster.workers:

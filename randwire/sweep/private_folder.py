@@ -16,11 +16,15 @@ from pathlib import Path
 from randwire.errors import ConfigError
 from randwire.sweep.ray_variables import SOCKET, TEMPORARY
 
-PREFIX = "randwire-ray-"
+PREFIX = "rw-ray-"
 _LOCK = "lock"
+RAY = "r"
+"""The part that is Ray's, which opens it for all users."""
+SHORT = (Path("/tmp"), Path("/var/tmp"))
+"""Where it may be if the temporary folder of the user is too long for sockets, or cannot be written."""
 _LONGEST = (103 if sys.platform == "darwin" else 107) - len(SOCKET)
 """Bytes of a folder in which Ray's sockets have names that the system takes."""
-_ROOT_BYTES = _LONGEST - len(f"/{PREFIX}12345678")
+_ROOT_BYTES = _LONGEST - len(f"/{PREFIX}12345678/{RAY}")
 
 
 @contextmanager
@@ -55,25 +59,28 @@ def _create() -> tuple[Path, int]:
 
 
 def _roots() -> list[Path]:
-    """Where it may be, best first; the one of this user may be too long for sockets."""
-    roots = [Path(os.environ[name]) for name in ("TMPDIR", "TEMP", "TMP") if os.environ.get(name)]
-    return list(dict.fromkeys([*roots, Path("/tmp"), Path("/var/tmp")]))
+    named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+    return list(dict.fromkeys([*map(Path, filter(None, named)), *SHORT]))
 
 
 def _create_in(root: Path) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
+        lock = None
         try:
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            (folder / _LOCK).stat()  # another sweep may have taken it for one that was left
+            (folder / RAY).mkdir()
+            (folder / _LOCK).stat()
             os.posix_fallocate(lock, 0, 1 << 20)  # a full disk is found here, and not by one of Ray's processes
             return folder, lock
-        except (BlockingIOError, FileNotFoundError):
-            continue
-        except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+        except OSError as error:
+            if lock is not None:
+                os.close(lock)
+            # Another sweep may have taken it for one that was left, before it was locked.
+            if not isinstance(error, (BlockingIOError, FileNotFoundError)):
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
 
 
 def _remove_left(root: Path) -> None:

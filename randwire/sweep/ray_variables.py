@@ -46,6 +46,13 @@ AUTH_TOKEN_PATH = Variable("RAY_AUTH_TOKEN_PATH", _NATIVE)
 TEMPORARY = Variable("RAY_TMPDIR", "_common/utils.py")
 JOB = Variable("RAY_JOB_CONFIG_JSON_ENV_VAR", "_private/runtime_env/constants.py")
 """Of a job that was submitted to a cluster: its packages, which another cluster does not have."""
+USE_TLS = Variable("RAY_USE_TLS", "_common/tls_utils.py")
+TLS_FILES = (
+    Variable("RAY_TLS_CA_CERT", "_common/tls_utils.py"),
+    Variable("RAY_TLS_SERVER_KEY", "_common/tls_utils.py"),
+    Variable("RAY_TLS_SERVER_CERT", "_common/tls_utils.py"),
+)
+"""Of authority, key and certificate: the arguments of gRPC's credentials, in order."""
 CLUSTER_FILES = (
     Variable("RAY_HEAD_IP", "autoscaler/_private/util.py"),
     Variable("RAY_enable_autoscaler_v2", "scripts/scripts.py", "0"),
@@ -53,7 +60,8 @@ CLUSTER_FILES = (
 )
 """Those in cluster.yaml and its like, beside the ones above."""
 VARIABLES = (
-    *ALWAYS, *LOCAL, WORKER_START, ADDRESS, AUTH_MODE, AUTH_TOKEN, AUTH_TOKEN_PATH, TEMPORARY, JOB, *CLUSTER_FILES
+    *ALWAYS, *LOCAL, WORKER_START, ADDRESS, AUTH_MODE, AUTH_TOKEN, AUTH_TOKEN_PATH, TEMPORARY, JOB, USE_TLS, *TLS_FILES,
+    *CLUSTER_FILES,
 )  # fmt: skip
 
 TOKEN_FILE = (".ray", "auth_token")

@@ -14,7 +14,8 @@ from pathlib import Path
 from randwire.errors import ConfigError
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.head import Head, reach, token_file
-from randwire.sweep.private_folder import private_folder
+from randwire.sweep.local_limits import check_limits
+from randwire.sweep.private_folder import RAY, private_folder
 from randwire.sweep.ray_variables import (
     ADDRESS,
     ALWAYS,
@@ -35,7 +36,7 @@ class Start:
     head: Head | None
     """The one that it joins; None: it starts a cluster on this machine."""
     folder: Path | None
-    """Of the cluster that it starts, removed with it."""
+    """Of the cluster that it starts, removed with it; Ray keeps its own in `private_folder.RAY` below."""
     steering: Mapping[str, str]
     """The environment that steers Ray, in all processes of the sweep."""
 
@@ -79,6 +80,7 @@ def _joined(address: str) -> Start:
 @contextmanager
 def _local() -> Iterator[Start]:
     """Start a cluster that no other knows of: its own folder and token, whatever the user's home is."""
+    check_limits()
     with private_folder() as folder:
         token = folder / "token"
         try:
@@ -86,7 +88,7 @@ def _local() -> Iterator[Start]:
                 file.write(secrets.token_hex(32))
         except OSError as error:
             raise ConfigError(f"{token}: cannot be written ({error.strerror})") from None
-        places = {AUTH_MODE.name: "token", AUTH_TOKEN_PATH.name: str(token), TEMPORARY.name: str(folder)}
+        places = {AUTH_MODE.name: "token", AUTH_TOKEN_PATH.name: str(token), TEMPORARY.name: str(folder / RAY)}
         steering = {**values((*ALWAYS, *LOCAL)), **places}
         for stale in (ADDRESS, AUTH_TOKEN, JOB):
             os.environ.pop(stale.name, None)

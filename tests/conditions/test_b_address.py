@@ -1,5 +1,7 @@
 """What `--address` is given: found out in seconds, before Ray is imported and before anything is written."""
 
+import datetime
+import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +11,11 @@ from pathlib import Path
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from study_helpers import command
 
 from randwire.errors import ConfigError
@@ -61,7 +68,9 @@ def listening(serve: Callable[[socket.socket], None]) -> Iterator[str]:
 
 
 @contextmanager
-def answering(token: str | None, method: str = ALIVE) -> Iterator[str]:
+def answering(
+    token: str | None, method: str = ALIVE, credentials: grpc.ServerCredentials | None = None
+) -> Iterator[str]:
     """A head that wants this token; or, with another method, a service of gRPC that is none."""
 
     class Handler(grpc.GenericRpcHandler):  # type: ignore[misc] # without types
@@ -75,7 +84,8 @@ def answering(token: str | None, method: str = ALIVE) -> Iterator[str]:
 
     server = grpc.server(ThreadPoolExecutor(1))
     server.add_generic_rpc_handlers((Handler(),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    here = "127.0.0.1:0"
+    port = server.add_secure_port(here, credentials) if credentials else server.add_insecure_port(here)
     server.start()
     try:
         yield f"127.0.0.1:{port}"
@@ -177,7 +187,7 @@ def test_a_machine_that_is_not_of_the_cluster(refused: Callable[[str], str], mon
 def test_auto_finds_the_cluster_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     with answering(None) as one, answering(None) as other:
-        sweeps = ("127.0.0.1:1", "/tmp/randwire-ray-x8a7s6d5")
+        sweeps = ("127.0.0.1:1", "/tmp/rw-ray-x8a7s6d5/r")
         machines: set[tuple[str, str]] = {sweeps}
         monkeypatch.setattr(head, "_raylets", lambda: machines)
         with pytest.raises(ConfigError, match="no Ray cluster runs on this machine"):
@@ -205,3 +215,31 @@ def test_a_stale_address_in_the_environment(refused: Callable[[str], str], monke
             assert reach(address).address == address
         monkeypatch.setenv("RAY_ADDRESS", address)
         assert reach("auto").address == address
+
+
+def certificate(folder: Path) -> grpc.ServerCredentials:
+    """Of this machine; key and certificate are written into the folder."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "head")])
+    today = datetime.datetime.now(datetime.UTC)
+    built = x509.CertificateBuilder(name, name, key.public_key(), 1, today, today + datetime.timedelta(1))
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    signed = built.add_extension(here, critical=False).sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "key").write_bytes(private)
+    (folder / "certificate").write_bytes(signed)
+    return grpc.ssl_server_credentials([(private, signed)], signed, require_client_auth=True)
+
+
+@pytest.mark.condition("B", "a cluster with TLS", "asked by TLS if RAY_USE_TLS is set; one line without its files")
+def test_a_head_behind_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(TOKEN, credentials=certificate(tmp_path)) as address:
+        monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+        with pytest.raises(ConfigError, match="no head of a Ray cluster"):
+            reach(address)
+        monkeypatch.setenv("RAY_USE_TLS", "1")
+        with pytest.raises(ConfigError, match="RAY_USE_TLS is set, and 'RAY_TLS_CA_CERT' cannot be read"):
+            reach(address)
+        for name, file in (("CA_CERT", "certificate"), ("SERVER_KEY", "key"), ("SERVER_CERT", "certificate")):
+            monkeypatch.setenv(f"RAY_TLS_{name}", str(tmp_path / file))
+        assert reach(address).token == head.Token(TOKEN, "RAY_AUTH_TOKEN")

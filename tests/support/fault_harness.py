@@ -71,18 +71,27 @@ def _alive(process: psutil.Process) -> bool:
 
 
 class SmallCluster:
-    """A head, which trains nothing if it has no CPU, and machines of one CPU each, all here. It wants a token.
+    """A head, which trains nothing if it has no CPU, and machines of one CPU each, all here.
 
-    `options` are those of `ray start` for all of them, `variables` are added to their environment.
+    `options` are those of `ray start` for all of them, `variables` are added to their environment. `environment` is
+    that of Ray's own commands; `client` that of its user, who has a token, whether the cluster wants it or not.
     """
 
     def __init__(
-        self, machines: int, folder: Path, *options: str, variables: Mapping[str, str] | None = None, head_cpus: int = 0
+        self,
+        machines: int,
+        folder: Path,
+        *options: str,
+        variables: Mapping[str, str] | None = None,
+        head_cpus: int = 0,
+        token: bool = True,
     ) -> None:
-        token = folder / "token"
-        token.write_text(secrets.token_hex(32))
-        token.chmod(0o600)
-        self.environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        file = folder / "token"
+        file.write_text(secrets.token_hex(32))
+        file.chmod(0o600)
+        self.client = {**os.environ, "RAY_AUTH_TOKEN_PATH": str(file)}
+        self.client.pop("RAY_AUTH_MODE", None)
+        self.environment = {**self.client, "RAY_AUTH_MODE": "token" if token else "disabled"}
         self.options, self.variables = options, variables or {}
         port, dashboard = free_ports(2)
         host: str = get_node_ip_address()  # type: ignore[no-untyped-call]
@@ -206,7 +215,7 @@ class Sweep:
             self.process = subprocess.Popen(
                 [sys.executable, str(MAIN), json.dumps(options)],
                 cwd=commands.ROOT,
-                env=self.cluster.environment,
+                env=self.cluster.client,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,

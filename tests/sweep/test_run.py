@@ -72,7 +72,7 @@ def test_the_options_of_the_command_line_are_those_of_the_sweep(
 ) -> None:
     swept: list[sweep.Cluster] = []
 
-    def run(study: Design, cluster: sweep.Cluster) -> int:
+    def run(study: Design, cluster: sweep.Cluster, retry: bool) -> int:
         swept.append(cluster)
         return 0
 
