@@ -31,6 +31,11 @@ def of_study(folder: Path) -> dict[str, str]:
     return {str(row["trial"]): str(row["run"]) for row in _rows(folder)}
 
 
+def parts_of(study: Path, trial: str) -> list[str]:
+    """The locations of all runs of a trial, in the order in which they began."""
+    return [str(row["run"]) for row in _rows(study) if str(row["trial"]) == trial]
+
+
 def offline_folder(study: Path) -> Path:
     """In which folder a study's offline runs are, for `wandb sync`: its own, or where WANDB_DIR was then."""
     paths = [Path(location) for location in of_study(study).values() if "://" not in location]

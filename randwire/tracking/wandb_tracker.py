@@ -22,6 +22,7 @@ from randwire.metrics import BEST_TOP1, METRICS, TEST, TEST_IMAGES, VAL_TOP1
 from randwire.records import Record
 from randwire.tracking import runs
 from randwire.tracking.connection import check_server, end_service, environment, sync_hint
+from randwire.tracking.offline_parts import epochs_held
 from randwire.tracking.runs import SETTING, run_id
 from randwire.tracking.variables import Variables
 
@@ -42,11 +43,11 @@ NO_VARIABLES = Variables()
 
 @dataclass
 class _OpenRun:
-    """A run that is open, the last epoch logged to it, and the top-1 by epoch."""
+    """A run that is open, the epochs that were logged to it, and the top-1 by epoch."""
 
     run: "wandb.Run"
     mode: Mode
-    logged: int
+    logged: set[int]
     top1: dict[int, float] = field(default_factory=dict)
 
 
@@ -114,6 +115,7 @@ class WandbTracker:
                 except TrackingError as error:
                     self.mode = "offline"
                     server_error = TrackingError(f"{error}; offline from here, {sync_hint(self.folder)}")
+            held = epochs_held(self.index.parent, trial_id, run_id(record)) if self.mode == "offline" else None
             run = wandb.init(
                 mode=self.mode,
                 project=self.project,
@@ -128,19 +130,19 @@ class WandbTracker:
                 reinit="create_new",
                 settings=self._settings(),
             )
-            logged = {
-                row["epoch"]: float(row[VAL_TOP1.key])
-                for row in rows
-                if row["epoch"] <= resumed_epochs and VAL_TOP1.key in row
-            }
-            self._open[trial_id] = _OpenRun(run, self.mode, resumed_epochs, logged)
+            earlier_rows = [row for row in rows if row["epoch"] <= resumed_epochs]
+            top1 = {row["epoch"]: float(row[VAL_TOP1.key]) for row in earlier_rows if VAL_TOP1.key in row}
+            logged = set(range(resumed_epochs + 1)) if held is None else held
+            self._open[trial_id] = _OpenRun(run, self.mode, logged, top1)
             run.define_metric("epoch", hidden=True)
             for name in dict.fromkeys(_with_siblings(metric.wandb) for metric in METRICS if metric.wandb):
                 run.define_metric(name, step_metric="epoch")
             run.summary.update(_scalars(record, config))
-            if resumed_epochs == 0 and wired:
-                self._log_dags(run, record, config)
             self._note(trial_id, run)
+            if wired and (resumed_epochs == 0 if held is None else 0 not in held):
+                self._log_dags(run, record, config)
+            for row in earlier_rows:
+                self.log(trial_id, row)  # what the last second of a killed process has not left
         if server_error:
             raise server_error
 
@@ -156,12 +158,12 @@ class WandbTracker:
         epoch = int(row["epoch"])
         if VAL_TOP1.key in row:
             state.top1.setdefault(epoch, float(row[VAL_TOP1.key]))
-        if epoch <= state.logged:
+        if epoch in state.logged:
             return
-        state.logged = epoch
+        state.logged.add(epoch)
         values: dict[str, Any] = {each.wandb: row[each.key] for each in METRICS if each.wandb and each.key in row}
         if all(earlier in state.top1 for earlier in range(1, epoch + 1)):
-            values[BEST_TOP1.wandb] = max(state.top1.values())
+            values[BEST_TOP1.wandb] = max(top1 for earlier, top1 in state.top1.items() if earlier <= epoch)
         state.run.log({"epoch": epoch, **values})
 
     def finish(self, trial_id: str, status: str, summary: Mapping[str, Any]) -> None:
