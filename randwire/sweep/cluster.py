@@ -46,3 +46,16 @@ class Cluster:
     concurrent: int | None = None
     losses: int = 4
     timeouts: Timeouts = Timeouts()
+
+    def misfit(self, gpu: bool, cpus: float, gpus: float) -> str:
+        """Why not one trial fits so many CPUs and GPUs, in one line; `gpu`: whether ranks train on GPUs."""
+        grows = "" if self.address is None else ", or set --concurrent for a cluster that grows"
+        where = "this machine" if self.address is None else "the cluster"
+        if gpu and not gpus:
+            return f"runtime.device: is cuda, and {where} has no GPU; use auto or cpu{grows}"
+        if gpu and gpus < self.workers:
+            return f"--workers: a trial of {self.workers} takes a GPU each, and {where} has {gpus:g}; lower it{grows}"
+        return (
+            f"--workers: a trial of {self.workers} takes {self.cpus_per_worker} CPUs each (--cpus-per-worker), and "
+            f"{where} has {cpus:g}; lower one of them{grows}"
+        )

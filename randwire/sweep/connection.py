@@ -107,8 +107,5 @@ def capacity(design: Design, cluster: Cluster) -> tuple[bool, int]:
     # Beyond what fits, settings would wait for each other, on a machine that does not grow.
     concurrent = cluster.concurrent if cluster.concurrent and cluster.address else min(cluster.concurrent or fit, fit)
     if not concurrent:
-        raise ConfigError(
-            f"--workers: a trial of {cluster.workers} workers does not fit the cluster ({total.get('CPU', 0):g} CPUs, "
-            f"{total.get('GPU', 0):g} GPUs); lower it, or set --concurrent for a cluster that grows"
-        )
+        raise ConfigError(cluster.misfit(gpu, total.get("CPU", 0), total.get("GPU", 0)))
     return gpu, concurrent

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import torch
+
 from randwire import attempts, data, storage
 from randwire.ending import ended
 from randwire.errors import ConfigError
@@ -131,6 +133,8 @@ def check(design: Design, cluster: Cluster) -> None:
     StudyFolder(design.folder).check_free()
     if cluster.address is not None:
         check_address(cluster.address)
+    elif design.base.runtime.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(cluster.misfit(gpu=True, cpus=0, gpus=0))
     storage.check_lasting("runtime.output", design.base.runtime.output)
     if design.base.data.path:
         storage.check_lasting("data.path", design.base.data.path)

@@ -12,6 +12,7 @@ from randwire import config as configuration
 from randwire.config.variant import values_of_variant, variant_of
 from randwire.errors import ConfigError
 from randwire.study.ranges import Range
+from randwire.sweep import Cluster
 
 
 @pytest.mark.condition("I", "names and paths that look like numbers, lists or true, on the command line", "are text")
@@ -90,3 +91,22 @@ def test_ranges_and_variants_are_read_by_the_key() -> None:
     assert Range.parse("data.eval_resolution=null,32").values == (None, 32)
     values = {"network.op": "1", "network.channels": 64, "data.eval_resolution": None, "network.head_relu": False}
     assert values_of_variant(variant_of(values)) == values
+
+
+@pytest.mark.condition("I", "sweep --runtime.device cuda where no GPU is", "one line that advises on the device alone")
+def test_no_gpu_is_no_matter_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    done = commands.call(
+        "studies/generators.py", "sweep", "--runtime.device", "cuda", "--runtime.output", str(tmp_path)
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: runtime.device: is cuda, and this machine has no GPU; use auto or cpu\n"
+    assert list(tmp_path.iterdir()) == []
+    there = Cluster("10.0.0.1:6379", workers=4, cpus_per_worker=3)
+    grows = "or set --concurrent for a cluster that grows"
+    none = f"runtime.device: is cuda, and the cluster has no GPU; use auto or cpu, {grows}"
+    few = f"--workers: a trial of 4 takes a GPU each, and the cluster has 2; lower it, {grows}"
+    cpus = "--workers: a trial of 4 takes 3 CPUs each (--cpus-per-worker), and the cluster has 8; lower one of them"
+    assert [there.misfit(True, 8, 0), there.misfit(True, 8, 2), there.misfit(False, 8, 0)] == [
+        none, few, f"{cpus}, {grows}"
+    ]  # fmt: skip
