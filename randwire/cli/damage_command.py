@@ -17,8 +17,8 @@ MEASURING_KEYS = ("runtime.device", "runtime.loader_workers")
 """Keys of a training that the measurement after it takes, too."""
 
 
-def damage(description: str | None, arguments: Sequence[str] | None = None) -> int:
-    """`studies/damage.py`: run, report."""
+def damage_parser(description: str | None) -> Parser:
+    """The parser of `studies/damage.py`."""
     common = Parser(add_help=False, allow_abbrev=False)
     common.add_argument(
         "--output", type=folder, default=Path("runs/damage"), metavar="FOLDER", help="of the results [runs/damage]"
@@ -52,6 +52,12 @@ def damage(description: str | None, arguments: Sequence[str] | None = None) -> i
     )
     run.add_argument("--seed", type=non_negative_int, help="seed of what is sampled [0]")
     verbs.add_parser("report", parents=[common], help="write report.html from the results", allow_abbrev=False)
+    return parser
+
+
+def damage(description: str | None, arguments: Sequence[str] | None = None) -> int:
+    """`studies/damage.py`: run, report."""
+    parser = damage_parser(description)
 
     def main() -> int:
         plain, texts = split(sys.argv[1:] if arguments is None else arguments)

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from randwire.cli import plan_power
+from randwire.cli.study_parser import WORKERS
 from randwire.cli.text import span
 from randwire.errors import ConfigError
 
@@ -36,15 +37,19 @@ def show_plan(design: Design, options: argparse.Namespace) -> int:
     from randwire.study.cost import cost, jobs, priced, work
     from randwire.study.planning import listing, plan
 
-    if options.gpus and options.gpus < options.workers:
-        raise ConfigError(f"--gpus: {options.gpus} cannot hold a trial of {options.workers} workers (--workers)")
+    batch = design.base.train.batch_size
+    if options.workers and batch % options.workers:
+        raise ConfigError(f"train.batch_size: {batch} is not divisible by {options.workers} ranks (--workers)")
+    workers = options.workers or WORKERS
+    if options.gpus and options.gpus < workers:
+        raise ConfigError(f"--gpus: {options.gpus} cannot hold a trial of {workers} workers (--workers)")
     listed = listing(design)
     trials = plan(design, listed)
     rates = _rates(design, trials, options)
     works = work(trials, rates)
     planned = jobs(listed, works)
     rate = rates.base.images_per_s if rates else None
-    price = cost(planned, rate, options.workers, options.gpus, options.price, listed.waves)
+    price = cost(planned, rate, workers, options.gpus, options.price, listed.waves)
     groups = priced(trials, works, rates) if rates else []
     found = plan_power.detect(design, trials, options)
     if options.json:
@@ -175,8 +180,8 @@ def _costs(cost: Cost, groups: Sequence[Priced], options: argparse.Namespace, at
     if cost.wall_hours is not None:
         busy = "" if cost.busy is None else f", which train {cost.busy:.0%} of the time"
         print(
-            f"that is {limit}{span(cost.wall_hours * 3600)} on {options.gpus} GPUs, {options.workers} for each "
-            f"setting{busy}"
+            f"that is {limit}{span(cost.wall_hours * 3600)} on {options.gpus} GPUs, {options.workers or WORKERS} "
+            f"for each setting{busy}"
         )
     if cost.dollars is not None:
         print(f"{limit}${cost.dollars:,.2f} at ${options.price:g} a GPU-hour")

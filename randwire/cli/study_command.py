@@ -14,7 +14,7 @@ from randwire import config as configuration
 from randwire.arguments import guarded, split
 from randwire.cli.plan_verb import show_plan
 from randwire.cli.status_verb import show_status
-from randwire.cli.study_parser import DESIGNING, FINDING_KEYS, study_parser
+from randwire.cli.study_parser import DESIGNING, FINDING_KEYS, WORKERS, study_parser
 from randwire.cli.train_command import train_one
 from randwire.errors import ConfigError
 from randwire.stdio import delivered
@@ -81,6 +81,7 @@ def _design(
     """The design of the options and keys that are given, laid over the one that the study's folder holds."""
     from randwire.study.defaults import Options
     from randwire.study.design import Design
+    from randwire.study.given import check
 
     given: dict[str, Any] = {option: vars(options).get(option) for option in Options.__annotations__}
     for option in ("generators", "objective"):
@@ -91,6 +92,7 @@ def _design(
         return Design.load(base, keys, name=options.name, variants=compared, defaults=defaults, **given)
 
     design = load(variants or {})
+    check(design, keys, given["seed"], variants)
     if not variants or options.verb not in DESIGNING:
         return design
     every = variants(design.base)
@@ -112,11 +114,10 @@ def _warn_of_parent(design: Design, options: argparse.Namespace) -> None:
     """Say that the study whose choice is about to be confirmed, or trained for longer, has not ended."""
     from randwire.study.confirmation import folder_of
     from randwire.study.design import Design
-    from randwire.study.folder import StudyFolder
     from randwire.study.progress import status
 
     given = vars(options).get("confirm") or vars(options).get("longer")
-    if given is None or StudyFolder(design.folder).read() is not None:
+    if given is None:
         return
     parent = folder_of(given, design.folder)
     values = {"runtime.output": str(parent.parent), "data.path": design.base.data.path}
@@ -131,13 +132,16 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 
 
 def _plan(load: Callable[[], Design], options: argparse.Namespace) -> int:
+    from randwire.study.folder import StudyFolder
+
     design = load()
     from randwire.study.planning import holdout_advice
 
     status = show_plan(design, options)
     if advice := holdout_advice(design):
         print(advice, file=sys.stderr)
-    _warn_of_parent(design, options)
+    if StudyFolder(design.folder).read() is None:
+        _warn_of_parent(design, options)
     delivered()
     return status
 
@@ -146,20 +150,23 @@ def _sweep(load: Callable[[], Design], options: argparse.Namespace) -> int:
     from randwire.attempts import has_failed
     from randwire.records import find_records
     from randwire.report.page.study_page import write_report
+    from randwire.study.folder import StudyFolder
     from randwire.sweep import Cluster, Timeouts
     from randwire.sweep.launch import check, sweep
 
     cluster = Cluster(
         options.address,
-        options.workers,
+        options.workers or WORKERS,
         options.cpus_per_worker,
         options.concurrent,
         options.losses,
         Timeouts(stall_s=60 * options.stall_minutes),
     )
     design = load()
+    begins = StudyFolder(design.folder).read() is None
     check(design, cluster)
-    _warn_of_parent(design, options)
+    if begins:
+        _warn_of_parent(design, options)
     try:
         failures = sweep(design, cluster, retry=options.retry)
     finally:
@@ -199,7 +206,8 @@ def _trial(load: Callable[[], Design], options: argparse.Namespace) -> int:
                 check_failed(record)
             if record.summary() is None:
                 data.check(design.base.data, design.base.train.batch_size)
-                _warn_of_parent(design, options)
+                if StudyFolder(design.folder).read() is None:
+                    _warn_of_parent(design, options)
                 design.open()
             again = "--retry begins it again" if has_failed(record) else ""
             return train_one(trial, again=again, retry=options.retry)

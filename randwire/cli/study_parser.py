@@ -21,6 +21,8 @@ VERBS = {
 
 DESIGNING = ("plan", "sweep", "trial")
 """The verbs that begin a study, or extend it: they take the options of a design, and all keys."""
+WORKERS = 2
+"""Ranks of a trial of a sweep that says nothing of them."""
 FINDING_KEYS = ("runtime.output",)
 """The keys that the other verbs take, which read the study as it is stored."""
 
@@ -58,7 +60,8 @@ def study_parser(name: str, description: str | None, kind: Kind) -> Parser:
         shown.add_argument("--json", action="store_true", help="JSON on stdout, of every trial")
         shown.add_argument("--all", action="store_true", help="every trial, however many there are")
     for verb in ("plan", "sweep"):
-        add[verb].add_argument("--workers", type=positive_int, default=2, help="DDP ranks of a trial, one GPU each [2]")
+        text = f"DDP ranks of a trial, one GPU each [{WORKERS}]"
+        add[verb].add_argument("--workers", type=positive_int, help=text)
     for verb, what in (("sweep", "trials"), ("trial", "the trial")):
         text = f"begin {what} again that failed, from the first epoch; the record keeps what the failed one has left"
         add[verb].add_argument("--retry", action="store_true", help=text)

@@ -15,8 +15,8 @@ from randwire.metrics import METRICS, TEST
 from randwire.stdio import delivered, is_screen
 
 
-def train(arguments: Sequence[str] | None = None) -> int:
-    """`train.py`: one training run, in this process or under torchrun, without Ray; returns the exit status."""
+def train_parser() -> Parser:
+    """The parser of `train.py`."""
     parser = Parser(
         prog="train.py",
         description="Train one randomly wired network.",
@@ -48,6 +48,12 @@ def train(arguments: Sequence[str] | None = None) -> int:
         metavar="N",
         help="choose network.channels for N multiply-adds, such as 579e6",
     )
+    return parser
+
+
+def train(arguments: Sequence[str] | None = None) -> int:
+    """`train.py`: one training run, in this process or under torchrun, without Ray; returns the exit status."""
+    parser = train_parser()
 
     def main() -> int:
         plain, texts = split(sys.argv[1:] if arguments is None else arguments)
@@ -61,6 +67,7 @@ def train(arguments: Sequence[str] | None = None) -> int:
                 use: Callable[[argparse.Namespace, Mapping[str, object]], int] = getattr(trained, option)
                 return use(options, keys)
         config = configuration.load(options.config, keys)
+        configuration.check_given(config, keys)
         if options.match_mult_adds:
             from randwire.wiring import match_mult_adds
 

@@ -10,6 +10,7 @@ The description of a key ends with a code that says how certain its default is (
 from randwire.config.data import FOLDER_SOURCE, DataConfig, Staging
 from randwire.config.graph import GraphConfig
 from randwire.config.identity import Difference, Identity
+from randwire.config.idle import check_given
 from randwire.config.loading import PRESETS, load, resolve
 from randwire.config.network import MAX_CHANNELS, MIN_CHANNELS, NetworkConfig
 from randwire.config.run_config import RunConfig, build, difference, keys
@@ -36,6 +37,7 @@ __all__ = [
     "Staging",
     "TrainConfig",
     "build",
+    "check_given",
     "difference",
     "keys",
     "load",

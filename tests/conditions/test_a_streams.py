@@ -157,7 +157,8 @@ def test_damage_outlives_its_streams(trained: Path, tmp_path: Path) -> None:
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     plan = studied(tmp_path, "plan", "--settings", "1", "--search", "random", "--data.holdout", "100")
     show: Callable[[], int] = lambda: train(["digits", "--show"])  # noqa: E731
-    for command in (plan, studied(tmp_path, "status"), show):
+    study_helpers.design(tmp_path / "begun").open()
+    for command in (plan, studied(tmp_path / "begun", "status"), show):
         assert lost(command, "pipe", "file", tmp_path) == (0, "")
 
 
@@ -249,5 +250,6 @@ def test_the_loss_of_the_terminal_is_an_interrupt(tmp_path: Path) -> None:
 @pytest.mark.condition("A", "nohup: SIGHUP is ignored", "it stays ignored")
 def test_nohup_is_heeded(tmp_path: Path) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    study_helpers.design(tmp_path).open()
     assert studied(tmp_path, "status")() == 0
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN

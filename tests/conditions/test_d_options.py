@@ -8,6 +8,7 @@ import pytest
 from study_helpers import command, design
 from trained_helpers import refused
 
+from randwire import config as configuration
 from randwire.records import find_records
 
 TINY = (*commands.TINY, "--train.epochs", "1", "--runtime.wandb", "disabled")
@@ -117,4 +118,80 @@ def test_a_seed_of_nothing_is_refused(trained: Path, tmp_path: Path) -> None:
     done = commands.call("studies/damage.py", "run", str(trained), "--seed", "1", "--output", str(tmp_path / "new"))
     assert (done.returncode, done.stdout) == (2, "")
     assert "--seed: draws samples, and there are none" in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.condition(
+    "D", "a key that decides nothing beside others, such as betas of SGD", "refused, with what it needs"
+)
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--train.betas", "[0.9,0.99]"], "train.betas: decides nothing without train.optimizer adam or adamw"),
+        (["--train.momentum", "0.8", "--train.optimizer", "adam"], "train.momentum: decides nothing without"),
+        (["--train.milestones", "[0.5]"], "train.milestones: decides nothing without train.schedule step"),
+        (["--train.epoch_factor", "0.9"], "train.epoch_factor: decides nothing without train.schedule exponential"),
+        (["--network.drop_edge_scope", "network"], "decides nothing without network.drop_edge; leave it out"),
+        (["--data.ramp", "[0,1]"], "data.ramp: decides nothing without data.start_resolution"),
+    ],
+)
+def test_a_key_that_decides_nothing_is_refused(
+    words: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert line in refused("digits", "--show", *words)
+    assert command("plan", *words, "--runtime.output", str(tmp_path)) == 2
+    assert line in capsys.readouterr().err
+    assert configuration.build({}, {"train.betas": [0.9, 0.99]}).train.betas == (0.9, 0.99)  # files may hold all keys
+
+
+@pytest.mark.condition("D", "keys that draw graphs beside graph.path", "refused")
+def test_saved_graphs_are_not_drawn(trained: Path) -> None:
+    words = ("digits", "--graph.path", str(trained), "--graph.nodes", "6", "--network.channels", "6", "--show")
+    assert commands.call("train.py", *words).returncode == 0
+    assert "graph.seed: draws graphs, and those of graph.path are saved" in refused(*words, "--graph.seed", "3")
+
+
+@pytest.mark.condition("D", "a key that a search varies, or on which its other values depend", "is not refused")
+def test_a_key_that_some_trial_needs_is_taken(tmp_path: Path) -> None:
+    words = ("--space", "train.optimizer=sgd,adam", "--train.betas", "[0.9,0.99]", "--runtime.output", str(tmp_path))
+    assert command("plan", "--settings", "3", "--seeds", "1", *words) == 0
+
+
+@pytest.mark.condition("D", "--seed of a grid, a list or a race", "refused: nothing is drawn")
+@pytest.mark.parametrize("search", ["grid", "race"])
+def test_a_seed_that_draws_nothing_is_refused(search: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("plan", "--search", search, "--seed", "1", "--runtime.output", str(tmp_path)) == 2
+    line = f"error: --seed: is for --search tpe or random; a {search} draws nothing\n"
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.condition("D", "a key of which every variant has its own value", "refused")
+def test_a_key_of_all_variants_is_refused(tmp_path: Path) -> None:
+    done = commands.call("studies/regimes.py", "plan", "--network.dropout", "0.3", "--runtime.output", str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: network.dropout: every variant of the study has its own; leave it out\n"
+
+
+@pytest.mark.condition("D", "plan --workers that sweep would refuse", "refused, too")
+def test_plan_takes_the_ranks_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("plan", "--workers", "7", "--runtime.output", str(tmp_path)) == 2
+    assert "train.batch_size: 64 is not divisible by 7 ranks (--workers)" in capsys.readouterr().err
+
+
+@pytest.mark.condition(
+    "D", "conversion: quality without JPEG, a share without its mode, choices of an estimate", "refused"
+)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--quality: is of JPEG", "--mode", "raw", "--quality", "50"),
+        ("--compress-probability: is of --mode proportion", "--mode", "jpg", "--compress-probability", "0.5"),
+        ("--force: is of a conversion", "--estimate", "--force"),
+        ("--processes: is of a conversion", "--estimate", "--processes", "2"),
+    ],
+)
+def test_a_conversion_takes_what_it_uses(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = commands.call("-m", "randwire.data.convert", "digits", str(tmp_path / "new"), *words[1:])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words[0] in done.stderr
     assert not (tmp_path / "new").exists()

@@ -38,9 +38,16 @@ def _run(arguments: Sequence[str]) -> int:
 def _convert(name: str, source: type[Source], arguments: Sequence[str]) -> int:
     parser = _parser(name, source)
     options = parser.parse_args(arguments)
+    _check_together(parser, options)
     files = {option: path for option in source.options if (path := getattr(options, option)) is not None}
     input, output = _paths(parser, name, source, options.paths, options.estimate)
-    encoding = Encoding(options.mode, options.max_side, options.quality, options.compress_probability)
+    default = default_encoding(source)
+    encoding = Encoding(
+        options.mode,
+        options.max_side,
+        default.quality if options.quality is None else options.quality,
+        default.compress_probability if options.compress_probability is None else options.compress_probability,
+    )
     if options.estimate:
         print_estimate(source(input, **files), encoding)
         delivered()
@@ -51,8 +58,8 @@ def _convert(name: str, source: type[Source], arguments: Sequence[str]) -> int:
         output,
         options.force,
         encoding,
-        options.corrupt,
-        options.processes,
+        options.corrupt or "fail",
+        options.processes or machine.cpus(),
         progress=True,
     )
     sizes = ", ".join(f"{sidecar.sizes[split]} {split}" for split in SPLITS)
@@ -60,6 +67,18 @@ def _convert(name: str, source: type[Source], arguments: Sequence[str]) -> int:
     left_out = f", {skipped} left out" if skipped else ""
     print(f"{output}: {sizes} images, {len(sidecar.classes)} classes{left_out}")
     return 0
+
+
+def _check_together(parser: Parser, options: argparse.Namespace) -> None:
+    """Refuse options that would change nothing beside the others."""
+    if options.quality is not None and options.mode == "raw":
+        parser.error("--quality: is of JPEG, and --mode raw stores none")
+    if options.compress_probability is not None and options.mode != "proportion":
+        parser.error(f"--compress-probability: is of --mode proportion, which is {options.mode}")
+    if options.estimate:
+        for option in ("corrupt", "processes", "force"):
+            if getattr(options, option):
+                parser.error(f"--{option}: is of a conversion, and --estimate converts nothing")
 
 
 def _paths(
@@ -104,21 +123,19 @@ def _parser(name: str, source: type[Source]) -> Parser:
         metavar="PIXELS",
         help=f"reduce larger images to it [{default.max_side or 'no limit'}]",
     )
-    add("--quality", type=_quality, default=default.quality, help=f"of JPEG, 1 to 100 [{default.quality}]")
+    add("--quality", type=_quality, help=f"of JPEG, 1 to 100 [{default.quality}]")
     add(
         "--compress-probability",
         type=fraction,
-        default=default.compress_probability,
         metavar="P",
         help=f"share of JPEG in the mode proportion [{default.compress_probability:g}]",
     )
     add(
         "--corrupt",
         choices=["fail", "skip"],
-        default="fail",
         help="images that cannot be read: end with the name, or leave out and list them in dataset.json [fail]",
     )
-    add("--processes", type=positive_int, default=machine.cpus(), help="processes that convert [all CPUs]")
+    add("--processes", type=positive_int, help="processes that convert [all CPUs]")
     add("--force", action="store_true", help="replace a converted set at OUTPUT")
     add("--estimate", action="store_true", help="print the space that choices would take, and end")
     return parser
