@@ -32,7 +32,7 @@ def test_each_row_takes_the_trainings_and_gpu_hours_that_it_says(
     """One after the other, in one folder: a confirmation is of the race above it. Then as a reader goes on with it."""
     assert len(ROWS) == 9
     monkeypatch.setattr(data, "check", lambda *_: None)  # ImageNet is not here
-    monkeypatch.setattr(launch, "sweep", lambda design, cluster: 0)
+    monkeypatch.setattr(launch, "sweep", lambda design, cluster, retry=False: 0)
     output = ("--runtime.output", str(tmp_path))
     for name, row, trainings, hours, rate in ROWS:
         words = shlex.split(row)
