@@ -291,7 +291,8 @@ def test_a_plan_of_thousands_runs_no_network_and_validates_no_trial(
 
 
 def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None:
-    process = commands.popen(["studies/generators.py", "plan", "--json", "--runtime.output", str(tmp_path)])
+    keys = ("--data.holdout", "360", "--runtime.output", str(tmp_path))
+    process = commands.popen(["studies/generators.py", "plan", "--json", *keys])
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None
