@@ -114,8 +114,10 @@ def test_a_command_of_the_readme_works(line: str, folder: Path) -> None:
         elif not {"--evaluate", "--predict", "--export"} & set(words):
             words += [*keys, *small]
     elif words[0] == "studies/generators.py":
-        if words[1] in ("status", "report") or "--confirm" in words:
+        if words[1] in ("status", "report") or {"--confirm", "--longer"} & {*words}:
             commands.call(*words[:1], "trial", "1", *keys, *small)
+        if "--with" in words:
+            commands.call(*words[:1], "trial", "1", "--name", words[words.index("--with") + 1], *keys, *small)
         if "race" in words:  # of the paper's grid, which needs as many nodes
             at = small.index("--graph.nodes") + 1
             small = [*small[:at], "9", *small[at + 1 :]]
@@ -123,14 +125,16 @@ def test_a_command_of_the_readme_works(line: str, folder: Path) -> None:
             small = without("--network.channels", small)
         if "--space" in words:  # whose graphs need more nodes
             small = without("--graph.nodes", small)
-        words += [*keys, *small] if words[1] in ("plan", "trial") and "--base" not in words else keys
+        own = {"--base", "--longer"} & {*words}  # of the sizes that a base or an earlier study has
+        words += [*keys, *small] if words[1] in ("plan", "trial") and not own else keys
     elif words[0] == "studies/damage.py":
         words += ["--output", str(folder / "damage"), "--recalibrate", "1"]
     paths = {"data/mnist": "mnist", "data/imagenet": "imagenet", "data/photos": "converted", RECORD: "record"}
     paths |= {name: f"imagenet-files/{name}" for name in words if name.startswith(("ILSVRC", "synset"))}
     paths |= {name: name for name in ("mnist-files/", "imagenet-files/", "photos/", "seven.png", "four.png")}
     paths |= {
-        name: name for name in ("digits.onnx", "digits.safetensors", "trials.parquet", "small-graphs", "study.log")
+        name: name
+        for name in ("digits.onnx", "digits.safetensors", "trials.parquet", "small-graphs", "study.log", "both.html")
     }
     words = [str(folder / paths[word]) if word in paths else word for word in words]
     done = (commands.run if line in IN_PROCESSES else commands.call)(*words)

@@ -41,3 +41,23 @@ def rows() -> list[Row]:
             for kind, case, expected in (mark.args for mark in marks if mark.name == "condition"):
                 found.append(Row(kind, case, expected, f"{path.stem}::{name}"))
     return sorted(found, key=lambda row: row.kind)
+
+
+def page() -> str:
+    """The text of docs/conditions.md."""
+    every = rows()
+    lines = [
+        "# Real conditions",
+        "",
+        "What happened to studies on real machines, what is expected then, and the test that shows it. Commands are",
+        "shortened: `sweep` stands for `python studies/generators.py sweep`. This page is made of the tests:",
+        "`RANDWIRE_CONDITIONS=write python -m pytest tests/conditions/test_conditions.py`.",
+    ]
+    for kind, title in KINDS.items():
+        lines += ["", f"## {kind}. {title}", "", "| case | expected | test |", "| --- | --- | --- |"]
+        lines += [f"| {_cell(row.case)} | {_cell(row.expected)} | `{row.test}` |" for row in every if row.kind == kind]
+    return "\n".join([*lines, ""])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
