@@ -23,7 +23,7 @@ from randwire.ending import ending_of
 from randwire.environment import environment
 from randwire.errors import ConfigError, DataError, NonFiniteLossError, RecordError
 from randwire.graph_files import graph_files
-from randwire.metrics import BEST_TOP1, TEST_IMAGES, VAL_TOP1, VAL_TOP5
+from randwire.metrics import BEST_TOP1, SECONDS_LOADER, SECONDS_STEP, TEST_IMAGES, VAL_TOP1, VAL_TOP5
 from randwire.model import references
 from randwire.model.building import build
 from randwire.parts import add_part
@@ -157,6 +157,8 @@ class _Rank:
         self.begun: dict[str, Any] | None = None if self.checkpoint is None else self.checkpoint.get("part")
         """Of an epoch in whose middle the training goes on: what `mid_epoch.state_of` has made."""
         self.epochs_done = 0 if self.checkpoint is None else int(self.checkpoint["epoch"]) - (self.begun is not None)
+        steps_done = self.begun["steps_done"] if self.begun else 0
+        mid_epoch.check_same_place((config.digest, self.epochs_done, steps_done), worker)
         self.network, self.pretrained = self._initial_network()
 
     def describe(self, command: str) -> None:
@@ -318,9 +320,13 @@ class _Rank:
 
 
 def summarise(record: Record, ending: Ending, seconds: float) -> Row:
-    """The summary of a trial from its rows. `seconds` is the time of this process; earlier ones are not counted."""
+    """The summary of a trial from its rows.
+
+    `seconds` is the time of this process. Of earlier ones what counts is the training that their rows tell of.
+    """
     rows = record.metrics()
     last = rows[-1] if rows else {}
+    trained = sum(row.get(SECONDS_LOADER.key, 0) + row.get(SECONDS_STEP.key, 0) for row in rows)
     return {
         "status": ending.status,
         "cause": ending.cause,
@@ -329,5 +335,5 @@ def summarise(record: Record, ending: Ending, seconds: float) -> Row:
         VAL_TOP5.key: last.get(VAL_TOP5.key),
         BEST_TOP1.key: max((row[VAL_TOP1.key] for row in rows), default=None),
         **ending.test,
-        "seconds": round(seconds, 3),
+        "seconds": round(max(seconds, trained), 3),
     }

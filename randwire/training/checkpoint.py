@@ -8,6 +8,7 @@ Schedule and random streams need no state: both are functions of the seed, the e
 `loop.seed_epoch`).
 """
 
+import errno
 import warnings
 from collections.abc import Set
 from pathlib import Path
@@ -24,6 +25,9 @@ NEXT, PREVIOUS = ".next", "previous.pt"
 KEYS = {"network", "optimizer", "epoch", "config", "graphs", "data"}
 MID_EPOCH_KEYS = {*KEYS, "part"}
 """`part` is what `mid_epoch.state_of` makes, `epoch` the one that has begun."""
+
+PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOMEM)
+"""Errors of a storage that is away for a while: they say nothing of the file, and a sweep tries again."""
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
@@ -57,6 +61,8 @@ def read(path: Path, keys: Set[str] = frozenset(KEYS)) -> dict[str, Any]:
             warnings.simplefilter("ignore")
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes can make the reader raise anything
+        if isinstance(error, OSError) and error.errno in PASSING:
+            raise
         reason = error.strerror if isinstance(error, OSError) else "damaged, foreign, or holds more than data"
         raise CheckpointError(f"{path}: not a readable checkpoint: {reason}") from None
     if not isinstance(state, dict) or set(state) != keys:

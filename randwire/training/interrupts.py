@@ -15,8 +15,8 @@ GRACE_S = 30.0
 LAST_S = 5.0
 """Seconds from a second signal to the end of a process that does not unwind: one that hangs runs no Python."""
 ONE_NOTICE_S = 1.0
-"""Seconds in which several signals are one notice, if there are several ranks: torchrun passes on to its processes what
-a terminal has sent to all of them already."""
+"""Seconds in which several signals are one notice: torchrun passes on what a terminal has sent to all of its processes
+already, and a shell that ends with its terminal what the system sends, too."""
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -26,9 +26,8 @@ class Interrupts:
     `asked` is set by the first signal. A second one raises KeyboardInterrupt.
     """
 
-    def __init__(self, ranks: int) -> None:
+    def __init__(self) -> None:
         self.asked = False
-        self._one_notice_s = ONE_NOTICE_S if ranks > 1 else 0.0
         self._heeded = threading.Event()
         self._first_at = 0.0
 
@@ -69,12 +68,13 @@ class Interrupts:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self.asked:
             self.asked, self._first_at = True, time.monotonic()
-        elif time.monotonic() - self._first_at >= self._one_notice_s:
+        elif time.monotonic() - self._first_at >= ONE_NOTICE_S:
             raise KeyboardInterrupt
 
     def _watch(self, signals: socket.socket, numbers: frozenset[int]) -> None:
         """End this process if a second signal does not, or if the first one is not heeded in time."""
         first_at: float | None = None
+        waited_enough = False
         while True:
             waits = first_at is not None and not self._heeded.is_set()
             received = _receive(signals, numbers, (first_at or 0.0) + GRACE_S - time.monotonic() if waits else None)
@@ -82,18 +82,21 @@ class Interrupts:
                 continue
             if received is None:
                 os.kill(os.getpid(), signal.SIGINT)  # as somebody would who has waited for long enough
+                waited_enough = True
                 break
             if not received:
                 return
             if first_at is None:
                 first_at = time.monotonic()
-                if len(received) == 1:
-                    continue
-            if time.monotonic() - first_at >= self._one_notice_s:
+            if time.monotonic() - first_at >= ONE_NOTICE_S:
                 break
         last_at = time.monotonic() + LAST_S
-        while (received := _receive(signals, numbers, last_at - time.monotonic())) is not None:
-            if not received:
+        while (received := _receive(signals, numbers, last_at - time.monotonic())) is not None or (
+            waited_enough and self._heeded.is_set()
+        ):
+            if received is None:  # it has come to a step after all, and is being saved
+                last_at = time.monotonic() + LAST_S
+            elif not received:
                 return
         print("error: hangs in the middle of a step; ended as it was", file=sys.stderr, flush=True)
         os._exit(130)

@@ -85,6 +85,20 @@ def resume(state: Mapping[str, Any], network: nn.Module, worker: Worker, seed: i
     return EpochPart(losses, steps_done, int(state["images"]), float(state["seconds"]), float(state["loading"]))
 
 
+def check_same_place(place: tuple[str, int, int], worker: Worker) -> None:
+    """Each rank reads the checkpoints by itself; `place` is where it goes on: trial, epochs and steps done.
+
+    Raises RuntimeError, on all ranks, if they differ: shared storage has shown one of them an older folder. Tried
+    again, the training goes on.
+    """
+    if worker.world_size == 1:
+        return
+    places: list[Any] = [None] * worker.world_size
+    distributed.all_gather_object(places, place)
+    if len(set(places)) > 1:
+        raise RuntimeError(f"the ranks would go on at different places: {', '.join(map(str, places))}")
+
+
 def _averaged(network: nn.Module) -> list[Tensor]:
     """The buffers that are averaged over the ranks at the end of an epoch."""
     return [buffer for buffer in network.buffers() if buffer.is_floating_point()]

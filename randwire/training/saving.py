@@ -26,7 +26,7 @@ class Saver:
     ) -> None:
         """`network` is that of this rank, `state` makes what each checkpoint holds of the epoch of that number."""
         self._folder, self._network, self._worker, self._state = folder, network, worker, state
-        self._interrupts = Interrupts(worker.world_size)
+        self._interrupts = Interrupts()
         self._checks = Checks(worker, 60 * minutes, lambda: self._interrupts.asked) if minutes else None
         self._epoch = self._steps = 0
         self._evaluation_s: float | None = None

@@ -21,7 +21,7 @@ def hang():  # runs no Python, as a collective that waits for a lost rank
     lock(mutex)
     lock(mutex)
 
-asked = interrupts.Interrupts(ranks=RANKS)
+asked = interrupts.Interrupts()
 def main():
     with asked.deferred():
         print("ready", flush=True)
@@ -31,9 +31,9 @@ sys.exit(guarded(main))
 """
 
 
-def started(training: str, folder: Path, ranks: int = 1, **constants: float) -> "subprocess.Popen[str]":
+def started(training: str, folder: Path, **constants: float) -> "subprocess.Popen[str]":
     """A process that does this in place of training, as soon as its signals are deferred."""
-    program = START.replace("RANKS", str(ranks)).replace("TRAINING", training)
+    program = START.replace("TRAINING", training)
     lines = "".join(f"interrupts.{name} = {value}\n" for name, value in constants.items())
     program = program.replace("def hang", f"{lines}\ndef hang")
     (folder / "program.py").write_text(program)
@@ -57,8 +57,9 @@ def test_the_first_signal_only_asks(number: signal.Signals, tmp_path: Path) -> N
 
 def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:
     process = started(
-        "\n        while True:\n            asked.asked and print(1, flush=True); time.sleep(0.01)", tmp_path
-    )
+        "\n        while True:\n            asked.asked and print(1, flush=True); time.sleep(0.01)", tmp_path,
+        ONE_NOTICE_S=0.0,
+    )  # fmt: skip
     process.send_signal(signal.SIGTERM)
     assert process.stdout is not None
     assert process.stdout.readline() == "1\n"
@@ -68,10 +69,10 @@ def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:
     assert stderr.startswith("interrupted")
 
 
-def test_of_several_ranks_signals_at_the_same_time_are_one(tmp_path: Path) -> None:
-    """torchrun passes on what a terminal has sent to all of its processes already."""
+def test_signals_at_the_same_time_are_one(tmp_path: Path) -> None:
+    """torchrun passes on what a terminal has sent to all of its processes already, and so does a shell that ends."""
     process = started(
-        "\n        while True:\n            asked.asked and print(1, flush=True); time.sleep(0.01)", tmp_path, 2,
+        "\n        while True:\n            asked.asked and print(1, flush=True); time.sleep(0.01)", tmp_path,
         ONE_NOTICE_S=1000.0,
     )  # fmt: skip
     process.send_signal(signal.SIGINT)
@@ -93,6 +94,16 @@ def test_what_is_not_heeded_in_time_ends(training: str, tmp_path: Path) -> None:
     assert "Traceback" not in stderr
 
 
+def test_what_is_heeded_late_is_saved(tmp_path: Path) -> None:
+    """The patience ends while a step is about to come to its end: the save after it takes as long as it takes."""
+    training = "\n        time.sleep(0.6); asked.heed(); time.sleep(1.5); print('saved', flush=True)"
+    process = started(training, tmp_path, GRACE_S=0.3, LAST_S=0.6)
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "saved\n"
+    assert ended(process)[0] == 0
+
+
 def test_further_signals_end_what_hangs(tmp_path: Path) -> None:
     process = started("hang()", tmp_path, LAST_S=0.3)
     while process.poll() is None:
@@ -103,7 +114,7 @@ def test_further_signals_end_what_hangs(tmp_path: Path) -> None:
 
 def test_handlers_are_given_back() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
-    with Interrupts(1).deferred():
+    with Interrupts().deferred():
         assert signal.getsignal(signal.SIGINT) != before[0]
         assert signal.getsignal(signal.SIGTERM) == before[1] == signal.SIG_DFL
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
@@ -114,7 +125,7 @@ def test_in_another_thread_nothing_is_deferred() -> None:
     seen = []
 
     def look() -> None:
-        with Interrupts(1).deferred():
+        with Interrupts().deferred():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=look)

@@ -1,5 +1,6 @@
 """A training that ends in the middle of an epoch goes on there, with the numbers of one that was never disturbed."""
 
+import errno
 import random
 import signal
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from killed_ranks import Strike, Tried, attempt, numbers, settings
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from randwire import data, run
 from randwire.config import RunConfig
@@ -19,12 +20,15 @@ from randwire.errors import CheckpointError
 from randwire.model.building import build
 from randwire.parts import parts_of
 from randwire.records import MID_EPOCH_CHECKPOINT, NEWEST_CHECKPOINT, Record
+from randwire.run import Ending, summarise
 from randwire.training import checkpoint
 from randwire.training.augment import Augment
-from randwire.training.checkpoint import MID_EPOCH_KEYS, read
+from randwire.training.checkpoint import MID_EPOCH_KEYS, read, to_go_on_from
 from randwire.training.evaluate import Normalise
 from randwire.training.loop import train_step
+from randwire.training.mid_epoch import check_same_place
 from randwire.training.optim import learning_rate, make_optimizer
+from randwire.training.worker import ProcessWorker
 from randwire.wiring import dags_of, sample_graphs
 
 STEPS = 11
@@ -253,3 +257,41 @@ def _go_on(config: RunConfig, state: Mapping[str, object], ranks: int) -> tuple[
         stacked = torch.stack([buffers[name].double() for buffers in of_copies])
         network.get_buffer(name).copy_(stacked.mean(0))
     return network, losses
+
+
+def test_ranks_that_have_read_different_checkpoints_do_not_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, int, int]] = []
+
+    def gather(places: list[object], own: tuple[str, int, int]) -> None:
+        places[:] = [own, *seen]
+
+    monkeypatch.setattr(distributed, "all_gather_object", gather)
+    two = ProcessWorker(torch.device("cpu"), 0, 2)
+    seen = [("trial", 1, 5)]
+    check_same_place(("trial", 1, 5), two)
+    for other in (("trial", 1, 0), ("trial", 0, 5), ("other", 1, 5)):
+        seen = [other]
+        with pytest.raises(RuntimeError, match="different places"):
+            check_same_place(("trial", 1, 5), two)
+    check_same_place(("trial", 1, 5), ProcessWorker(torch.device("cpu")))
+
+
+def test_the_seconds_of_a_summary_are_not_those_of_the_last_process_alone(tmp_path: Path) -> None:
+    record = Record(tmp_path)
+    for epoch in (1, 2):
+        record.append_metrics({"epoch": epoch, "val_top1": 50.0, "seconds_loader": 1.0, "seconds_step": 9.0})
+    assert summarise(record, Ending("finished"), 1.5)["seconds"] == 20
+    assert summarise(record, Ending("finished"), 31.5)["seconds"] == 31.5
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_a_storage_that_does_not_answer_is_no_damage(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, **__: object) -> object:
+        raise OSError(number, "away")
+
+    (tmp_path / MID_EPOCH_CHECKPOINT).write_bytes(b"")
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(OSError, match="away"):
+        to_go_on_from(tmp_path)
