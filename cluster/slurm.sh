@@ -30,7 +30,8 @@ fail() {
 # The part of the cluster on one machine: what `srun` starts on each.
 machine() {
     umask 077
-    if ! mkdir -p "$RANDWIRE_TEMP" || ! test -O "$RANDWIRE_TEMP" || ! chmod 700 "$RANDWIRE_TEMP"; then
+    unset "${!WANDB_@}" # only the sweep speaks to W&B
+    if test -L "$RANDWIRE_TEMP" || ! mkdir -p "$RANDWIRE_TEMP" || ! test -O "$RANDWIRE_TEMP" || ! chmod 700 "$RANDWIRE_TEMP"; then
         echo "error: $RANDWIRE_TEMP cannot be made, or is another user's, on $(hostname)" >&2
         exit 1
     fi
@@ -102,7 +103,7 @@ stop() {
 clean() {
     code=$?
     trap '' USR1 TERM INT
-    rm -f "$private/token"
+    test -z "$private" || rm -f "$private/token"
     if test -n "$cluster"; then
         for _ in {1..60}; do
             kill -0 "$cluster" 2>/dev/null || break
@@ -111,7 +112,7 @@ clean() {
         kill -TERM "$cluster" 2>/dev/null || true
         wait "$cluster" || true
     fi
-    rm -rf "$private"
+    test -z "$private" || rm -rf "$private"
     if test "$ending" = time && test "$code" = 130; then
         echo "the time of the job is over; it is put into the queue again, and goes on from the records" >&2
         scontrol requeue "$SLURM_JOB_ID"
@@ -157,6 +158,7 @@ for _ in 1 2 3; do # Ray may end a process that connects to a machine which is a
     code=0
     guarded "$RANDWIRE_PYTHON" -m randwire.sweep.machines "$RANDWIRE_HEAD" "$SLURM_JOB_NUM_NODES" || code=$?
     case $code in 0 | 2 | 130) break ;; esac
+    test -z "$ending" || break
 done
 test "$code" != 0 || guarded "$RANDWIRE_PYTHON" "$study" sweep --address "$RANDWIRE_HEAD" "$@" || code=$?
 exit "$code"

@@ -34,6 +34,7 @@ def connected(start: Start, cluster: Cluster, data_secrets: tuple[str, ...]) -> 
     if ray.is_initialized():
         raise ConfigError("this process is connected to a Ray cluster already; call ray.shutdown() before a sweep")
     environment = dict(os.environ)
+    others = {process.pid for process in psutil.Process().children(recursive=True)}
     os.environ.clear()
     os.environ.update({**without_secrets(environment, (*data_secrets, AUTH_TOKEN.name)), **start.steering})
     try:
@@ -46,7 +47,8 @@ def connected(start: Start, cluster: Cluster, data_secrets: tuple[str, ...]) -> 
         with exit_without_head(head, cluster.timeouts) if start.head else contextlib.nullcontext():
             yield
     finally:
-        started = [] if start.head else psutil.Process().children(recursive=True)
+        processes = [] if start.head else psutil.Process().children(recursive=True)
+        started = [process for process in processes if process.pid not in others]
         ray.shutdown()
         _end(started)
         os.environ.clear()

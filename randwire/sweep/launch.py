@@ -15,9 +15,9 @@ import torch
 
 from randwire import attempts, data, storage
 from randwire.ending import ended
-from randwire.errors import ConfigError
+from randwire.errors import ConfigError, RecordError
 from randwire.pages.text import many
-from randwire.records import find_records
+from randwire.records import Record, find_records
 from randwire.run import tracker_of
 from randwire.study import race
 from randwire.study.design import Design
@@ -110,10 +110,19 @@ def parts(design: Design) -> Iterator[Part]:
 
 
 def _epochs_left(design: Design, part: Part) -> int:
-    """The epochs of trials that have not ended, of a part and at most of those after it."""
+    """The epochs that are left of trials that have not ended, of a part and at most of those after it."""
     trials = (trial for setting in part.settings for trial in part.design.trials(setting))
-    left = sum(trial.train.epochs for trial in trials if not ended(design.record(trial)))
+    begun = ((trial.train.epochs, design.record(trial)) for trial in trials)
+    left = sum(max(0, epochs - _trained(record)) for epochs, record in begun if not ended(record))
     return left + (sum(listing(design).ahead) * design.base.train.epochs if design.search == "race" else 0)
+
+
+def _trained(record: Record) -> int:
+    """The epochs that a trial has been trained for; 0 where that cannot be read."""
+    try:
+        return len(record.metrics())
+    except RecordError:
+        return 0
 
 
 def _note_exhaustion(design: Design) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -131,7 +132,7 @@ def _job(design: Design, cluster: Cluster, gpu: bool, scratch: Path) -> Job:
         design=replace(design, base=design.base.model_copy(update={"runtime": absolute})),
         workers=cluster.workers,
         scratch=str(scratch),
-        command=" ".join(sys.argv),
+        command=shlex.join(sys.argv),
         gpu=gpu,
         cpus_per_worker=cluster.cpus_per_worker,
         losses=cluster.losses,
