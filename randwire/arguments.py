@@ -13,6 +13,9 @@ from typing import NoReturn
 from randwire import stdio
 from randwire.errors import ConfigError, UserError, one_line
 
+OF_STORAGE = (errno.EIO, errno.ESTALE, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of a file that are no mistake in the code that uses it."""
+
 
 class Parser(argparse.ArgumentParser):
     """Errors in one line, exit 2."""
@@ -83,6 +86,11 @@ def guarded(
             return 130
         except UserError as error:
             print(f"error: {one_line(error)}", file=sys.stderr)
+            return 2
+        except OSError as error:
+            if error.errno not in OF_STORAGE or not error.filename:
+                raise
+            print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
             return 2
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ def environment(worker: Worker, command: str) -> dict[str, Any]:
         },
         "python": platform.python_version(),
         "world_size": worker.world_size,
-        "command": command or " ".join(sys.argv),
+        "command": command or shlex.join(sys.argv),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

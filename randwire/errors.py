@@ -25,6 +25,10 @@ class StorageError(UserError):
     """A folder or file that cannot be read."""
 
 
+class UnreachableError(StorageError, OSError):
+    """Storage that is not there now, and may be again: who waits for it takes it as the OSError that it is."""
+
+
 class TrackingError(UserError):
     """Tracking that is not possible as asked for."""
 

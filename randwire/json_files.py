@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from randwire.errors import RecordError, brief
+from randwire.errors import RecordError, UnreachableError, brief
 
 LASTING = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """Errors of reading that no waiting mends."""
@@ -26,8 +26,8 @@ class Lines(NamedTuple):
 def read_json(path: Path, remedy: str) -> Any:
     """The content of a JSON file, or None if there is no such file.
 
-    Raises RecordError, in one line that ends with the `remedy`, if it is damaged or cannot be read, and OSError if its
-    storage is not there.
+    Raises RecordError, in one line that ends with the `remedy`, if it is damaged or cannot be read, and
+    UnreachableError if its storage is not there.
     """
     content = _content(path)
     if content is None:
@@ -44,7 +44,8 @@ def read_json(path: Path, remedy: str) -> Any:
 def read_lines(path: Path) -> Lines:
     """The lines of a file of JSON lines; none if there is no such file. A torn last line is left out.
 
-    Raises RecordError, in one line, if the file cannot be read, and OSError if its storage is not there.
+    Raises RecordError, in one line, if the file cannot be read, and UnreachableError if its storage is not
+    there.
     """
     content = _content(path)
     if content is None:
@@ -74,14 +75,16 @@ def read_lines(path: Path) -> Lines:
 
 
 def _content(path: Path) -> bytes | None:
-    """What a file holds; None if there is none. Raises RecordError for LASTING errors, and OSError for others."""
+    """What a file holds; None if there is none. Raises RecordError for LASTING errors, UnreachableError for others."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         if error.errno not in LASTING:
-            raise
+            raise UnreachableError(
+                f"{path}: cannot be read now: {error.strerror}; try again when its storage is there"
+            ) from error
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
 
 

@@ -195,6 +195,7 @@ def _trial(load: Callable[[], Design], options: argparse.Namespace) -> int:
     from randwire import data
     from randwire.attempts import check_failed, has_failed
     from randwire.study.folder import StudyFolder
+    from randwire.study.growth import added_to
     from randwire.study.planning import listing
 
     design = load()
@@ -204,10 +205,12 @@ def _trial(load: Callable[[], Design], options: argparse.Namespace) -> int:
             record = design.record(trial)
             if options.retry:
                 check_failed(record)
+            stored = StudyFolder(design.folder).read()
             if record.summary() is None:
                 data.check(design.base.data, design.base.train.batch_size)
-                if StudyFolder(design.folder).read() is None:
+                if stored is None:
                     _warn_of_parent(design, options)
+            if record.summary() is None or (stored and added_to(stored, design.to_json())):
                 design.open()
             again = "--retry begins it again" if has_failed(record) else ""
             return train_one(trial, again=again, retry=options.retry)

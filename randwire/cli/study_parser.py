@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Literal, get_args
 
 from randwire.arguments import Parser, file, folder, positive_float, positive_int
 from randwire.cli.text import key_help
+from randwire.config.runtime import STUDY_NAME
 from randwire.study.fixed import PAPER, Family, SearchMethod
 
 VERBS = {
@@ -83,8 +85,17 @@ def study_parser(name: str, description: str | None, kind: Kind) -> Parser:
 
 def _place(name: str) -> Parser:
     place = Parser(add_help=False, allow_abbrev=False)
-    place.add_argument("--name", default=name, help=f"name of the study, and of its folder below runs [{name}]")
+    text = f"name of the study, and of its folder below runs [{name}]"
+    place.add_argument("--name", default=name, type=_study, help=text)
     return place
+
+
+def _study(text: str) -> str:
+    if not re.fullmatch(STUDY_NAME, text):
+        raise argparse.ArgumentTypeError(
+            f"must be letters, digits and . _ -, and begin with a letter or digit, is {text!r}"
+        )
+    return text
 
 
 def _design_options(kind: Kind) -> Parser:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from randwire.config.section import Section
 
@@ -44,3 +44,10 @@ class RuntimeConfig(Section):
     project: str = Field(
         default_factory=_project, description="W&B project; not given: that of WANDB_PROJECT, if it is set"
     )
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if value == "":
+            raise ValueError("must name a folder; this one is .")
+        return value

@@ -19,7 +19,7 @@ def cache_folder() -> Path:
     """
     if folder := os.environ.get("RANDWIRE_CACHE"):
         return Path(folder)
-    with contextlib.suppress(RuntimeError):  # no home at all
+    with contextlib.suppress(RuntimeError, PermissionError):  # no home at all, or one of somebody else
         home = Path.home() / ".cache" / "randwire"
         nearest = next(path for path in (home, *home.parents) if path.exists())
         if os.access(nearest, os.W_OK | os.X_OK):

@@ -79,7 +79,8 @@ def check(project: str) -> None:
     import wandb
 
     for name, value in sorted(without_secrets(os.environ).items()):
-        if name.startswith("WANDB_") and value and name not in ("WANDB_MODE", "WANDB_DISABLED"):
+        ours = name in ("WANDB_MODE", "WANDB_DISABLED") or (name == "WANDB_PROJECT" and value != project)  # a key wins
+        if name.startswith("WANDB_") and value and not ours:
             try:
                 wandb.Settings().update_from_env_vars({name: value})
             except Exception as error:  # of pydantic or wandb

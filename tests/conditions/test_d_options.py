@@ -195,3 +195,17 @@ def test_a_conversion_takes_what_it_uses(words: tuple[str, ...], tmp_path: Path)
     assert (done.returncode, done.stdout) == (2, "")
     assert words[0] in done.stderr
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.condition(
+    "D", "trial of a finished trial, with more seeds or generators", "the study grows, as it is told to"
+)
+def test_a_trial_that_has_ended_does_not_hide_that_the_study_grows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--only", "er:p=0.4", "--seeds", "1", *TINY, "--runtime.output", str(tmp_path))
+    assert command("trial", "1", *options) == 0
+    assert command("trial", "1", "--seeds", "2", "--runtime.output", str(tmp_path)) == 0
+    capsys.readouterr()
+    assert command("status", "--json", "--runtime.output", str(tmp_path)) == 0
+    assert [row["state"] for row in json.loads(capsys.readouterr().out)["trials"]] == ["finished", "pending"]

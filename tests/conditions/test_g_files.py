@@ -1,7 +1,9 @@
 """Files that a kill, a full disk, an editor or a copy has damaged: told in one line, and in nobody's way."""
 
+import errno
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -152,6 +154,27 @@ def test_a_folder_in_the_place_of_a_file_is_one_line(study: Path) -> None:
         (study / name).rmdir()
         if kept is not None:
             (study / name).write_bytes(kept)
+
+
+@pytest.mark.condition("G", "a storage that does not answer while a study is read", "one line; exit 2, or of its trial")
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("name", ["study.json", "suggestions.jsonl", "failures.jsonl", "metrics.jsonl"])
+def test_a_storage_that_does_not_answer(name: str, number: int, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        if path.name == name:
+            raise OSError(number, os.strerror(number), str(path))
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    for verb in ("plan", "status", "report"):
+        code, _, err = told(study, verb)
+        assert "Traceback" not in err
+        assert len(err.splitlines()) <= 1
+        assert code in (0, 1, 2)
+        if name == "study.json":
+            assert (code, "cannot be read now" in err) == (2, True)
 
 
 @pytest.mark.condition("G", "a link that leads to itself in the place of a file", "told in one line, of its trial")

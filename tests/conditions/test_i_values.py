@@ -6,6 +6,7 @@ from pathlib import Path
 
 import commands
 import pytest
+from study_helpers import command
 from trained_helpers import refused
 
 from randwire import config as configuration
@@ -110,3 +111,22 @@ def test_no_gpu_is_no_matter_of_workers(tmp_path: Path, monkeypatch: pytest.Monk
     assert [there.misfit(True, 8, 0), there.misfit(True, 8, 2), there.misfit(False, 8, 0)] == [
         none, few, f"{cpus}, {grows}"
     ]  # fmt: skip
+
+
+@pytest.mark.condition("I", "--runtime.output '' (a variable that is not set), --name 's 2'", "one line that says what")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--runtime.output", ""), "error: runtime.output: must name a folder"),
+        (("--name", "s 2"), "error: argument --name: must be letters, digits and . _ -"),
+        (("--name", ""), "error: argument --name: must be letters, digits and . _ -"),
+    ],
+)
+def test_an_empty_place_or_an_odd_name(words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("plan", "status", "report"):
+        try:
+            code: object = command(verb, *words)
+        except SystemExit as end:
+            code = end.code
+        err = capsys.readouterr().err
+        assert (code, err.startswith(told), len(err.splitlines())) == (2, True, 1), err

@@ -160,8 +160,9 @@ def test_what_wandb_would_refuse_at_each_run_is_refused_at_once(
     name: str, value: str, rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
+    project = value if name == "WANDB_PROJECT" else "project"  # its default
     with pytest.raises(ConfigError) as caught:
-        open_tracker("offline" if name != "WANDB_DISABLED" else "auto", "project", "study", tmp_path / "out")
+        open_tracker("offline" if name != "WANDB_DISABLED" else "auto", project, "study", tmp_path / "out")
     assert re.fullmatch(
         f"{name}: {rule}(, is .*; mend the variable|; name another folder), or unset it", str(caught.value)
     )
