@@ -55,4 +55,6 @@ def _start(part: Row) -> tuple[int, int]:
 
 
 def _is_placed(part: Row) -> bool:
-    return all(type(number) is int for number in _start(part))
+    """Whether it says where it began, if anything, and its packages and hardware are objects, if there are any."""
+    objects = all(isinstance(part.get(name) or {}, dict) for name in ("packages", "hardware"))
+    return objects and all(type(number) is int for number in _start(part))

@@ -17,21 +17,22 @@ from randwire import config as configuration
 from randwire.config import GraphConfig, RunConfig
 from randwire.config.variant import values_of_variant
 from randwire.ending import ended
-from randwire.errors import ConfigError, RecordError
+from randwire.errors import ConfigError, RecordError, brief
 from randwire.metrics import VAL_TOP1
 from randwire.records import Record, Row
 from randwire.study import growth, space
 from randwire.study.confirmation import Confirmation
 from randwire.study.defaults import Defaults, Options
 from randwire.study.fixed import FIXED, SearchMethod, check_fixed, fixed_settings
-from randwire.study.folder import StudyFolder
-from randwire.study.loading import load
+from randwire.study.folder import StudyFolder, base_of
+from randwire.study.loading import Loaded, load
 from randwire.study.matched import matched
 from randwire.study.objectives import ALONE, Objective
 from randwire.study.requirements import Requirement, quantities
 from randwire.study.search_space import GRAPH_SEED, SearchSpace
 from randwire.study.setting import Setting
 from randwire.study.statuses import Outcome
+from randwire.study.stored import said_of_design
 from randwire.study.variants import Variants, as_json, check_variants
 
 GROWS = ("settings", "seeds", "train_seeds", "generators", "only")
@@ -119,9 +120,26 @@ class Design:
         of what is given, or more of it: its records would not be those of this design.
         """
         loaded = load(base, values, name, variants, options, defaults or Defaults())
-        design = cls(loaded.config, **loaded.options, variants=loaded.variants)
+        try:
+            design = cls(loaded.config, **loaded.options, variants=loaded.variants)
+        except ConfigError:
+            cls._check_held(loaded)
+            raise
         design.check()
         return design
+
+    @classmethod
+    def _check_held(cls, loaded: Loaded) -> None:
+        """Raises ConfigError, which names study.json, if what a study's folder holds has no sense by itself."""
+        runtime = loaded.config.runtime
+        folder = StudyFolder(runtime.output / runtime.study)
+        study = folder.read()
+        if study is None:
+            return
+        try:
+            cls(base_of(study, loaded.config.data.path), **loaded.stored, variants=study["variants"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise folder.damaged(said_of_design(brief(error))) from None
 
     def _check_methods(self) -> None:
         """Raises ConfigError for options that the method of search does not have."""

@@ -17,7 +17,7 @@ from randwire.errors import ConfigError, RecordError, RecordLockedError
 from randwire.records import PARTIAL_SUFFIX, REMEDIES, Record, Row, atomic, hold
 from randwire.study import space
 from randwire.study.setting import Setting
-from randwire.study.variants import are_variants
+from randwire.study.stored import flaw_of
 
 
 def base_of(study: Row, data_path: str | None = None) -> RunConfig:
@@ -69,11 +69,11 @@ class StudyFolder:
             study = Record(self.folder).read_json("study.json")
         except RecordError as error:
             raise ConfigError(str(error)) from None
-        if study is not None and not (
-            isinstance(study, dict) and isinstance(study.get("base"), dict) and are_variants(study.get("variants", {}))
-        ):
-            raise self.damaged("must hold the design of a study")
-        return study if study is None else {"require": [], "variants": {}, **study}  # earlier studies have none
+        if study is None:
+            return None
+        if flaw := flaw_of(study) or ("" if "base" in study else "must hold the design of a study"):
+            raise self.damaged(flaw)
+        return {"require": [], "variants": {}, **study}  # earlier studies have none
 
     def damaged(self, cause: str) -> ConfigError:
         """The error that says why study.json holds no design."""
@@ -192,15 +192,16 @@ class StudyFolder:
 def failures_of(folder: Path) -> dict[Setting, tuple[float, str]]:
     """When (Unix seconds) and why settings of the study in a folder could not be run, as it stands now.
 
-    Lines that are no failure are left out: what is not known of a setting is found out when it is tried again. Raises
-    RecordError, in one line, if their file cannot be read.
+    Lines that are no failure are left out, and those of a generator that is gone: what is not known of a setting is
+    found out when it is tried again. Raises RecordError, in one line, if their file cannot be read.
     """
     last: dict[str, tuple[float, str | None]] = {}
     for row in Record(folder).rows("failures.jsonl"):
         setting, at, cause = map(row.get, ("setting", "time", "cause")) if isinstance(row, dict) else (None, None, None)
         if isinstance(setting, str) and isinstance(at, int | float) and isinstance(cause, str | None):
             last[setting] = min(max(0.0, float(at)), LATEST), cause
-    return {Setting.parse(text): (at, cause) for text, (at, cause) in last.items() if cause is not None}
+    failures = {Setting.parse(text): (at, cause) for text, (at, cause) in last.items() if cause is not None}
+    return {setting: failures[setting] for setting in failures if setting.known}
 
 
 def _difference(key: str, stored: Any, current: Any) -> object:

@@ -39,13 +39,21 @@ class Growth(NamedTuple):
 def growths_of(study: Row) -> list[Growth]:
     """The growth of a recorded design, in order; what cannot be read is left out."""
     grown = study.get("grown")
-    found = [
-        Growth(row["time"], row["ended"], row["added"])
-        for row in (grown if isinstance(grown, list) else ())
-        if isinstance(row, dict) and isinstance(row.get("time"), str) and type(row.get("ended")) is int
-        if isinstance(row.get("added"), dict)
-    ]
-    return [one for one in found if all(map(_is_added, one.added.values()))]
+    rows = filter(is_growth, grown if isinstance(grown, list) else ())
+    return [Growth(row["time"], row["ended"], row["added"]) for row in rows]
+
+
+def is_growth(row: object) -> bool:
+    """Whether a value of a file is a growth, as `grown` writes it."""
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("time"), str)
+        and type(row.get("ended")) is int
+        and isinstance(row.get("added"), dict)
+        and all(
+            type(value) is int if key == "settings" else isinstance(value, list) for key, value in row["added"].items()
+        )
+    )
 
 
 def union(stored: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
@@ -160,7 +168,3 @@ def _count(study: Row, key: str) -> int:
 
 def _option(key: str) -> str:
     return f"--{key.replace('_', '-')}"
-
-
-def _is_added(value: object) -> bool:
-    return type(value) is int or isinstance(value, list)

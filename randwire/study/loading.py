@@ -22,6 +22,7 @@ from randwire.study.matched import KEY as MATCHED
 from randwire.study.requirements import Requirement
 from randwire.study.search_space import GRAPH_SEED
 from randwire.study.setting import Setting
+from randwire.study.stored import said_of_design
 from randwire.study.variants import Variants, as_json
 
 CALLED = {"confirm": "confirmation", "longer": "study of longer training"}
@@ -45,6 +46,8 @@ class Loaded(NamedTuple):
     config: RunConfig
     options: dict[str, Any]
     variants: Variants
+    stored: dict[str, Any]
+    """The options that the study's folder holds; empty if it holds none."""
 
 
 def load(
@@ -64,6 +67,9 @@ def load(
     study = folder.read() or {}
     try:
         stored = _stored_options(study) if study else {}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # also UserError: no option was given
+        raise folder.damaged(said_of_design(brief(error))) from None
+    try:
         chosen = _chosen(folder.folder, values, options, stored)
         if chosen and chosen.longer:
             _check_longer(base, values, options, chosen)
@@ -105,7 +111,7 @@ def load(
         taken = {"seeds": RACE_SEEDS, **taken}
     if any(text.partition("=")[0].strip() == GRAPH_SEED for text in taken.get("space", ())):
         taken.setdefault("seeds", 1)  # a setting is one graph then
-    return Loaded(config, {"search": "grid", **taken} if laid else taken, laid)
+    return Loaded(config, {"search": "grid", **taken} if laid else taken, laid, stored)
 
 
 def _chosen(folder: Path, values: Mapping[str, object], options: Options, stored: Mapping[str, Any]) -> Chosen | None:
@@ -232,6 +238,11 @@ def _stored_options(study: Row) -> dict[str, Any]:
     later: dict[str, Any] = {name: tuple(study[name]) for name in ("only", "space", "objective") if name in study}
     later.update((name, study[name]) for name in ("top", "match_mult_adds") if name in study)
     later |= {key: Confirmation.of_json(study[key]) for key in CALLED if study.get(key)}
+    for text in study.get("only", ()):
+        try:
+            Setting.parse(text).label  # noqa: B018
+        except ValueError as error:
+            raise ConfigError(f"--only: {error}") from None
     return {
         "search": study["search"],
         "settings": study["settings"],

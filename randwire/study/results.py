@@ -26,7 +26,8 @@ from randwire.study.measures import check_graphs, measures_of
 from randwire.study.objectives import TOP1
 from randwire.study.search_space import GRAPH_SEED
 from randwire.study.statuses import RECORD_STATUSES
-from randwire.study.variants import are_variants, possible, resolved, values_of, varied_keys
+from randwire.study.stored import flaw_of
+from randwire.study.variants import possible, resolved, values_of, varied_keys
 
 NUMBER_TYPES = (int, float)
 OF_NETWORKS = ("graph.", "network.")
@@ -246,9 +247,7 @@ def design_of(folder: Path) -> Row | None:
         study = Record(folder).read_json("study.json")
     except RecordError:
         return None
-    if not isinstance(study, dict) or not isinstance(study.get("generators", []), list):
-        return None
-    return study if are_variants(study.get("variants", {})) else None
+    return None if flaw_of(study) else study
 
 
 def read(record: Record) -> Trial | UnreadableRecord:

@@ -8,7 +8,7 @@ again first, and a suggestion depends only on the seed, its number and the outco
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from statistics import fmean
 
@@ -16,6 +16,7 @@ import optuna
 from optuna.trial import Trial, TrialState
 
 from randwire import streams
+from randwire.errors import RecordError
 from randwire.study.design import Design
 from randwire.study.objectives import ALONE, TOP1, Objective
 from randwire.study.requirements import quantities
@@ -43,7 +44,7 @@ class SettingSearch:
     """Gives a sweep its settings: `next` suggests one, `tell` takes its outcome.
 
     A search is an Optuna study; a fixed design is a list, and Optuna has nothing to decide. Raises ConfigError if the
-    folder holds another study.
+    folder holds another study, and RecordError if it holds suggestions of another search.
     """
 
     def __init__(self, design: Design) -> None:
@@ -60,6 +61,8 @@ class SettingSearch:
         self._queue: list[Setting] = []
         design.check()  # or the settings of another study would be taken for its own
         entries = design.entries()
+        if not design.fixed:
+            self._check(entries)
         for setting, violated in entries.items():
             if violated:
                 self._reject(setting, violated, self._ask(setting))
@@ -171,6 +174,15 @@ class SettingSearch:
         reached = searched.suggest(trial)
         assert reached == setting, f"{setting} is outside the search space: came out as {reached}"
         return trial
+
+    def _check(self, entries: Iterable[Setting]) -> None:
+        """Raises RecordError, in one line, for a setting of suggestions.jsonl that the search cannot have suggested."""
+        outside = next((setting for setting in entries if not self.design.search_space.has(setting)), None)
+        if outside is not None:
+            raise RecordError(
+                f"{self.design.folder / 'suggestions.jsonl'}: {outside} is outside the search space that study.json "
+                "has; put back the study.json of this search, or remove that line"
+            )
 
     def _values(self, setting: Setting, top1: float) -> list[float]:
         """What the objectives are of a finished setting: top-1, and means of quantities over its trials."""

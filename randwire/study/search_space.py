@@ -31,6 +31,8 @@ NOT_SEARCHED = {
     "data.holdout_seed": "results on different images cannot be compared",
 }
 """Keys that a search cannot vary, with the reason."""
+GRID_TOLERANCE = 1e-8
+"""How far a value may be off the grid of its domain, in steps, for its rounding."""
 MAX_CHECKED = 1_000
 """Values, and combinations of parameters, that are tried before a search begins, at most."""
 
@@ -90,6 +92,13 @@ class SearchSpace:
         values = values_of_variant(setting.variant)
         asked = space.parameters(setting.spec, self.ranges)
         return {**asked, **{one.key: one.parameter(values.get(one.key)) for one in self.further}}
+
+    def has(self, setting: Setting) -> bool:
+        """Whether it is one of the settings that `suggest` can arrive at."""
+        try:
+            return self.suggest(_Given(self.parameters(setting))) == setting
+        except (ValueError, KeyError, TypeError):
+            return False
 
     @property
     def size(self) -> int:
@@ -173,6 +182,29 @@ class SearchSpace:
 
     def _size_of(self, name: str) -> int:
         return math.prod(map(len, self._values(name).values()))
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Suggests what is given, as an Optuna trial does.
+
+    Raises ValueError, KeyError or TypeError for what that could not suggest.
+    """
+
+    values: Mapping[str, Any]
+
+    def suggest_categorical(self, name: str, choices: Sequence[str]) -> Any:
+        return choices[choices.index(self.values[name])]
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int) -> int:
+        return range(low, high + 1, step)[range(low, high + 1, step).index(self.values[name])]
+
+    def suggest_float(self, name: str, low: float, high: float, *, step: float) -> float:
+        value = float(self.values[name])
+        steps = (value - low) / step
+        if not low <= value <= high or abs(steps - round(steps)) > GRID_TOLERANCE:
+            raise ValueError(f"{name} is {value}")
+        return value
 
 
 def _check_key(key: str, parameters: Sequence[str], generators: Sequence[str]) -> None:

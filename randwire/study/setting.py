@@ -70,6 +70,14 @@ class Setting:
         return f"{name} {short(self.variant)}".rstrip()
 
     @property
+    def known(self) -> bool:
+        """Whether there is such a generator, and it has these parameters."""
+        try:
+            return bool(self.label)
+        except ValueError:
+            return False
+
+    @property
     def keys(self) -> Mapping[str, str]:
         """The dotted keys that make a configuration one of this setting, without those of the variant."""
         return {

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import commands
 import pytest
@@ -22,6 +22,7 @@ from randwire.config.recorded import check_config
 from randwire.errors import RecordError, RecordLockedError
 from randwire.json_files import read_lines
 from randwire.records import Record, find_records
+from randwire.report import write_report
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.setting import Setting
@@ -327,3 +328,85 @@ def test_the_lock_of_a_study_clears_only_its_own_files(study: Path) -> None:
     with StudyFolder(study).lock():
         assert theirs.exists()
         assert not own.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "cause"),
+    [
+        ("only", ["zz"], "only: "),
+        ("only", 5, "only: must be a list of texts"),
+        ("search", ["tpe"], "search: must be a text"),
+        ("search", "zz", "search: must be one of tpe, random, grid, list, race, is 'zz'"),
+        ("match_mult_adds", "zz", "match_mult_adds: must be a number"),
+        (
+            "grown",
+            [{"time": "2026-01-02", "ended": 1, "added": {"only": 5}}],
+            "grown: must be a list of what was added",
+        ),
+        ("require", ["zz<<"], "require: 'zz<<' is no bound"),
+        ("settings", 0, "settings: must be a whole number above 0, is 0"),
+        ("confirm", 5, "confirm: must be an object"),
+    ],
+)
+@pytest.mark.condition("G", "a value in study.json is damaged", "one line that names study.json, and no option")
+def test_a_damaged_value_of_a_design_is_one_line(study: Path, key: str, value: object, cause: str) -> None:
+    record = Record(study)
+    record.write_json("study.json", {**record.read_json("study.json"), key: value})
+    for verb in (("status",), ("plan", "--seeds", "3"), ("report",)):
+        shown = told(study, *verb)
+        assert shown.code == 2
+        assert shown.err.startswith(f"error: {study / 'study.json'}: damaged: {cause}")
+        assert shown.err.endswith("; put back a copy, or remove it and give the options of the study again\n")
+        assert len(shown.err.splitlines()) == 1
+    write_report(study)  # as of a study whose design is not known
+
+
+@pytest.mark.condition("G", "packages or hardware in an environment.json are no objects", "unreadable, with the remedy")
+def test_a_damaged_environment_is_told(study: Path) -> None:
+    first(study).write_json("environment.json", [{"packages": 5, "hardware": 7}])
+    assert told(study, "report").code == 0
+    page = (study / "report.html").read_text()
+    assert "environment.json: damaged: must hold a list of objects; remove it to go on without it" in page
+
+
+def search(folder: Path, **options: Any) -> Design:
+    """A random search, whose study.json is written."""
+    keys = {**BASE, "runtime.output": str(folder)}
+    made = Design.load("digits", keys, name="study", search="random", settings=4, **options)
+    made.open()
+    return made
+
+
+@pytest.mark.condition("G", "a range in study.json is edited to one that there cannot be", "one line, names study.json")
+def test_an_edited_space_is_no_option(tmp_path: Path) -> None:
+    record = Record(search(tmp_path, space=["ws.k=4:8:2"]).folder)
+    record.write_json("study.json", {**record.read_json("study.json"), "space": ["zz=1"]})
+    shown = told(record.folder, "status")
+    assert (shown.code, len(shown.err.splitlines())) == (2, 1)
+    assert shown.err.startswith(f"error: {record.folder / 'study.json'}: damaged: space: zz: unknown key")
+
+
+@pytest.mark.parametrize("setting", ["ws:k=4,p=0.5", "er:p=0.77777", "er:p=0.2 network.channels=8"])
+@pytest.mark.condition("G", "suggestions.jsonl of another search than study.json", "one line: the setting, the remedy")
+def test_a_suggestion_outside_the_space_is_one_line(
+    tmp_path: Path, setting: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    folder = search(tmp_path, generators=("er", "ba")).folder
+    StudyFolder(folder).add_suggestion(Setting("er:p=0.2"))
+    assert told(folder, "plan").code == 0
+    StudyFolder(folder).add_suggestion(Setting.parse(setting))
+    shown = told(folder, "plan")
+    assert shown.code == 2
+    assert shown.err == (
+        f"error: {folder / 'suggestions.jsonl'}: {setting} is outside the search space that study.json has; put back "
+        "the study.json of this search, or remove that line\n"
+    )
+    assert not [one for one in recwarn if "optuna" in one.filename]
+
+
+@pytest.mark.condition("G", "failures.jsonl names a setting whose generator is gone", "left out; the report is written")
+def test_a_failure_of_a_generator_that_is_gone_is_left_out(study: Path) -> None:
+    for setting in ("zz", "er:p=0.2"):
+        Record(study).append("failures.jsonl", {"setting": setting, "time": 1.0, "cause": "it fell"})
+    assert told(study, "report").code == 0
+    assert "ER(0.2) could not be run: it fell." in (study / "report.html").read_text()

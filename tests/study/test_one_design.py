@@ -268,7 +268,8 @@ def test_a_study_of_a_generator_that_is_gone_is_one_line(study: Design, capsys: 
     record = Record(study.folder)
     record.write_json("study.json", {**record.read_json("study.json"), "generators": ["er", "gone"]})
     assert command("status", *options_of(study)) == 2
-    assert re.fullmatch(r"error: --generators: must name some of .*, is 'er,gone'\n", capsys.readouterr().err)
+    told = r"error: .*/study\.json: damaged: generators: must name some of .*, is 'er,gone'; put back a copy, or .*\n"
+    assert re.fullmatch(told, capsys.readouterr().err)
 
 
 def test_a_list_is_fixed_beforehand_and_a_fresh_command_goes_on_with_it(tmp_path: Path) -> None:
