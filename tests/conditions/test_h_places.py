@@ -112,6 +112,8 @@ def test_fixed_studies_are_one_list(tmp_path: Path) -> None:
         ("list", {"early_stopping": True}, "one ended the weak early"),
         ("list", {"require": ["depth>=2"]}, "they differ in require"),
         ("list", {"confirm": {"study": "one"}}, "one has the settings that one chose"),
+        ("list", {"longer": {"study": "one"}}, "one has the settings that one chose"),
+        ("list", {"longer": 5}, "the design of one is not recorded"),
     ],
 )
 @pytest.mark.condition("H", "one report over studies that are no fixed design", "a search, which says so; no tests")
@@ -123,6 +125,28 @@ def test_other_studies_are_read_as_a_search(tmp_path: Path, search: str, more: d
     text = Page(write_report(one, others=[two])).text
     assert "no fixed design together" in text
     assert why in text
+
+
+@pytest.mark.condition("H", "one report over studies of the same name in two places", "each design counts, by its path")
+def test_studies_of_one_name_keep_their_designs(tmp_path: Path) -> None:
+    one = fixed(tmp_path / "a" / "same", ("er:p=0.2",), range(3), search="random")
+    two = fixed(tmp_path / "b" / "same", ("ws:k=4,p=0.75", "ba:m=5"), range(3))
+    facts = facts_of([one, two])
+    assert list(facts.designs) == [str(one), str(two)]
+    assert not facts.sections[0].group.tested
+    assert "the settings of one were chosen by its results (random)" in Page(write_report(two, others=[one])).text
+
+
+@pytest.mark.condition("H", "one report over studies of which one has grown after results", "told and warned, by study")
+def test_growth_of_any_of_several_studies_is_told(tmp_path: Path) -> None:
+    grown = [{"time": "2026-01-02T00:00:00+00:00", "ended": 4, "added": {"seeds": [2]}}]
+    one = fixed(tmp_path / "one", ("ws:k=4,p=0.75",), range(3))
+    two = fixed(tmp_path / "two", ("er:p=0.2", "ba:m=5"), range(3), grown=grown)
+    text = Page(write_report(one, others=[two])).text
+    assert "two: graph seed 2 (2026-01-02, when 4 trials had ended)" in text
+    assert "two: Graph seed 2 was added when results were known (2026-01-02, when 4 trials had ended)." in text
+    assert "those at the tests of the single studies, and at this page before, are not counted." in text
+    assert "the reports before" not in text
 
 
 @pytest.mark.condition("H", "one report over studies of several budgets", "they are never pooled")

@@ -32,8 +32,11 @@ def chosen_later(study: Row | None) -> list[Growth]:
     return [one for one in growths_of(study or {}) if one.ended and any(one.added.get(key) for key in CHOSEN)]
 
 
-def growth_warnings(study: Row | None) -> list[str]:
-    """What a reader of the tests must know of settings and seeds that a fixed design was given after results."""
+def growth_warnings(study: Row | None, counted: bool = True) -> list[str]:
+    """What a reader of the tests must know of settings and seeds that a fixed design was given after results.
+
+    `counted`: the level of the tests counts the looks at them.
+    """
     warned = []
     if later := chosen_later(study):
         names = {key: value for key in CHOSEN if (value := [name for one in later for name in one.added.get(key, ())])}
@@ -49,8 +52,8 @@ def growth_warnings(study: Row | None) -> list[str]:
         seeds = {key: value for key, value in seeds.items() if value}
         warned.append(
             f"{_capital(_added(seeds))} {_were(seeds)} added when results were known ({_times(more)}). The level of "
-            "the tests counts the reports before, and no other look: who adds seeds until a difference shows, finds "
-            "false ones more often."
+            f"the tests counts {'the reports before, and no other look' if counted else 'no look before'}: who adds "
+            "seeds until a difference shows, finds false ones more often."
         )
     return warned
 

@@ -29,7 +29,15 @@ def look(facts: StudyFacts) -> None:
 
 
 def looks_text(facts: StudyFacts) -> str:
-    """What the looks so far have done to the level of the tests, in a sentence or two; empty at the first look."""
+    """What the looks so far have done to the level of the tests, in a sentence or two; empty at the first look.
+
+    Of several studies, that no look is counted.
+    """
+    if facts.others and any(map(tested, facts.sections)):
+        return (
+            f"The level of these tests, {ALPHA:.0%}, is that of one look: those at the tests of the single studies, "
+            "and at this page before, are not counted."
+        )
     return "".join(map(looked_at, facts.sections[:1]))
 
 

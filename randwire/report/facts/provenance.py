@@ -23,7 +23,8 @@ def provenance(study: StudyFacts) -> dict[str, str]:
     """Where the numbers come from, by what it is: design, budget, commits; what was not recorded is left out."""
     searched = {name: _texts(study.design, name) for name in ("space", "objective")}
     told = [f"{name}: {_design(one)}" for name, one in study.designs.items()] or [_design(study.design)]
-    design = {"design": "; ".join(told), "grown": growth_text(study.design)}
+    grown = [f"{name}: {text}" for name, one in study.designs.items() if (text := growth_text(one))]
+    design = {"design": "; ".join(told), "grown": "; ".join(grown) or growth_text(study.design)}
     facts = {**design, **searched, "trials": study.statuses}
     budgets = {f"{many(t.config.train.epochs, 'epoch')} on {t.config.data.source}" for t in study.trials}
     facts["budget"] = "; ".join(sorted(budgets))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from randwire.study.fixed import FIXED, fixed_settings
 from randwire.study.folder import failures_of
 from randwire.study.results import Trial, design_of, in_order, load
 from randwire.study.setting import Setting
+from randwire.study.stored import parent_of
 
 SEVERAL = "several"
 """The search of studies that are no fixed design together."""
@@ -32,7 +34,10 @@ def facts_of(folders: Sequence[Path]) -> StudyFacts:
     failures: dict[Setting, tuple[float, str]] = {}
     for folder in folders:
         failures |= failures_of(folder)
-    designs = {folder.resolve().name: design_of(folder) for folder in folders}
+    names = Counter(folder.resolve().name for folder in folders)
+    designs = {
+        name if names[name := folder.resolve().name] == 1 else str(folder): design_of(folder) for folder in folders
+    }
     return StudyFacts(
         folders[0],
         _together(list(designs.values())),
@@ -81,8 +86,8 @@ def _apart(designs: Sequence[Row | None]) -> str:
     for design in designs:
         if design is None:
             return "the design of one is not recorded"
-        if design.get("confirm"):
-            return f"one has the settings that {design['confirm'].get('study')} chose"
+        if (parent := parent_of(design)) is not None:
+            return f"one has the settings that {parent or 'another study'} chose"
         if design.get("search") not in FIXED:
             return f"the settings of one were chosen by its results ({design.get('search')})"
         if design.get("early_stopping"):

@@ -141,7 +141,7 @@ class StudyFacts:
     others: Sequence[Path] = ()
     """The folders of further studies, whose records are among these; see `several`."""
     designs: Mapping[str, Row | None] = field(default_factory=dict)
-    """Of several studies, the design of each by its name."""
+    """Of several studies, the design of each by its name, or by its path where several have that name."""
 
     @classmethod
     def load(cls, folder: Path) -> "StudyFacts":

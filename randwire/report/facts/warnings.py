@@ -27,7 +27,8 @@ class Warned:
 def warnings(facts: StudyFacts) -> list[Warned]:
     """All warnings, those that matter most first."""
     differing = [Warned(line) for line in mixed(facts.trials)]
-    grown = [Warned(text, code="--confirm" * ("--confirm" in text)) for text in growth_warnings(facts.design)]
+    growth = [f"{name}: {text}" for name, one in facts.designs.items() for text in growth_warnings(one, counted=False)]
+    grown = [Warned(text, code="--confirm" * ("--confirm" in text)) for text in growth or growth_warnings(facts.design)]
     outside = outside_warning(facts.design, facts.counted)
     several = several_text(facts.designs)
     return [
