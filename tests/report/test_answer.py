@@ -45,7 +45,7 @@ def test_two_settings_are_separated_or_a_difference_is_excluded(points: float, s
     for seed in range(10):
         add_trial(tmp_path, "ws:k=4,p=0.75", seed, 73 + points + noise.gauss(0, 0.3))
         add_trial(tmp_path, "ba:m=5", seed, 73 + noise.gauss(0, 0.3))
-    write_design(tmp_path, "list", only=["ws:k=4,p=0.75", "ba:m=5"])
+    write_design(tmp_path, "list", only=["ws:k=4,p=0.75", "ba:m=5"], seeds=[*range(10)])
     first, tested = told(tmp_path)
     assert first.startswith("Top-1 (n = 10): WS(4,0.75) 7" if points else "Top-1 (n = 10): ")
     assert tested.startswith(second)
@@ -57,7 +57,7 @@ def test_a_confirmation_says_what_it_confirms(tmp_path: Path) -> None:
         add_trial(tmp_path, "ws:k=4,p=0.75", seed, 74.0 + seed / 10)
         add_trial(tmp_path, "ba:m=5", seed, 73.0 + seed / 8)
     confirm = {"study": "earlier", "design": "0", "search": "tpe", "settings": 9, "holdout": 0, "winners": winners}
-    write_design(tmp_path, "list", only=[str(one["setting"]) for one in winners], confirm=confirm)
+    write_design(tmp_path, "list", only=[str(one["setting"]) for one in winners], confirm=confirm, seeds=[*range(4)])
     assert told(tmp_path)[0] == (
         "Best setting of each generator in earlier, confirmed on fresh seeds (n = 4): WS(4,0.75) 74.15%, BA(5) 73.19%."
     )
@@ -71,7 +71,7 @@ def test_networks_made_by_hand_are_compared_with_the_best_random_setting(tmp_pat
         add_reference(tmp_path, "pytorchcv:resnet20_cifar10", seed, 76 + noise.gauss(0, 0.2))
         add_reference(tmp_path, "pytorchcv:resnet56_cifar10", seed, 73 + noise.gauss(0, 0.2))
     only = ["ws:k=4,p=0.75", "chain", "pytorchcv:resnet20_cifar10", "pytorchcv:resnet56_cifar10"]
-    write_design(tmp_path, "list", only=only)
+    write_design(tmp_path, "list", only=only, seeds=[*range(6)])
     assert told(tmp_path)[-1] == (
         "Of the networks made by hand, against WS(4,0.75): resnet20_cifar10 is above it; CHAIN is below it; "
         "resnet56_cifar10 is not separated from it."
@@ -94,7 +94,9 @@ def test_variants_are_answered_on_the_same_graphs(tmp_path: Path) -> None:
         graph = noise.gauss(0, 2)
         for op, points in (("conv", 0.0), ("avgpool", -4.0), ("sepconv", 0.1)):
             add_trial(tmp_path, "ba:m=5", seed, 80 + graph + points + noise.gauss(0, 0.2), network__op=op)
-    write_design(tmp_path, "grid", variants={op: {"network.op": op} for op in ("conv", "avgpool", "sepconv")})
+    write_design(
+        tmp_path, "grid", variants={op: {"network.op": op} for op in ("conv", "avgpool", "sepconv")}, seeds=[*range(6)]
+    )
     first, above, near = told(tmp_path)
     assert first.startswith("On the same graphs (n = 6): ")
     assert first.rindex("avgpool") > max(first.rindex("sepconv"), first.rindex(" conv"))
@@ -127,7 +129,7 @@ def test_networks_made_by_hand_alone_are_tested_all_the_same(tmp_path: Path) -> 
     for seed in range(5):
         add_trial(tmp_path, "chain", seed, 73 + noise.gauss(0, 0.2), train__seed=seed)
         add_trial(tmp_path, "complete", seed, 70 + noise.gauss(0, 0.2), train__seed=seed)
-    write_design(tmp_path, "list", only=["chain", "complete"])
+    write_design(tmp_path, "list", only=["chain", "complete"], seeds=[*range(5)])
     assert len(told(tmp_path)) == 2
     assert told(tmp_path)[1].endswith("points above COMPLETE (corrected p < 0.001).")
 
@@ -139,7 +141,7 @@ def test_settings_without_all_their_trials_are_left_out_of_answer_and_tests(tmp_
             add_trial(tmp_path, spec, seed, top1 + noise.gauss(0, 0.2))
     for spec in ("er:p=0.2", "ws:k=4,p=0.75"):
         add_trial(tmp_path, spec, 5, status=None, epochs=2)
-    write_design(tmp_path, "list", only=["er:p=0.2", "er:p=0.4", "ba:m=5", "ws:k=4,p=0.75"])
+    write_design(tmp_path, "list", only=["er:p=0.2", "er:p=0.4", "ba:m=5", "ws:k=4,p=0.75"], seeds=[*range(5)])
     leaders, tested, *rest = told(tmp_path)
     assert leaders.startswith("Top-1 (n = 5): BA(5) 7")
     assert tested.startswith("BA(5) is ")
@@ -182,7 +184,7 @@ def test_variants_that_are_alike_are_bounded(tmp_path: Path) -> None:
         graph = noise.gauss(0, 2)
         for op in ("conv", "sepconv"):
             add_trial(tmp_path, "ba:m=5", seed, 80 + graph + noise.gauss(0, 0.2), network__op=op)
-    write_design(tmp_path, "grid", variants={op: {"network.op": op} for op in ("conv", "sepconv")})
+    write_design(tmp_path, "grid", variants={op: {"network.op": op} for op in ("conv", "sepconv")}, seeds=[*range(6)])
     assert "; a difference above 0." in told(tmp_path)[1]
 
 
@@ -192,7 +194,7 @@ def test_a_bound_between_generators_names_them_beside_networks_made_by_hand(tmp_
         for spec in ("ws:k=4,p=0.75", "ba:m=5", "er:p=0.2"):
             add_trial(tmp_path, spec, seed, 73 + noise.gauss(0, 0.3))
         add_trial(tmp_path, "chain", seed, 60 + noise.gauss(0, 0.2), train__seed=seed)
-    write_design(tmp_path, "list", only=["ws:k=4,p=0.75", "ba:m=5", "er:p=0.2", "chain"])
+    write_design(tmp_path, "list", only=["ws:k=4,p=0.75", "ba:m=5", "er:p=0.2", "chain"], seeds=[*range(4)])
     _, between, by_hand = told(tmp_path)
     assert between.startswith("No two of ")
     assert "CHAIN" not in between

@@ -10,6 +10,7 @@ from report_helpers import Page, add_grid, add_trial, write_design
 from randwire import report
 from randwire.errors import RecordError
 from randwire.pages.style import Figure
+from randwire.records import Record
 from randwire.report.facts.study import StudyFacts
 from randwire.report.plots.history import history
 from randwire.report.plots.importance import importance
@@ -72,14 +73,13 @@ def test_settings_that_have_not_finished_have_a_number_and_no_mark(tmp_path: Pat
 
 
 def test_what_chooses_is_drawn(tmp_path: Path) -> None:
-    folder = plant(tmp_path, {"ws:k=4,p=0.75": 80.0, "er:p=0.2": 70.0})
-    for trial in StudyFacts.load(folder).trials:
-        assert trial.record is not None
-        path = trial.record.folder / "config.yaml"
-        path.write_text(path.read_text().replace("holdout: 0", "holdout: 360"))
-        summary = {**(trial.record.summary() or {}), "test_top1": 55.0}
-        trial.record.write_json("summary.json", summary)
-    figure = drawn(history, folder)
+    top1 = {"ws:k=4,p=0.75": 80.0, "er:p=0.2": 70.0}
+    write_design(tmp_path, "random", seeds=[0])
+    for spec, score in top1.items():
+        StudyFolder(tmp_path).add_suggestion(Setting(spec))
+        record = Record(tmp_path / add_trial(tmp_path, spec, 0, score, data__holdout=360).digest)
+        record.write_json("summary.json", {**(record.summary() or {}), "test_top1": 55.0})
+    figure = drawn(history, tmp_path)
     assert figure is not None
     assert [y for _, y in marks(figure).values()] == [70.0, 80.0]
     assert "images held out" in figure["layout"]["yaxis"]["title"]["text"]
