@@ -184,6 +184,7 @@ class Sweep:
         settings: int = 1,
         seeds: int = 1,
         losses: int = 4,
+        values: Mapping[str, object] | None = None,
     ) -> None:
         self.cluster, self.output, self.losses = cluster, output, losses
         # Saved several times an epoch.
@@ -192,6 +193,7 @@ class Sweep:
             "train.epochs": epochs,
             "runtime.output": str(output),
             "runtime.checkpoint_minutes": 0.005,
+            **(values or {}),
         }
         self.design = {"generators": generators, "settings": settings, "seeds": seeds}
         self.log = cluster.folder / f"sweep-{secrets.token_hex(4)}.log"
@@ -253,16 +255,21 @@ def node(cluster: SmallCluster, sweep: Sweep, stream: random.Random) -> None:
     cluster.add()
 
 
-def spot(cluster: SmallCluster, sweep: Sweep, stream: random.Random) -> None:
-    """A machine that trains is announced to be lost, and lost; another one comes."""
-    lost = cluster.node_of(stream.choice(cluster.workers()))
+def announce(cluster: SmallCluster, node: Node, seconds: int) -> None:
+    """Announce that a machine will be taken away, as clouds do with spot ones."""
     subprocess.run(
-        [RAY, "drain-node", "--address", cluster.address, "--node-id", lost.id(),
-         "--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot", "--deadline-remaining-seconds", "3"],
+        [RAY, "drain-node", "--address", cluster.address, "--node-id", node.id(), "--reason",
+         "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot", "--deadline-remaining-seconds", str(seconds)],
         env=cluster.environment,
         check=True,
         capture_output=True,
     )  # fmt: skip
+
+
+def spot(cluster: SmallCluster, sweep: Sweep, stream: random.Random) -> None:
+    """A machine that trains is announced to be lost, and lost; another one comes."""
+    lost = cluster.node_of(stream.choice(cluster.workers()))
+    announce(cluster, lost, seconds=3)
     cluster.add()
     time.sleep(3)
     cluster.lose(lost)

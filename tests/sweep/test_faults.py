@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from fault_harness import FAULTS, RAY, SmallCluster, Sweep, small_disk, strip, undisturbed
+from fault_harness import FAULTS, RAY, SmallCluster, Sweep, announce, small_disk, strip, undisturbed
 
 from randwire.parts import parts_of
-from randwire.records import Record, find_records
+from randwire.records import MID_EPOCH_CHECKPOINT, Record, find_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900 + 120 * int(os.environ.get("RANDWIRE_FAULTS", "0")))]
 COUNT = int(os.environ.get("RANDWIRE_FAULTS", "5"))
@@ -74,6 +74,21 @@ def test_every_trial_ends_once_as_if_nothing_had_happened(cluster: SmallCluster,
     # Each process tells of a trial once; of one that ended while there was none, or before it, it may tell nothing.
     processes = 1 + sum(fault.__name__ == "process" for fault in faults)
     assert all(log.count(f"g{seed} t0: finished") <= processes for seed in range(2))
+
+
+def test_a_training_is_saved_when_a_machine_is_announced_to_go(cluster: SmallCluster, tmp_path: Path) -> None:
+    """In the middle of an epoch, and long before it would be by the clock."""
+    values = {"runtime.checkpoint_minutes": 60, "train.batch_size": 4}
+    with Sweep(cluster, tmp_path / "runs", epochs=500, values=values) as sweep:
+        record = sweep.await_that(partial(trained, sweep, cluster))
+        assert record is not None
+        saved = record.checkpoint / MID_EPOCH_CHECKPOINT
+        assert not saved.exists()
+        lost = cluster.node_of(cluster.workers()[0])
+        announce(cluster, lost, seconds=120)
+        sweep.await_that(saved.exists)
+    cluster.lose(lost)
+    cluster.add()
 
 
 def test_records_survive_a_disk_that_is_full_or_away_for_a_while(cluster: SmallCluster, tmp_path: Path) -> None:
