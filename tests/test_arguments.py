@@ -110,6 +110,7 @@ def test_what_is_no_mistake_of_the_user_is_not_hidden(error: Exception) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_end_unwinds_as_an_interrupt(number: signal.Signals, capsys: pytest.CaptureFixture[str]) -> None:
     closed = []
+    signal.signal(number, signal.SIG_DFL)  # the tests may run under `nohup`
 
     def main() -> int:
         try:

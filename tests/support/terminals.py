@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import sys
 import termios
@@ -14,8 +15,13 @@ from subprocess import Popen
 import commands
 
 
+def _own_terminal() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under `nohup`
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
-    """A terminal, and a command of Python that runs on it and ends with it, unless SIGHUP is ignored.
+    """A terminal, and a command of Python that runs on it and ends with it.
 
     `columns` and `lines` are its size, `variables` are added to the environment.
     """
@@ -32,7 +38,7 @@ class Terminal:
             stdout=side,
             stderr=side,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_own_terminal,
         )
         os.close(side)
         self.shown = ""
