@@ -29,12 +29,15 @@ def draw(lines: Sequence[str]) -> None:
     print(CLEAR + "\n".join(fitted(line, columns) for line in lines), flush=True)
 
 
-def wait(seconds: float) -> bool:
-    """Wait so long; less if the size of the screen changes, which is what it returns, or if nobody reads any more."""
-    before, end = size(), time.monotonic() + seconds
+def wait(seconds: float, drawn_at: os.terminal_size) -> bool:
+    """Wait so long; less if nobody reads any more, or if the screen has another size than it was drawn at.
+
+    Whether it has is what it returns.
+    """
+    end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0 and not abandoned():
         time.sleep(min(left, _LOOK_S))
-        if is_screen(sys.stdout) and size() != before:
+        if is_screen(sys.stdout) and size() != drawn_at:
             return True
     return False
 

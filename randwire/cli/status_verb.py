@@ -41,10 +41,12 @@ def show_status(load: Callable[[], Design], options: argparse.Namespace) -> int:
         while True:
             status, design = _look(load)
             code = _code(status)
+            drawn_at = screen.size()
             _draw(status, design, options)
             if not delivered() or status.ended:
                 return code
-            while screen.wait(options.watch) and not options.json:
+            while screen.wait(options.watch, drawn_at) and not options.json:
+                drawn_at = screen.size()
                 _draw(status, design, options)
     except KeyboardInterrupt:
         return code

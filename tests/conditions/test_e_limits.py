@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import commands
 import pytest
@@ -11,8 +12,7 @@ from trained_helpers import settings
 
 from randwire import machine
 from randwire.data import Batching, Loader, prepare
-from randwire.data.convert.command import _parser as convert_parser
-from randwire.data.sources import load_source
+from randwire.data.convert import command
 from randwire.environment import environment
 from randwire.sweep import Cluster
 from randwire.sweep.share import local_options, share
@@ -93,7 +93,15 @@ def test_the_loader_and_the_conversion_take_the_cpus_of_their_container(
         assert loader._threads == 3
     finally:
         loader.close()
-    assert convert_parser("digits", load_source("digits")).parse_args(["output"]).processes == 3
+    asked: list[object] = []
+
+    def convert(*arguments: object, **options: object) -> NoReturn:
+        asked.extend(arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "convert", convert)
+    assert command.main(["digits", str(tmp_path / "output")]) == 130
+    assert asked[-1] == 3
 
 
 @pytest.mark.condition("E", "the record of a training in a container of 3 CPUs", "environment.json has 3 cores")

@@ -85,6 +85,7 @@ def test_a_channel_keeps_the_last_step_of_its_training() -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.timeout(700)
 def test_the_bar_of_a_sweep_moves_within_its_only_epoch(tmp_path: Path) -> None:
     terminal = Terminal(
         "studies/generators.py", "sweep", "--generators", "ws", "--settings", "1", "--seeds", "1", "--workers", "1",
@@ -92,7 +93,7 @@ def test_the_bar_of_a_sweep_moves_within_its_only_epoch(tmp_path: Path) -> None:
         "--train.batch_size", "4", "--runtime.wandb", "disabled", "--runtime.output", str(tmp_path), columns=160,
     )  # fmt: skip
     try:
-        shown = terminal.until(lambda shown: len(set(re.findall(r"epoch 1/1 step (\d+)/359", shown))) > 1)
+        shown = terminal.until(lambda shown: len(set(re.findall(r"epoch 1/1 step (\d+)/359", shown))) > 1, 500)
         assert re.search(r"\| 0\.\d*[1-9]\d*/1 \[", shown)
     finally:
         assert terminal.close() == 130

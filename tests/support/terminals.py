@@ -46,9 +46,9 @@ class Terminal:
     def resize(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self._main, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
-    def until(self, condition: Callable[[str], object]) -> str:
+    def until(self, condition: Callable[[str], object], seconds: float = commands.PATIENCE) -> str:
         """What has been shown once the condition holds for it."""
-        end = time.monotonic() + commands.PATIENCE
+        end = time.monotonic() + seconds
         while not condition(self.shown):
             assert time.monotonic() < end, self.shown
             assert self.process.poll() is None, self.shown

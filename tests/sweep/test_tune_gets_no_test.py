@@ -63,9 +63,13 @@ def reported(study: Design, monkeypatch: pytest.MonkeyPatch) -> list[Row]:
         monkeypatch.setattr(ray, name, value)
     monkeypatch.setattr(ray, "get", lambda value: value)
     monkeypatch.setattr(worker, "get_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(worker, "machines_going", frozenset)
     rows: list[Row] = []
     monkeypatch.setattr(ray.train, "report", rows.append)
-    worker.train_setting(Setting.parse(SETTING), Job(study, workers=1, scratch="", losses=1, timeouts=SHORT), None)
+    message = SimpleNamespace(remote=lambda *_: None)
+    channel = SimpleNamespace(send_step=message, send_row=message)
+    job = Job(study, workers=1, scratch="", losses=1, timeouts=SHORT)
+    worker.train_setting(Setting.parse(SETTING), job, channel)
     assert [row.get("epoch") for row in rows] == [1, 2, None]
     assert len(asked) == 2
     return rows + asked

@@ -113,12 +113,14 @@ def test_further_signals_end_what_hangs(tmp_path: Path) -> None:
 
 
 def test_handlers_are_given_back() -> None:
+    own = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a command that ran in this process has left one
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     with Interrupts().deferred():
         assert signal.getsignal(signal.SIGINT) != before[0]
         assert signal.getsignal(signal.SIGTERM) == before[1] == signal.SIG_DFL
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
     assert signal.set_wakeup_fd(-1) == -1
+    signal.signal(signal.SIGTERM, own)
 
 
 def test_in_another_thread_nothing_is_deferred() -> None:
