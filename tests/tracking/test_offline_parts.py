@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,7 @@ def test_parts_that_cannot_be_read_are_taken_as_whole(tmp_path: Path, monkeypatc
         tracker.log("aaa", row(epoch))
         tracker.finish("aaa", "interrupted", {})
         tracker.close()
+        time.sleep(1.0)  # wandb names the folder of a run by the second
     assert epochs_held(study, "aaa", "aaa") == {0, 1, 2}
     first = study / runs.parts_of(study, "aaa")[0]
     (first / "run-aaa.wandb").write_bytes(b"nothing of the kind")
