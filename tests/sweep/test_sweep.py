@@ -147,7 +147,7 @@ def test_every_trial_of_every_generator_has_finished(study: Path) -> None:
         summary = record.summary()
         assert summary is not None
         assert (summary["status"], summary["epochs"]) == ("finished", 3)
-        assert record.read_json("environment.json")["world_size"] == 2
+        assert record.read_json("environment.json")[-1]["world_size"] == 2
         correct = Correct.load(record)
         assert correct is not None
         assert (len(correct.bits), correct.top1) == (360, summary["val_top1"])
