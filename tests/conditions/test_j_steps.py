@@ -96,4 +96,4 @@ def test_the_bar_of_a_sweep_moves_within_its_only_epoch(tmp_path: Path) -> None:
         shown = terminal.until(lambda shown: len(set(re.findall(r"epoch 1/1 step (\d+)/359", shown))) > 1, 500)
         assert re.search(r"\| 0\.\d*[1-9]\d*/1 \[", shown)
     finally:
-        assert terminal.close() == 130
+        assert terminal.close() in (0, 130)  # the epoch may have ended by now
