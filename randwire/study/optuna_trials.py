@@ -54,8 +54,8 @@ def distributions(tried: Sequence[Tried], study: Row | None) -> dict[str, BaseDi
 def optuna_trials(tried: Sequence[Tried], objectives: Sequence[Objective], study: Row | None) -> list[FrozenTrial]:
     """A trial for each setting, numbered in order. Only a finished one has values: the means of the objectives.
 
-    Times are those of the last process of each training, local and without a zone as Optuna has them, or None where
-    they were not recorded; a setting that was suggested and has not begun is waiting.
+    Times are local and without a zone as Optuna has them, or None where they were not recorded; a setting that was
+    suggested and has not begun is waiting.
     """
     known = distributions(tried, study)
     trials = []
@@ -102,18 +102,17 @@ def _attributes(one: Tried) -> dict[str, Any]:
 
 
 def _times(trials: Sequence[Trial]) -> tuple[datetime | None, datetime | None]:
-    """When the first of some trials began, and when the last ended."""
+    """When the first of some trials began, and when the last would have ended, had none been interrupted."""
     begun, ended = [], []
     for trial in trials:
         try:
-            starts = [datetime.fromisoformat(str(part.get("started"))) for part in trial.parts]
-            first, last = (start.astimezone().replace(tzinfo=None) for start in (starts[0], starts[-1]))
-        except (ValueError, IndexError):
+            start = datetime.fromisoformat(trial.started).astimezone().replace(tzinfo=None)
+        except ValueError:
             continue
-        begun.append(first)
-        seconds = number(trial.summary, "seconds")  # of the process that ended it
+        begun.append(start)
+        seconds = number(trial.summary, "seconds")
         if seconds is not None:
-            ended.append(last + timedelta(seconds=seconds))
+            ended.append(start + timedelta(seconds=seconds))
     return min(begun, default=None), max(ended, default=None)
 
 
