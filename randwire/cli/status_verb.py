@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -41,13 +42,11 @@ def show_status(load: Callable[[], Design], options: argparse.Namespace) -> int:
         while True:
             status, design = _look(load)
             code = _code(status)
-            drawn_at = screen.size()
-            _draw(status, design, options)
+            drawn_at = _draw(status, design, options)
             if not delivered() or status.ended:
                 return code
             while screen.wait(options.watch, drawn_at) and not options.json:
-                drawn_at = screen.size()
-                _draw(status, design, options)
+                drawn_at = _draw(status, design, options)
     except KeyboardInterrupt:
         return code
 
@@ -63,12 +62,13 @@ def _look(load: Callable[[], Design]) -> tuple[Status, Design]:
     return progress.status(design), design
 
 
-def _draw(status: Status, design: Design, options: argparse.Namespace) -> None:
-    """The page again on a terminal; a line where no terminal is."""
+def _draw(status: Status, design: Design, options: argparse.Namespace) -> os.terminal_size:
+    """The page again on a terminal; a line where no terminal is. Returns the size of the screen before that."""
+    size = screen.size()
     if options.json:
         print(json.dumps(_json(status)), flush=True)
     elif is_screen(sys.stdout):
-        height = max(1, screen.size().lines - 2)
+        height = max(1, size.lines - 2)
         lines = list(_lines(status, design, options.all, height))
         hidden = len(lines) - 1 - height
         if hidden > 0:
@@ -76,6 +76,7 @@ def _draw(status: Status, design: Design, options: argparse.Namespace) -> None:
         screen.draw(lines)
     else:
         print(f"{time.strftime('%F %T')}  {_total(status, design)}", flush=True)
+    return size
 
 
 def _json(status: Status) -> dict[str, object]:

@@ -205,12 +205,12 @@ def _trial(load: Callable[[], Design], options: argparse.Namespace) -> int:
             record = design.record(trial)
             if options.retry:
                 check_failed(record)
-            stored = StudyFolder(design.folder).read()
-            if record.summary() is None:
+            stored, has_ended = StudyFolder(design.folder).read(), record.summary() is not None
+            if not has_ended:
                 data.check(design.base.data, design.base.train.batch_size)
                 if stored is None:
                     _warn_of_parent(design, options)
-            if record.summary() is None or (stored and added_to(stored, design.to_json())):
+            if not has_ended or (stored and added_to(stored, design.to_json())):
                 design.open()
             again = "--retry begins it again" if has_failed(record) else ""
             return train_one(trial, again=again, retry=options.retry)
