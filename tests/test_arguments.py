@@ -1,7 +1,7 @@
 """What command lines share: dotted keys, kinds of values, and the exit status of a mistake or an interrupt."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -16,14 +16,7 @@ from randwire.arguments import (
 )
 from randwire.errors import ConfigError, DataError
 
-
-@pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
-    """`guarded` sets handlers of signals for the rest of the process."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("own_handlers")
 
 
 def test_dotted_keys_are_taken_out_of_a_command_line() -> None:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,16 +20,8 @@ from randwire.data.convert.command import main as convert
 from randwire.records import Record, find_records
 from randwire.study.setting import Setting
 
+pytestmark = pytest.mark.usefixtures("own_handlers")
 ENDS = ("full", "pipe", "terminal", "closed")
-
-
-@pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
-    """Commands set handlers of signals for the rest of the process."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def lost(command: Callable[[], int], output: str, error: str, folder: Path) -> tuple[int, str]:

@@ -2,7 +2,6 @@
 
 import importlib.util
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from report_helpers import Page, add_trial, write_design
-from trained_helpers import settings
+from trained_helpers import Interrupting, settings
 
 from randwire import environment, run
 from randwire.errors import RecordError
@@ -22,24 +21,11 @@ from randwire.wiring import sample_graphs
 CPU = torch.device("cpu")
 
 
-class Ending(ProcessWorker):
-    """A process that ends after an epoch."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__(CPU)
-        self.after = after
-
-    def report(self, row: Mapping[str, Any]) -> bool:
-        if row["epoch"] == self.after:
-            raise KeyboardInterrupt
-        return False
-
-
 @pytest.mark.condition("C", "a trial goes on at another commit", "environment.json keeps both parts")
 def test_each_process_that_trains_a_trial_leaves_its_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = settings(tmp_path, data__resolution=16, network__channels=4)
     with pytest.raises(KeyboardInterrupt):
-        run.run(config, Ending(2), command="first")
+        run.run(config, Interrupting(2), command="first")
     monkeypatch.setattr(run, "environment", lambda *_: {"commit": "later", "world_size": 2, "command": "second"})
     assert run.run(config, ProcessWorker(CPU))["status"] == "finished"
     run.run(config, ProcessWorker(CPU), command="has nothing to do")
@@ -53,7 +39,7 @@ def test_each_process_that_trains_a_trial_leaves_its_part(tmp_path: Path, monkey
 def test_a_trial_does_not_go_on_with_other_graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = settings(tmp_path, data__resolution=16, network__channels=4)
     with pytest.raises(KeyboardInterrupt):
-        run.run(config, Ending(1))
+        run.run(config, Interrupting(1))
     record = run.record_of(config)
     before = {path: path.read_bytes() for path in record.folder.rglob("*") if path.name != ".lock" and path.is_file()}
     other = sample_graphs(config.override({"graph.seed": 1}))

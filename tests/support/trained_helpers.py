@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import commands
 import torch
@@ -10,6 +11,7 @@ from randwire import config as configuration
 from randwire.config import RunConfig
 from randwire.records import checkpoint_file
 from randwire.training import checkpoint
+from randwire.training.worker import ProcessWorker
 
 CPU = torch.device("cpu")
 SMALL: Mapping[str, object] = {
@@ -19,6 +21,19 @@ SMALL: Mapping[str, object] = {
     "train.epochs": 3,
     "runtime.wandb": "disabled",
 }
+
+
+class Interrupting(ProcessWorker):
+    """Ctrl-C after some epochs."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__(CPU)
+        self.after = after
+
+    def report(self, row: Mapping[str, Any]) -> bool:
+        if row["epoch"] == self.after:
+            raise KeyboardInterrupt
+        return False
 
 
 def settings(folder: Path, **keys: object) -> RunConfig:

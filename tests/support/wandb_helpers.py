@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_wandb_server import FakeServer
 
 from randwire import config as configuration
 from randwire import drawing
@@ -124,3 +125,15 @@ def script(body: str, *arguments: object) -> list[str]:
 
 def environment(**more: str) -> dict[str, str]:
     return {**os.environ, **more}
+
+
+def sync(folder: Path, server: FakeServer) -> None:
+    """Upload what is offline in a folder, as a user does."""
+    subprocess.run(
+        [sys.executable, "-m", "wandb", "sync", "wandb"],
+        cwd=folder,
+        env=environment(WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url, WANDB_ERROR_REPORTING="false"),
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )

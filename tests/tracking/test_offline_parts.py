@@ -3,13 +3,12 @@
 import json
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from fake_wandb_server import FakeServer
-from wandb_helpers import GROUP, KEY, PNG, environment, history, record, row, script, without_account
+from wandb_helpers import GROUP, PNG, history, record, row, script, sync, without_account
 
 from randwire import drawing
 from randwire.tracking import WandbTracker, runs
@@ -39,17 +38,6 @@ PARTS = ((0, 1, 5, 3, "kill"), (5, 6, 8, 8, "kill"), (7, 8, 9, 9, "finish"))
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_account(tmp_path / "home", monkeypatch)
-
-
-def sync(folder: Path, server: FakeServer) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "wandb", "sync", "wandb"],
-        cwd=folder,
-        env=environment(WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url, WANDB_ERROR_REPORTING="false"),
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
 
 
 @pytest.mark.parametrize("each", [False, True], ids=["at the end", "after each part"])

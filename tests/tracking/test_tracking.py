@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -34,6 +33,7 @@ from wandb_helpers import (
     row,
     script,
     summary,
+    sync,
     without_account,
     written,
 )
@@ -424,14 +424,7 @@ def test_a_copied_folder_can_be_synced(offline: WandbTracker, tmp_path: Path) ->
     offline.folder.rename(tmp_path / "gone")
 
     with FakeServer() as server:
-        subprocess.run(
-            [sys.executable, "-m", "wandb", "sync", "wandb"],
-            cwd=copy,
-            env=environment(WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url, WANDB_ERROR_REPORTING="false"),
-            capture_output=True,
-            check=True,
-            timeout=60,
-        )
+        sync(copy, server)
         run = server.run("aaa")
     assert [each["epoch"] for each in run.history] == [0, 1, 2, 3]
     assert run.summary["trial/status"] == "finished"

@@ -29,6 +29,11 @@ def main():
     return 0
 sys.exit(guarded(main))
 """
+TELLS = """
+        while True:
+            asked.asked and print(1, flush=True)
+            time.sleep(0.01)"""
+"""A training that prints once it has been asked to end, again and again."""
 
 
 def started(training: str, folder: Path, **constants: float) -> "subprocess.Popen[str]":
@@ -56,10 +61,7 @@ def test_the_first_signal_only_asks(number: signal.Signals, tmp_path: Path) -> N
 
 
 def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:
-    process = started(
-        "\n        while True:\n            asked.asked and print(1, flush=True); time.sleep(0.01)", tmp_path,
-        ONE_NOTICE_S=0.0,
-    )  # fmt: skip
+    process = started(TELLS, tmp_path, ONE_NOTICE_S=0.0)
     process.send_signal(signal.SIGTERM)
     assert process.stdout is not None
     assert process.stdout.readline() == "1\n"
@@ -71,10 +73,7 @@ def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:
 
 def test_signals_at_the_same_time_are_one(tmp_path: Path) -> None:
     """torchrun passes on what a terminal has sent to all of its processes already, and so does a shell that ends."""
-    process = started(
-        "\n        while True:\n            asked.asked and print(1, flush=True); time.sleep(0.01)", tmp_path,
-        ONE_NOTICE_S=1000.0,
-    )  # fmt: skip
+    process = started(TELLS, tmp_path, ONE_NOTICE_S=1000.0)
     process.send_signal(signal.SIGINT)
     assert process.stdout is not None
     assert process.stdout.readline() == "1\n"

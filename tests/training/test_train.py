@@ -14,6 +14,7 @@ import commands
 import pytest
 import torch
 import yaml
+from trained_helpers import Interrupting
 
 from randwire import config as configuration
 from randwire import drawing, run, wiring
@@ -43,19 +44,6 @@ def settings(folder: Path, **keys: object) -> RunConfig:
 def numbers(record: Record) -> list[dict[str, Any]]:
     """The rows without what depends on the clock."""
     return [{key: value for key, value in row.items() if key not in TIMES} for row in record.metrics()]
-
-
-class Interrupting(ProcessWorker):
-    """Ctrl-C after some epochs."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__(CPU)
-        self.after = after
-
-    def report(self, row: Mapping[str, Any]) -> bool:
-        if row["epoch"] == self.after:
-            raise KeyboardInterrupt
-        return False
 
 
 class Stopping(ProcessWorker):

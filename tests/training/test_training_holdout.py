@@ -8,7 +8,8 @@ from typing import Any
 
 import commands
 import pytest
-from test_train import CPU, Interrupting, Stopping, numbers, settings
+from test_train import CPU, Stopping, numbers, settings
+from trained_helpers import Interrupting
 
 from randwire import data, inference, run
 from randwire.config import RunConfig
