@@ -1,28 +1,25 @@
-"""The table of conditions is complete, and docs/conditions.md is made of it."""
+"""The tables of conditions and of image data are complete, and their pages in docs are made of them."""
 
 import os
-import sys
 
-import conditions
 import pytest
 from commands import ROOT
+from conditions import TABLES, Table
 
-PAGE = ROOT / "docs/conditions.md"
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(conditions.FOLDER), *sys.path])
+OF_EACH = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.mark)
 
 
-def test_every_kind_has_rows_and_every_row_a_case_and_what_is_expected() -> None:
-    rows = conditions.rows()
-    assert {row.kind for row in rows} == set(conditions.KINDS)
+@OF_EACH
+def test_every_kind_has_rows_and_every_row_a_case_and_what_is_expected(table: Table) -> None:
+    rows = table.rows()
+    assert {row.kind for row in rows} == set(table.kinds)
     assert all(row.case and row.expected for row in rows)
     assert len({(row.kind, row.case) for row in rows}) == len(rows)
 
 
-def test_the_page_is_that_of_the_tests() -> None:
+@OF_EACH
+def test_the_page_is_that_of_the_tests(table: Table) -> None:
+    page = ROOT / "docs" / table.page
     if os.environ.get("RANDWIRE_CONDITIONS") == "write":
-        PAGE.write_text(conditions.page())
-    assert PAGE.read_text() == conditions.page()
+        page.write_text(table.text(), encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == table.text()
