@@ -10,21 +10,22 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from randwire import streams
+from randwire.data.reading import Reading
 from randwire.data.sources import Mode, Split
 from randwire.errors import DataError
 
 
-def pixels(content: bytes, name: str, upright: bool = True) -> NDArray[np.uint8]:
+def pixels(content: bytes, name: str, reading: Reading | None = None) -> NDArray[np.uint8]:
     """The pixels of an image file, uint8 (height, width, 3), whatever its format and colours.
 
-    `upright` turns it as its EXIF data says, which viewers do. Raises DataError, with the name, for a file that is no
-    image or is damaged.
+    Raises DataError, with the name, for a file that is no image or is damaged.
     """
+    reading = reading or Reading()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata, which is not read
             with Image.open(io.BytesIO(content)) as image:
-                return np.asarray((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
+                return np.asarray((ImageOps.exif_transpose(image) if reading.upright else image).convert("RGB"))
     except UnidentifiedImageError:
         raise DataError(f"{name}: is not an image") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

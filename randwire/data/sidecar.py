@@ -1,14 +1,15 @@
 """The file dataset.json beside the images of a converted set: what the set is, and how it was made."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from randwire.data.sources import SPLITS, Mode, Split
+from randwire.data.reading import Reading
+from randwire.data.sources import SPLITS, Mode, Split, load_source
 from randwire.errors import DataError
 
 SIDECAR = "dataset.json"
-FORMAT: Literal[2] = 2
+FORMAT: Literal[3] = 3
 
 Channels = tuple[float, float, float]
 
@@ -28,12 +29,13 @@ class Sidecar(BaseModel):
 
     mode, quality, compress_probability and reduced_to are how the images are stored (`codec.Encoding`), max_side is the
     largest side that there is. source_sha256 is over the SHA-256 of each image as it was found, in order: the same
-    whether they came from an archive or from files. skipped names the images that were left out.
+    whether they came from an archive or from files. skipped names the images that could not be used; left_out counts,
+    by reason, what was found beside images. Files of format 2, which lack reading and left_out, are read, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    format: Literal[2] = 2
+    format: Literal[2, 3] = FORMAT
     source: str
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     sizes: dict[Split, Annotated[int, Field(ge=1)]]
@@ -46,7 +48,17 @@ class Sidecar(BaseModel):
     max_side: int
     source_sha256: dict[Split, str]
     skipped: dict[Split, tuple[str, ...]]
+    left_out: dict[Split, dict[str, int]] = {}
+    reading: Reading = Reading()
     files: dict[str, FileRecord]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_as_before(cls, content: Any) -> Any:
+        """Sets of format 2 were read as their source says, without a choice."""
+        if isinstance(content, dict) and content.get("format") == 2 and "reading" not in content:
+            return {**content, "reading": {"upright": load_source(str(content.get("source"))).upright}}
+        return content
 
 
 def parse(content: bytes, name: str) -> Sidecar:

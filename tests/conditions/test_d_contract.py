@@ -116,6 +116,7 @@ DAMAGE: Mapping[str, Mapping[str, Row]] = {
     "report": {"--output": ((), ("--output", "other"))},
 }
 SIZES: Mapping[str, Row] = {"--seeds": ((), ("--seeds", "3")), "--start": ((), ("--start", "3"))}
+FOLDER = ("folder", "in", "out")
 CONVERT: Mapping[str, Row] = {
     "--mode": (("digits", "out"), ("--mode", "jpg")),
     "--max-side": (("digits", "out"), ("--max-side", "7")),
@@ -125,6 +126,9 @@ CONVERT: Mapping[str, Row] = {
     "--processes": (("digits", "out"), ("--processes", "7")),
     "--force": (("digits", "out"), ("--force",)),
     "--estimate": (("digits", "out"), ("--estimate",)),
+    "--background": (FOLDER, ("--background", "000000")),
+    "--value-range": (FOLDER, ("--value-range", "0:1")),
+    "--max-megapixels": (FOLDER, ("--max-megapixels", "7")),
 }
 KINDS: Mapping[Kind, Mapping[str, Any]] = {
     "search": {},
@@ -150,7 +154,8 @@ def test_every_option_has_a_row() -> None:
     assert {verb: options_of(parser) for verb, parser in damage_parser(None).verbs().items()} == {
         verb: set(rows) for verb, rows in DAMAGE.items()
     }
-    assert options_of(conversion._parser("digits", load_source("digits"))) == set(CONVERT)
+    sources = [conversion._parser(name, load_source(name)) for name in ("digits", "folder")]
+    assert set().union(*map(options_of, sources)) == set(CONVERT)
 
 
 @pytest.fixture(autouse=True)

@@ -2,15 +2,18 @@
 
 import argparse
 import inspect
+import math
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from randwire import machine, registry
-from randwire.arguments import Parser, fraction, guarded, positive_int
+from randwire.arguments import Parser, fraction, guarded, positive_float, positive_int
 from randwire.data.codec import Encoding
-from randwire.data.convert.conversion import convert, default_encoding
+from randwire.data.convert.conversion import convert, default_encoding, default_reading
 from randwire.data.convert.estimate import print_estimate
+from randwire.data.reading import Reading
 from randwire.data.sources import SPLITS, Source, load_source
 from randwire.stdio import delivered
 
@@ -39,7 +42,8 @@ def _convert(name: str, source: type[Source], arguments: Sequence[str]) -> int:
     parser = _parser(name, source)
     options = parser.parse_args(arguments)
     _check_together(parser, options)
-    files = {option: path for option in source.options if (path := getattr(options, option)) is not None}
+    given = {option: value for option in source.options if (value := getattr(options, option)) is not None}
+    reading = _reading(source, options)
     input, output = _paths(parser, name, source, options.paths, options.estimate)
     default = default_encoding(source)
     encoding = Encoding(
@@ -49,15 +53,16 @@ def _convert(name: str, source: type[Source], arguments: Sequence[str]) -> int:
         default.compress_probability if options.compress_probability is None else options.compress_probability,
     )
     if options.estimate:
-        print_estimate(source(input, **files), encoding)
+        print_estimate(source(input, **given), encoding, reading)
         delivered()
         return 0
     sidecar = convert(
-        source(input, **files),
+        source(input, **given),
         name,
         output,
         options.force,
         encoding,
+        reading,
         options.corrupt or "fail",
         options.processes or machine.cpus(),
         progress=True,
@@ -67,6 +72,19 @@ def _convert(name: str, source: type[Source], arguments: Sequence[str]) -> int:
     left_out = f", {skipped} left out" if skipped else ""
     print(f"{output}: {sizes} images, {len(sidecar.classes)} classes{left_out}")
     return 0
+
+
+def _reading(source: type[Source], options: argparse.Namespace) -> Reading:
+    """How image files are read, as chosen."""
+    default = default_reading(source)
+    if not source.of_files:
+        return default
+    chosen = {
+        "background": options.background,
+        "value_range": options.value_range,
+        "max_pixels": options.max_megapixels and max(1, round(options.max_megapixels * 1e6)),
+    }
+    return default.model_copy(update={name: value for name, value in chosen.items() if value is not None})
 
 
 def _check_together(parser: Parser, options: argparse.Namespace) -> None:
@@ -107,8 +125,23 @@ def _parser(name: str, source: type[Source]) -> Parser:
     )
     add = parser.add_argument
     add("paths", metavar=_usage(source), type=Path, nargs="*", help="what to convert, folder to be written")
-    for option, description in source.options.items():
-        add(f"--{option.replace('_', '-')}", type=Path, metavar="PATH", help=description)
+    for given, option in source.options.items():
+        add(f"--{given.replace('_', '-')}", type=option.type, metavar=option.metavar, help=option.help)
+    if source.of_files:
+        reading = default_reading(source)
+        add("--background", type=_colour, metavar="RRGGBB", help="colour under what is transparent [ffffff]")
+        add(
+            "--value-range",
+            type=_value_range,
+            metavar="LOW:HIGH",
+            help="values of 32-bit integer and float images that become black and white [such images are refused]",
+        )
+        add(
+            "--max-megapixels",
+            type=positive_float,
+            metavar="N",
+            help=f"refuse larger images [{reading.max_pixels / 1e6:g}]",
+        )
     default = default_encoding(source)
     add(
         "--mode",
@@ -141,10 +174,26 @@ def _parser(name: str, source: type[Source]) -> Parser:
     return parser
 
 
+def _colour(text: str) -> tuple[int, int, int]:
+    if not re.fullmatch("#?[0-9a-fA-F]{6}", text):
+        raise ValueError
+    red, green, blue = bytes.fromhex(text.removeprefix("#"))
+    return red, green, blue
+
+
+def _value_range(text: str) -> tuple[float, float]:
+    low, high = map(float, text.split(":"))
+    if not (math.isfinite(high - low) and low < high):
+        raise ValueError
+    return low, high
+
+
 def _quality(text: str) -> int:
     if not 1 <= (value := int(text)) <= 100:
         raise ValueError
     return value
 
 
+_colour.__name__ = "colour such as ffffff"
+_value_range.__name__ = "range such as 0:1"
 _quality.__name__ = "number from 1 to 100"  # argparse names the type in its message

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,7 @@ from randwire.data.convert.estimate import check_space
 from randwire.data.convert.image import ConvertedImage, UnusableImage, convert_image
 from randwire.data.convert.output import check_output, replacing
 from randwire.data.convert.processes import ProcessPool, process_pool
+from randwire.data.reading import Reading
 from randwire.data.sidecar import SIDECAR, Channels, FileRecord, Sidecar
 from randwire.data.sources import SPLITS, Source, Split
 from randwire.errors import DataError, ProcessKilledError
@@ -60,6 +61,7 @@ def convert(
     output: Path,
     force: bool = False,
     encoding: Encoding | None = None,
+    reading: Reading | None = None,
     corrupt: Corrupt = "fail",
     processes: int = 1,
     progress: bool = False,
@@ -71,20 +73,20 @@ def convert(
     other end but success, leaves `output` as it was.
     """
     check_output(output, force)
-    encoding = encoding or default_encoding(type(source))
-    classes = tuple(source.class_names())
-    labels = {split: source.labels(split) for split in SPLITS}
-    if progress:
-        for line in source.notes():
-            print(f"note: {line}", file=sys.stderr)
+    encoding, reading = encoding or default_encoding(type(source)), reading or default_reading(type(source))
     try:
         with replacing(output, force) as folder:
-            check_space(source, labels, encoding, output, progress)
+            source.scratch = folder.parent
+            classes = tuple(source.class_names())
+            labels = {split: source.labels(split) for split in SPLITS}
+            if progress:
+                _print_notes(source)
+            check_space(source, labels, encoding, reading, output, progress)
             processes = min(processes, max(1, sum(map(len, labels.values())) // IMAGES_PER_PROCESS))
             summaries, files = {}, {}
             with process_pool(source, processes, folder.parent / "source.pickle") as pool:
                 for split in SPLITS:
-                    images = _converted(source, split, len(labels[split]), encoding, pool)
+                    images = _converted(source, split, len(labels[split]), encoding, reading, pool)
                     path = folder / f"{split}.beton"
                     summaries[split] = _SplitSummary()
                     usable = _usable(images, summaries[split], split, labels[split], corrupt, progress)
@@ -93,7 +95,8 @@ def convert(
                         raise DataError(f"{name}: no image of {split} can be used")
                     files[path.name] = path, tables_sha256
             records = {file: _file_record(path, sha256, progress) for file, (path, sha256) in files.items()}
-            sidecar = _sidecar(name, classes, encoding, summaries, records)
+            left_out = {split: source.left_out(split) for split in SPLITS}
+            sidecar = _sidecar(name, classes, encoding, reading, summaries, left_out, records)
             (folder / SIDECAR).write_text(sidecar.model_dump_json(indent=1) + "\n")
     except OSError as error:
         raise DataError(f"{output}: cannot be written: {error.strerror}") from None
@@ -109,13 +112,27 @@ def default_encoding(source: type[Source]) -> Encoding:
     return Encoding(source.mode, source.max_side)
 
 
+def default_reading(source: type[Source]) -> Reading:
+    """How image files of a source are read unless the user says otherwise."""
+    return Reading(upright=source.upright)
+
+
+def _print_notes(source: Source) -> None:
+    """What the user should know of a source before it is converted."""
+    for line in source.notes():
+        print(f"note: {line}", file=sys.stderr)
+    for split in SPLITS:
+        for reason, paths in source.left_out(split).items():
+            print(f"left out of {split}: {len(paths):,} {reason}, such as {paths[0]}", file=sys.stderr)
+
+
 def _converted(
-    source: Source, split: Split, count: int, encoding: Encoding, pool: ProcessPool | None
+    source: Source, split: Split, count: int, encoding: Encoding, reading: Reading, pool: ProcessPool | None
 ) -> Iterator[ConvertedImage | UnusableImage]:
     """The images of a split in order."""
     if pool is None:
-        return (convert_image(source, split, index, encoding) for index in range(count))
-    return pool.convert(split, count, encoding)
+        return (convert_image(source, split, index, encoding, reading) for index in range(count))
+    return pool.convert(split, count, encoding, reading)
 
 
 def _usable(
@@ -154,7 +171,9 @@ def _sidecar(
     name: str,
     classes: tuple[str, ...],
     encoding: Encoding,
+    reading: Reading,
     summaries: dict[Split, _SplitSummary],
+    left_out: Mapping[Split, Mapping[str, Sequence[str]]],
     files: dict[str, FileRecord],
 ) -> Sidecar:
     mean, std = summaries["train"].mean_and_std()
@@ -171,6 +190,10 @@ def _sidecar(
         max_side=max(summary.max_side for summary in summaries.values()),
         source_sha256={split: summary.source_sha256.hexdigest() for split, summary in summaries.items()},
         skipped={split: tuple(summary.skipped) for split, summary in summaries.items()},
+        left_out={
+            split: {reason: len(paths) for reason, paths in by_reason.items()} for split, by_reason in left_out.items()
+        },
+        reading=reading,
         files=files,
     )
 

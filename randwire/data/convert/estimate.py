@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from randwire.data import beton
 from randwire.data.codec import Encoding
 from randwire.data.convert.image import ConvertedImage, convert_image
+from randwire.data.reading import Reading
 from randwire.data.sources import SPLITS, Source, Split
 from randwire.errors import DataError
 
@@ -29,28 +30,35 @@ USUAL_ENCODINGS = (
 )
 
 
-def estimated_bytes(source: Source, labels: "Mapping[Split, NDArray[np.integer]]", encoding: Encoding) -> float:
+def estimated_bytes(
+    source: Source, labels: "Mapping[Split, NDArray[np.integer]]", encoding: Encoding, reading: Reading
+) -> float:
     """Bytes that the files of all splits will take; `labels` are those of their images."""
-    return sum(_bytes_of_split(source, split, len(labels[split]), encoding) for split in SPLITS)
+    return sum(_bytes_of_split(source, split, len(labels[split]), encoding, reading) for split in SPLITS)
 
 
-def _bytes_of_split(source: Source, split: Split, count: int, encoding: Encoding) -> float:
+def _bytes_of_split(source: Source, split: Split, count: int, encoding: Encoding, reading: Reading) -> float:
     """From images that are spread evenly."""
     probed = np.unique(np.linspace(0, count - 1, min(PROBED_IMAGES, count)).astype(int))
     sizes = [
         len(image.stored.payload)
         for index in probed
-        if isinstance(image := convert_image(source, split, int(index), encoding), ConvertedImage)
+        if isinstance(image := convert_image(source, split, int(index), encoding, reading), ConvertedImage)
     ]
     rows = beton.SAMPLE.itemsize + beton.ALLOCATION.itemsize
     return count * (float(np.mean(sizes or [0])) + rows) + 3 * beton.PAGE_BYTES
 
 
 def check_space(
-    source: Source, labels: "Mapping[Split, NDArray[np.integer]]", encoding: Encoding, output: Path, progress: bool
+    source: Source,
+    labels: "Mapping[Split, NDArray[np.integer]]",
+    encoding: Encoding,
+    reading: Reading,
+    output: Path,
+    progress: bool,
 ) -> None:
     """Raise DataError unless there is room for the set on the disk of `output`."""
-    needed = estimated_bytes(source, labels, encoding)
+    needed = estimated_bytes(source, labels, encoding, reading)
     free = shutil.disk_usage(output.absolute().parent).free
     if progress:
         counts = ", ".join(f"{len(labels[split]):,} {split}" for split in SPLITS)
@@ -62,13 +70,13 @@ def check_space(
         )
 
 
-def print_estimate(source: Source, chosen: Encoding) -> None:
+def print_estimate(source: Source, chosen: Encoding, reading: Reading) -> None:
     """Print what the set would take on disk as chosen, and as some usual choices."""
     labels = {split: source.labels(split) for split in SPLITS}
     print(f"{'mode':<12}{'max side':>9}{'quality':>9}{'GB':>10}")
     others = (replace(usual, quality=chosen.quality) for usual in USUAL_ENCODINGS)
     for encoding in (chosen, *(other for other in others if other != chosen)):
-        size = estimated_bytes(source, labels, encoding)
+        size = estimated_bytes(source, labels, encoding, reading)
         quality = "-" if encoding.mode == "raw" else str(encoding.quality)
         mark = "  as chosen" if encoding is chosen else ""
         print(f"{encoding.mode:<12}{encoding.max_side or 'any':>9}{quality:>9}{size / 1e9:>10.2f}{mark}")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from randwire.data import beton, codec
 from randwire.data.codec import Encoding
+from randwire.data.reading import Reading
 from randwire.data.sources import Source, Split
 from randwire.errors import DataError
 
@@ -30,12 +31,14 @@ class UnusableImage(NamedTuple):
     reason: str
 
 
-def convert_image(source: Source, split: Split, index: int, encoding: Encoding) -> ConvertedImage | UnusableImage:
-    """The image `index` of a split, encoded."""
+def convert_image(
+    source: Source, split: Split, index: int, encoding: Encoding, reading: Reading
+) -> ConvertedImage | UnusableImage:
+    """The image `index` of a split, read and encoded."""
     name = source.name(split, index)
     content = source.image(split, index)
     try:
-        pixels = codec.pixels(content, name, source.upright) if isinstance(content, bytes) else content
+        pixels = codec.pixels(content, name, reading) if isinstance(content, bytes) else content
         if max(pixels.shape[:2]) >= SIDE_LIMIT:
             raise DataError(f"{name}: {pixels.shape[1]}x{pixels.shape[0]} pixels are too large to be stored")
         encoded = codec.encode(pixels, encoding, split, index)

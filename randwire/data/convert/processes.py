@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from randwire.data.codec import Encoding
 from randwire.data.convert.image import ConvertedImage, UnusableImage, convert_image
+from randwire.data.reading import Reading
 from randwire.data.sources import Source, Split
 from randwire.errors import ProcessKilledError
 
@@ -34,6 +35,7 @@ class _Task(NamedTuple):
     start: int
     stop: int
     encoding: Encoding
+    reading: Reading
 
 
 class ProcessPool:
@@ -61,13 +63,13 @@ class ProcessPool:
             self.close()
             raise
 
-    def convert(self, split: Split, count: int, encoding: Encoding) -> Iterator[Converted]:
+    def convert(self, split: Split, count: int, encoding: Encoding, reading: Reading) -> Iterator[Converted]:
         """The first `count` images of a split in order, while CHUNKS_AHEAD further chunks for each process are made.
 
         Raises ProcessKilledError if a process has been killed, and what a source has raised.
         """
         starts = range(0, count, CHUNK_IMAGES)
-        return self._run([_Task(split, start, min(start + CHUNK_IMAGES, count), encoding) for start in starts])
+        return self._run([_Task(split, start, min(start + CHUNK_IMAGES, count), encoding, reading) for start in starts])
 
     def _run(self, tasks: Sequence[_Task]) -> Iterator[Converted]:
         pending: dict[_Pipe, deque[int]] = {pipe: deque() for pipe in self._processes}
@@ -121,7 +123,8 @@ def _serve(pipe: _Pipe, source_path: Path) -> None:
             task: _Task = pipe.recv()
             try:
                 answer: list[Converted] | Exception = [
-                    convert_image(source, task.split, index, task.encoding) for index in range(task.start, task.stop)
+                    convert_image(source, task.split, index, task.encoding, task.reading)
+                    for index in range(task.start, task.stop)
                 ]
             except Exception as error:
                 error.add_note(f"in a process of the conversion:\n{traceback.format_exc()}")

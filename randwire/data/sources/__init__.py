@@ -1,10 +1,10 @@
 """Data sources: one file each, named as in `data.source`."""
 
 from randwire import registry
-from randwire.data.sources._base import SPLITS, Mode, Source, Split
+from randwire.data.sources._base import SPLITS, Mode, Option, Source, Split
 from randwire.errors import DataError
 
-__all__ = ["SPLITS", "Mode", "Source", "Split", "load_source"]
+__all__ = ["SPLITS", "Mode", "Option", "Source", "Split", "load_source"]
 
 
 def load_source(name: str) -> type[Source]:

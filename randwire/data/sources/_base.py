@@ -2,9 +2,9 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,10 +16,20 @@ Mode = Literal["raw", "jpg", "proportion"]
 SPLITS: tuple[Split, ...] = ("train", "val")
 
 
+class Option(NamedTuple):
+    """An option of a source on the command line: what it means, and how its text is read; `type` raises ValueError."""
+
+    help: str
+    type: Callable[[str], Any] = Path
+    metavar: str = "PATH"
+
+
 class Source(ABC):
     """Contract of a source. Constructing one reads nothing; reading raises DataError for anything unusable.
 
-    `input` is the folder or file that the user names, None for an embedded source; `files` are what its `options` name.
+    `input` is the folder or file that the user names, None for an embedded source; `given` are the values of its
+    `options`. `scratch` is a folder for what has to be unpacked: it is there from before anything is read until the
+    conversion has ended; None: nothing is converted, and what cannot be read in place is refused.
     A source is pickled to the processes that convert, so what it holds must be small: paths and offsets, not pixels.
     """
 
@@ -31,17 +41,20 @@ class Source(ABC):
     """The images that we propose to hold out of training where a study searches (`data.holdout`); None: no proposal."""
     embedded: ClassVar[bool] = False
     """Whether the images come with an installed package, so that no input is needed."""
-    options: ClassVar[Mapping[str, str]] = {}
-    """Further files that the command line can name, with a description of each."""
+    options: ClassVar[Mapping[str, Option]] = {}
+    """What else the command line can name."""
     mode: ClassVar[Mode] = "raw"
     """How images are stored unless the user says otherwise."""
     max_side: ClassVar[int | None] = None
     """The longest side of a stored image in pixels unless the user says otherwise; larger images are reduced to it."""
-    upright: ClassVar[bool] = False
+    of_files: ClassVar[bool] = False
+    """Whether its images are image files: how such are read can be chosen."""
+    upright: ClassVar[bool] = True
     """Whether image files are turned as their EXIF data says."""
 
-    def __init__(self, input: Path | None = None, **files: Path) -> None:
-        self.input, self.files = input, files
+    def __init__(self, input: Path | None = None, **given: Any) -> None:
+        self.input, self.given = input, given
+        self.scratch: Path | None = None
 
     @abstractmethod
     def class_names(self) -> Sequence[str]:
@@ -62,6 +75,10 @@ class Source(ABC):
     def notes(self) -> Sequence[str]:
         """Lines for the user about the set, such as an unusual number of images."""
         return ()
+
+    def left_out(self, split: Split) -> Mapping[str, Sequence[str]]:
+        """What was found among the images of a split and is none of them: paths, by the reason."""
+        return {}
 
     def __init_subclass__(cls) -> None:
         assert all(re.fullmatch("[a-z_]+", name) for name in cls.options)

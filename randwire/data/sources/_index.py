@@ -1,45 +1,56 @@
 """Images in many files: where each one is, without reading it."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from randwire.data.sources._scan import scan
 from randwire.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SUFFIXES = {".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+WHOLE = -1
+"""In the place of an offset: the image is the whole file."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """The images of a split: files `names` below the folder `root`, or pieces of the file `root`.
+    """The images of a split.
 
-    `labels` (n,); `extents` (n, 2): offset and size of each image in the file, None for a folder.
+    `names` are their paths below `root`, a folder or an archive, and `labels` (n,) what they show. `extents` (n, 3) say
+    where each image is in a file: the number of the file in `files`, the offset and the size; None: each is the file of
+    its name. `left_out` are the paths, by the reason, of what was found and is no image.
     """
 
     root: Path
     names: Sequence[str]
     labels: "NDArray[np.integer]"
     extents: "NDArray[np.int64] | None" = None
+    files: Sequence[Path] = ()
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def name(self, number: int) -> str:
+        """What an image is called in a message."""
+        return str(self.root / self.names[number])
 
     def read(self, number: int) -> bytes:
-        """The content of an image file. Raises DataError if it is not there any more."""
+        """The content of an image file. Raises DataError, with its name, if it cannot be read."""
         try:
             if self.extents is None:
-                return (self.root / self.names[number]).read_bytes()
-            offset, size = self.extents[number].tolist()
-            content = os.pread(_open(self.root), size, offset)
+                return _whole(self.root / self.names[number])
+            file, offset, size = self.extents[number].tolist()
+            content = os.pread(_open(self.files[file]), size, offset)
         except OSError as error:
-            raise DataError(f"{self.root}: {self.names[number]} cannot be read: {error.strerror}") from None
+            raise DataError(f"{self.name(number)}: cannot be read: {error.strerror}") from None
         if len(content) != size:
-            raise DataError(f"{self.root}: was cut while it was read; fetch it again")
+            raise DataError(f"{self.files[file]}: was cut while it was read; fetch it again")
         return content
 
     def shuffled(self) -> "Index":
@@ -48,12 +59,26 @@ class Index:
         Instead of the order of classes, in which neighbours in the converted file would be of one class: so a part of
         it is like the whole. The same on every machine, and whether the files came in an archive or not.
         """
+        keys = [sha256(name.rpartition("/")[2].encode(errors="surrogateescape")).digest() for name in self.names]
+        return self.taken(sorted(range(len(keys)), key=lambda number: (keys[number], self.names[number])))
+
+    def taken(self, numbers: Sequence[int]) -> "Index":
+        """The images of these numbers, in their order."""
         import numpy as np
 
-        keys = [sha256(name.rpartition("/")[2].encode(errors="surrogateescape")).digest() for name in self.names]
-        order = sorted(range(len(keys)), key=lambda number: (keys[number], self.names[number]))
+        order = np.asarray(numbers, np.int64)
         extents = None if self.extents is None else self.extents[order]
-        return Index(self.root, [self.names[number] for number in order], np.asarray(self.labels)[order], extents)
+        names = [self.names[number] for number in order]
+        return replace(self, names=names, labels=np.asarray(self.labels)[order], extents=extents)
+
+
+def _whole(path: Path) -> bytes:
+    """The content of a regular file: a pipe would be waited at for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(0, "it is no regular file")
+        return file.read()
 
 
 @cache
@@ -76,7 +101,7 @@ def class_folders(root: Path, classes: Sequence[str] | None = None) -> tuple[lis
         raise DataError(f"{root}: has the class {foreign[0]!r}, which the training images have not")
     names, labels = [], []
     for name in folders:
-        inside = images_below(root / name)
+        inside = scan(root / name).images
         if not inside:
             raise DataError(f"{root / name}: holds no image; remove the folder or fill it")
         names += [f"{name}/{path}" for path in inside]
@@ -84,17 +109,3 @@ def class_folders(root: Path, classes: Sequence[str] | None = None) -> tuple[lis
     if not names:
         raise DataError(f"{root}: holds no class folders with images")
     return list(classes), Index(root, names, np.array(labels, np.int32))
-
-
-def images_below(folder: Path) -> list[str]:
-    """The paths, from `folder`, of the image files in it and below, sorted; hidden ones are left out."""
-    paths = []
-    for path, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = Path(path).relative_to(folder)
-        paths += [
-            (inside / name).as_posix()
-            for name in files
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-        ]
-    return sorted(paths)

@@ -1,6 +1,6 @@
 """Any set of images in class folders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ class Folder(Source):
     train_images = None
     mode = "jpg"
     max_side = 500
-    upright = True
+    of_files = True
 
     def class_names(self) -> Sequence[str]:
         return self._classes_and_indexes[0]
@@ -35,8 +35,10 @@ class Folder(Source):
         return self._classes_and_indexes[1][split].read(index)
 
     def name(self, split: Split, index: int) -> str:
-        images = self._classes_and_indexes[1][split]
-        return str(images.root / images.names[index])
+        return self._classes_and_indexes[1][split].name(index)
+
+    def left_out(self, split: Split) -> Mapping[str, Sequence[str]]:
+        return self._classes_and_indexes[1][split].left_out
 
     @cached_property
     def _classes_and_indexes(self) -> tuple[list[str], dict[Split, Index]]:

@@ -2,14 +2,15 @@
 
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from randwire.data.sources._base import Source, Split
-from randwire.data.sources._index import Index, class_folders, images_below
+from randwire.data.sources._base import Option, Source, Split
+from randwire.data.sources._index import Index, class_folders
+from randwire.data.sources._scan import scan
 from randwire.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ class ImageNet(Source):
     holdout = 10_000
     mode = "jpg"
     max_side = 500
+    of_files = True
+    upright = False
     options = {
-        "train_tar": f"{TRAIN_TAR}: a tar of a tar for each class",
-        "val_tar": VAL_TAR,
-        "val_labels": "labels of the validation images: synset_labels.txt or the development kit",
+        "train_tar": Option(f"{TRAIN_TAR}: a tar of a tar for each class"),
+        "val_tar": Option(VAL_TAR),
+        "val_labels": Option("labels of the validation images: synset_labels.txt or the development kit"),
     }
 
     def class_names(self) -> Sequence[str]:
@@ -55,6 +58,9 @@ class ImageNet(Source):
     def name(self, split: Split, index: int) -> str:
         return self._index(split).names[index]
 
+    def left_out(self, split: Split) -> Mapping[str, Sequence[str]]:
+        return self._index(split).left_out
+
     def notes(self) -> list[str]:
         counts = {"train": len(self._train[1].labels), "val": len(self._val.labels)}
         return [
@@ -68,10 +74,11 @@ class ImageNet(Source):
 
     def _path(self, option: str, *names: str) -> Path:
         """What an option names, or the first of `names` that INPUT holds."""
-        if option in self.files:
-            if not self.files[option].exists():
-                raise DataError(f"{self.files[option]}: no such file (--{option.replace('_', '-')})")
-            return self.files[option]
+        if option in self.given:
+            given = Path(self.given[option])
+            if not given.exists():
+                raise DataError(f"{given}: no such file (--{option.replace('_', '-')})")
+            return given
         if self.input is None:
             raise DataError(f"imagenet: needs INPUT or --{option.replace('_', '-')}; see imagenet --help")
         for name in names:
@@ -98,13 +105,13 @@ class ImageNet(Source):
         if path.is_dir() and any(inside.is_dir() for inside in path.iterdir()):
             return class_folders(path, classes)[1].shuffled()
         if path.is_dir():
-            names, extents = images_below(path), None
+            names, extents = list(scan(path).images), None
         else:
             with _whole(path), tarfile.open(path, "r:") as tar:
                 members = {member.name.rpartition("/")[2]: member for member in tar if member.isfile()}
             names = sorted(members)
-            ranges = [(members[name].offset_data, members[name].size) for name in names]
-            extents = np.array(ranges, np.int64).reshape(-1, 2)
+            ranges = [(0, members[name].offset_data, members[name].size) for name in names]
+            extents = np.array(ranges, np.int64).reshape(-1, 3)
         if not names:
             raise DataError(f"{path}: holds no images")
         source, wnids = self._val_wnids(path)
@@ -113,10 +120,11 @@ class ImageNet(Source):
         number = {wnid: label for label, wnid in enumerate(classes)}
         if foreign := [wnid for wnid in wnids if wnid not in number]:
             raise DataError(f"{source}: {foreign[0]!r} is not the WordNet ID of a class of the training images")
-        return Index(path, names, np.array([number[wnid] for wnid in wnids], np.int32), extents).shuffled()
+        labels = np.array([number[wnid] for wnid in wnids], np.int32)
+        return Index(path, names, labels, extents, [path]).shuffled()
 
     def _val_wnids(self, path: Path) -> tuple[Path, list[str]]:
-        if self.input is None and "val_labels" not in self.files:
+        if self.input is None and "val_labels" not in self.given:
             beside = next((path.parent / name for name in LABELS if (path.parent / name).exists()), None)
             if beside is None:
                 raise DataError(f"imagenet: the labels of {path} are missing: name them with --val-labels")
@@ -154,8 +162,8 @@ def _train_tar(path: Path) -> tuple[list[str], Index]:
             for member in _members(file, start, end, f"{path}: {wnid}.tar"):
                 labels.append(label)
                 names.append(member.name.rpartition("/")[2])
-                extents.append((member.offset_data, member.size))
-    return classes, Index(path, names, np.array(labels, np.int32), np.array(extents, np.int64).reshape(-1, 2))
+                extents.append((0, member.offset_data, member.size))
+    return classes, Index(path, names, np.array(labels, np.int32), np.array(extents, np.int64).reshape(-1, 3), [path])
 
 
 def _members(file: IO[bytes], start: int, end: int, name: str) -> Iterator[tarfile.TarInfo]:
