@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from randwire.deploy import export
-    from randwire.inference import evaluate, load, predict
+    from randwire.inference import evaluate, load
+    from randwire.prediction import predict
     from randwire.run import train
 
 __version__ = "0.1.0"
 __all__ = ["evaluate", "export", "load", "predict", "train"]
 
-_HOMES = {"export": "deploy", "train": "run", **dict.fromkeys(("evaluate", "load", "predict"), "inference")}
+_HOMES = {"evaluate": "inference", "export": "deploy", "load": "inference", "predict": "prediction", "train": "run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,17 +13,16 @@ from torch import nn
 
 from randwire import config as configuration
 from randwire import data
-from randwire.config import Device, RunConfig
+from randwire.config import RunConfig
 from randwire.config.recorded import check_trained
 from randwire.dag import DAG
 from randwire.errors import CheckpointError, ConfigError, one_line
 from randwire.model import references
 from randwire.model.building import build
 from randwire.model.features import Features, backbone
-from randwire.model.folding import folded
 from randwire.records import Record, Row
 from randwire.training import checkpoint
-from randwire.training.evaluate import Normalise, full_precision
+from randwire.training.evaluate import Normalise
 from randwire.training.evaluate import evaluate as score
 from randwire.training.worker import ProcessWorker, Worker, pick_device
 
@@ -42,7 +41,6 @@ AUGMENTATION_KEYS = (
 """Keys that say which training images are seen, by who sees them again."""
 TRAINED_KEYS = ("data.holdout", "data.holdout_seed")
 """Of these keys, those that say what was trained on: with a holdout, the validation split only tells."""
-BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -62,18 +60,6 @@ class Trained:
     @property
     def normalise(self) -> Normalise:
         return Normalise(self.mean, self.std)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The probabilities of one image, by the names of the classes in the order of the data set."""
-
-    path: Path
-    probabilities: Mapping[str, float]
-
-    def top(self, count: int) -> list[tuple[str, float]]:
-        """The most probable classes with their probabilities, best first."""
-        return sorted(self.probabilities.items(), key=lambda item: -item[1])[:count]
 
 
 def open_trained(source: str | Path) -> Trained:
@@ -231,30 +217,6 @@ def evaluation_data(trained: Trained, config: RunConfig, threads: int) -> data.D
             f"data.source: {dataset.source} has other classes than those that {trained.path} was trained on"
         )
     return dataset
-
-
-def predict(source: str | Path, images: Sequence[str | Path], device: Device = "auto") -> list[Prediction]:
-    """The probabilities of the classes for image files, cropped, resized and normalised as in evaluation.
-
-    `device` is auto, cpu or cuda. Raises CheckpointError for an unusable network and DataError for an unusable image.
-    """
-    trained = open_trained(source)
-    return list(predictions(trained, [Path(image) for image in images], pick_device(device)))
-
-
-@torch.no_grad()
-def predictions(trained: Trained, images: Sequence[Path], device: torch.device) -> Iterator[Prediction]:
-    """The predictions of `predict`, one by one."""
-    from randwire.data.images import batches
-
-    network = folded(trained.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    normalise = trained.normalise.to(device)
-    paths = iter(images)
-    for batch in batches(images, trained.config.data.evaluation, BATCH_SIZE):
-        with full_precision(device):  # not around a yield: the caller's own settings hold outside
-            logits = network(normalise(batch.to(device)))
-        for values in logits.softmax(1).tolist():
-            yield Prediction(next(paths), dict(zip(trained.classes, values, strict=True)))
 
 
 def _floats(values: Sequence[Any]) -> tuple[float, ...]:

@@ -40,6 +40,7 @@ def evaluate(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
 def predict(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
     """The most probable classes of each file, a line each; with --json all probabilities, an object a line."""
     from randwire import inference
+    from randwire.prediction import predictions
     from randwire.training.worker import pick_device
 
     _trained_only(options.config, "--predict")
@@ -47,7 +48,7 @@ def predict(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
     device = pick_device(_device(keys))
     trained = inference.open_trained(options.config)
     paths = [Path(name) for name in options.predict]
-    for number, prediction in enumerate(inference.predictions(trained, paths, device)):
+    for number, prediction in enumerate(predictions(trained, paths, device)):
         if options.json:
             print(json.dumps({"path": str(prediction.path), "probabilities": prediction.probabilities}), flush=True)
         else:
