@@ -27,10 +27,12 @@ MAX_LOGIT_DIFFERENCE = 1e-3
 def export(source: str | Path, target: str | Path, resolution: int | None = None) -> float:
     """Write the network of a record or a checkpoint to `target`, as its suffix says; returns how far logits differ.
 
-    .pt2          torch.export: `torch.export.load(target).module()`; extra file `classes.json`
-    .onnx         ONNX; the names of the classes, as JSON, are its metadata `classes`
+    .pt2          torch.export: `torch.export.load(target).module()`; extra files `classes.json`, `reading.json` and
+                  `encoding.json`
+    .onnx         ONNX; the same, as JSON, are its metadata `classes`, `reading` and `encoding`
     .safetensors  weights, with all that it takes to build the network again (see training/weights.py)
 
+    `reading` and `encoding` tell how the images of its set were read and stored (`inference.Trained`).
     The first two are programs, with the normalisation in them. Input `images`: uint8 (B, 3, R, R), RGB, any B, R being
     `resolution` or the one of evaluation. Output `logits`: float32 (B, classes). Each file is read back and run beside
     the network on a batch of another size; if a logit differs by more than MAX_LOGIT_DIFFERENCE of the largest, nothing
@@ -66,7 +68,7 @@ def export(source: str | Path, target: str | Path, resolution: int | None = None
 
 def _torch_export(trained: Trained, network: nn.Module, example: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
     program = _program(network, example)
-    torch.export.save(program, path, extra_files={"classes.json": json.dumps(trained.classes)})
+    torch.export.save(program, path, extra_files={f"{name}.json": text for name, text in _texts(trained).items()})
     module = torch.export.load(path).module()
     return lambda images: module(images)
 
@@ -77,7 +79,7 @@ def _onnx(trained: Trained, network: nn.Module, example: Tensor, path: Path) -> 
     program: Any = torch.onnx.export(
         _program(network, example), dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
     )
-    program.model.metadata_props["classes"] = json.dumps(trained.classes)
+    program.model.metadata_props.update(_texts(trained))
     program.save(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = machine.cpus()  # by itself one for each CPU of the computer, bound to it
@@ -91,11 +93,24 @@ def _safetensors(trained: Trained, network: nn.Module, example: Tensor, path: Pa
         "epoch": trained.epoch,
         "config": trained.config.model_dump(mode="json", exclude={"runtime"}),
         "graphs": trained.graphs,
-        "data": {"classes": trained.classes, "mean": trained.mean, "std": trained.std},
+        "data": {"mean": trained.mean, "std": trained.std, **_about(trained)},
     }
     weights.write(path, state)
     again = open_trained(path)
     return nn.Sequential(again.normalise, again.network)
+
+
+def _about(trained: Trained) -> dict[str, Any]:
+    """What a network is used with beside its weights and the normalisation, in plain containers."""
+    return {
+        "classes": trained.classes,
+        "reading": trained.reading.model_dump(mode="json"),
+        "encoding": dict(trained.encoding),
+    }
+
+
+def _texts(trained: Trained) -> dict[str, str]:
+    return {name: json.dumps(value) for name, value in _about(trained).items()}
 
 
 _WRITERS = {".pt2": _torch_export, ".onnx": _onnx, SUFFIX: _safetensors}

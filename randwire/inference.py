@@ -16,6 +16,8 @@ from randwire import data
 from randwire.config import RunConfig
 from randwire.config.recorded import check_trained
 from randwire.dag import DAG
+from randwire.data.reading import Reading
+from randwire.data.sources import load_source
 from randwire.errors import CheckpointError, ConfigError, one_line
 from randwire.model import references
 from randwire.model.building import build
@@ -45,7 +47,12 @@ TRAINED_KEYS = ("data.holdout", "data.holdout_seed")
 
 @dataclass(frozen=True)
 class Trained:
-    """A network in evaluation mode, on the CPU, with its classes and the statistics that normalise its images."""
+    """A network in evaluation mode, on the CPU, with its classes and the statistics that normalise its images.
+
+    `reading` is how the image files of its set were read, `encoding` how they were stored: the arguments of
+    `data.codec.Encoding`. Checkpoints that say neither were read as their source is, and their images count as stored
+    as pixels of any size.
+    """
 
     path: Path
     network: nn.Module
@@ -56,6 +63,8 @@ class Trained:
     std: tuple[float, ...]
     graphs: Mapping[str, str]
     """The adjacency text of each random stage."""
+    reading: Reading
+    encoding: Mapping[str, Any]
 
     @property
     def normalise(self) -> Normalise:
@@ -80,6 +89,8 @@ def open_trained(source: str | Path) -> Trained:
             about_data = state["data"]
             network = build(config.network, dags, len(about_data["classes"]), config.data.resolution)
             network.load_state_dict(state["network"])
+            reading = Reading.model_validate(about_data.get("reading") or _reading_of_source(config.data.source))
+            encoding = dict(about_data.get("encoding", {"mode": "raw"}))
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{path}: its checkpoint is of another version or damaged: {one_line(error)}") from None
     if path.is_dir():
@@ -93,6 +104,8 @@ def open_trained(source: str | Path) -> Trained:
         _floats(about_data["mean"]),
         _floats(about_data["std"]),
         dict(state["graphs"]),
+        reading,
+        encoding,
     )
 
 
@@ -217,6 +230,11 @@ def evaluation_data(trained: Trained, config: RunConfig, threads: int) -> data.D
             f"data.source: {dataset.source} has other classes than those that {trained.path} was trained on"
         )
     return dataset
+
+
+def _reading_of_source(source: str) -> Mapping[str, Any]:
+    """How the image files of every set of a source were read before sets recorded it."""
+    return {"upright": load_source(source).upright}
 
 
 def _floats(values: Sequence[Any]) -> tuple[float, ...]:

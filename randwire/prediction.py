@@ -5,14 +5,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from randwire.config import Device
+from randwire.errors import CheckpointError, DataError, one_line
 from randwire.inference import Trained, open_trained
 from randwire.model.folding import folded
-from randwire.training.evaluate import full_precision
+from randwire.training.evaluate import Normalise, full_precision
 from randwire.training.worker import pick_device
 
-BATCH_SIZE = 64
+BATCH_SIZE = 16
+"""Images that are predicted together at most: the first is shown at once, and later ones wait for a few others."""
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """An image file that has no prediction, and the line that says why."""
+
+    path: Path
+    error: str
 
 
 @dataclass(frozen=True)
@@ -28,24 +39,60 @@ class Prediction:
 
 
 def predict(source: str | Path, images: Sequence[str | Path], device: Device = "auto") -> list[Prediction]:
-    """The probabilities of the classes for image files, cropped, resized and normalised as in evaluation.
+    """The probabilities of the classes for image files, seen as evaluation sees the images of the network's set.
 
-    `device` is auto, cpu or cuda. Raises CheckpointError for an unusable network and DataError for an unusable image.
+    They are read as the files of that set were (turned by their EXIF data or not, and so on), reduced and compressed as
+    it stores them, cropped, resized and normalised. `device` is auto, cpu or cuda. Raises CheckpointError for an
+    unusable network and DataError for the first unusable image.
     """
     trained = open_trained(source)
-    return list(predictions(trained, [Path(image) for image in images], pick_device(device)))
+    found = []
+    for result in predictions(trained, [Path(image) for image in images], pick_device(device)):
+        if isinstance(result, Unusable):
+            raise DataError(result.error)
+        found.append(result)
+    return found
+
+
+def predictions(trained: Trained, images: Sequence[Path], device: torch.device) -> Iterator[Prediction | Unusable]:
+    """The prediction of each image in order, or why there is none, soon after it has been read.
+
+    Raises CheckpointError if the checkpoint says in terms of another version how its set was stored.
+    """
+    from randwire.data.codec import Encoding
+    from randwire.data.images import evaluated
+
+    try:
+        encoding = Encoding(**trained.encoding)
+    except TypeError as error:
+        raise CheckpointError(f"{trained.path}: its checkpoint is of another version: {one_line(error)}") from None
+    network = folded(trained.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    normalise, config = trained.normalise.to(device), trained.config.data.evaluation
+    start, size = 0, 1
+    while start < len(images):
+        read: list[Tensor | Unusable] = []
+        for path in images[start : start + size]:
+            try:
+                square = evaluated(path, config, trained.reading, encoding)
+                read.append(torch.from_numpy(square).permute(2, 0, 1))
+            except DataError as error:
+                read.append(Unusable(path, one_line(error)))
+        rows = iter(_probabilities(network, normalise, [image for image in read if isinstance(image, Tensor)], device))
+        for path, image in zip(images[start:], read, strict=False):
+            if isinstance(image, Unusable):
+                yield image
+            else:
+                yield Prediction(path, dict(zip(trained.classes, next(rows), strict=True)))
+        start, size = start + size, min(2 * size, BATCH_SIZE)
 
 
 @torch.no_grad()
-def predictions(trained: Trained, images: Sequence[Path], device: torch.device) -> Iterator[Prediction]:
-    """The predictions of `predict`, one by one."""
-    from randwire.data.images import batches
-
-    network = folded(trained.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    normalise = trained.normalise.to(device)
-    paths = iter(images)
-    for batch in batches(images, trained.config.data.evaluation, BATCH_SIZE):
-        with full_precision(device):  # not around a yield: the caller's own settings hold outside
-            logits = network(normalise(batch.to(device)))
-        for values in logits.softmax(1).tolist():
-            yield Prediction(next(paths), dict(zip(trained.classes, values, strict=True)))
+def _probabilities(
+    network: nn.Module, normalise: Normalise, images: list[Tensor], device: torch.device
+) -> list[list[float]]:
+    """Of the classes, for images uint8 (3, R, R)."""
+    if not images:
+        return []
+    with full_precision(device):
+        probabilities: list[list[float]] = network(normalise(torch.stack(images).to(device))).softmax(1).tolist()
+    return probabilities

@@ -8,20 +8,19 @@ import commands
 import onnxruntime
 import pytest
 import torch
+from data_helpers import seen_in_evaluation
 from trained_helpers import refused
 
 import randwire
 from randwire import config as configuration
 from randwire import inference
-from randwire.data.images import batches
 from randwire.errors import ExportError
 
 
 @pytest.fixture(scope="module")
 def raw(pictures: tuple[list[Path], list[int]]) -> torch.Tensor:
     """Pixels as the exported file takes them: a batch of a size that the exporter never saw."""
-    (images,) = batches(pictures[0][:7], configuration.load("digits").data, 7)
-    return images.contiguous()
+    return seen_in_evaluation(pictures[0][:7], configuration.load("digits").data).contiguous()
 
 
 def test_a_torch_export_gives_the_same_logits(trained: Path, tmp_path: Path, raw: torch.Tensor) -> None:

@@ -11,14 +11,13 @@ import commands
 import numpy as np
 import pytest
 import torch
-from data_helpers import write_mnist
+from data_helpers import seen_in_evaluation, write_mnist
 from PIL import Image
 from trained_helpers import CPU, refused, settings, weights, with_classes
 
 import randwire
 from randwire import config as configuration
 from randwire import data, inference, run
-from randwire.data.images import batches
 from randwire.errors import CheckpointError, ConfigError, DataError
 from randwire.records import Record, checkpoint_file
 from randwire.training import checkpoint
@@ -172,8 +171,7 @@ def test_a_file_becomes_the_pixels_of_the_loader(pictures: tuple[list[Path], lis
         loader = data.Loader(data.prepare(config), "val", config, data.Batching(batch_size=360))
         ((expected, _),) = loader.epoch(0)
         loader.close()
-        (images,) = batches(pictures[0], config, 360)
-        assert torch.equal(images, expected)
+        assert torch.equal(seen_in_evaluation(pictures[0], config), expected)
 
 
 def test_any_kind_of_image_is_read_as_a_viewer_shows_it(tmp_path: Path) -> None:
@@ -190,7 +188,7 @@ def test_any_kind_of_image_is_read_as_a_viewer_shows_it(tmp_path: Path) -> None:
     exif[0x0112] = 6  # the viewer turns it by 90 degrees
     image.rotate(90, expand=True).save(tmp_path / "turned.png", exif=exif)
     paths = sorted(tmp_path.iterdir())
-    (images,) = batches(paths, config, 10)
+    images = seen_in_evaluation(paths, config)
     plain = images[paths.index(tmp_path / "plain.png")].float()
     for path, other in zip(paths, images, strict=True):
         assert float((other.float() - plain).abs().max()) <= 3, path

@@ -40,7 +40,11 @@ def train_parser() -> Parser:
     instead.add_argument(
         "--export", type=file, metavar="FILE", help="write the network of a record as FILE.safetensors, .onnx or .pt2"
     )
-    parser.add_argument("--json", action="store_true", help="with --show or --predict: JSON on stdout")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="with --show or --predict: JSON on stdout; an image that cannot be used has `error` there",
+    )
     parser.add_argument("--top", type=positive_int, help="with --predict: classes to print [5]")
     parser.add_argument(
         "--match-mult-adds",

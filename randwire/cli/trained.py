@@ -38,9 +38,11 @@ def evaluate(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
 
 
 def predict(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
-    """The most probable classes of each file, a line each; with --json all probabilities, an object a line."""
-    from randwire import inference
-    from randwire.prediction import predictions
+    """The most probable classes of each file, a line each; with --json all probabilities, an object a line.
+
+    A file that cannot be used is a line on standard error, and all others are predicted; the exit status is 1 then.
+    """
+    from randwire import inference, prediction
     from randwire.training.worker import pick_device
 
     _trained_only(options.config, "--predict")
@@ -48,16 +50,24 @@ def predict(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
     device = pick_device(_device(keys))
     trained = inference.open_trained(options.config)
     paths = [Path(name) for name in options.predict]
-    for number, prediction in enumerate(predictions(trained, paths, device)):
-        if options.json:
-            print(json.dumps({"path": str(prediction.path), "probabilities": prediction.probabilities}), flush=True)
+    unusable = 0
+    for number, result in enumerate(prediction.predictions(trained, paths, device)):
+        if isinstance(result, prediction.Unusable):
+            unusable += 1
+            print(f"error: {result.error}", file=sys.stderr)
+            if options.json:
+                print(json.dumps({"path": str(result.path), "error": result.error}), flush=True)
+        elif options.json:
+            print(json.dumps({"path": str(result.path), "probabilities": result.probabilities}), flush=True)
         else:
-            shown = "  ".join(f"{name} {share:.4f}" for name, share in prediction.top(options.top or TOP))
-            print(f"{prediction.path}  {shown}", flush=True)
+            shown = "  ".join(f"{name} {share:.4f}" for name, share in result.top(options.top or TOP))
+            print(f"{result.path}  {shown}", flush=True)
         if not delivered():
             print(f"error: standard output was closed after {number} of {len(paths)} predictions", file=sys.stderr)
             return 1
-    return 0
+    if unusable and len(paths) > 1:
+        print(f"{unusable} of {len(paths)} images have no prediction", file=sys.stderr)
+    return 1 if unusable else 0
 
 
 def export(options: argparse.Namespace, keys: Mapping[str, object]) -> int:

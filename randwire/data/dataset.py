@@ -13,6 +13,7 @@ from randwire import storage
 from randwire.config import DataConfig
 from randwire.data import holdout, staging
 from randwire.data.cache import cache_folder, locked
+from randwire.data.reading import Reading
 from randwire.data.sidecar import FORMAT, SIDECAR, Channels, Sidecar, parse
 from randwire.data.sources import SPLITS, Source, Split, load_source
 from randwire.errors import DataError
@@ -22,7 +23,7 @@ from randwire.errors import DataError
 class Dataset:
     """A converted data set that has been checked. Mean and std: the channels of the train split, in 0..255.
 
-    `sha256` are those of its files by name.
+    `sha256` are those of its files by name, `encoding` are the arguments of the `codec.Encoding` that stored it.
     """
 
     folder: Path
@@ -32,6 +33,8 @@ class Dataset:
     mean: Channels
     std: Channels
     sha256: Mapping[str, str]
+    reading: Reading
+    encoding: Mapping[str, Any]
 
     def file(self, split: str) -> Path:
         return self.folder / f"{split}.beton"
@@ -43,6 +46,8 @@ class Dataset:
             "mean": list(self.mean),
             "std": list(self.std),
             "sha256": dict(self.sha256),
+            "reading": self.reading.model_dump(mode="json"),
+            "encoding": dict(self.encoding),
         }
 
 
@@ -131,6 +136,8 @@ def prepare(config: DataConfig, threads: int = 1) -> Dataset:
         sidecar.mean,
         sidecar.std,
         {name: record.sha256 for name, record in sidecar.files.items()},
+        sidecar.reading,
+        sidecar.encoding,
     )
 
 

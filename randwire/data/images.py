@@ -1,50 +1,69 @@
-"""Image files as evaluation sees the images of a data set: the same crop and resize, by the same compiled function."""
+"""Image files as evaluation sees the images of a data set: read, stored and cropped alike, by the same functions."""
 
-from collections.abc import Iterator, Sequence
+import stat
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from randwire.config import DataConfig
 from randwire.data import beton, codec
+from randwire.data.codec import EncodedImage, Encoding
 from randwire.data.decoder import decode
-from randwire.errors import DataError
+from randwire.data.reading import Reading
+from randwire.errors import DataError, brief
+
+SIDE_LIMIT = 1 << 16
+"""Pixels of a side that the decoder has no number for."""
 
 
-def batches(paths: Sequence[Path], config: DataConfig, size: int) -> Iterator[Tensor]:
-    """The images of files, uint8 (B, 3, R, R) of at most `size` each, in order. Raises DataError for a bad file."""
-    for start in range(0, len(paths), size):
-        images = np.stack([center(read(path), config) for path in paths[start : start + size]])
-        yield torch.from_numpy(images).permute(0, 3, 1, 2)
+def evaluated(path: Path, config: DataConfig, reading: Reading, encoding: Encoding) -> NDArray[np.uint8]:
+    """An image file as evaluation sees it, uint8 (R, R, 3), where its set was read and stored as given.
 
-
-def read(path: Path) -> NDArray[np.uint8]:
-    """The pixels of an image file as a viewer shows them, uint8 (height, width, 3)."""
+    The pixels are those that the loader gives for the same file in a set. In the mode proportion, in which a set stores
+    some images as JPEG and some as pixels, they are those of an image stored as pixels. Raises DataError, in one line
+    with the name, for a file that cannot be used.
+    """
+    content = _content(path)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    return codec.pixels(content, str(path))
+        pixels = codec.pixels(content, str(path), reading)
+        if encoding.mode == "proportion":
+            encoding = Encoding("raw", encoding.max_side)
+        return center(codec.encode(pixels, encoding, "val", 0), config)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{path}: cannot be used: {brief(error)}") from None
 
 
-def center(image: NDArray[np.uint8], config: DataConfig) -> NDArray[np.uint8]:
-    """The central square of an image, `eval_crop` of its shorter side, as uint8 (R, R, 3)."""
-    height, width, _ = image.shape
-    if max(height, width) >= 1 << 16:
-        raise DataError(f"an image of {width}x{height} pixels is too large")
-    pixels = np.ascontiguousarray(image).reshape(-1)
-    pixels.flags.writeable = False  # as a mapped file: what is compiled for the loader serves here
+def center(image: EncodedImage, config: DataConfig) -> NDArray[np.uint8]:
+    """The central square of a stored image, `eval_crop` of its shorter side, as uint8 (R, R, 3)."""
+    if max(image.height, image.width) >= SIDE_LIMIT:
+        raise ValueError(f"{image.width}x{image.height} pixels are too large")
+    payload = np.frombuffer(image.payload, np.uint8)  # read-only as a mapped file: what is compiled for the loader
     rows = np.zeros(1, beton.IMAGE)
-    rows[0] = beton.RAW, width, height, 0
+    rows[0] = beton.JPG if image.jpg else beton.RAW, image.width, image.height, 0
     out = np.empty((1, config.resolution, config.resolution, 3), np.uint8)
     unused = np.ones(2)
-    sizes = np.array([pixels.nbytes], np.uint64)
-    decode(
-        pixels, rows, sizes, np.empty(0, np.int64), np.zeros(1, np.int64), out, 0, np.uint64(0), unused,
+    sizes = np.array([payload.nbytes], np.uint64)
+    damaged = decode(
+        payload, rows, sizes, np.empty(0, np.int64), np.zeros(1, np.int64), out, 0, np.uint64(0), unused,
         unused, 0.0, config.eval_crop,
     )  # fmt: skip
+    if damaged >= 0:
+        raise ValueError(f"{image.width}x{image.height} pixels as JPEG cannot be decoded")
     square: NDArray[np.uint8] = out[0]
     return square
+
+
+def _content(path: Path) -> bytes:
+    """What a regular file holds; no other is opened: a pipe may never end, and a device may act."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise DataError(f"{path}: is a folder; name the image files in it")
+        if not stat.S_ISREG(mode):
+            raise DataError(f"{path}: is no regular file")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or brief(error)}") from None

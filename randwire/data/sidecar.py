@@ -52,6 +52,13 @@ class Sidecar(BaseModel):
     reading: Reading = Reading()
     files: dict[str, FileRecord]
 
+    @property
+    def encoding(self) -> dict[str, Any]:
+        """How the images are stored, in plain values: the arguments of `codec.Encoding`."""
+        chosen = {"quality": self.quality, "compress_probability": self.compress_probability}
+        given = {name: value for name, value in chosen.items() if value is not None}
+        return {"mode": self.mode, "max_side": self.reduced_to, **given}
+
     @model_validator(mode="before")
     @classmethod
     def _read_as_before(cls, content: Any) -> Any:

@@ -2,7 +2,8 @@
 
 The tensors have the names of the network's state. The header's metadata holds, as text: `epoch`; as JSON `config`
 (without `runtime`, which tells of one machine), `graphs` (the adjacency text of each random stage), `classes`, and
-`mean` and `std`, by which images are normalised; `sha256` of all other bytes, since the format has no checksum.
+`mean` and `std`, by which images are normalised, `reading` and `encoding`, by which they became pixels (absent in older
+files); `sha256` of all other bytes, since the format has no checksum.
 """
 
 import hashlib
@@ -17,6 +18,8 @@ from randwire.errors import CheckpointError
 from randwire.header import METADATA, join, split
 
 JSON_KEYS = ("epoch", "config", "graphs", "classes", "mean", "std")
+LATER_KEYS = ("reading", "encoding")
+"""Absent in files of earlier versions."""
 
 
 def write(path: Path, state: Mapping[str, Any]) -> None:
@@ -28,7 +31,7 @@ def write(path: Path, state: Mapping[str, Any]) -> None:
 
     network = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state["network"].items()}
     values = {**state, **state["data"]}
-    metadata = {"format": "pt", **{key: json.dumps(values[key]) for key in JSON_KEYS}}
+    metadata = {"format": "pt", **{key: json.dumps(values[key]) for key in (*JSON_KEYS, *LATER_KEYS) if key in values}}
     header, data = split(save(network))
     header = {METADATA: metadata, **header}  # by hand: the library writes metadata in random order
     metadata["sha256"] = _sha256(header, data)
@@ -58,8 +61,8 @@ def read(path: Path) -> dict[str, Any]:
         )
     if metadata["sha256"] != _sha256(header, data):
         raise CheckpointError(f"{path}: damaged, or changed by another program: not what its sha256 stands for")
-    values = {key: json.loads(metadata[key]) for key in JSON_KEYS}
-    about_data = {key: values.pop(key) for key in ("classes", "mean", "std")}
+    values = {key: json.loads(metadata[key]) for key in (*JSON_KEYS, *LATER_KEYS) if key in metadata}
+    about_data = {key: values.pop(key) for key in ("classes", "mean", "std", *LATER_KEYS) if key in values}
     return {"network": network, **values, "data": about_data}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 _cache = tempfile.TemporaryDirectory(prefix="randwire-")
@@ -18,6 +19,8 @@ from randwire.config import DataConfig  # noqa: E402
 from randwire.data import Dataset, Loader, prepare  # noqa: E402
 from randwire.data.codec import Encoding  # noqa: E402
 from randwire.data.convert import convert, main  # noqa: E402
+from randwire.data.images import evaluated  # noqa: E402
+from randwire.data.reading import Reading  # noqa: E402
 from randwire.data.sources import Mode, Source, Split  # noqa: E402
 
 Image = NDArray[np.uint8]
@@ -90,6 +93,14 @@ def identity(images: NDArray[np.uint8]) -> list[int]:
 
 def epoch(loader: Loader, number: int = 0) -> list[tuple[NDArray[np.uint8], list[int]]]:
     return [(images.numpy().copy(), labels.tolist()) for images, labels in loader.epoch(number)]
+
+
+def seen_in_evaluation(
+    paths: Sequence[Path], config: DataConfig, reading: Reading | None = None, encoding: Encoding | None = None
+) -> torch.Tensor:
+    """The pixels of image files, uint8 (B, 3, R, R), as a prediction takes them; by default stored as pixels."""
+    chosen = reading or Reading(), encoding or Encoding("raw")
+    return torch.stack([torch.from_numpy(evaluated(path, config, *chosen)) for path in paths]).permute(0, 3, 1, 2)
 
 
 def convert_status(arguments: list[str]) -> object:
