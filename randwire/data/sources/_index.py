@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 WHOLE = -1
 """In the place of an offset: the image is the whole file."""
 
+KEPT_OPEN = 100
+"""Files of an index that are not closed between two images; of more, each is opened for each: 1024 may be open."""
+
 
 @dataclass(frozen=True)
 class Index:
@@ -46,7 +49,7 @@ class Index:
             if self.extents is None:
                 return _whole(self.root / self.names[number])
             file, offset, size = self.extents[number].tolist()
-            content = os.pread(_open(self.files[file]), size, offset)
+            content = _part(self.files[file], offset, size, len(self.files) <= KEPT_OPEN)
         except OSError as error:
             raise DataError(f"{self.name(number)}: cannot be read: {error.strerror}") from None
         if len(content) != size:
@@ -79,6 +82,13 @@ def _whole(path: Path) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(0, "it is no regular file")
         return file.read()
+
+
+def _part(path: Path, offset: int, size: int, kept_open: bool) -> bytes:
+    if kept_open:
+        return os.pread(_open(path), size, offset)
+    with open(path, "rb", buffering=0) as file:
+        return os.pread(file.fileno(), size, offset)
 
 
 @cache

@@ -1,16 +1,15 @@
 """ImageNet, the ILSVRC 2012 classification set: 1,281,167 and 50,000 photographs, 1,000 classes."""
 
-import re
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from randwire.data.sources._base import Option, Source, Split
+from randwire.data.sources._imagenet_files import WNID, train_files, val_files
+from randwire.data.sources._imagenet_layout import located
 from randwire.data.sources._index import Index, class_folders
-from randwire.data.sources._scan import scan
 from randwire.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 TRAIN_TAR, VAL_TAR, DEVKIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12"
 LABELS = ("synset_labels.txt", "imagenet_2012_validation_synset_labels.txt", f"{DEVKIT}.tar.gz", DEVKIT)
 TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
-WNID = re.compile(r"n\d{8}")
 PUBLISHED_IMAGES = {"train": 1_281_167, "val": 50_000}
 
 
@@ -86,10 +84,16 @@ class ImageNet(Source):
                 return self.input / name
         raise DataError(f"{self.input}: holds no {' or '.join(names)} (or use --{option.replace('_', '-')})")
 
+    def _files(self, split: Split) -> list[Path]:
+        """The folder, archive or archives with the images of a split."""
+        if self.input is None or f"{split}_tar" in self.given:
+            return [self._path(f"{split}_tar")]
+        return located(self.input, split)
+
     @cached_property
     def _train(self) -> tuple[list[str], Index]:
-        path = self._path("train_tar", TRAIN_TAR, "train")
-        classes, index = class_folders(path) if path.is_dir() else _train_tar(path)
+        paths = self._files("train")
+        path, (classes, index) = paths[0], train_files(paths, self.scratch)
         if wrong := [name for name in classes if not WNID.fullmatch(name)]:
             raise DataError(f"{path}: {wrong[0]} is not a class of ImageNet such as n01440764; use the source folder")
         if len(classes) != self.class_count:
@@ -101,27 +105,19 @@ class ImageNet(Source):
         import numpy as np
 
         classes = self._train[0]
-        path = self._path("val_tar", VAL_TAR, "val")
-        if path.is_dir() and any(inside.is_dir() for inside in path.iterdir()):
+        paths = self._files("val")
+        path = paths[0]
+        if path.is_dir() and any(WNID.fullmatch(inside.name) and inside.is_dir() for inside in path.iterdir()):
             return class_folders(path, classes)[1].shuffled()
-        if path.is_dir():
-            names, extents = list(scan(path).images), None
-        else:
-            with _whole(path), tarfile.open(path, "r:") as tar:
-                members = {member.name.rpartition("/")[2]: member for member in tar if member.isfile()}
-            names = sorted(members)
-            ranges = [(0, members[name].offset_data, members[name].size) for name in names]
-            extents = np.array(ranges, np.int64).reshape(-1, 3)
-        if not names:
-            raise DataError(f"{path}: holds no images")
-        source, wnids = self._val_wnids(path)
-        if len(wnids) != len(names):
-            raise DataError(f"{source}: {len(wnids)} labels for the {len(names)} images of {path}")
+        images = val_files(paths, self.scratch)
+        source, wnids = (path, images.wnids) if images.wnids else self._val_wnids(path)
+        if len(wnids) != len(images.names):
+            raise DataError(f"{source}: {len(wnids)} labels for the {len(images.names)} images of {path}")
         number = {wnid: label for label, wnid in enumerate(classes)}
         if foreign := [wnid for wnid in wnids if wnid not in number]:
             raise DataError(f"{source}: {foreign[0]!r} is not the WordNet ID of a class of the training images")
         labels = np.array([number[wnid] for wnid in wnids], np.int32)
-        return Index(path, names, labels, extents, [path]).shuffled()
+        return Index(path, images.names, labels, images.extents, images.files, images.left_out).shuffled()
 
     def _val_wnids(self, path: Path) -> tuple[Path, list[str]]:
         if self.input is None and "val_labels" not in self.given:
@@ -139,55 +135,6 @@ class ImageNet(Source):
                 )
             return source, lines
         return source, _devkit_wnids(source)
-
-
-def _train_tar(path: Path) -> tuple[list[str], Index]:
-    """The classes of a tar of a tar for each class, sorted, and where their images are in it."""
-    import numpy as np
-    from tqdm import tqdm
-
-    labels, names, extents = [], [], []
-    with _whole(path), open(path, "rb") as file, tarfile.TarFile(fileobj=file) as outer:
-        inner = {}
-        for member in outer:
-            name = member.name.rpartition("/")[2]
-            if not re.fullmatch(rf"{WNID.pattern}\.tar", name):
-                raise DataError(
-                    f"{path}: holds {member.name}, where a tar for each class, such as n01440764.tar, is due"
-                )
-            inner[name[:9]] = member
-        classes = sorted(inner)
-        for label, wnid in enumerate(tqdm(classes, desc=f"index of {path.name}", unit=" classes", disable=None)):
-            start, end = inner[wnid].offset_data, inner[wnid].offset_data + inner[wnid].size
-            for member in _members(file, start, end, f"{path}: {wnid}.tar"):
-                labels.append(label)
-                names.append(member.name.rpartition("/")[2])
-                extents.append((0, member.offset_data, member.size))
-    return classes, Index(path, names, np.array(labels, np.int32), np.array(extents, np.int64).reshape(-1, 3), [path])
-
-
-def _members(file: IO[bytes], start: int, end: int, name: str) -> Iterator[tarfile.TarInfo]:
-    """The files of a tar that stands from `start` to `end` in another one, with their offsets in the outer file."""
-    file.seek(start)
-    count = 0
-    for member in tarfile.TarFile(fileobj=file):
-        if member.isfile():
-            if member.offset_data + member.size > end:
-                raise DataError(f"{name} is damaged: {member.name} exceeds it; fetch the archive again")
-            count += 1
-            yield member
-    if not count:
-        raise DataError(f"{name} holds no images")
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except tarfile.TarError as error:
-        raise DataError(f"{path}: is not a whole tar file ({error}); fetch it again") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def _devkit_wnids(source: Path) -> list[str]:

@@ -1,0 +1,138 @@
+"""The images of ImageNet in the forms in which people have them: archives as published, packed again, or repacked."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from randwire.data.sources._archives import TAR_SUFFIXES, stem
+from randwire.data.sources._index import Index, class_folders
+from randwire.data.sources._packed import Packed
+from randwire.data.sources._scan import scan
+from randwire.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+WNID = re.compile(r"n\d{8}")
+CLASS_TAR = re.compile(rf"{WNID.pattern}({'|'.join(map(re.escape, TAR_SUFFIXES))})")
+OF_TRAIN = re.compile(rf"({WNID.pattern})_\d+(_\1)?\.\w+")
+"""A file's name with its class: as published, and as Hugging Face changed it."""
+OF_VAL = re.compile(rf"(ILSVRC2012_val_\d+)_({WNID.pattern})(\.\w+)")
+"""Likewise of the validation images, in Hugging Face's form alone."""
+
+
+class ValImages(NamedTuple):
+    """The validation images. `wnids` are their classes where their files say so; else labels come from elsewhere.
+
+    The others are as in Index.
+    """
+
+    names: Sequence[str]
+    wnids: Sequence[str] | None
+    extents: "NDArray[np.int64] | None"
+    files: Sequence[Path]
+    left_out: Mapping[str, Sequence[str]]
+
+
+def train_files(paths: Sequence[Path], scratch: Path | None) -> tuple[list[str], Index]:
+    """The classes, sorted, and the training images of archives, or of one folder with folders or archives of classes.
+
+    An archive holds an archive or a folder for each class, or images whose names begin with their class.
+    Raises DataError if there is none of these.
+    """
+    import numpy as np
+
+    root, packed = paths[0], Packed(scratch)
+    if root.is_dir():
+        tars = sorted(path for path in root.iterdir() if CLASS_TAR.fullmatch(path.name))
+        if not tars:
+            return class_folders(root)
+        _refuse_doubled(root, tars)
+        for path in tars:
+            packed.add(path, f"{stem(path.name)}/")
+    else:
+        for path in paths:
+            packed.add(path, inside=CLASS_TAR)
+    packed.close()
+    named = [(path, _class_of(path)) for path in packed.extents]
+    if lost := [path for path, wnid in named if wnid is None]:
+        raise DataError(f"{root}: holds {lost[0]}, which is in no folder or tar of a class, such as n01440764.tar")
+    if not named:
+        raise DataError(
+            f"{root}: holds no images in a folder or tar of a class, such as n01440764.tar{_instead(packed)}"
+        )
+    classes = sorted({wnid for _, wnid in named if wnid})
+    number = {wnid: label for label, wnid in enumerate(classes)}
+    labels = np.array([number[wnid] for _, wnid in named if wnid], np.int32)
+    names = [_published(path) for path, _ in named]
+    return classes, Index(root, names, labels, packed.array(), packed.files, packed.left_out)
+
+
+def val_files(paths: Sequence[Path], scratch: Path | None) -> ValImages:
+    """The validation images of archives, or of one folder without class folders. Raises DataError if there are none."""
+    root = paths[0]
+    if root.is_dir():
+        found = scan(root)
+        if not found.images:
+            raise DataError(f"{root}: holds no images")
+        return ValImages(found.images, None, None, (), found.left_out)
+    packed = Packed(scratch)
+    for path in paths:
+        packed.add(path)
+    packed.close()
+    if not packed.extents:
+        raise DataError(f"{root}: holds no images{_instead(packed)}")
+    inside = list(packed.extents)
+    order = sorted(range(len(inside)), key=lambda number: (_published(inside[number]), inside[number]))
+    inside = [inside[number] for number in order]
+    wnids = [_class_of(path) for path in inside]
+    known = [wnid for wnid in wnids if wnid]
+    if known and None in wnids:
+        raise DataError(
+            f"{root}: holds {inside[wnids.index(None)]}, which has no class, where {len(known)} images have"
+        )
+    names = [_published(path) for path in inside]
+    return ValImages(names, known or None, packed.array()[order], packed.files, packed.left_out)
+
+
+def _class_of(path: str) -> str | None:
+    """The WordNet ID of the nearest folder that is one, or in the file's name."""
+    *folders, name = path.split("/")
+    if wnid := next((folder for folder in reversed(folders) if WNID.fullmatch(folder)), None):
+        return wnid
+    if match := OF_TRAIN.fullmatch(name):
+        return match[1]
+    return match[2] if (match := OF_VAL.fullmatch(name)) else None
+
+
+def _published(path: str) -> str:
+    """The name of a file as it was published: names decide the order of the converted images."""
+    name = path.rpartition("/")[2]
+    if match := OF_VAL.fullmatch(name):
+        return match[1] + match[3]
+    if (match := OF_TRAIN.fullmatch(name)) and match[2]:
+        return name.replace(match[2], "")
+    return name
+
+
+def _instead(packed: Packed) -> str:
+    """What archives without an image hold."""
+    return "".join(
+        f"; it holds {len(paths):,} {reason}, such as {paths[0]}" for reason, paths in packed.left_out.items()
+    )
+
+
+def _refuse_doubled(root: Path, tars: Sequence[Path]) -> None:
+    """Raise DataError if a class has two tars, or if classes have folders beside the tars of classes."""
+    by_class: dict[str, str] = {}
+    for path in tars:
+        if other := by_class.setdefault(stem(path.name), path.name) != path.name and by_class[stem(path.name)]:
+            raise DataError(f"{root}: holds {other} and {path.name} of one class; name a folder with one of them")
+    folders = sorted(path.name for path in root.iterdir() if WNID.fullmatch(path.name) and path.is_dir())
+    if folders:
+        raise DataError(
+            f"{root}: holds {len(tars)} tars of classes, such as {tars[0].name}, and {len(folders)} folders of "
+            f"classes, such as {folders[0]}; name a folder that holds each class once"
+        )

@@ -1,0 +1,86 @@
+"""The images in archives: where each is, or where it was unpacked to."""
+
+import re
+import sys
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING
+
+from tqdm import tqdm
+
+from randwire.data.sources._archives import members, told
+from randwire.data.sources._scan import SUFFIXES
+from randwire.data.sources._spool import Spool, check_free
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Extent = tuple[int, int, int]
+
+
+class Packed:
+    """The images of some archives, by path, in the archives' order.
+
+    `extents` has the number of a file in `files`, the offset and the size of each. What a plain tar holds is read
+    there; all else is unpacked to one file in `scratch`. `left_out` are the paths, by reason, of what is no image.
+    """
+
+    def __init__(self, scratch: Path | None) -> None:
+        self.scratch = scratch
+        self.files: list[Path] = []
+        self.extents: dict[str, Extent] = {}
+        self.left_out: dict[str, list[str]] = {}
+        self._spool: Spool | None = None
+
+    def add(self, archive: Path, prefix: str = "", inside: re.Pattern[str] | None = None) -> None:
+        """Take in an archive, its paths behind `prefix`; the tars in it whose names match `inside` are opened, too.
+
+        Raises DataError for what is no whole archive, and for a disk without room for what is to be unpacked.
+        """
+        number, links = len(self.files), {}
+        self.files.append(archive)
+        size = archive.stat().st_size if archive.exists() else 0
+        bar = tqdm(desc=f"index of {archive.name}", unit=" images", disable=not sys.stderr.isatty(), leave=False)
+        with told(archive), bar:
+            for member in members(archive, inside):
+                path = prefix + member.path
+                if reason := _reason(path):
+                    self.left_out.setdefault(reason, []).append(path)
+                elif member.target is not None:
+                    links[path] = prefix + member.target
+                elif member.offset is not None:
+                    self.extents[path] = number, member.offset, member.size
+                else:
+                    self.extents[path] = self._unpacked(archive, size, member.content)
+                bar.update()
+        for path, target in links.items():
+            if target in self.extents:
+                self.extents[path] = self.extents[target]
+            else:
+                self.left_out.setdefault("links to what is not in the archive", []).append(path)
+
+    def _unpacked(self, archive: Path, size: int, content: IO[bytes]) -> Extent:
+        if self._spool is None:
+            self._spool = Spool(self.scratch, archive)
+            check_free(archive, self._spool.path.parent, size)
+            self.files.append(self._spool.path)
+        return self.files.index(self._spool.path), *self._spool.add(content)
+
+    def close(self) -> None:
+        """What was unpacked can be read from now on."""
+        if self._spool:
+            self._spool.close()
+
+    def array(self) -> "NDArray[np.int64]":
+        """The extents (n, 3)."""
+        import numpy as np
+
+        return np.array(list(self.extents.values()), np.int64).reshape(-1, 3)
+
+
+def _reason(path: str) -> str | None:
+    """Why a member is none of the images; None: it is one."""
+    parts = PurePosixPath(path).parts
+    if any(part.startswith(".") or part == "__MACOSX" for part in parts):
+        return "hidden files, or side files of other systems"
+    return None if PurePosixPath(path).suffix.lower() in SUFFIXES else "files without the suffix of an image"

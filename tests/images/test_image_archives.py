@@ -1,0 +1,243 @@
+"""ImageNet's archives packed in other ways: the same images, labels and bytes, or one line that says what was seen."""
+
+import gzip
+import io
+import shutil
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from data_helpers import fails
+
+from benchmarks.imagenet_like import make
+from randwire.data.convert import main
+from randwire.data.sources.imagenet import ImageNet
+
+TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+
+pytestmark = pytest.mark.usefixtures("few_classes")
+
+
+@pytest.fixture
+def few_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageNet, "class_count", 3)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("published")
+    make(folder, 12, 6, classes=3, side=40)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
+    """The converted files of the archives as they were published."""
+    output = tmp_path_factory.mktemp("expected") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageNet, "class_count", 3)
+        return _converted(published, output)
+
+
+def _converted(folder: Path, output: Path, *options: object) -> dict[str, bytes]:
+    assert main(["imagenet", str(folder), str(output), *map(str, options)]) == 0
+    return {split: (output / f"{split}.beton").read_bytes() for split in ("train", "val")}
+
+
+@pytest.fixture
+def folder(published: Path, tmp_path: Path) -> Path:
+    """A copy of the published files, to be changed."""
+    return Path(shutil.copytree(published, tmp_path / "in"))
+
+
+def _tar(files: Mapping[str, bytes], mode: str = "w", format: int = tarfile.PAX_FORMAT) -> bytes:
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode=mode, format=format) as tar:  # type: ignore[call-overload]
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            if name.endswith("/"):
+                member.type = tarfile.DIRTYPE
+            tar.addfile(member, io.BytesIO(content))
+    return memory.getvalue()
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as tar:
+        return {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+
+
+def _gzipped(folder: Path) -> None:
+    for name in (TRAIN_TAR, VAL_TAR):
+        (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes(), 1))
+        (folder / name).unlink()
+
+
+def _compressed(mode: str) -> Callable[[Path], None]:
+    """Compressed, under the names of plain tars."""
+
+    def change(folder: Path) -> None:
+        for name in (TRAIN_TAR, VAL_TAR):
+            (folder / name).write_bytes(_tar(_members(folder / name), mode))
+
+    return change
+
+
+def _zstd(folder: Path) -> None:
+    import pyarrow
+
+    for name in (TRAIN_TAR, VAL_TAR):
+        memory = pyarrow.BufferOutputStream()
+        with pyarrow.CompressedOutputStream(memory, "zstd") as packed:
+            packed.write((folder / name).read_bytes())
+        (folder / name).write_bytes(memory.getvalue().to_pybytes())
+
+
+def _gzipped_inside(folder: Path) -> None:
+    inside = _members(folder / TRAIN_TAR)
+    packed = {f"./{name}.gz": gzip.compress(content) for name, content in inside.items()}
+    (folder / TRAIN_TAR).write_bytes(_tar(packed))
+
+
+def _all_gzipped(folder: Path) -> None:
+    _gzipped_inside(folder)
+    (folder / TRAIN_TAR).write_bytes(gzip.compress((folder / TRAIN_TAR).read_bytes()))
+
+
+def _side_files(folder: Path) -> None:
+    for name in (TRAIN_TAR, VAL_TAR):
+        files = {"./": b"", "./.DS_Store": b"x", "._other": b"y"}
+        for inside, content in _members(folder / name).items():
+            files[f"./._{inside}"] = b"\0\5\26\7" + bytes(100)
+            files[f"./{inside}"] = content
+        (folder / name).write_bytes(_tar(files))
+
+
+def _class_tars(suffix: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / "train").mkdir()
+        for name, content in _members(folder / TRAIN_TAR).items():
+            packed = gzip.compress(content) if suffix else content
+            (folder / "train" / f"{name}{suffix}").write_bytes(packed)
+        (folder / TRAIN_TAR).unlink()
+
+    return change
+
+
+def _class_folders_in_tar(folder: Path) -> None:
+    files = {}
+    for name, content in _members(folder / TRAIN_TAR).items():
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            for member in tar:
+                file = tar.extractfile(member)
+                assert file
+                files[f"train/{name.removesuffix('.tar')}/{member.name}"] = file.read()
+    (folder / "train.tar.gz").write_bytes(_tar(files, "w:gz"))
+    (folder / TRAIN_TAR).unlink()
+
+
+PACKED: Mapping[str, Callable[[Path], None]] = {
+    "gzipped": _gzipped,
+    "gzip in a .tar": _compressed("w:gz"),
+    "bzip2": _compressed("w:bz2"),
+    "xz": _compressed("w:xz"),
+    "zstd": _zstd,
+    "gzipped class tars": _gzipped_inside,
+    "gzipped class tars in a gzipped tar": _all_gzipped,
+    "side files": _side_files,
+    "train/ of class tars": _class_tars(""),
+    "train/ of gzipped class tars": _class_tars(".gz"),
+    "class folders in a tar.gz": _class_folders_in_tar,
+}
+
+
+@pytest.mark.image_data(
+    "H",
+    "imagenet: archives or class tars gzipped (or bzip2, xz, zstd), `train/` of class tars, `./` and `._` entries",
+    "converted as the published ones, to the byte",
+)
+@pytest.mark.parametrize("case", PACKED)
+def test_archives_packed_otherwise_give_the_same_files(
+    folder: Path, expected: Mapping[str, bytes], tmp_path: Path, case: str
+) -> None:
+    PACKED[case](folder)
+    assert _converted(folder, tmp_path / "out") == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+@pytest.mark.image_data("H", "imagenet: a link in an archive", "the image that it means; else left out and told")
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+def test_links_in_archives(folder: Path, tmp_path: Path, kind: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    files = _members(folder / VAL_TAR)
+    first, second = list(files)[:2]
+    files[second] = files[first]
+    (folder / VAL_TAR).write_bytes(_tar({f"val/{name}": content for name, content in files.items()}))
+    expected = _converted(folder, tmp_path / "copied")
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w") as tar:
+        for name, target in ((second, first), ("broken.JPEG", "none.JPEG")):
+            link = tarfile.TarInfo(f"val/{name}")
+            link.type, link.linkname = kind, target if kind == tarfile.SYMTYPE else f"val/{target}"
+            tar.addfile(link)
+        for name in files.keys() - {second}:
+            member = tarfile.TarInfo(f"val/{name}")
+            member.size = len(files[name])
+            tar.addfile(member, io.BytesIO(files[name]))
+    for name, content in (("plain", memory.getvalue()), ("gzipped", gzip.compress(memory.getvalue()))):
+        (folder / VAL_TAR).write_bytes(content)
+        capsys.readouterr()
+        assert _converted(folder, tmp_path / name) == expected
+        assert "left out of val: 1 links to what is not in the archive" in capsys.readouterr().err
+
+
+@pytest.mark.image_data(
+    "H", "imagenet: an archive that must be unpacked, with --estimate", "one line: only a conversion unpacks it"
+)
+def test_an_estimate_of_what_must_be_unpacked_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _gzipped(folder)
+    fails(["imagenet", folder, "--estimate"], capsys, f"{TRAIN_TAR}.gz: is packed", "--estimate")
+
+
+DAMAGED: Mapping[str, tuple[Callable[[bytes], bytes], tuple[str, ...]]] = {
+    "cut gzip": (lambda tar: gzip.compress(tar)[:-5000], ("not a whole archive", "bytes")),
+    "cut between files": (lambda tar: tar[: _inside(tar)[1].offset], ("ends without the end mark",)),
+    "header damaged": (lambda tar: _with_damaged_header(tar), ("not a whole archive", "header")),
+    "two in one": (lambda tar: tar + tar, ("not a whole archive", "follow its end mark")),
+    "PNG": (lambda tar: b"\x89PNG\r\n\x1a\n" + bytes(9), ("is no archive", "17 bytes")),
+    "zeros": (lambda tar: bytes(len(tar)), ("is no archive", "zeros")),
+}
+
+
+def _inside(tar: bytes) -> list[tarfile.TarInfo]:
+    with tarfile.open(fileobj=io.BytesIO(tar)) as opened:
+        return opened.getmembers()
+
+
+def _with_damaged_header(tar: bytes) -> bytes:
+    start = _inside(tar)[1].offset
+    return tar[:start] + b"?" * 512 + tar[start + 512 :]
+
+
+@pytest.mark.image_data(
+    "H",
+    "imagenet: an archive that is cut (also between two of its files), damaged, doubled or foreign",
+    "one line: what was seen, and how many bytes",
+)
+@pytest.mark.parametrize("case", DAMAGED)
+@pytest.mark.parametrize("name", [TRAIN_TAR, VAL_TAR])
+def test_an_archive_that_is_not_whole_is_refused(
+    folder: Path, tmp_path: Path, case: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change, words = DAMAGED[case]
+    (folder / name).write_bytes(change((folder / name).read_bytes()))
+    fails(["imagenet", folder, tmp_path / "out"], capsys, f"{folder / name}: ", *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.image_data("H", "imagenet: INPUT is missing, a file, or holds something else", "what is there instead")
+def test_what_input_is(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fails(["imagenet", tmp_path / "none", tmp_path / "out"], capsys, "none: no such folder")
+    (tmp_path / "photos" / "cats").mkdir(parents=True)
+    fails(["imagenet", tmp_path / "photos", tmp_path / "out"], capsys, "photos: holds no ", "it holds cats")
