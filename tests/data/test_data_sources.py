@@ -230,8 +230,8 @@ def test_only_a_converted_set_is_replaced_and_only_if_forced(
     assert (out / "dataset.json").stat().st_ino != before
     capsys.readouterr()
     (out / "thesis.txt").touch()
-    _fails(["digits", str(out), "--force"], capsys, "holds something else")
-    _fails(["digits", str(out / "thesis.txt"), "--force"], capsys, "holds something else")
+    _fails(["digits", str(out), "--force"], capsys, "holds thesis.txt, no part of a converted set")
+    _fails(["digits", str(out / "thesis.txt"), "--force"], capsys, "thesis.txt: is a file; name a folder")
     _fails(["digits", str(out / "thesis.txt" / "x")], capsys, "cannot be written")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -295,7 +295,7 @@ def test_importing_and_counting_classes_loads_nothing_heavy() -> None:
 def test_the_command_line_has_no_traceback() -> None:
     code, out, err = _run("-m", "randwire.data.convert", "imagenet", "in", "out")
     assert (code, out) == (2, "")
-    assert err.startswith("error: in: holds no ILSVRC2012_img_train.tar or train (or use --train-tar)")
+    assert err.startswith("error: in: no such folder")
     assert err.count("\n") == 1
 
 

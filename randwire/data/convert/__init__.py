@@ -1,13 +1,13 @@
 """Convert a source to the form that training reads: `python -m randwire.data.convert SOURCE [INPUT] OUTPUT`.
 
-OUTPUT becomes a folder with train.beton, val.beton and dataset.json. It appears when all of it is written; a conversion
-that ends in any other way leaves what was there, and the next one clears what is left of a killed one.
+OUTPUT becomes a folder with train.beton, val.beton and dataset.json. They appear when all is written; a conversion that
+ends in any other way leaves what was there, and the next one clears what is left of a killed one.
 
     conversion.py  the two files and dataset.json, in steps
     image.py       one image of a source, as it is written
     processes.py   the same for many images, in several processes
     estimate.py    the space that the files will take
-    output.py      the folder that appears when it is whole
+    output.py      the folder, whose files appear when all are whole
     command.py     the command line
 """
 

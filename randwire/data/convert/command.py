@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from randwire import machine, registry
-from randwire.arguments import Parser, fraction, guarded, positive_float, positive_int
+from randwire.arguments import Parser, folder, fraction, guarded, positive_float, positive_int
 from randwire.data.codec import Encoding
 from randwire.data.convert.conversion import convert, default_encoding, default_reading
 from randwire.data.convert.estimate import print_estimate
@@ -124,7 +124,7 @@ def _parser(name: str, source: type[Source]) -> Parser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("paths", metavar=_usage(source), type=Path, nargs="*", help="what to convert, folder to be written")
+    add("paths", metavar=_usage(source), type=folder, nargs="*", help="what to convert, folder to be written")
     for given, option in source.options.items():
         add(f"--{given.replace('_', '-')}", type=option.type, metavar=option.metavar, help=option.help)
     if source.of_files:

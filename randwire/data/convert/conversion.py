@@ -1,9 +1,11 @@
 """The conversion: the images of both splits, and dataset.json, into a folder that appears when it is whole."""
 
+import errno
 import hashlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -21,7 +23,7 @@ from randwire.data.convert.processes import ProcessPool, process_pool
 from randwire.data.reading import Reading
 from randwire.data.sidecar import SIDECAR, Channels, FileRecord, Sidecar
 from randwire.data.sources import SPLITS, Source, Split
-from randwire.errors import DataError, ProcessKilledError
+from randwire.errors import DataError, ProcessKilledError, brief
 
 Corrupt = Literal["fail", "skip"]
 
@@ -29,6 +31,8 @@ IMAGES_PER_PROCESS = 500
 """Images that another process is worth its start for."""
 HASHED_BYTES = 1 << 24
 """Bytes of a file that are read at a time."""
+OF_FULL_DISKS = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of writing alone, though what is unpacked is written while it is read."""
 
 
 @dataclass
@@ -72,16 +76,18 @@ def convert(
     or is left out and listed in dataset.json. Raises DataError for an unusable source or output, and then, as with any
     other end but success, leaves `output` as it was.
     """
-    check_output(output, force)
     encoding, reading = encoding or default_encoding(type(source)), reading or default_reading(type(source))
+    inputs = [path for path in (source.input, *source.given.values()) if isinstance(path, Path)]
     try:
+        check_output(output, force, inputs)
         with replacing(output, force) as folder:
             source.scratch = folder.parent
-            classes = tuple(source.class_names())
-            labels = {split: source.labels(split) for split in SPLITS}
+            with _reading_errors(source.input or name):
+                classes = tuple(source.class_names())
+                labels = {split: source.labels(split) for split in SPLITS}
             if progress:
                 _print_notes(source)
-            check_space(source, labels, encoding, reading, output, progress)
+            check_space(source, labels, encoding, reading, folder, output, progress)
             processes = min(processes, max(1, sum(map(len, labels.values())) // IMAGES_PER_PROCESS))
             summaries, files = {}, {}
             with process_pool(source, processes, folder.parent / "source.pickle") as pool:
@@ -97,14 +103,28 @@ def convert(
             records = {file: _file_record(path, sha256, progress) for file, (path, sha256) in files.items()}
             left_out = {split: source.left_out(split) for split in SPLITS}
             sidecar = _sidecar(name, classes, encoding, reading, summaries, left_out, records)
-            (folder / SIDECAR).write_text(sidecar.model_dump_json(indent=1) + "\n")
+            with open(folder / SIDECAR, "w", encoding="utf-8") as file:
+                file.write(sidecar.model_dump_json(indent=1) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
     except OSError as error:
-        raise DataError(f"{output}: cannot be written: {error.strerror}") from None
+        raise DataError(f"{output}: cannot be written: {error.strerror or brief(error)}") from None
     except ProcessKilledError:
         raise DataError(
-            f"{output}: a process of the conversion was killed (out of memory?); try fewer --processes"
+            f"{output}: a process of the conversion was killed; if memory is short, choose fewer --processes"
         ) from None
     return sidecar
+
+
+@contextmanager
+def _reading_errors(input: Path | str) -> Iterator[None]:
+    """What the system does not let us read in the block is told as such, and not as a fault of OUTPUT."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in OF_FULL_DISKS:
+            raise
+        raise DataError(f"{error.filename or input}: cannot be read: {error.strerror or brief(error)}") from None
 
 
 def default_encoding(source: type[Source]) -> Encoding:

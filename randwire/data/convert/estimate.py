@@ -54,12 +54,13 @@ def check_space(
     labels: "Mapping[Split, NDArray[np.integer]]",
     encoding: Encoding,
     reading: Reading,
+    folder: Path,
     output: Path,
     progress: bool,
 ) -> None:
-    """Raise DataError unless there is room for the set on the disk of `output`."""
+    """Raise DataError unless there is room for the set in `folder`, where the files of `output` are made."""
     needed = estimated_bytes(source, labels, encoding, reading)
-    free = shutil.disk_usage(output.absolute().parent).free
+    free = shutil.disk_usage(folder).free
     if progress:
         counts = ", ".join(f"{len(labels[split]):,} {split}" for split in SPLITS)
         print(f"{counts} images will take about {needed / 1e9:,.2f} GB; {free / 1e9:,.1f} GB are free", file=sys.stderr)

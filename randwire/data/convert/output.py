@@ -1,79 +1,190 @@
-"""The folder that a conversion writes: it appears, or takes the place of another, when it is whole."""
+"""The folder that a conversion writes: its files are made inside it, and moved to their places when all are whole.
+
+Nothing else of the folder is touched, so that it may be a mount point, a link, or all that can be written there:
+
+    OUTPUT/.partial/lock    held by the conversion that writes OUTPUT
+    OUTPUT/.partial/new     the files in the making
+    OUTPUT/.partial/whole   is there while they are moved: if that is cut short, the next conversion goes on with it
+"""
 
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
+import stat
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from randwire.data.sidecar import SIDECAR
 from randwire.data.sources import SPLITS
 from randwire.errors import DataError
+from randwire.records import NO_LOCKS
 
-FILES = {SIDECAR, *(f"{split}.beton" for split in SPLITS)}
+SHEET = "contact-sheet.png"
+"""A picture of the set that may lie beside its files; it goes with the set."""
+FILES = (*(f"{split}.beton" for split in SPLITS), SIDECAR)
+"""In the order in which they are moved: a set without its dataset.json is none."""
+STAGING, TRIAL = ".partial", ".partial-trial"
+JUNK = {".DS_Store", ".Trashes", "Thumbs.db", "desktop.ini", "lost+found", "@eaDir", ".snapshot", ".snapshots"}
+"""What file systems and their viewers put into folders."""
+KINDS = {stat.S_IFREG: "a file", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
-def check_output(output: Path, force: bool) -> None:
-    """Raise DataError unless `output` may be written: absent, empty, or a converted set if `force` is given."""
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+def check_output(output: Path, force: bool, inputs: Iterable[Path] = ()) -> None:
+    """Raise DataError unless `output` may be written: absent, empty, or a converted set if `force` is given.
+
+    Nor may it lie in one of the folders `inputs`, which are read.
+    """
+    place = _place(output)
+    for folder in inputs:
+        if folder.is_dir() and any(path.exists() and path.samefile(folder) for path in (place, *place.parents)):
+            raise DataError(f"{output}: lies in {folder}, which is read; name an OUTPUT outside of it")
+    if not place.exists():
         return
-    if not output.is_dir() or not {path.name for path in output.iterdir()} <= FILES:
-        raise DataError(f"{output}: holds something else than a converted set; name another OUTPUT")
-    if not force:
+    if not place.is_dir():
+        kind = KINDS.get(stat.S_IFMT(place.stat().st_mode), "a device")
+        raise DataError(f"{output}: is {kind}; name a folder as OUTPUT")
+    names = {path.name for path in place.iterdir()} - {STAGING, TRIAL}
+    allowed = {*FILES, SHEET, *JUNK}
+    if foreign := sorted(names - allowed):
+        more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
+        raise DataError(f"{output}: holds {foreign[0]}{more}, no part of a converted set; name another OUTPUT")
+    if folders := [name for name in FILES if (place / name).is_dir()]:
+        raise DataError(f"{output}: holds a folder {folders[0]}, no part of a converted set; name another OUTPUT")
+    if not force and names & {*FILES} and not (place / STAGING / "whole").exists():
         raise DataError(f"{output}: holds a converted set already; replace it with --force or name another OUTPUT")
 
 
 @contextmanager
 def replacing(output: Path, force: bool) -> Iterator[Path]:
-    """A new folder beside `output` that takes its place when the block ends well, and vanishes when it does not.
+    """A new folder inside of `output`, whose files move to `output` when the block ends well, and vanish if not.
 
-    It has one name, so that what a killed conversion left is found and cleared; its lock goes with the process.
+    What a killed conversion left is found and cleared; its lock goes with the process. Raises, before the block,
+    DataError if `output` cannot be used (`check_output`) or another conversion writes it, OSError if it cannot be
+    written.
     """
-    output = output.absolute()
-    scratch = output.parent / f".{output.name}.partial"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(scratch, output):
-        new, old = scratch / "new", scratch / "old"
+    place = _place(output)
+    staging = place / STAGING
+    new, whole = staging / "new", staging / "whole"
+    with _made(place), _alone(staging, output):
         try:
-            if old.exists() and not output.exists():  # killed between the two steps of a replacement
-                old.rename(output)
+            if whole.exists():
+                _move(new, place, whole)
+                if not force:
+                    raise DataError(
+                        f"{output}: holds the whole set of an earlier conversion, whose end was cut short; use it, "
+                        "replace it with --force or name another OUTPUT"
+                    )
             check_output(output, force)
-            for left in (new, old):
-                shutil.rmtree(left, ignore_errors=True)
+            _clear(staging)
             new.mkdir()
+            _try(new, place)
             yield new
-            if output.exists():
-                output.rename(old)
-            new.rename(output)
-        except BaseException:
-            if old.exists() and not output.exists():
-                old.rename(output)
-            raise
+            with _uninterrupted():
+                whole.touch()
+                _move(new, place, whole)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            if not whole.exists():
+                _clear(staging)
+
+
+def _place(output: Path) -> Path:
+    """Where `output` leads: links stay what they are."""
+    return Path(os.path.realpath(output))
+
+
+def _move(new: Path, place: Path, whole: Path) -> None:
+    """Move what is left in `new` to its place. At any moment either set can be told whole, or `whole` is there."""
+    if (new / SIDECAR).exists():
+        for name in (SIDECAR, SHEET):
+            (place / name).unlink(missing_ok=True)
+    for name in FILES:
+        with suppress(FileNotFoundError):  # moved before
+            (new / name).replace(place / name)
+    whole.unlink()
+
+
+def _try(new: Path, place: Path) -> None:
+    """Write and move a file as those of the set will be: what is not possible is better known now than in the end."""
+    with open(new / TRIAL, "wb") as file:
+        file.write(b"\0")
+        file.flush()
+        os.fsync(file.fileno())
+    (new / TRIAL).replace(place / TRIAL)
+    (place / TRIAL).unlink()
+
+
+def _clear(staging: Path) -> None:
+    """Remove what is in the making, but not the lock."""
+    for path in staging.iterdir():
+        if path.name != "lock":
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 @contextmanager
-def _alone(scratch: Path, output: Path) -> Iterator[None]:
-    """Hold the lock in `scratch` against other conversions to `output`. Raises DataError if one is running."""
+def _made(place: Path) -> Iterator[None]:
+    """The folder, made if need be with those above it; the made ones are removed if they are empty in the end."""
+    made = [path for path in (place, *place.parents) if not path.exists()]
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        with suppress(OSError):
+            for path in made:
+                path.rmdir()
+
+
+@contextmanager
+def _alone(staging: Path, output: Path) -> Iterator[None]:
+    """Hold the lock in `staging` against other conversions to `output`. Raises DataError if one is running."""
     while True:
-        scratch.mkdir(exist_ok=True)
         try:
-            descriptor = os.open(scratch / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            staging.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(staging / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:  # another conversion has just ended and removed it
             continue
         try:
+            if not _locked(descriptor):
+                raise DataError(f"{output}: another conversion is writing it; wait for its end")
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DataError(f"{output}: another conversion is writing it; wait for its end") from None
-            try:
-                if (scratch / "lock").stat().st_ino != os.fstat(descriptor).st_ino:
+                if (staging / "lock").stat().st_ino != os.fstat(descriptor).st_ino:
                     continue
             except FileNotFoundError:
                 continue
-            yield
+            try:
+                yield
+            finally:
+                if not (staging / "whole").exists():
+                    (staging / "lock").unlink(missing_ok=True)
             return
         finally:
             os.close(descriptor)
+            with suppress(OSError):
+                staging.rmdir()
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the file could be locked; True also on storage that has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    return True
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A block of some milliseconds after which all is done: an interrupt that comes in it is too late."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
