@@ -1,0 +1,123 @@
+"""The labels of ImageNet's validation images: the files that people have them in, and the development kit."""
+
+import io
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from randwire.data.sources._imagenet_files import ValImages
+from randwire.data.sources._index import Index
+from randwire.data.sources._label_file import KEYED_FILES, LabelFile, read_label_file
+from randwire.data.sources._labels import assign_labels, check_agreement, labels_in_names
+from randwire.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DEVKIT = "ILSVRC2012_devkit_t12"
+LABELS = ("synset_labels.txt", "imagenet_2012_validation_synset_labels.txt", f"{DEVKIT}.tar.gz", DEVKIT)
+TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
+
+
+class Kit(NamedTuple):
+    """The development kit: WordNet IDs by its own numbers, whose order is another one, and that of each image."""
+
+    ids: dict[int, str]
+    wnids: list[str]
+
+
+def labels_of(
+    images: ValImages, place: Path, classes: Sequence[str], chosen: Path | None, beside: Sequence[Path]
+) -> "tuple[NDArray[np.integer], list[str]]":
+    """The labels (n,) of images without class folders, and notes: from the file `chosen`, or from all in `beside`.
+
+    Raises DataError if there are none, or if they are not of these images.
+    """
+    files, ids = _label_files(chosen, beside, classes)
+    if not files and not images.wnids and not labels_in_names(images.names, set(classes)):
+        raise DataError(f"{beside[0]}: holds no {' or '.join(LABELS)} (or use --val-labels)")
+    return assign_labels(files, images.names, place, classes, ids, images.wnids)
+
+
+def compare_with_folders(
+    index: Index, classes: Sequence[str], chosen: Path | None, beside: Sequence[Path]
+) -> list[str]:
+    """Notes about label files that lie beside images in class folders.
+
+    Raises DataError where a file says something else than the folders, and where the file `chosen` cannot be used.
+    """
+    notes = []
+    for source in _found(beside) if chosen is None else [chosen]:
+        try:
+            files, ids = _label_files(source, beside, classes)
+            labels = assign_labels(files, index.names, index.root, classes, ids)[0]
+        except DataError as error:
+            if chosen is not None:
+                raise
+            notes.append(f"not compared with the class folders of {index.root}: {error}")
+            continue
+        answers = [("its folder", index.labels), (str(source), labels)]
+        check_agreement(answers, index.names, index.root, classes)
+    return notes
+
+
+def _found(folders: Sequence[Path]) -> list[Path]:
+    """The files with labels in folders, each once."""
+    found = [folder / name for folder in folders for name in (*LABELS, *KEYED_FILES) if (folder / name).exists()]
+    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
+
+
+def _label_files(
+    chosen: Path | None, beside: Sequence[Path], classes: Sequence[str]
+) -> tuple[list[LabelFile], dict[int, str] | None]:
+    """What the label files say, and the development kit's numbers of classes if there is one."""
+    found, known = _found(beside), set(classes)
+    files, kits = [], []
+    for source in found if chosen is None else [chosen]:
+        if _is_kit(source):
+            kits.append(_kit(source))
+            files.append(LabelFile(source, kits[-1].wnids, None, published=True))
+        else:
+            files.append(read_label_file(source, known))
+    if not kits:  # one that lies beside tells what the numbers in another file mean
+        kits = [_kit(source) for source in found if _is_kit(source)]
+    return files, kits[0].ids if kits else None
+
+
+def _is_kit(source: Path) -> bool:
+    """Whether labels are in a development kit, and not in a text file."""
+    return source.is_dir() or tarfile.is_tarfile(source)
+
+
+def _kit(source: Path) -> Kit:
+    from scipy.io import loadmat
+
+    truth, meta = _kit_files(source)
+    try:
+        rows: Any = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
+        wnid = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in rows}
+        return Kit(wnid, [wnid[int(number)] for number in truth.split()])
+    except Exception as error:  # a damaged file can make the reader raise anything
+        raise DataError(f"{source}: {META} or {TRUTH} is damaged: {error!r}") from None
+
+
+def _kit_files(source: Path) -> tuple[bytes, bytes]:
+    files: dict[str, bytes] = {}
+    if source.is_dir():
+        files = {path.name: path.read_bytes() for name in (TRUTH, META) for path in source.rglob(name)}
+    else:
+        try:
+            with tarfile.open(source) as tar:
+                for member in tar:
+                    name = member.name.rpartition("/")[2]
+                    if name in (TRUTH, META) and (file := tar.extractfile(member)):
+                        files[name] = file.read()
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise DataError(
+                f"{source}: neither a text file of WordNet IDs nor the development kit {DEVKIT}.tar.gz ({error})"
+            ) from None
+    if missing := {TRUTH, META} - set(files):
+        raise DataError(f"{source}: holds no {min(missing)}; is it {DEVKIT}?")
+    return files[TRUTH], files[META]

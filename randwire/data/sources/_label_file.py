@@ -1,0 +1,149 @@
+"""Files of labels for images that lie in no class folders: what their lines say, and of which image."""
+
+import csv
+import re
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from unicodedata import normalize
+
+from randwire.errors import DataError
+
+KEYED_FILES = ("LOC_val_solution.csv", "val_annotations.txt", "val.txt", "val.csv", "val_labels.txt", "val_labels.csv")
+"""Usual names of files that name each image beside its label."""
+HEADERS = {"id", "image", "imageid", "image_id", "img", "file", "filename", "file_name", "name", "path", "fname"}
+IMAGE_SUFFIX = re.compile(r"\.(jpe?g?|jfif|png|bmp|gif|webp|tiff?|p[bgpn]m|avif|jp2|heic|tga)$", re.IGNORECASE)
+BOX_WORDS = 4
+"""Numbers after a label that say where in the image it is."""
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """What a file says, line by line.
+
+    `texts` are the labels, names of classes or numbers; `keys` the names of the images, None: the lines are in the
+    order of the images' numbers. `published`: it comes from those who numbered the images, so its order is known.
+    """
+
+    path: Path
+    texts: Sequence[str]
+    keys: Sequence[str] | None
+    published: bool = False
+
+
+def read_label_file(path: Path, classes: Container[str]) -> LabelFile:
+    """The labels in a text file: a column of them, or lines of an image's name and its label.
+
+    Name and label stand between tabs, commas, semicolons or blanks; a first line with the columns' names, a byte-order
+    mark, empty lines and any line ends are accepted, and after a label the numbers of a box. Raises DataError, with the
+    line, for anything else.
+    """
+    lines = [(number, line) for number, line in enumerate(_text(path).splitlines(), 1) if line.strip()]
+    if not lines:
+        raise DataError(f"{path}: holds no labels: it is empty")
+    if all(line.strip() in classes or not re.search(r"[\s,;]", line.strip()) for _, line in lines):
+        return LabelFile(path, [line.strip() for _, line in lines], None)
+    delimiter = next((mark for mark in "\t,;" if all(mark in line for _, line in lines)), None)
+    keys, texts = [], []
+    for number, line in lines:
+        fields = _fields(line, delimiter, classes)
+        if number == lines[0][0] and fields and fields[0].lower() in HEADERS and fields[1] not in classes:
+            continue
+        if fields is None or not all(fields):
+            raise DataError(f"{path}: line {number} is no name of an image and its label: {line.strip()[:80]!r}")
+        keys.append(fields[0])
+        texts.append(_one_label(path, number, fields[1], classes))
+    return LabelFile(path, texts, keys)
+
+
+def texts_by_name(file: LabelFile, names: Sequence[str], place: Path) -> tuple[list[str], int]:
+    """The labels of images from a file that names them, and how many labels are of no image here.
+
+    A name may have folders before it that the image has not, and the suffix of another format or none. Raises DataError
+    for images without a label, with two, or not told apart by their names.
+    """
+    whole, stems = _numbers_by_name(names)
+    found: dict[int, str] = {}
+    foreign = []
+    for key, text in zip(file.keys or (), file.texts, strict=True):
+        base = _base(key)
+        numbers = whole.get(base) or stems.get(base) or stems.get(stem(base)) or []
+        if len(numbers) > 1:
+            first, second = (names[number] for number in numbers[:2])
+            raise DataError(f"{file.path}: {key!r} may be {first} or {second} of {place}")
+        if not numbers:
+            foreign.append(key)
+        elif found.setdefault(numbers[0], text) != text:
+            raise DataError(f"{file.path}: gives {key!r} two labels: {found[numbers[0]]} and {text}")
+    missing = [name for number, name in enumerate(names) if number not in found]
+    if missing:
+        instead = f"; it names {foreign[0]!r}, which is not there" if foreign else ""
+        raise DataError(
+            f"{file.path}: has no label for {len(missing):,} of the {len(names):,} images of {place}, such as "
+            f"{missing[0]}{instead}"
+        )
+    return [found[number] for number in range(len(names))], len(foreign)
+
+
+def _numbers_by_name(names: Sequence[str]) -> tuple[Mapping[str, list[int]], Mapping[str, list[int]]]:
+    """The numbers of the images by the last part of their paths, and by that without its suffix."""
+    whole: dict[str, list[int]] = {}
+    stems: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        whole.setdefault(_base(name), []).append(number)
+        stems.setdefault(stem(name), []).append(number)
+    return whole, stems
+
+
+def _base(name: str) -> str:
+    return normalize("NFC", name.replace("\\", "/").rpartition("/")[2])
+
+
+def stem(name: str) -> str:
+    """The name of a file without its folders and the suffix of an image."""
+    return IMAGE_SUFFIX.sub("", _base(name))
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    try:
+        wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: holds no labels: it is no text in UTF-8 (byte {error.start})") from None
+    if "\0" in text:
+        raise DataError(f"{path}: holds no labels: it is no text (byte {text.index(chr(0))} is zero)")
+    return normalize("NFC", text)
+
+
+def _fields(line: str, delimiter: str | None, classes: Container[str]) -> list[str] | None:
+    """Name and label of a line; None if it has not both."""
+    if delimiter is not None:
+        fields = [field.strip() for field in next(csv.reader([line], delimiter=delimiter))]
+        return fields[:2] if len(fields) == 2 or all(_is_number(field) for field in fields[2:]) else None
+    words = line.split()
+    if len(words) > 2 and all(map(_is_number, words[2:])) and (words[1] in classes or len(words) == 2 + BOX_WORDS):
+        return words[:2]
+    for count in range(1, len(words)):  # names and classes may have blanks
+        if (label := " ".join(words[count:])) in classes:
+            return [" ".join(words[:count]), label]
+    return [" ".join(words[:-1]), words[-1]] if len(words) > 1 else None
+
+
+def _one_label(path: Path, number: int, text: str, classes: Container[str]) -> str:
+    """The label of a field that may hold boxes: a label and four numbers, for each object."""
+    words = text.split()
+    numbers = [word for index, word in enumerate(words) if index % (1 + BOX_WORDS)]
+    if text in classes or len(words) % (1 + BOX_WORDS) or not all(map(_is_number, numbers)):
+        return text
+    labels = list(dict.fromkeys(words[:: 1 + BOX_WORDS]))
+    if len(labels) > 1:
+        raise DataError(f"{path}: line {number} has the labels {labels[0]} and {labels[1]} for one image")
+    return labels[0]
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[-+]?[0-9]+(\.[0-9]*)?", text) is not None
