@@ -189,7 +189,7 @@ def test_links_in_archives(folder: Path, tmp_path: Path, kind: bytes, capsys: py
         (folder / VAL_TAR).write_bytes(content)
         capsys.readouterr()
         assert _converted(folder, tmp_path / name) == expected
-        assert "left out of val: 1 links to what is not in the archive" in capsys.readouterr().err
+        assert "left out of val: 1 link to what is not in the archive" in capsys.readouterr().err
 
 
 @pytest.mark.image_data(

@@ -20,10 +20,12 @@ from randwire.data.convert.estimate import check_space
 from randwire.data.convert.image import ConvertedImage, UnusableImage, convert_image
 from randwire.data.convert.output import check_output, replacing
 from randwire.data.convert.processes import ProcessPool, process_pool
+from randwire.data.formats import counted
 from randwire.data.reading import Reading
 from randwire.data.sidecar import SIDECAR, Channels, FileRecord, Sidecar
 from randwire.data.sources import SPLITS, Source, Split
 from randwire.errors import DataError, ProcessKilledError, brief
+from randwire.names import printable
 
 Corrupt = Literal["fail", "skip"]
 
@@ -143,7 +145,7 @@ def _print_notes(source: Source) -> None:
         print(f"note: {line}", file=sys.stderr)
     for split in SPLITS:
         for reason, paths in source.left_out(split).items():
-            print(f"left out of {split}: {len(paths):,} {reason}, such as {paths[0]}", file=sys.stderr)
+            print(f"left out of {split}: {counted(len(paths), reason)}, such as {printable(paths[0])}", file=sys.stderr)
 
 
 def _converted(

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 from tqdm import tqdm
 
 from randwire.data.sources._archives import members, told
-from randwire.data.sources._scan import SUFFIXES
+from randwire.data.sources._sift import SUFFIXES
 from randwire.data.sources._spool import Spool, check_free
 
 if TYPE_CHECKING:

@@ -40,6 +40,9 @@ class Folder(Source):
     def left_out(self, split: Split) -> Mapping[str, Sequence[str]]:
         return self._classes_and_indexes[1][split].left_out
 
+    def notes(self) -> Sequence[str]:
+        return [note for index in self._classes_and_indexes[1].values() for note in index.notes]
+
     @cached_property
     def _classes_and_indexes(self) -> tuple[list[str], dict[Split, Index]]:
         assert self.input is not None
