@@ -6,6 +6,7 @@ ends in any other way leaves what was there, and the next one clears what is lef
     conversion.py  the two files and dataset.json, in steps
     image.py       one image of a source, as it is written
     processes.py   the same for many images, in several processes
+    summary.py     what is counted of a split
     estimate.py    the space that the files will take
     output.py      the folder, whose files appear when all are whole
     command.py     the command line

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -20,9 +19,10 @@ from randwire.data.convert.estimate import check_space
 from randwire.data.convert.image import ConvertedImage, UnusableImage, convert_image
 from randwire.data.convert.output import check_output, replacing
 from randwire.data.convert.processes import ProcessPool, process_pool
+from randwire.data.convert.summary import SplitSummary
 from randwire.data.formats import counted
 from randwire.data.reading import Reading
-from randwire.data.sidecar import SIDECAR, Channels, FileRecord, Sidecar
+from randwire.data.sidecar import SIDECAR, FileRecord, Sidecar
 from randwire.data.sources import SPLITS, Source, Split
 from randwire.errors import DataError, ProcessKilledError, brief
 from randwire.names import printable
@@ -35,30 +35,6 @@ HASHED_BYTES = 1 << 24
 """Bytes of a file that are read at a time."""
 OF_FULL_DISKS = (errno.ENOSPC, errno.EDQUOT)
 """Errors of writing alone, though what is unpacked is written while it is read."""
-
-
-@dataclass
-class _SplitSummary:
-    """What dataset.json says of a split: value counts (3, 256), largest side, digest, number, unusable images."""
-
-    histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 256), np.int64))
-    max_side: int = 0
-    source_sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
-    count: int = 0
-    skipped: list[str] = field(default_factory=list)
-
-    def add(self, image: ConvertedImage) -> None:
-        self.histogram += image.histogram
-        self.max_side = max(self.max_side, image.stored.width, image.stored.height)
-        self.source_sha256.update(image.source_sha256)
-        self.count += 1
-
-    def mean_and_std(self) -> tuple[Channels, Channels]:
-        """Of each channel, in 0..255."""
-        values, weights = np.arange(256.0), self.histogram / self.histogram.sum(axis=1, keepdims=True)
-        mean = weights @ values
-        std = np.sqrt((weights * (values[None, :] - mean[:, None]) ** 2).sum(axis=1))
-        return _rounded(mean), _rounded(std)
 
 
 def convert(
@@ -96,7 +72,7 @@ def convert(
                 for split in SPLITS:
                     images = _converted(source, split, len(labels[split]), encoding, reading, pool)
                     path = folder / f"{split}.beton"
-                    summaries[split] = _SplitSummary()
+                    summaries[split] = SplitSummary()
                     usable = _usable(images, summaries[split], split, labels[split], corrupt, progress)
                     tables_sha256 = _write(path, usable, len(labels[split]))
                     if not summaries[split].count:
@@ -159,7 +135,7 @@ def _converted(
 
 def _usable(
     images: Iterable[ConvertedImage | UnusableImage],
-    summary: _SplitSummary,
+    summary: SplitSummary,
     split: Split,
     labels: "NDArray[np.integer]",
     corrupt: Corrupt,
@@ -194,7 +170,7 @@ def _sidecar(
     classes: tuple[str, ...],
     encoding: Encoding,
     reading: Reading,
-    summaries: dict[Split, _SplitSummary],
+    summaries: dict[Split, SplitSummary],
     left_out: Mapping[Split, Mapping[str, Sequence[str]]],
     files: dict[str, FileRecord],
 ) -> Sidecar:
@@ -218,11 +194,6 @@ def _sidecar(
         reading=reading,
         files=files,
     )
-
-
-def _rounded(values: NDArray[np.float64]) -> Channels:
-    red, green, blue = (round(float(value), 6) for value in values)
-    return red, green, blue
 
 
 def _file_record(path: Path, tables_sha256: str, progress: bool) -> FileRecord:
