@@ -15,6 +15,7 @@ from randwire.data.convert.conversion import convert, default_encoding, default_
 from randwire.data.convert.estimate import print_estimate
 from randwire.data.reading import Reading
 from randwire.data.sources import SPLITS, Source, load_source
+from randwire.names import printable
 from randwire.stdio import delivered
 
 
@@ -69,8 +70,8 @@ def _convert(name: str, source: type[Source], arguments: Sequence[str]) -> int:
     )
     sizes = ", ".join(f"{sidecar.sizes[split]} {split}" for split in SPLITS)
     skipped = sum(len(sidecar.skipped[split]) for split in SPLITS)
-    left_out = f", {skipped} left out" if skipped else ""
-    print(f"{output}: {sizes} images, {len(sidecar.classes)} classes{left_out}")
+    also = f", {skipped} skipped" if skipped else ""
+    print(f"{printable(output)}: {sizes} images, {len(sidecar.classes)} classes{also}")
     return 0
 
 

@@ -15,6 +15,7 @@ from randwire.data.convert.image import ConvertedImage, convert_image
 from randwire.data.reading import Reading
 from randwire.data.sources import SPLITS, Source, Split
 from randwire.errors import DataError
+from randwire.names import printable
 
 PROBED_IMAGES = 48
 """Images of a split that are encoded to know how much space all will need."""
@@ -66,8 +67,8 @@ def check_space(
         print(f"{counts} images will take about {needed / 1e9:,.2f} GB; {free / 1e9:,.1f} GB are free", file=sys.stderr)
     if needed * SPACE_FACTOR > free:
         raise DataError(
-            f"{output}: needs about {needed * SPACE_FACTOR / 1e9:,.2f} GB and {free / 1e9:,.2f} GB are free there; "
-            "choose another disk or a smaller --max-side (--estimate shows what each would take)"
+            f"{printable(output)}: needs about {needed * SPACE_FACTOR / 1e9:,.2f} GB and {free / 1e9:,.2f} GB are free "
+            "there; choose another disk or a smaller --max-side (--estimate shows what each would take)"
         )
 
 

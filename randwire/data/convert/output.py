@@ -18,8 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from randwire.data.sidecar import SIDECAR
-from randwire.data.sources import SPLITS
+from randwire.data.sources import SPLITS, is_junk
 from randwire.errors import DataError
+from randwire.names import printable
 from randwire.records import NO_LOCKS
 
 SHEET = "contact-sheet.png"
@@ -27,8 +28,6 @@ SHEET = "contact-sheet.png"
 FILES = (*(f"{split}.beton" for split in SPLITS), SIDECAR)
 """In the order in which they are moved: a set without its dataset.json is none."""
 STAGING, TRIAL = ".partial", ".partial-trial"
-JUNK = {".DS_Store", ".Trashes", "Thumbs.db", "desktop.ini", "lost+found", "@eaDir", ".snapshot", ".snapshots"}
-"""What file systems and their viewers put into folders."""
 KINDS = {stat.S_IFREG: "a file", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
@@ -37,24 +36,25 @@ def check_output(output: Path, force: bool, inputs: Iterable[Path] = ()) -> None
 
     Nor may it lie in one of the folders `inputs`, which are read.
     """
-    place = _place(output)
+    place, shown = _place(output), printable(output)
     for folder in inputs:
         if folder.is_dir() and any(path.exists() and path.samefile(folder) for path in (place, *place.parents)):
-            raise DataError(f"{output}: lies in {folder}, which is read; name an OUTPUT outside of it")
+            raise DataError(f"{shown}: lies in {printable(folder)}, which is read; name an OUTPUT outside of it")
     if not place.exists():
         return
     if not place.is_dir():
         kind = KINDS.get(stat.S_IFMT(place.stat().st_mode), "a device")
-        raise DataError(f"{output}: is {kind}; name a folder as OUTPUT")
-    names = {path.name for path in place.iterdir()} - {STAGING, TRIAL}
-    allowed = {*FILES, SHEET, *JUNK}
-    if foreign := sorted(names - allowed):
+        raise DataError(f"{shown}: is {kind}; name a folder as OUTPUT")
+    names = {path.name for path in place.iterdir() if not is_junk(path.name)} - {STAGING, TRIAL}
+    if foreign := sorted(names - {*FILES, SHEET}):
         more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
-        raise DataError(f"{output}: holds {foreign[0]}{more}, no part of a converted set; name another OUTPUT")
+        raise DataError(
+            f"{shown}: holds {printable(foreign[0])}{more}, no part of a converted set; name another OUTPUT"
+        )
     if folders := [name for name in FILES if (place / name).is_dir()]:
-        raise DataError(f"{output}: holds a folder {folders[0]}, no part of a converted set; name another OUTPUT")
+        raise DataError(f"{shown}: holds a folder {folders[0]}, no part of a converted set; name another OUTPUT")
     if not force and names & {*FILES} and not (place / STAGING / "whole").exists():
-        raise DataError(f"{output}: holds a converted set already; replace it with --force or name another OUTPUT")
+        raise DataError(f"{shown}: holds a converted set already; replace it with --force or name another OUTPUT")
 
 
 @contextmanager
@@ -74,8 +74,8 @@ def replacing(output: Path, force: bool) -> Iterator[Path]:
                 _move(new, place, whole)
                 if not force:
                     raise DataError(
-                        f"{output}: holds the whole set of an earlier conversion, whose end was cut short; use it, "
-                        "replace it with --force or name another OUTPUT"
+                        f"{printable(output)}: holds the whole set of an earlier conversion, whose end was cut short; "
+                        "use it, replace it with --force or name another OUTPUT"
                     )
             check_output(output, force)
             _clear(staging)
@@ -147,7 +147,7 @@ def _alone(staging: Path, output: Path) -> Iterator[None]:
             continue
         try:
             if not _locked(descriptor):
-                raise DataError(f"{output}: another conversion is writing it; wait for its end")
+                raise DataError(f"{printable(output)}: another conversion is writing it; wait for its end")
             try:
                 if (staging / "lock").stat().st_ino != os.fstat(descriptor).st_ino:
                     continue

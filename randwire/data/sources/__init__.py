@@ -2,9 +2,10 @@
 
 from randwire import registry
 from randwire.data.sources._base import SPLITS, Mode, Option, Source, Split
+from randwire.data.sources._sift import is_junk
 from randwire.errors import DataError
 
-__all__ = ["SPLITS", "Mode", "Option", "Source", "Split", "load_source"]
+__all__ = ["SPLITS", "Mode", "Option", "Source", "Split", "is_junk", "load_source"]
 
 
 def load_source(name: str) -> type[Source]:
