@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from randwire.data.reading import Reading
 from randwire.data.sources import SPLITS, Mode, Split, load_source
@@ -12,6 +12,10 @@ SIDECAR = "dataset.json"
 FORMAT: Literal[3] = 3
 
 Channels = tuple[float, float, float]
+
+STD_OF_CONSTANT = 1.0
+"""Stands for the standard deviation, in 0..255, of a channel of one value: images are divided by it. One step of an
+8-bit image is the least by which another image, such as one to be predicted, can differ."""
 
 
 class FileRecord(BaseModel):
@@ -30,7 +34,8 @@ class Sidecar(BaseModel):
     mode, quality, compress_probability and reduced_to are how the images are stored (`codec.Encoding`), max_side is the
     largest side that there is. source_sha256 is over the SHA-256 of each image as it was found, in order: the same
     whether they came from an archive or from files. skipped names the images that could not be used; left_out counts,
-    by reason, what was found beside images. Files of format 2, which lack reading and left_out, are read, too.
+    by reason, what was found beside images. std is never 0, whatever the file says. Files of format 2, which lack
+    reading and left_out, are read, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -58,6 +63,12 @@ class Sidecar(BaseModel):
         chosen = {"quality": self.quality, "compress_probability": self.compress_probability}
         given = {name: value for name, value in chosen.items() if value is not None}
         return {"mode": self.mode, "max_side": self.reduced_to, **given}
+
+    @field_validator("std")
+    @classmethod
+    def _can_be_divided_by(cls, std: Channels) -> Channels:
+        red, green, blue = (value or STD_OF_CONSTANT for value in std)
+        return red, green, blue
 
     @model_validator(mode="before")
     @classmethod

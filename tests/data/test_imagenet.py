@@ -223,7 +223,7 @@ def test_corrupt_images_are_named_and_skipped_if_chosen(tmp_path: Path, capsys: 
         arguments = ["imagenet", str(tmp_path / "in"), str(output), "--corrupt", "skip", "--processes", processes]
         assert main(arguments) == 0
         streams = capsys.readouterr()
-        assert streams.out == f"{output}: 1098 train, 20 val images, 1000 classes, 2 left out\n"
+        assert streams.out == f"{output}: 1098 train, 20 val images, 1000 classes, 2 skipped\n"
         sidecar = json.loads((output / "dataset.json").read_text())
         assert sidecar["sizes"] == {"train": 1098, "val": 20}
         skipped = sidecar["skipped"]["train"]

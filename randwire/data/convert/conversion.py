@@ -19,7 +19,7 @@ from randwire.data.convert.estimate import check_space
 from randwire.data.convert.image import ConvertedImage, UnusableImage, convert_image
 from randwire.data.convert.output import check_output, replacing
 from randwire.data.convert.processes import ProcessPool, process_pool
-from randwire.data.convert.summary import SplitSummary
+from randwire.data.convert.summary import SplitSummary, warnings
 from randwire.data.formats import counted
 from randwire.data.reading import Reading
 from randwire.data.sidecar import SIDECAR, FileRecord, Sidecar
@@ -78,6 +78,9 @@ def convert(
                     if not summaries[split].count:
                         raise DataError(f"{name}: no image of {split} can be used")
                     files[path.name] = path, tables_sha256
+            if progress:
+                for line in warnings(classes, summaries):
+                    print(f"warning: {line}", file=sys.stderr)
             records = {file: _file_record(path, sha256, progress) for file, (path, sha256) in files.items()}
             left_out = {split: source.left_out(split) for split in SPLITS}
             sidecar = _sidecar(name, classes, encoding, reading, summaries, left_out, records)
@@ -86,10 +89,10 @@ def convert(
                 file.flush()
                 os.fsync(file.fileno())
     except OSError as error:
-        raise DataError(f"{output}: cannot be written: {error.strerror or brief(error)}") from None
+        raise DataError(f"{printable(output)}: cannot be written: {error.strerror or brief(error)}") from None
     except ProcessKilledError:
         raise DataError(
-            f"{output}: a process of the conversion was killed; if memory is short, choose fewer --processes"
+            f"{printable(output)}: a process of the conversion was killed; if memory is short, choose fewer --processes"
         ) from None
     return sidecar
 
@@ -102,7 +105,9 @@ def _reading_errors(input: Path | str) -> Iterator[None]:
     except OSError as error:
         if error.errno in OF_FULL_DISKS:
             raise
-        raise DataError(f"{error.filename or input}: cannot be read: {error.strerror or brief(error)}") from None
+        raise DataError(
+            f"{printable(str(error.filename or input))}: cannot be read: {error.strerror or brief(error)}"
+        ) from None
 
 
 def default_encoding(source: type[Source]) -> Encoding:
@@ -152,7 +157,7 @@ def _usable(
             summary.skipped.append(image.name)
             bar.write(f"skipped: {image.reason}", file=sys.stderr)
             continue
-        summary.add(image)
+        summary.add(image, int(label))
         yield image.stored._replace(label=int(label))
 
 

@@ -1,30 +1,40 @@
 """What is counted of the images of a split while they are converted."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from randwire.data.convert.image import ConvertedImage
-from randwire.data.sidecar import Channels
+from randwire.data.sidecar import STD_OF_CONSTANT, Channels
+from randwire.data.sources import Split
+from randwire.names import printable
+
+NEARLY_CONSTANT = 1.0
+"""Standard deviation of a channel, in 0..255, below which it is worth a look."""
+NAMES = {"train": "training", "val": "validation"}
 
 
 @dataclass
 class SplitSummary:
-    """What dataset.json says of a split: value counts (3, 256), largest side, digest, number, unusable images."""
+    """Of a split: value counts (3, 256), largest side, digest, number, that of each class, unusable images."""
 
     histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 256), np.int64))
     max_side: int = 0
     source_sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     count: int = 0
+    labels: Counter[int] = field(default_factory=Counter)
     skipped: list[str] = field(default_factory=list)
 
-    def add(self, image: ConvertedImage) -> None:
+    def add(self, image: ConvertedImage, label: int) -> None:
         self.histogram += image.histogram
         self.max_side = max(self.max_side, image.stored.width, image.stored.height)
         self.source_sha256.update(image.source_sha256)
         self.count += 1
+        self.labels[label] += 1
 
     def mean_and_std(self) -> tuple[Channels, Channels]:
         """Of each channel, in 0..255."""
@@ -32,6 +42,27 @@ class SplitSummary:
         mean = weights @ values
         std = np.sqrt((weights * (values[None, :] - mean[:, None]) ** 2).sum(axis=1))
         return _rounded(mean), _rounded(std)
+
+
+def warnings(classes: Sequence[str], summaries: Mapping[Split, SplitSummary]) -> list[str]:
+    """Lines about what a network would be trained on in vain: channels without contrast, classes without images."""
+    lines = []
+    mean, std = summaries["train"].mean_and_std()
+    for colour, value, spread in zip(("red", "green", "blue"), mean, std, strict=True):
+        channel = f"the {colour} channel of all training images"
+        if not spread:
+            lines.append(f"{channel} has the one value {value:g}; its std is stored as {STD_OF_CONSTANT:g}, not 0")
+        elif spread < NEARLY_CONSTANT:
+            lines.append(f"{channel} is nearly constant: mean {value:.4g}, std {spread:.2g} of 255")
+    for split, summary in summaries.items():
+        if empty := [name for label, name in enumerate(classes) if not summary.labels[label]]:
+            one, what = printable(empty[0]), f"no {NAMES[split]} image"
+            lines.append(
+                f"the class '{one}' has {what}"
+                if len(empty) == 1
+                else f"{len(empty):,} classes have {what}, such as '{one}'"
+            )
+    return lines
 
 
 def _rounded(values: NDArray[np.float64]) -> Channels:
