@@ -2,11 +2,14 @@
 
 import gzip
 import io
+import json
 import shutil
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from data_helpers import fails
 
@@ -85,8 +88,6 @@ def _compressed(mode: str) -> Callable[[Path], None]:
 
 
 def _zstd(folder: Path) -> None:
-    import pyarrow
-
     for name in (TRAIN_TAR, VAL_TAR):
         memory = pyarrow.BufferOutputStream()
         with pyarrow.CompressedOutputStream(memory, "zstd") as packed:
@@ -167,6 +168,104 @@ def test_archives_packed_otherwise_give_the_same_files(
     assert len(list((tmp_path / "out").iterdir())) == 3
 
 
+# Hugging Face
+
+
+def _images(folder: Path) -> dict[str, list[tuple[str, str, bytes]]]:
+    """The class, the name and the content of the images of both splits, in the order of their names."""
+    labels = (folder / "synset_labels.txt").read_text().split()
+    found: dict[str, list[tuple[str, str, bytes]]] = {"train": [], "val": []}
+    for name, content in _members(folder / TRAIN_TAR).items():
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            for member in tar:
+                file = tar.extractfile(member)
+                assert file
+                found["train"].append((name[:9], member.name, file.read()))
+    val = sorted(_members(folder / VAL_TAR).items())
+    found["val"] = [(wnid, name, content) for wnid, (name, content) in zip(labels, val, strict=True)]
+    return found
+
+
+def _renamed(name: str, wnid: str) -> str:
+    """As Hugging Face names the file."""
+    return name.replace(".JPEG", f"_{wnid}.JPEG")
+
+
+def _hugging_face_tars(folder: Path, output: Path) -> Path:
+    images = _images(folder)
+    output.mkdir()
+    named = {split: {_renamed(name, wnid): content for wnid, name, content in images[split]} for split in images}
+    train = list(named["train"].items())
+    for part in range(2):
+        (output / f"train_images_{part}.tar.gz").write_bytes(_tar(dict(train[part::2]), "w:gz"))
+    (output / "val_images.tar.gz").write_bytes(_tar(named["val"], "w:gz"))
+    return output
+
+
+def _parquet(folder: Path, output: Path, change: Callable[[dict[str, object]], object] = lambda row: None) -> Path:
+    """`change`: of the last row of each split."""
+    images = _images(folder)
+    classes = sorted({wnid for wnid, _, _ in images["train"]})
+    image = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    features = {"label": {"names": ["tench", "goldfish", "shark"], "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    schema = pyarrow.schema([("image", image), ("label", pyarrow.int64())], metadata)
+    output.mkdir()
+    for split, name in (("train", "train"), ("val", "validation")):
+        rows: list[dict[str, object]] = [
+            {"image": {"bytes": content, "path": _renamed(name, wnid)}, "label": classes.index(wnid)}
+            for wnid, name, content in images[split]
+        ]
+        change(rows[-1])
+        for part in range(2):
+            table = pyarrow.Table.from_pylist(rows[part::2], schema)
+            pyarrow.parquet.write_table(table, output / f"{name}-{part:05}-of-00002.parquet")
+    return output
+
+
+@pytest.mark.image_data(
+    "H",
+    "imagenet: Hugging Face's Parquet files, and its older train_images_0.tar.gz ... val_images.tar.gz",
+    "converted as the published archives, to the byte; labels from the names, which the numbers must agree with",
+)
+@pytest.mark.parametrize("below", [".", "data"])
+@pytest.mark.parametrize("make", [_hugging_face_tars, _parquet])
+def test_hugging_faces_files(
+    published: Path, expected: Mapping[str, bytes], tmp_path: Path, below: str, make: Callable[[Path, Path], Path]
+) -> None:
+    made = make(published, tmp_path / "made")
+    folder = made if below == "." else tmp_path / "in"
+    if below != ".":
+        folder.mkdir()
+        made.rename(folder / below)
+    assert _converted(folder, tmp_path / "out") == expected
+
+
+WRONG_ROWS: Mapping[str, tuple[Callable[[dict[str, object]], object], str]] = {
+    "another number": (lambda row: row.update(label=(int(str(row["label"])) + 1) % 3), "has the label"),
+    "no name": (lambda row: row.update(image={**_image(row), "path": None}), "is named None"),
+    "another name": (lambda row: row.update(image={**_image(row), "path": "1.jpg"}), "is named '1.jpg'"),
+}
+
+
+def _image(row: Mapping[str, object]) -> dict[str, object]:
+    image = row["image"]
+    assert isinstance(image, dict)
+    return image
+
+
+@pytest.mark.image_data(
+    "H", "imagenet: a row of a Parquet file whose number is not that of the class in its name", "one line with its name"
+)
+@pytest.mark.parametrize("case", WRONG_ROWS)
+def test_rows_whose_label_and_name_differ(
+    published: Path, tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change, words = WRONG_ROWS[case]
+    fails(["imagenet", _parquet(published, tmp_path / "in", change), tmp_path / "out"], capsys, words)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
 @pytest.mark.image_data("H", "imagenet: a link in an archive", "the image that it means; else left out and told")
 @pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
 def test_links_in_archives(folder: Path, tmp_path: Path, kind: bytes, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,8 +304,8 @@ DAMAGED: Mapping[str, tuple[Callable[[bytes], bytes], tuple[str, ...]]] = {
     "cut between files": (lambda tar: tar[: _inside(tar)[1].offset], ("ends without the end mark",)),
     "header damaged": (lambda tar: _with_damaged_header(tar), ("not a whole archive", "header")),
     "two in one": (lambda tar: tar + tar, ("not a whole archive", "follow its end mark")),
-    "PNG": (lambda tar: b"\x89PNG\r\n\x1a\n" + bytes(9), ("is no archive", "17 bytes")),
-    "zeros": (lambda tar: bytes(len(tar)), ("is no archive", "zeros")),
+    "PNG": (lambda tar: b"\x89PNG\r\n\x1a\n" + bytes(9), ("is no archive, but a PNG image (17 bytes)",)),
+    "zeros": (lambda tar: bytes(len(tar)), ("is no archive, but",)),
 }
 
 

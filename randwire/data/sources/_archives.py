@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
+from randwire.data.formats import HEAD_BYTES, kind_of
 from randwire.errors import DataError, one_line
 
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -42,6 +43,10 @@ class Member(NamedTuple):
     content: IO[bytes]
     target: str | None = None
 
+    def head(self) -> bytes:
+        """The first bytes of the content, which stay in it."""
+        return cast(io.BufferedReader, self.content).peek(HEAD_BYTES)[:HEAD_BYTES]
+
 
 def stem(name: str) -> str:
     """A file's name without what says that it is an archive; the whole name if nothing does."""
@@ -64,35 +69,23 @@ def members(path: Path, inside: re.Pattern[str] | None = None) -> Iterator[Membe
     The tars in it whose names match `inside` are opened, too. Raises DataError for what is no such archive or damaged.
     """
     with told(path), open(path, "rb") as file:
-        start = file.read(BLOCK)
+        start = file.read(HEAD_BYTES)
         file.seek(0)
-        packed, unpacked = max(1, path.stat().st_size), 0
+        packed_bytes, unpacked = path.stat().st_size, 0
         if start.startswith(ZIP_STARTS):
             found = _of_zip(path, file)
-        elif start.startswith(tuple(COMPRESSIONS)) or start[257:262] == b"ustar" or _is_old_tar(start):
+        elif start.startswith(tuple(COMPRESSIONS)) or start[257:262] == b"ustar" or _is_old_tar(start[:BLOCK]):
             found = _of_tar(file, 0, "", inside)
         else:
-            raise DataError(f"{path}: is no archive: {seen(path, start)}")
+            raise DataError(f"{path}: is no archive, but {kind_of(start)} ({packed_bytes:,} bytes)")
         for member in found:
             unpacked += member.size
-            if unpacked > max(MAX_RATIO * packed, SMALL_BYTES):
+            if unpacked > max(MAX_RATIO * packed_bytes, SMALL_BYTES):
                 raise DataError(
-                    f"{path}: its {packed:,} bytes unpack to {unpacked:,} and more, which images do not; "
+                    f"{path}: its {packed_bytes:,} bytes unpack to {unpacked:,} and more, which images do not; "
                     "unpack it yourself and name the folder"
                 )
             yield member
-
-
-def seen(path: Path, start: bytes) -> str:
-    """What a file is as its first bytes say, for a message."""
-    size = path.stat().st_size
-    if not size:
-        return "it is empty"
-    if re.match(rb"\s*(<!doctype html|<html|<\?xml)", start, re.IGNORECASE):
-        return f"it holds a page of HTML or XML, {size:,} bytes"
-    if not start.strip(b"\0"):
-        return f"it begins with zeros, {size:,} bytes"
-    return f"it begins with {start[:16]!r}, {size:,} bytes"
 
 
 @contextmanager

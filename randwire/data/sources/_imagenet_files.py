@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from randwire.data.sources._archives import TAR_SUFFIXES, stem
 from randwire.data.sources._index import Index, class_folders
 from randwire.data.sources._packed import Packed
+from randwire.data.sources._parquet import Rows, read_rows
 from randwire.data.sources._scan import scan
 from randwire.errors import DataError
 
@@ -45,6 +46,8 @@ def train_files(paths: Sequence[Path], scratch: Path | None) -> tuple[list[str],
     import numpy as np
 
     root, packed = paths[0], Packed(scratch)
+    if root.suffix == ".parquet":
+        return _train_rows(paths, scratch)
     if root.is_dir():
         tars = sorted(path for path in root.iterdir() if CLASS_TAR.fullmatch(path.name))
         if not tars:
@@ -70,9 +73,15 @@ def train_files(paths: Sequence[Path], scratch: Path | None) -> tuple[list[str],
     return classes, Index(root, names, labels, packed.array(), packed.files, packed.left_out)
 
 
-def val_files(paths: Sequence[Path], scratch: Path | None) -> ValImages:
-    """The validation images of archives, or of one folder without class folders. Raises DataError if there are none."""
+def val_files(paths: Sequence[Path], classes: Sequence[str], scratch: Path | None) -> ValImages:
+    """The validation images of archives, or of one folder without class folders; `classes` are those of training.
+
+    Raises DataError if there are none.
+    """
     root = paths[0]
+    if root.suffix == ".parquet":
+        rows, in_rows = _rows_with_classes(paths, scratch, classes)
+        return ValImages([_published(str(path)) for path in rows.paths], in_rows, rows.extents, rows.files, {})
     if root.is_dir():
         found = scan(root)
         if not found.images:
@@ -95,6 +104,44 @@ def val_files(paths: Sequence[Path], scratch: Path | None) -> ValImages:
         )
     names = [_published(path) for path in inside]
     return ValImages(names, known or None, packed.array()[order], packed.files, packed.left_out)
+
+
+def _train_rows(paths: Sequence[Path], scratch: Path | None) -> tuple[list[str], Index]:
+    import numpy as np
+
+    rows, wnids = _rows_with_classes(paths, scratch)
+    classes = sorted(set(wnids))
+    number = {wnid: label for label, wnid in enumerate(classes)}
+    names = [_published(str(path)) for path in rows.paths]
+    labels = np.array([number[wnid] for wnid in wnids], np.int32)
+    return classes, Index(paths[0].parent, names, labels, rows.extents, rows.files)
+
+
+def _rows_with_classes(
+    paths: Sequence[Path], scratch: Path | None, classes: Sequence[str] | None = None
+) -> tuple[Rows, list[str]]:
+    """The images of Parquet files and their classes, which stand in the names that they had as files.
+
+    Raises DataError unless they do, and the numbers beside them are those of `classes`, or of all that there are, in
+    the order of WordNet IDs.
+    """
+    rows = read_rows(paths, scratch)
+    wnids = []
+    for row, path in enumerate(rows.paths):
+        if (wnid := _class_of(path or "")) is None:
+            raise DataError(
+                f"{paths[0]}: image {row} of it and its other parts is named {path!r}, without the WordNet ID of its "
+                "class; use the source folder"
+            )
+        wnids.append(wnid)
+    number = {wnid: label for label, wnid in enumerate(classes or sorted(set(wnids)))}
+    for path, wnid, label in zip(rows.paths, wnids, rows.labels, strict=True):
+        if number.get(wnid) != label:
+            raise DataError(
+                f"{paths[0].parent}: {path} has the label {label}; the number of {wnid} in the order of the training "
+                f"images' classes is {number.get(wnid)}"
+            )
+    return rows, wnids
 
 
 def _class_of(path: str) -> str | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from randwire.data.sources._archives import SUFFIXES, TAR_SUFFIXES
 from randwire.data.sources._base import Split
+from randwire.data.sources._parquet import parts
 from randwire.errors import DataError
 
 ROOTS = (".", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", "data")
@@ -16,6 +17,8 @@ NAMES: Mapping[Split, Sequence[str]] = {
 }
 PARTS: Mapping[Split, str] = {"train": r"train_images_(\d+)\.tar\.gz", "val": r"val_images(?:_(\d+))?\.tar\.gz"}
 """Hugging Face's archives."""
+PARQUET: Mapping[Split, Sequence[str]] = {"train": ("train",), "val": ("validation", "val")}
+"""Its Parquet files: what they are called by."""
 
 
 def located(input: Path, split: Split) -> list[Path]:
@@ -29,6 +32,8 @@ def located(input: Path, split: Split) -> list[Path]:
             continue
         if path := next((root / name for name in NAMES[split] if (root / name).exists()), None):
             return [path]
+        if files := parts(root, PARQUET[split]):
+            return files
         found = {path: match for path in sorted(root.iterdir()) if (match := re.fullmatch(PARTS[split], path.name))}
         if found:
             numbers = sorted(int(match[1] or 0) for match in found.values())

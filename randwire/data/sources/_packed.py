@@ -2,13 +2,13 @@
 
 import re
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from tqdm import tqdm
 
-from randwire.data.sources._archives import members, told
-from randwire.data.sources._sift import SUFFIXES
+from randwire.data.sources._archives import Member, members, told
+from randwire.data.sources._sift import of_file, of_folder
 from randwire.data.sources._spool import Spool, check_free
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Packed:
         with told(archive), bar:
             for member in members(archive, inside):
                 path = prefix + member.path
-                if reason := _reason(path):
+                if reason := _reason(path, member):
                     self.left_out.setdefault(reason, []).append(path)
                 elif member.target is not None:
                     links[path] = prefix + member.target
@@ -78,9 +78,8 @@ class Packed:
         return np.array(list(self.extents.values()), np.int64).reshape(-1, 3)
 
 
-def _reason(path: str) -> str | None:
-    """Why a member is none of the images; None: it is one."""
-    parts = PurePosixPath(path).parts
-    if any(part.startswith(".") or part == "__MACOSX" for part in parts):
-        return "hidden files, or side files of other systems"
-    return None if PurePosixPath(path).suffix.lower() in SUFFIXES else "files without the suffix of an image"
+def _reason(path: str, member: Member) -> str | None:
+    """Why a member is none of the images; None: it is one. Links are judged by their names."""
+    *folders, name = path.split("/")
+    reason = next((reason for folder in folders if (reason := of_folder(folder))), None)
+    return reason or of_file(name, lambda: None if member.target is not None else member.head())

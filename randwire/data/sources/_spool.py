@@ -37,13 +37,21 @@ class Spool:
         """Copy all that is left of `content`; returns its offset and size. Raises DataError if the disk is full."""
         offset = self.size
         while block := content.read(BLOCK_BYTES):
-            with writing(self.archive, self.path.parent):
-                if self.size >= self._checked:
-                    check_free(self.archive, self.path.parent, 0)
-                    self._checked = self.size + CHECKED_EVERY
-                self._file.write(block)
-            self.size += len(block)
+            self._write(block)
         return offset, self.size - offset
+
+    def add_block(self, content: "bytes | memoryview") -> tuple[int, int]:
+        """The same of what is in memory."""
+        self._write(content)
+        return self.size - len(content), len(content)
+
+    def _write(self, block: "bytes | memoryview") -> None:
+        with writing(self.archive, self.path.parent):
+            if self.size >= self._checked:
+                check_free(self.archive, self.path.parent, 0)
+                self._checked = self.size + CHECKED_EVERY
+            self._file.write(block)
+        self.size += len(block)
 
     def close(self) -> None:
         """What was added can be read from now on."""
@@ -66,6 +74,6 @@ def check_free(archive: Path, folder: Path, needed: int) -> None:
     if free < needed + KEPT_FREE:
         wanted = f"needs {needed / 1e9:,.2f} GB" if needed else "does not fit"
         raise DataError(
-            f"{archive}: unpacking it {wanted} beside OUTPUT, where {free / 1e9:,.2f} GB are free; "
+            f"{archive}: unpacking it {wanted} on the disk of OUTPUT, where {free / 1e9:,.2f} GB are free; "
             "name an OUTPUT on a larger disk"
         )

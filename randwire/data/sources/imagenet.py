@@ -111,6 +111,6 @@ class ImageNet(Source):
         if path.is_dir() and any(WNID.fullmatch(inside.name) and inside.is_dir() for inside in path.iterdir()):
             index = class_folders(path, classes)[1]
             return index.shuffled(), compare_with_folders(index, classes, chosen, beside)
-        images = val_files(paths, self.scratch)
+        images = val_files(paths, classes, self.scratch)
         labels, notes = labels_of(images, path, classes, chosen, beside)
         return Index(path, images.names, labels, images.extents, images.files, images.left_out).shuffled(), notes
