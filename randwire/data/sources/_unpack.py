@@ -1,0 +1,69 @@
+"""An archive of folders, unpacked: where its files must be found by their paths."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from randwire.data.sources._archives import members, told
+from randwire.data.sources._spool import BLOCK_BYTES, check_free, writing
+from randwire.errors import DataError
+
+SPLIT_NAMES = {"train", "val", "test", "validation", "valid"}
+
+
+def unpacked(archive: Path, scratch: Path | None) -> Path:
+    """The folder in `scratch` with what an archive holds; that folder's one folder, if it holds nothing else.
+
+    All is written below it, whatever paths an archive names; links become what they mean inside of the archive. Raises
+    DataError for what is no whole archive, for a disk without room, and without `scratch`.
+    """
+    if scratch is None:
+        raise DataError(f"{archive}: is packed, and only a conversion unpacks it; --estimate reads folders")
+    folder = Path(tempfile.mkdtemp(prefix="unpacked-", dir=scratch))
+    links = []
+    bar = tqdm(desc=f"unpacking {archive.name}", unit=" files", disable=not sys.stderr.isatty(), leave=False)
+    with told(archive), bar:
+        check_free(archive, folder, archive.stat().st_size if archive.exists() else 0)
+        for member in members(archive):
+            path = _below(folder, member.path)
+            if member.target is not None:
+                links.append((path, _below(folder, member.target)))
+                continue
+            with writing(archive, folder):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with open(path, "wb") as file:
+                    while block := member.content.read(BLOCK_BYTES):
+                        file.write(block)
+            bar.update()
+    with writing(archive, folder):
+        for path, target in links:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.symlink_to(os.path.relpath(target, path.parent))
+    while len(inside := [path for path in folder.iterdir() if not _is_side_file(path.name)]) == 1:
+        if not inside[0].is_dir() or inside[0].is_symlink() or inside[0].name.lower() in SPLIT_NAMES:
+            break
+        folder = inside[0]
+    return folder
+
+
+@contextmanager
+def shown_as(archive: Path, folder: Path) -> Iterator[None]:
+    """A block whose DataError names what is in `folder`, which was unpacked of `archive`, as a part of that."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(str(error).replace(str(folder), str(archive))) from None
+
+
+def _below(folder: Path, name: str) -> Path:
+    return folder / os.fsdecode(name.encode("utf-8", "surrogateescape"))
+
+
+def _is_side_file(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"

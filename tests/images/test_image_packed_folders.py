@@ -1,0 +1,308 @@
+"""The source `folder` from archives and Parquet files: the same images, labels and bytes as from plain folders."""
+
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from data_helpers import fails, noise
+from PIL import Image as Picture
+
+from randwire.data.convert import main
+
+CLASSES = ("cat", "dog", "owl")
+
+
+def _files() -> dict[str, bytes]:
+    """Images by path: train/CLASS/... and val/CLASS/..., names that occur in each class."""
+    files = {}
+    images = iter(noise(15, 9, 9))
+    for split, count in (("train", 3), ("val", 2)):
+        for name in CLASSES:
+            for number in range(count):
+                memory = io.BytesIO()
+                Picture.fromarray(next(images)).save(memory, "PNG")
+                files[f"{split}/{name}/{number:03}.png"] = memory.getvalue()
+    return files
+
+
+FILES = _files()
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def _converted(input: Path, output: Path) -> dict[str, bytes]:
+    assert main(["folder", str(input), str(output), "--mode", "raw"]) == 0
+    return {split: (output / f"{split}.beton").read_bytes() for split in ("train", "val")}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
+    """The converted files of plain folders."""
+    folder = tmp_path_factory.mktemp("plain")
+    _write(folder / "in", FILES)
+    return _converted(folder / "in", folder / "out")
+
+
+def _zip(path: Path, files: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def _tar(path: Path, files: Mapping[str, bytes], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def _below(top: str) -> dict[str, bytes]:
+    return {f"{top}{name}": content for name, content in FILES.items()}
+
+
+MAC = {"__MACOSX/set/._train": b"\0\5\26\7", ".DS_Store": b"\0\0\0\1Bud1"}
+ARCHIVES: Mapping[str, Callable[[Path], Path]] = {
+    "zip": lambda folder: _zip(folder / "set.zip", FILES),
+    "zip of one folder": lambda folder: _zip(folder / "set.zip", {**_below("set-200/"), **MAC}),
+    "stored zip": lambda folder: _zip(folder / "set.zip", FILES, zipfile.ZIP_STORED),
+    "tar": lambda folder: _tar(folder / "set.tar", _below("./")),
+    "tgz of one folder": lambda folder: _tar(folder / "set2.tgz", _below("set2/"), "w:gz"),
+    "tar.xz": lambda folder: _tar(folder / "set.tar.xz", FILES, "w:xz"),
+    "tar.bz2 without a suffix": lambda folder: _tar(folder / "set", FILES, "w:bz2"),
+    "absolute paths": lambda folder: _tar(folder / "set.tar", _below("/")),
+    "paths that lead outside": lambda folder: _tar(folder / "set.tar", _below("../../")),
+}
+
+
+@pytest.mark.image_data(
+    "K",
+    "folder: INPUT is a zip or tar, plain or compressed, of train/ and val/, or of one folder with them; odd paths",
+    "converted as the plain folders, to the byte; nothing is written elsewhere",
+)
+@pytest.mark.parametrize("case", ARCHIVES)
+def test_an_archive_of_folders(tmp_path: Path, expected: Mapping[str, bytes], case: str) -> None:
+    (tmp_path / "in").mkdir()
+    archive = ARCHIVES[case](tmp_path / "in")
+    assert _converted(archive, tmp_path / "out") == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset.json", "train.beton", "val.beton"]
+
+
+@pytest.mark.image_data(
+    "K", "folder: an image in an archive is damaged", "named by the archive and the path in it, also in dataset.json"
+)
+def test_an_image_in_an_archive_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = _zip(tmp_path / "set.zip", {**FILES, "train/cat/bad.png": b"\x89PNG\r\n\x1a\nxx"})
+    fails(["folder", archive, tmp_path / "out"], capsys, f"{archive}/train/cat/bad.png")
+    assert main(["folder", str(archive), str(tmp_path / "out"), "--corrupt", "skip"]) == 0
+    sidecar = json.loads((tmp_path / "out" / "dataset.json").read_text(encoding="utf-8"))
+    assert sidecar["skipped"]["train"] == [f"{archive}/train/cat/bad.png"]
+    missing = _zip(tmp_path / "no.zip", {name: content for name, content in FILES.items() if "val" not in name})
+    fails(["folder", missing, tmp_path / "other"], capsys, str(missing))
+
+
+def _encrypted(folder: Path) -> Path:
+    path = _zip(folder / "set.zip", FILES)
+    content = bytearray(path.read_bytes())
+    start = 0
+    while (start := content.find(b"PK\1\2", start)) >= 0:  # the central directory's flags
+        content[start + 8] |= 1
+        start += 4
+    path.write_bytes(content)
+    return path
+
+
+def _doubled(folder: Path) -> Path:
+    path = _zip(folder / "set.zip", FILES)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr(next(iter(FILES)), b"another")
+    return path
+
+
+def _bomb(folder: Path) -> Path:
+    path = folder / "set.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(2):
+            archive.writestr(f"train/cat/{number}.bmp", bytes(600))
+    content = bytearray(path.read_bytes())
+    start = content.find(b"PK\1\2")
+    content[start + 24 : start + 28] = (3 << 30).to_bytes(4, "little")  # the size that it claims
+    path.write_bytes(content)
+    return path
+
+
+def _damaged(folder: Path) -> Path:
+    path = _zip(folder / "set.zip", FILES, zipfile.ZIP_STORED)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"IDAT", b"XDAT", 1))
+    return path
+
+
+def _cut(make: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    def cut(folder: Path) -> Path:
+        path = make(folder)
+        path.write_bytes(path.read_bytes()[:-700])
+        return path
+
+    return cut
+
+
+def _text(folder: Path) -> Path:
+    (folder / "set.zip").write_bytes(b"<!DOCTYPE html><title>Sign in</title>")
+    return folder / "set.zip"
+
+
+WRONG: Mapping[str, tuple[Callable[[Path], Path], str]] = {
+    "encrypted": (_encrypted, "is encrypted"),
+    "doubled": (_doubled, "train/cat/000.png twice"),
+    "bomb": (_bomb, "unpack to 3,221,225,472"),
+    "damaged": (_damaged, "not a whole archive"),
+    "cut zip": (_cut(ARCHIVES["zip"]), "not a whole archive"),
+    "cut tgz": (_cut(ARCHIVES["tgz of one folder"]), "not a whole archive"),
+    "cut tar.xz": (_cut(ARCHIVES["tar.xz"]), "not a whole archive"),
+    "HTML": (_text, "is no archive, but an HTML page (37 bytes)"),
+}
+
+
+@pytest.mark.image_data(
+    "K",
+    "folder: a zip that is encrypted, names a file twice, claims what no images have, or an archive that is not whole",
+    "one line with what was seen, nothing left",
+)
+@pytest.mark.parametrize("case", WRONG)
+def test_an_archive_that_cannot_be_used(tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    make, words = WRONG[case]
+    (tmp_path / "in").mkdir()
+    archive = make(tmp_path / "in")
+    fails(["folder", archive, tmp_path / "out"], capsys, f"{archive}: ", words)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.image_data("K", "folder: a disk that fills while an archive is unpacked", "one line, nothing left")
+@pytest.mark.parametrize("case", ["zip", "parquet"])
+def test_a_full_disk(
+    tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    input = _parquet(tmp_path / "in") if case == "parquet" else ARCHIVES[case](tmp_path / "in")
+    usage = type("Usage", (), {"free": 1 << 20})
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    fails(["folder", input, tmp_path / "out"], capsys, "unpacking it", "0.00 GB are free")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+# Parquet
+
+
+def _rows(split: str) -> list[dict[str, Any]]:
+    return [
+        {"image": {"bytes": content, "path": name.rpartition("/")[2]}, "label": CLASSES.index(name.split("/")[1])}
+        for name, content in FILES.items()
+        if name.startswith(split)
+    ]
+
+
+def _schema(names: Sequence[str] | None = CLASSES, label: pyarrow.DataType = None) -> pyarrow.Schema:
+    image = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    metadata = {} if names is None else {"huggingface": json.dumps({"info": {"features": features}})}
+    return pyarrow.schema([("image", image), ("label", label or pyarrow.int64())], metadata)
+
+
+def _parquet(folder: Path, val: str = "validation", schema: pyarrow.Schema = None, parts: int = 2) -> Path:
+    """As Hugging Face has it: data/train-00000-of-00002.parquet and so on."""
+    data = folder / "data"
+    data.mkdir(parents=True)
+    for split, name in (("train", "train"), ("val", val)):
+        rows = _rows(split)
+        for part in range(parts):
+            some = rows[part * len(rows) // parts : (part + 1) * len(rows) // parts]
+            table = pyarrow.Table.from_pylist(some, schema or _schema())
+            pyarrow.parquet.write_table(table, data / f"{name}-{part:05}-of-{parts:05}.parquet")
+    return folder
+
+
+@pytest.mark.image_data(
+    "K",
+    "folder: Parquet files of a set as Hugging Face has them; validation images called validation, valid, val or test",
+    "converted as plain folders of the same files, to the byte; told if the split is called test",
+)
+@pytest.mark.parametrize("val", ["validation", "valid", "val", "test"])
+def test_parquet_files(
+    tmp_path: Path, expected: Mapping[str, bytes], val: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _converted(_parquet(tmp_path / "in", val), tmp_path / "out") == expected
+    sidecar = json.loads((tmp_path / "out" / "dataset.json").read_text(encoding="utf-8"))
+    assert sidecar["classes"] == list(CLASSES)
+    assert ("the validation images are those of test-" in capsys.readouterr().err) == (val == "test")
+
+
+def _changed(change: Callable[[list[dict[str, Any]]], object], schema: pyarrow.Schema = None) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        rows = _rows("train")
+        change(rows)
+        _parquet(folder, schema=schema, parts=1)
+        table = pyarrow.Table.from_pylist(rows, schema or _schema())
+        pyarrow.parquet.write_table(table, folder / "data" / "train-00000-of-00001.parquet")
+        return folder
+
+    return make
+
+
+def _missing(folder: Path) -> Path:
+    (_parquet(folder) / "data" / "train-00001-of-00002.parquet").unlink()
+    return folder
+
+
+def _foreign(folder: Path) -> Path:
+    (_parquet(folder) / "data" / "train-00001-of-00002.parquet").write_bytes(b"PAR1 and so on")
+    return folder
+
+
+WRONG_PARQUET: Mapping[str, tuple[Callable[[Path], Path], str]] = {
+    "a part is missing": (_missing, "holds 1 files such as train-00000-of-00002.parquet, which are not the 2 parts"),
+    "no Parquet": (_foreign, "train-00001-of-00002.parquet: cannot be read as Parquet (14 bytes)"),
+    "no label": (_changed(lambda rows: rows[2].update(label=-1)), "row 2 has the label -1"),
+    "a label too large": (_changed(lambda rows: rows[2].update(label=3)), "row 2 has the label 3"),
+    "null": (_changed(lambda rows: rows[2].update(label=None)), "row 2 has the label None"),
+    "no image": (_changed(lambda rows: rows[2]["image"].update(bytes=None)), "row 2 holds no image, only"),
+}
+
+
+@pytest.mark.image_data(
+    "K", "folder: Parquet files of which one is missing, foreign, or has rows without image or label", "one line"
+)
+@pytest.mark.parametrize("case", WRONG_PARQUET)
+def test_parquet_files_that_cannot_be_used(tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    make, words = WRONG_PARQUET[case]
+    fails(["folder", make(tmp_path / "in"), tmp_path / "out"], capsys, words)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.image_data(
+    "K", "folder: Parquet files with labels as text, or images without names", "classes of the texts, or rows as names"
+)
+def test_parquet_files_without_hugging_faces_words(tmp_path: Path) -> None:
+    image = pyarrow.binary()
+    for split in ("train", "val"):
+        rows = [{"image": row["image"]["bytes"], "label": CLASSES[row["label"]]} for row in _rows(split)]
+        table = pyarrow.Table.from_pylist(rows, pyarrow.schema([("image", image), ("label", pyarrow.string())]))
+        (tmp_path / "in").mkdir(exist_ok=True)
+        pyarrow.parquet.write_table(table, tmp_path / "in" / f"{split}.parquet")
+    _converted(tmp_path / "in", tmp_path / "out")
+    sidecar = json.loads((tmp_path / "out" / "dataset.json").read_text(encoding="utf-8"))
+    assert (sidecar["classes"], sidecar["sizes"]) == (list(CLASSES), {"train": 9, "val": 6})
