@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
         return dict(groups[0].choices) if groups else {}
 
     def error(self, message: str) -> NoReturn:
-        print(f"error: {message} (see --help)", file=sys.stderr)
+        print(f"error: {one_line(message)} (see --help)", file=sys.stderr)
         raise SystemExit(2)
 
 

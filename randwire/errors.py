@@ -1,5 +1,7 @@
 """All errors of the package, and what they say in one line."""
 
+from randwire.names import printable
+
 
 class UserError(ValueError):
     """A mistake of the user. Its one line says what, where, and how to fix it; commands print it and exit with 2."""
@@ -50,8 +52,9 @@ class NonFiniteLossError(ArithmeticError):
 
 
 def one_line(error: object) -> str:
-    """The message of an error, or a text, in one line."""
-    return " ".join(str(error).split())
+    """The message of an error, or a text, in one line that can be printed; spaces within a line stay, as in names."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return printable(" ".join(line for line in lines if line))
 
 
 def brief(error: BaseException) -> str:

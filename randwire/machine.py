@@ -154,7 +154,7 @@ def _number(environment: Mapping[str, str], name: str) -> int:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
 

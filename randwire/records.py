@@ -103,7 +103,7 @@ class Record:
         Needs no permission to write, and changes nothing.
         """
         try:
-            with open(self.folder / ".lock", errors="replace") as file:
+            with open(self.folder / ".lock", encoding="utf-8", errors="replace") as file:
                 machine = file.read()
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -183,7 +183,7 @@ class Record:
 
     def graphs(self) -> dict[str, str]:
         """The adjacency text of each random stage."""
-        return {path.stem: path.read_text() for path in sorted((self.folder / "graphs").glob("*.txt"))}
+        return {path.stem: path.read_text(encoding="utf-8") for path in sorted((self.folder / "graphs").glob("*.txt"))}
 
 
 def json_text(value: object) -> str:
@@ -200,7 +200,7 @@ def hold(folder: Path, refusal: str, option: str) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "a")  # noqa: SIM115
+        file = open(folder / ".lock", "a", encoding="utf-8")  # noqa: SIM115
     except OSError as error:
         raise RecordError(f"{folder}: cannot be written ({error.strerror}); choose a folder with {option}") from None
     with file:

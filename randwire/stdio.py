@@ -35,13 +35,13 @@ class Stream:
         self.error: OSError | None = None
         if inner is None:
             self.error = OSError(errno.EBADF, CLOSED)
-            inner = open(os.devnull, "w")  # noqa: SIM115 # as long as the process
+            inner = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 # as long as the process
         self.inner = inner
         self._prepare()
 
     def _prepare(self) -> None:
         """A letter that the encoding lacks is written by its number, and a slow reader waited for, not overtaken."""
-        if getattr(self.inner, "errors", None) == "strict" and hasattr(self.inner, "reconfigure"):
+        if getattr(self.inner, "errors", None) in ("strict", "surrogateescape") and hasattr(self.inner, "reconfigure"):
             self.inner.reconfigure(errors="backslashreplace")
         with suppress(OSError, ValueError):
             if not os.get_blocking(self.inner.fileno()):

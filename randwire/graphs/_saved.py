@@ -31,7 +31,7 @@ def read_saved(path: Path) -> dict[str, DAG]:
     dags = {}
     for stage, file in files.items():
         try:
-            dags[stage] = DAG.from_text(file.read_text())
+            dags[stage] = DAG.from_text(file.read_text(encoding="utf-8"))
         except OSError as error:
             raise ValueError(f"{file}: cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:

@@ -23,7 +23,7 @@ def write_page(target: Path, title: str, body: Sequence[str], figures: Mapping[s
         "figures": json.dumps(figures, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
     }
     # One pass: nothing that a record says is taken for a placeholder of the template.
-    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], TEMPLATE.read_text())
+    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], TEMPLATE.read_text(encoding="utf-8"))
     with atomic(target) as file:
         file.write(text.encode())
     return target

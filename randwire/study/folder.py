@@ -119,7 +119,7 @@ class StudyFolder:
         """
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = open(self.folder / ".design.lock", "a")  # noqa: SIM115
+            file = open(self.folder / ".design.lock", "a", encoding="utf-8")  # noqa: SIM115
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -133,7 +133,7 @@ def _token(said: str, address: str) -> Token:
     stated = os.environ.get(AUTH_TOKEN_PATH.name)
     file = Path(stated) if stated else token_file()
     try:
-        if text := file.read_text().strip():
+        if text := file.read_text(encoding="utf-8").strip():
             return Token(text, file)
         cause = "empty"
     except (OSError, UnicodeDecodeError) as error:
@@ -173,6 +173,6 @@ def _found() -> str:
     with contextlib.suppress(OSError):
         roots = (os.environ.get(name) for name in (TEMPORARY.name, "TMPDIR"))
         root = next(filter(None, roots), "/tmp")
-        if (last := Path(root, *CURRENT_CLUSTER).read_text().strip()) in running:
+        if (last := Path(root, *CURRENT_CLUSTER).read_text(encoding="utf-8").strip()) in running:
             return last
     raise ConfigError(f"--address auto: several Ray clusters run on this machine; give one of {', '.join(running)}")

@@ -84,7 +84,7 @@ def _local() -> Iterator[Start]:
     with private_folder() as folder:
         token = folder / "token"
         try:
-            with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
                 file.write(secrets.token_hex(32))
         except OSError as error:
             raise ConfigError(f"{token}: cannot be written ({error.strerror})") from None

@@ -31,7 +31,7 @@ class Watchdog:
     def watching(self) -> Iterator[None]:
         """Raises OSError if the file cannot be written."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a") as self._file:
+        with open(self.path, "a", encoding="utf-8") as self._file:
             self._arm(max(self.first_s, self.seconds))
             try:
                 yield

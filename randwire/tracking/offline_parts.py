@@ -47,7 +47,12 @@ def _epochs(file: Path) -> set[int] | None:
     command = [get_core_path(), "leet", "inspect", "--no-observability", "--json", "--run-file", str(file)]
     try:
         done = subprocess.run(
-            [*command, str(file.parent.parent)], capture_output=True, text=True, timeout=READ_TIMEOUT_S, check=True
+            [*command, str(file.parent.parent)],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=READ_TIMEOUT_S,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

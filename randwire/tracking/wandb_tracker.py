@@ -265,7 +265,7 @@ class WandbTracker:
                 {
                     "epoch": 0,
                     "dag/image": wandb.Image(str(picture)),
-                    "dag/html": wandb.Html((record.folder / "dag.svg").read_text(), inject=False),
+                    "dag/html": wandb.Html((record.folder / "dag.svg").read_text(encoding="utf-8"), inject=False),
                 }
             )
             content_file = Path(folder, "dag.json")
