@@ -90,7 +90,7 @@ def guarded(
         except OSError as error:
             if error.errno not in OF_STORAGE or not error.filename:
                 raise
-            print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+            print(f"error: {one_line(f'{error.filename}: {error.strerror}')}", file=sys.stderr)
             return 2
 
 

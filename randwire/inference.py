@@ -22,6 +22,7 @@ from randwire.errors import CheckpointError, ConfigError, one_line
 from randwire.model import references
 from randwire.model.building import build
 from randwire.model.features import Features, backbone
+from randwire.names import composed
 from randwire.records import Record, Row
 from randwire.training import checkpoint
 from randwire.training.evaluate import Normalise
@@ -225,7 +226,7 @@ def check_resolution(trained: Trained, side: int) -> None:
 def evaluation_data(trained: Trained, config: RunConfig, threads: int) -> data.Dataset:
     """The data of an evaluation. Raises DataError for unusable files, ConfigError for data of other classes."""
     dataset = data.prepare(config.data, threads=threads)
-    if dataset.classes != trained.classes:
+    if [*map(composed, dataset.classes)] != [*map(composed, trained.classes)]:
         raise ConfigError(
             f"data.source: {dataset.source} has other classes than those that {trained.path} was trained on"
         )

@@ -51,7 +51,9 @@ def printable(name: str | PurePath) -> str:
 def quoted(name: str) -> str:
     """A name in quotes, with the numbers of the letters beyond ASCII: two that look the same can be told apart."""
     shown = printable(name)
-    return f"'{shown}'" if shown.isascii() else f"'{shown}' ({name!a})"
+    if shown.isascii():
+        return f"'{shown}'"
+    return f"'{shown}' ('{''.join(letter if letter.isascii() else _number(letter) for letter in shown)}')"
 
 
 def _printable_letter(letter: str) -> str:
@@ -61,4 +63,8 @@ def _printable_letter(letter: str) -> str:
         return f"\\x{ord(letter) - 0xDC00:02x}"
     if letter < "\x80":
         return letter.encode("unicode_escape").decode("ascii")
+    return _number(letter)
+
+
+def _number(letter: str) -> str:
     return f"\\u{ord(letter):04x}" if letter <= "\uffff" else f"\\U{ord(letter):08x}"

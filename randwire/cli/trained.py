@@ -9,6 +9,7 @@ from pathlib import Path
 from randwire import config as configuration
 from randwire.errors import ConfigError
 from randwire.metrics import EVALUATION, TEST
+from randwire.names import printable
 from randwire.stdio import delivered
 
 TOP = 5
@@ -60,8 +61,9 @@ def predict(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
         elif options.json:
             print(json.dumps({"path": str(result.path), "probabilities": result.probabilities}), flush=True)
         else:
-            shown = "  ".join(f"{name} {share:.4f}" for name, share in result.top(options.top or TOP))
-            print(f"{result.path}  {shown}", flush=True)
+            top = result.top(options.top or TOP)
+            shown = "  ".join(f"{printable(name)} {share:.4f}" for name, share in top)
+            print(f"{printable(result.path)}  {shown}", flush=True)
         if not delivered():
             print(f"error: standard output was closed after {number} of {len(paths)} predictions", file=sys.stderr)
             return 1

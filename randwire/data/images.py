@@ -12,6 +12,7 @@ from randwire.data.codec import EncodedImage, Encoding
 from randwire.data.decoder import decode
 from randwire.data.reading import Reading
 from randwire.errors import DataError, brief
+from randwire.names import printable
 
 SIDE_LIMIT = 1 << 16
 """Pixels of a side that the decoder has no number for."""
@@ -26,14 +27,14 @@ def evaluated(path: Path, config: DataConfig, reading: Reading, encoding: Encodi
     """
     content = _content(path)
     try:
-        pixels = codec.pixels(content, str(path), reading)
+        pixels = codec.pixels(content, printable(path), reading)
         if encoding.mode == "proportion":
             encoding = Encoding("raw", encoding.max_side)
         return center(codec.encode(pixels, encoding, "val", 0), config)
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"{path}: cannot be used: {brief(error)}") from None
+        raise DataError(f"{printable(path)}: cannot be used: {brief(error)}") from None
 
 
 def center(image: EncodedImage, config: DataConfig) -> NDArray[np.uint8]:
@@ -61,9 +62,9 @@ def _content(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise DataError(f"{path}: is a folder; name the image files in it")
+            raise DataError(f"{printable(path)}: is a folder; name the image files in it")
         if not stat.S_ISREG(mode):
-            raise DataError(f"{path}: is no regular file")
+            raise DataError(f"{printable(path)}: is no regular file")
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or brief(error)}") from None
+        raise DataError(f"{printable(path)}: cannot be read: {error.strerror or brief(error)}") from None

@@ -12,6 +12,7 @@ from randwire.config import DataConfig
 from randwire.errors import ConfigError
 from randwire.header import SUFFIX
 from randwire.model import references
+from randwire.names import composed
 from randwire.records import checkpoint_file
 from randwire.training import checkpoint
 
@@ -81,7 +82,7 @@ def load_pretrained(
             left_out[name] = "not in the file" if name in own else "not in this network"
         elif own[name].shape != saved[name].shape:
             left_out[name] = f"{_shape(saved[name])} in the file, {_shape(own[name])} here"
-        elif name.startswith(last_layer) and list(state["data"]["classes"]) != list(classes):
+        elif name.startswith(last_layer) and [*map(composed, state["data"]["classes"])] != [*map(composed, classes)]:
             left_out[name] = "its classes have other names"
     if misfits := [name for name in left_out if not name.startswith(classifier)]:
         raise ConfigError(

@@ -24,13 +24,15 @@ from randwire.data.formats import counted
 from randwire.data.reading import Reading
 from randwire.data.sidecar import SIDECAR, FileRecord, Sidecar
 from randwire.data.sources import SPLITS, Source, Split
-from randwire.errors import DataError, ProcessKilledError, brief
-from randwire.names import printable
+from randwire.errors import DataError, ProcessKilledError, brief, one_line
+from randwire.names import is_utf8, printable, quoted
 
 Corrupt = Literal["fail", "skip"]
 
 IMAGES_PER_PROCESS = 500
 """Images that another process is worth its start for."""
+SHOWN_REASONS = 6
+"""Reasons why files are left out that are told one by one."""
 HASHED_BYTES = 1 << 24
 """Bytes of a file that are read at a time."""
 OF_FULL_DISKS = (errno.ENOSPC, errno.EDQUOT)
@@ -63,6 +65,7 @@ def convert(
             with _reading_errors(source.input or name):
                 classes = tuple(source.class_names())
                 labels = {split: source.labels(split) for split in SPLITS}
+            _check_names(name, classes)
             if progress:
                 _print_notes(source)
             check_space(source, labels, encoding, reading, folder, output, progress)
@@ -123,10 +126,24 @@ def default_reading(source: type[Source]) -> Reading:
 def _print_notes(source: Source) -> None:
     """What the user should know of a source before it is converted."""
     for line in source.notes():
-        print(f"note: {line}", file=sys.stderr)
+        print(f"note: {one_line(line)}", file=sys.stderr)
     for split in SPLITS:
-        for reason, paths in source.left_out(split).items():
-            print(f"left out of {split}: {counted(len(paths), reason)}, such as {printable(paths[0])}", file=sys.stderr)
+        left_out = list(source.left_out(split).items())
+        for reason, paths in left_out[:SHOWN_REASONS]:
+            example = f"{'such as ' if len(paths) > 1 else ''}{printable(paths[0])}"
+            print(f"left out of {split}: {counted(len(paths), reason)}, {example}", file=sys.stderr)
+        if rest := left_out[SHOWN_REASONS:]:
+            files = sum(len(paths) for _, paths in rest)
+            print(
+                f"left out of {split}: {files:,} more, of {len(rest)} other kinds, which {SIDECAR} names",
+                file=sys.stderr,
+            )
+
+
+def _check_names(source: str, classes: Sequence[str]) -> None:
+    """Raise DataError for names of classes that dataset.json cannot hold."""
+    if wrong := [name for name in classes if not is_utf8(name)]:
+        raise DataError(f"{source}: the name of the class {quoted(wrong[0])} is not UTF-8; rename it")
 
 
 def _converted(
@@ -155,7 +172,7 @@ def _usable(
             if corrupt == "fail":
                 raise DataError(f"{image.reason} (--corrupt skip leaves such images out)")
             summary.skipped.append(image.name)
-            bar.write(f"skipped: {image.reason}", file=sys.stderr)
+            bar.write(f"skipped: {one_line(image.reason)}", file=sys.stderr)
             continue
         summary.add(image, int(label))
         yield image.stored._replace(label=int(label))

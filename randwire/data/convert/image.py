@@ -11,6 +11,7 @@ from randwire.data.codec import Encoding
 from randwire.data.reading import Reading
 from randwire.data.sources import Source, Split
 from randwire.errors import DataError
+from randwire.names import printable
 
 SIDE_LIMIT = 1 << 16
 """Pixels of a side that the file has no number for."""
@@ -35,7 +36,7 @@ def convert_image(
     source: Source, split: Split, index: int, encoding: Encoding, reading: Reading
 ) -> ConvertedImage | UnusableImage:
     """The image `index` of a split, read and encoded."""
-    name = source.name(split, index)
+    name = printable(source.name(split, index))
     content = source.image(split, index)
     try:
         pixels = codec.pixels(content, name, reading) if isinstance(content, bytes) else content

@@ -102,6 +102,7 @@ def is_junk(name: str) -> bool:
 
 
 def in_order(left_out: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """The same with sorted paths, the reason of most first, junk last."""
-    reasons = sorted(left_out, key=lambda reason: (reason == JUNK, -len(left_out[reason]), reason))
+    """The same with sorted paths, the reason of most first, but those last of which nobody expects an image."""
+    last = ("text files", "XML files", JUNK)
+    reasons = sorted(left_out, key=lambda reason: (reason in last, -len(left_out[reason]), reason))
     return {reason: sorted(left_out[reason]) for reason in reasons}
