@@ -3,6 +3,8 @@
     sources/    the data sources: one file each yields RGB images and labels
     convert/    a source -> a folder with train.beton, val.beton, dataset.json
     codec.py    image files to pixels, and pixels to what is stored
+    colours.py  the closed table of colours that are read
+    samples.py  what an image file says of its samples beyond Pillow's mode
     beton.py    the file format: write, check, read
     sidecar.py  dataset.json
     dataset.py  a converted folder: find it, check it

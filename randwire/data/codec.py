@@ -1,35 +1,117 @@
 """Image files to pixels, and pixels to what a `.beton` file stores."""
 
 import io
+import logging
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from randwire import streams
+from randwire.data.colours import to_rgb
 from randwire.data.reading import Reading
+from randwire.data.samples import UnreadableColoursError, samples
 from randwire.data.sources import Mode, Split
-from randwire.errors import DataError
+from randwire.errors import DataError, brief
+
+DRAFT_PIXELS = 178_956_970
+"""JPEGs of more pixels are decoded at a half, a quarter or an eighth of their sides, which saves as much memory."""
+TRANSPOSED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings an image upright, by its orientation in EXIF."""
+_limit_lock = threading.Lock()
+_limits: list[int] = []
+"""Pixels that the threads which read now allow."""
+_limit_of_pillow: list[int | None] = []
+"""What Pillow's limit was before they did."""
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # or what it logs of bad files comes to stderr
 
 
 def pixels(content: bytes, name: str, reading: Reading | None = None) -> NDArray[np.uint8]:
-    """The pixels of an image file, uint8 (height, width, 3), whatever its format and colours.
+    """The pixels of an image file, uint8 (height, width, 3), whatever its format and colours (`colours.py`).
 
-    Raises DataError, with the name, for a file that is no image or is damaged.
+    Raises DataError, with the name, for a file that is no image, is damaged, too large, or of colours that are refused.
     """
     reading = reading or Reading()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _limit(reading.max_pixels):
             warnings.simplefilter("ignore")  # about metadata, which is not read
             with Image.open(io.BytesIO(content)) as image:
-                return np.asarray((ImageOps.exif_transpose(image) if reading.upright else image).convert("RGB"))
+                return _pixels(image, content, reading)
+    except UnreadableColoursError as error:
+        raise DataError(f"{name}: {error}") from None
+    except (_TooLargeError, Image.DecompressionBombError) as error:
+        limit = f"more than {reading.max_pixels / 1e6:g} megapixels: choose a larger --max-megapixels"
+        seen = f"{error} are" if isinstance(error, _TooLargeError) else "holds"  # Pillow's error has no sides
+        raise DataError(f"{name}: {seen} {limit}") from None
     except UnidentifiedImageError:
-        raise DataError(f"{name}: is not an image") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{name}: is not an image that can be read: {error}") from None
+        raise DataError(f"{name}: is not an image that can be read here") from None
+    except MemoryError:
+        raise DataError(f"{name}: takes more memory than there is; --max-megapixels refuses larger images") from None
+    except Exception as error:  # Pillow's readers raise whatever comes up in a damaged file
+        raise DataError(f"{name}: is not an image that can be read: {brief(error)}") from None
+
+
+class _TooLargeError(ValueError):
+    """An image of more pixels than are read; says how many it has."""
+
+
+def _pixels(image: ImageFile.ImageFile, content: bytes, reading: Reading) -> NDArray[np.uint8]:
+    _check_size(image, reading)
+    said = samples(image, content)
+    if image.format in ("JPEG", "MPO") and image.width * image.height > DRAFT_PIXELS:
+        scale = next((scale for scale in (2, 4) if image.width * image.height <= DRAFT_PIXELS * scale**2), 8)
+        image.draft(image.mode, (image.width // scale, image.height // scale))
+    image.load()
+    _check_size(image, reading)  # an icon is known now
+    return to_rgb(_turned(image) if reading.upright else image, said, reading)
+
+
+def _check_size(image: Image.Image, reading: Reading) -> None:
+    if image.width * image.height > reading.max_pixels:
+        raise _TooLargeError(f"{image.width}x{image.height} pixels")
+
+
+def _turned(image: ImageFile.ImageFile) -> Image.Image:
+    """The loaded image as its EXIF data says; Pillow has turned TIFF itself."""
+    if image.format == "TIFF":
+        return image
+    try:
+        orientation: Any = image.getexif().get(ExifTags.Base.Orientation)
+        method = TRANSPOSED.get(orientation)
+    except Exception:  # damaged EXIF says nothing, as for all viewers
+        return image
+    return image if method is None else image.transpose(method)
+
+
+@contextmanager
+def _limit(pixels: int) -> Iterator[None]:
+    """A block in which Pillow, whose limit is a global, refuses images of more than 2 * `pixels`."""
+    with _limit_lock:
+        if not _limits:
+            _limit_of_pillow[:] = [Image.MAX_IMAGE_PIXELS]
+        _limits.append(pixels)
+        Image.MAX_IMAGE_PIXELS = max(_limits)
+    try:
+        yield
+    finally:
+        with _limit_lock:
+            _limits.remove(pixels)
+            Image.MAX_IMAGE_PIXELS = max(_limits) if _limits else _limit_of_pillow[0]
 
 
 @dataclass(frozen=True)

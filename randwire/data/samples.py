@@ -1,0 +1,129 @@
+"""What an image file says of its samples beyond the mode of Pillow, and what Pillow is known to read wrongly.
+
+It is looked at between the opening of an image, when Pillow has read the header, and the loading of its pixels.
+"""
+
+import io
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, TiffImagePlugin
+
+BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT = 258, 262, 284, 339
+NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION, COLOUR_FILTERS = 254, 330, 50706, 32803
+IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
+"""Tags of TIFF, and the photometric interpretation of colour filters."""
+SIXTEEN_BITS = {"PNG", "TIFF", "JPEG2000", "IM"}
+"""Formats whose mode I;16 is gray from 0 to 65535. That of FITS and McIdas is not: with a sign, or of another scale."""
+PLANES = {"L", "P", "RGB", "RGBA", "CMYK"}
+"""What Pillow reads of uncompressed TIFF in planes: planes of other samples it takes for ones of 8 bits."""
+NATIVE = {"F;32BF": "F;32F", "I;32BS": "I;32S", "I;16BS": "I;16S"}
+"""Of compressed big-endian TIFF: libtiff gives the order of this machine, which Pillow knows of other forms only."""
+SUB_IFDS_READ = 16
+"""Images beside the first one that are looked at: cameras write up to four."""
+GRAY_STEPS = {"L;2": 85, "L;4": 17}
+"""How far apart the values of gray of few bits are once they are scaled to 255."""
+
+
+class UnreadableColoursError(ValueError):
+    """Colours that are refused; says which, and what can be done."""
+
+
+class Samples(NamedTuple):
+    """What a file says of its samples.
+
+    bits: of a sample. sixteen_bits: mode I;16 is gray from 0 to 65535, or to 4095 with 12 `bits`. signed, unsigned: the
+    file says that its integers have a sign, or have none. white_is_zero: and Pillow does not know. gray_step: by which
+    a transparent value is to be multiplied. alpha_unused: the fourth channel has no meaning. empty_alpha_is_none: it
+    has none if it is zero everywhere. lower_bytes: reads the lower 8 of 16 bits, uint8 (height, width, 3), where a
+    transparent colour has to be compared with all 16.
+    """
+
+    bits: int = 0
+    sixteen_bits: bool = False
+    signed: bool = False
+    unsigned: bool = False
+    white_is_zero: bool = False
+    gray_step: int = 1
+    alpha_unused: bool = False
+    empty_alpha_is_none: bool = False
+    lower_bytes: Callable[[], NDArray[np.uint8]] | None = None
+
+
+def samples(image: ImageFile.ImageFile, content: bytes) -> Samples:
+    """Of an image that was opened and not yet loaded. Raises UnreadableColoursError for what Pillow reads wrongly."""
+    packed = _packed(image)
+    sixteen_bits = image.format in SIXTEEN_BITS
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return _of_tiff(image, content, packed)._replace(sixteen_bits=sixteen_bits)
+    if image.format == "FITS" and (b"BZERO" in content[:28800] or b"BSCALE" in content[:28800]):
+        raise UnreadableColoursError("FITS with BZERO or BSCALE is not read: save it as TIFF")
+    if image.format == "PPM" and content.startswith(b"P6") and image.tile[0].args == ("RGB", 65535):
+        # Pillow would round value / 257; of other files of 16 bits it takes the upper 8.
+        image.tile = [image.tile[0]._replace(codec_name="raw", args=("RGB;16B", 0, 1))]
+    return Samples(
+        sixteen_bits=sixteen_bits,
+        gray_step=GRAY_STEPS.get(packed, 1),
+        alpha_unused=image.format == "TGA" and image.mode == "RGBA" and not content[17] & 15,
+        empty_alpha_is_none=image.format in ("BMP", "DIB", "TGA"),
+        lower_bytes=(lambda: _lower_bytes(content)) if packed == "RGB;16B" and image.format == "PNG" else None,
+    )
+
+
+def _packed(image: ImageFile.ImageFile) -> str:
+    """How Pillow calls the form of the samples in the file, such as L;4."""
+    arguments: object = image.tile[0].args if image.tile else None
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+
+
+def _lower_bytes(content: bytes) -> NDArray[np.uint8]:
+    """Of a PNG of 3 x 16 bits: what Pillow takes for the upper bytes if it is told the other order."""
+    with Image.open(io.BytesIO(content)) as image:
+        image.tile = [image.tile[0]._replace(args="RGB;16L")]
+        return np.asarray(image)
+
+
+def _of_tiff(image: TiffImagePlugin.TiffImageFile, content: bytes, packed: str) -> Samples:
+    tags = image.tag_v2
+    if (
+        content[8:10] == b"CR"
+        or DNG_VERSION in tags
+        or tags.get(PHOTOMETRIC) == COLOUR_FILTERS
+        or _is_preview(image, content)
+    ):
+        raise UnreadableColoursError(
+            "is a raw photograph or another TIFF that begins with a small preview: save the picture as JPEG or PNG"
+        )
+    bits, form = _first(tags.get(BITS_PER_SAMPLE)), _first(tags.get(SAMPLE_FORMAT))
+    if image.info.get("compression") != "raw":
+        if packed in NATIVE and isinstance(arguments := image.tile[0].args, tuple):
+            image.tile = [image.tile[0]._replace(args=(NATIVE[packed], *arguments[1:]))]
+    elif tags.get(PLANAR) == 2 and (bits != 8 or image.mode not in PLANES or tags.get(PHOTOMETRIC) == 0):
+        raise UnreadableColoursError(f"uncompressed TIFF in planes of {bits} bits is not read: save it not in planes")
+    white_is_zero = tags.get(PHOTOMETRIC) == 0 and image.mode in ("I;16", "F")
+    return Samples(bits, signed=form == 2, unsigned=form == 1 or SAMPLE_FORMAT not in tags, white_is_zero=white_is_zero)
+
+
+def _is_preview(image: TiffImagePlugin.TiffImageFile, content: bytes) -> bool:
+    """Whether the first image is a reduced form of another one in the file."""
+    tags = image.tag_v2
+    if _first(tags.get(NEW_SUBFILE_TYPE)) & 1:
+        return True
+    offsets = tags.get(SUB_IFDS, ())
+    for offset in (offsets if isinstance(offsets, tuple) else (offsets,))[:SUB_IFDS_READ]:
+        inner = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+        with suppress(Exception):  # of what cannot be read nothing is known, and the first image is what there is
+            stream = io.BytesIO(content)
+            stream.seek(offset)
+            inner.load(stream)
+            if _first(inner.get(IMAGE_WIDTH)) * _first(inner.get(IMAGE_LENGTH)) > image.width * image.height:
+                return True
+    return False
+
+
+def _first(value: object) -> int:
+    number = value[0] if isinstance(value, tuple) and value else value
+    return number if isinstance(number, int) else 0
