@@ -10,6 +10,7 @@ is: that of the tables by their SHA-256 when a file is opened, that of an image 
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,6 +23,8 @@ from randwire.errors import DataError
 
 VERSION = 2
 PAGE_BYTES = 1 << 21
+RAW_SIDE = math.isqrt(PAGE_BYTES // 3)
+"""Pixels of a side of the largest square image that can be stored as pixels."""
 RAW, JPG = 1, 0
 ALIGNMENT_BYTES = 8
 """Images start at multiples of it, so that checksums are computed word by word."""
@@ -80,6 +83,14 @@ def checksum(payload: bytes) -> int:
     return int((mixed ^ (mixed >> np.uint64(31))).sum().astype(np.int64))
 
 
+def too_large(width: int, height: int, size: int) -> str:
+    """What is said of an image of `size` bytes that does not fit into a page."""
+    return (
+        f"{width}x{height} pixels take {size} bytes, and at most {PAGE_BYTES} can be stored: make it smaller "
+        "(--max-side) or choose jpg (--mode)"
+    )
+
+
 def write(file: IO[bytes], images: Iterable[StoredImage], capacity: int) -> str:
     """Write at most `capacity` images to a new file; returns the SHA-256 of its tables.
 
@@ -91,10 +102,7 @@ def write(file: IO[bytes], images: Iterable[StoredImage], capacity: int) -> str:
     for image in images:
         size = len(image.payload)
         if size > PAGE_BYTES:
-            raise DataError(
-                f"{image.name}: {image.width}x{image.height} pixels take {size} bytes, and at most {PAGE_BYTES} can be "
-                f"stored: make it smaller (--max-side) or choose jpg (--mode)"
-            )
+            raise DataError(f"{image.name}: {too_large(image.width, image.height, size)}")
         offset = _round_up(offset, ALIGNMENT_BYTES)
         if offset // PAGE_BYTES != (offset + size - 1) // PAGE_BYTES:
             offset = _round_up(offset)

@@ -15,13 +15,18 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from randwire import streams
 from randwire.data.colours import to_rgb
+from randwire.data.formats import kind_of
 from randwire.data.reading import Reading
-from randwire.data.samples import UnreadableColoursError, samples
+from randwire.data.samples import UnreadableColoursError, samples, samples_of_tiff
 from randwire.data.sources import Mode, Split
 from randwire.errors import DataError, brief
 
 DRAFT_PIXELS = 178_956_970
 """JPEGs of more pixels are decoded at a half, a quarter or an eighth of their sides, which saves as much memory."""
+SIDE_LIMIT = (1 << 16) - 1
+"""Pixels of a side that the file has a number for."""
+JPEG_SIDE_LIMIT = 65500
+"""Pixels of a side that libjpeg writes."""
 TRANSPOSED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -32,6 +37,7 @@ TRANSPOSED = {
     8: Image.Transpose.ROTATE_90,
 }
 """What brings an image upright, by its orientation in EXIF."""
+NO_LIMIT = 1 << 62
 _limit_lock = threading.Lock()
 _limits: list[int] = []
 """Pixels that the threads which read now allow."""
@@ -48,9 +54,11 @@ def pixels(content: bytes, name: str, reading: Reading | None = None) -> NDArray
     """
     reading = reading or Reading()
     try:
-        with warnings.catch_warnings(), _limit(reading.max_pixels):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata, which is not read
-            with Image.open(io.BytesIO(content)) as image:
+            with _limit(NO_LIMIT):
+                opened = Image.open(io.BytesIO(content))
+            with opened as image:
                 return _pixels(image, content, reading)
     except UnreadableColoursError as error:
         raise DataError(f"{name}: {error}") from None
@@ -59,11 +67,17 @@ def pixels(content: bytes, name: str, reading: Reading | None = None) -> NDArray
         seen = f"{error} are" if isinstance(error, _TooLargeError) else "holds"  # Pillow's error has no sides
         raise DataError(f"{name}: {seen} {limit}") from None
     except UnidentifiedImageError:
-        raise DataError(f"{name}: is not an image that can be read here") from None
+        raise DataError(f"{name}: is not an image that can be read: {_told(content)}") from None
     except MemoryError:
         raise DataError(f"{name}: takes more memory than there is; --max-megapixels refuses larger images") from None
     except Exception as error:  # Pillow's readers raise whatever comes up in a damaged file
-        raise DataError(f"{name}: is not an image that can be read: {brief(error)}") from None
+        raise DataError(f"{name}: is not an image that can be read: {_told(content)}: {brief(error)}") from None
+
+
+def _told(content: bytes) -> str:
+    """What the content of a file that Pillow does not take is."""
+    kind = kind_of(content)
+    return f"{kind} of {len(content):,} bytes{samples_of_tiff(content)}" if content else kind
 
 
 class _TooLargeError(ValueError):
@@ -76,8 +90,9 @@ def _pixels(image: ImageFile.ImageFile, content: bytes, reading: Reading) -> NDA
     if image.format in ("JPEG", "MPO") and image.width * image.height > DRAFT_PIXELS:
         scale = next((scale for scale in (2, 4) if image.width * image.height <= DRAFT_PIXELS * scale**2), 8)
         image.draft(image.mode, (image.width // scale, image.height // scale))
-    image.load()
-    _check_size(image, reading)  # an icon is known now
+    with _limit(reading.max_pixels):  # of the parts of an icon or of a tiled image
+        image.load()
+    _check_size(image, reading)
     return to_rgb(_turned(image) if reading.upright else image, said, reading)
 
 
@@ -100,7 +115,7 @@ def _turned(image: ImageFile.ImageFile) -> Image.Image:
 
 @contextmanager
 def _limit(pixels: int) -> Iterator[None]:
-    """A block in which Pillow, whose limit is a global, refuses images of more than 2 * `pixels`."""
+    """A block in which Pillow, whose limit is a global, refuses images of more than twice as many pixels."""
     with _limit_lock:
         if not _limits:
             _limit_of_pillow[:] = [Image.MAX_IMAGE_PIXELS]
@@ -138,16 +153,27 @@ class EncodedImage(NamedTuple):
     histogram: NDArray[np.int64]
 
 
-def encode(image: NDArray[np.uint8], encoding: Encoding, split: Split, index: int) -> EncodedImage:
-    """The image, uint8 (height, width, 3), as it is to be stored."""
+def reduced(image: NDArray[np.uint8], max_side: int | None) -> Image.Image:
+    """The image, uint8 (height, width, 3), with no side above `max_side`, keeping the aspect."""
     picture = Image.fromarray(image)
     longer = max(picture.size)
-    if encoding.max_side is not None and longer > encoding.max_side:
-        width, height = (max(1, round(side * encoding.max_side / longer)) for side in picture.size)
-        picture = picture.resize((width, height), Image.Resampling.BOX)  # the mean of the area, as FFCV does
+    if max_side is None or longer <= max_side:
+        return picture
+    width, height = (max(1, round(side * max_side / longer)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.BOX)  # the mean of the area, as FFCV does
+
+
+def encode(image: NDArray[np.uint8], encoding: Encoding, split: Split, index: int) -> EncodedImage:
+    """The image, uint8 (height, width, 3), as it is to be stored. Raises ValueError for sides that cannot be stored."""
+    picture = reduced(image, encoding.max_side)
     jpg = encoding.mode == "jpg" or (
         encoding.mode == "proportion" and streams.stored_as_jpeg(split, index).random() < encoding.compress_probability
     )
+    if max(picture.size) > (limit := JPEG_SIDE_LIMIT if jpg else SIDE_LIMIT):
+        raise ValueError(
+            f"{picture.width}x{picture.height} pixels are too large to be stored: choose a --max-side of at most "
+            f"{limit}"
+        )
     histogram = np.array(picture.histogram(), np.int64).reshape(3, 256)
     return EncodedImage(_jpeg(picture, encoding.quality) if jpg else picture.tobytes(), jpg, *picture.size, histogram)
 

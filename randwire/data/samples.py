@@ -14,8 +14,10 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT = 258, 262, 284, 339
 NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION, COLOUR_FILTERS = 254, 330, 50706, 32803
-IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
+IMAGE_WIDTH, IMAGE_LENGTH, SAMPLES_PER_PIXEL = 256, 257, 277
 """Tags of TIFF, and the photometric interpretation of colour filters."""
+FORMS = {1: "integers", 2: "integers with a sign", 3: "floats"}
+"""What the sample format of TIFF says."""
 SIXTEEN_BITS = {"PNG", "TIFF", "JPEG2000", "IM"}
 """Formats whose mode I;16 is gray from 0 to 65535. That of FITS and McIdas is not: with a sign, or of another scale."""
 PLANES = {"L", "P", "RGB", "RGBA", "CMYK"}
@@ -107,6 +109,16 @@ def _of_tiff(image: TiffImagePlugin.TiffImageFile, content: bytes, packed: str) 
     return Samples(bits, signed=form == 2, unsigned=form == 1 or SAMPLE_FORMAT not in tags, white_is_zero=white_is_zero)
 
 
+def samples_of_tiff(content: bytes) -> str:
+    """The samples of a TIFF that Pillow does not know, such as " (3 samples of 32 bits, floats)"; else nothing."""
+    with suppress(Exception):  # of other content and of damaged tags there is nothing to tell
+        tags = _tags(content)
+        bits = tags[BITS_PER_SAMPLE]
+        form = FORMS.get(_first(tags.get(SAMPLE_FORMAT, 1)), "of an unknown form")
+        return f" ({_first(tags.get(SAMPLES_PER_PIXEL, 1))} samples a pixel of {_first(bits)} bits, {form})"
+    return ""
+
+
 def _is_preview(image: TiffImagePlugin.TiffImageFile, content: bytes) -> bool:
     """Whether the first image is a reduced form of another one in the file."""
     tags = image.tag_v2
@@ -114,14 +126,21 @@ def _is_preview(image: TiffImagePlugin.TiffImageFile, content: bytes) -> bool:
         return True
     offsets = tags.get(SUB_IFDS, ())
     for offset in (offsets if isinstance(offsets, tuple) else (offsets,))[:SUB_IFDS_READ]:
-        inner = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
         with suppress(Exception):  # of what cannot be read nothing is known, and the first image is what there is
-            stream = io.BytesIO(content)
-            stream.seek(offset)
-            inner.load(stream)
+            inner = _tags(content, offset)
             if _first(inner.get(IMAGE_WIDTH)) * _first(inner.get(IMAGE_LENGTH)) > image.width * image.height:
                 return True
     return False
+
+
+def _tags(content: bytes, offset: int | None = None) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """The tags of the image at an offset of a TIFF; None: of the first one."""
+    big = content[2:3] == b"+"
+    tags = TiffImagePlugin.ImageFileDirectory_v2(content[: 16 if big else 8])
+    stream = io.BytesIO(content)
+    stream.seek(tags.next if offset is None else offset)
+    tags.load(stream)
+    return tags
 
 
 def _first(value: object) -> int:

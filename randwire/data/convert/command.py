@@ -10,6 +10,7 @@ from pathlib import Path
 
 from randwire import machine, registry
 from randwire.arguments import Parser, folder, fraction, guarded, positive_float, positive_int
+from randwire.data import beton
 from randwire.data.codec import Encoding
 from randwire.data.convert.conversion import convert, default_encoding, default_reading
 from randwire.data.convert.estimate import print_estimate
@@ -42,7 +43,7 @@ def _run(arguments: Sequence[str]) -> int:
 def _convert(name: str, source: type[Source], arguments: Sequence[str]) -> int:
     parser = _parser(name, source)
     options = parser.parse_args(arguments)
-    _check_together(parser, options)
+    _check_together(parser, options, source)
     given = {option: value for option in source.options if (value := getattr(options, option)) is not None}
     reading = _reading(source, options)
     input, output = _paths(parser, name, source, options.paths, options.estimate)
@@ -88,12 +89,18 @@ def _reading(source: type[Source], options: argparse.Namespace) -> Reading:
     return default.model_copy(update={name: value for name, value in chosen.items() if value is not None})
 
 
-def _check_together(parser: Parser, options: argparse.Namespace) -> None:
-    """Refuse options that would change nothing beside the others."""
+def _check_together(parser: Parser, options: argparse.Namespace, source: type[Source]) -> None:
+    """Refuse options that would change nothing beside the others, or that no image of full size would fit."""
     if options.quality is not None and options.mode == "raw":
         parser.error("--quality: is of JPEG, and --mode raw stores none")
     if options.compress_probability is not None and options.mode != "proportion":
         parser.error(f"--compress-probability: is of --mode proportion, which is {options.mode}")
+    as_pixels = options.mode == "raw" or (options.mode == "proportion" and options.compress_probability != 1)
+    if source.of_files and as_pixels and (options.max_side or 0) > beton.RAW_SIDE:
+        parser.error(
+            f"--max-side: {options.max_side}x{options.max_side} pixels take {3 * options.max_side**2:,} bytes, "
+            f"and at most {beton.PAGE_BYTES:,} can be stored: choose at most {beton.RAW_SIDE}, or --mode jpg"
+        )
     if options.estimate:
         for option in ("corrupt", "processes", "force"):
             if getattr(options, option):

@@ -10,11 +10,8 @@ from randwire.data import beton, codec
 from randwire.data.codec import Encoding
 from randwire.data.reading import Reading
 from randwire.data.sources import Source, Split
-from randwire.errors import DataError
+from randwire.errors import DataError, brief
 from randwire.names import printable
-
-SIDE_LIMIT = 1 << 16
-"""Pixels of a side that the file has no number for."""
 
 
 class ConvertedImage(NamedTuple):
@@ -35,16 +32,24 @@ class UnusableImage(NamedTuple):
 def convert_image(
     source: Source, split: Split, index: int, encoding: Encoding, reading: Reading
 ) -> ConvertedImage | UnusableImage:
-    """The image `index` of a split, read and encoded."""
+    """The image `index` of a split, read and encoded.
+
+    Whatever goes wrong with it, from its opening to its size in the file, makes it unusable and nothing else.
+    """
     name = printable(source.name(split, index))
-    content = source.image(split, index)
     try:
+        content = source.image(split, index)
         pixels = codec.pixels(content, name, reading) if isinstance(content, bytes) else content
-        if max(pixels.shape[:2]) >= SIDE_LIMIT:
-            raise DataError(f"{name}: {pixels.shape[1]}x{pixels.shape[0]} pixels are too large to be stored")
         encoded = codec.encode(pixels, encoding, split, index)
+        if len(encoded.payload) > beton.PAGE_BYTES:
+            raise ValueError(beton.too_large(encoded.width, encoded.height, len(encoded.payload)))
     except DataError as error:
-        return UnusableImage(name, str(error))
+        reason = printable(str(error))
+        return UnusableImage(name, reason if name in reason else f"{name}: {reason}")
+    except MemoryError:
+        return UnusableImage(name, f"{name}: takes more memory than there is")
+    except Exception as error:  # what a file of any content makes the readers raise
+        return UnusableImage(name, f"{name}: cannot be used: {printable(brief(error))}")
     digest = hashlib.sha256(content if isinstance(content, bytes) else np.ascontiguousarray(content).tobytes())
     checksum = beton.checksum(encoded.payload)
     stored = beton.StoredImage(encoded.payload, encoded.jpg, encoded.width, encoded.height, -1, checksum, name)
