@@ -155,11 +155,11 @@ def test_unusable_cifar_is_refused_in_one_line(tmp_path: Path, case: str, capsys
 def test_damaged_archives_are_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = _archive(tmp_path / "whole.tar.gz", _binary(10)).read_bytes()
     (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
-    fails(["cifar10", tmp_path / "cut.tar.gz", tmp_path / "out"], capsys, "cut.tar.gz: cannot be read", "fetch")
+    fails(["cifar10", tmp_path / "cut.tar.gz", tmp_path / "out"], capsys, "cut.tar.gz: is not a whole archive")
     (tmp_path / "foreign.tar.gz").write_bytes(b"<html>")
-    fails(["cifar10", tmp_path / "foreign.tar.gz", tmp_path / "out"], capsys, "foreign.tar.gz: cannot be read")
+    fails(["cifar10", tmp_path / "foreign.tar.gz", tmp_path / "out"], capsys, "foreign.tar.gz: is no archive", "HTML")
     fails(["cifar10", tmp_path / "none.tar.gz", tmp_path / "out"], capsys, "no such archive")
-    fails(["cifar10", _archive(tmp_path / "c100", _binary(100)), tmp_path / "out"], capsys, "holds no data_batch_1")
+    fails(["cifar10", _archive(tmp_path / "c100", _binary(100)), tmp_path / "out"], capsys, "the source cifar100")
     odd = {**_binary(100), "test.bin": b"12345"}
     fails(["cifar100", _archive(tmp_path / "odd", odd), tmp_path / "out"], capsys, "test.bin of 5 bytes is no number")
 

@@ -2,20 +2,23 @@
 
 import io
 import pickle
-import tarfile
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from randwire.data.sources._base import Source, Split
-from randwire.errors import DataError
+from randwire.data.sources._archives import SUFFIXES, members
+from randwire.data.sources._base import SPLITS, Source, Split
+from randwire.data.sources._found import contents, folder_of
+from randwire.errors import DataError, one_line
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 SIDE_PIXELS = 32
+PUBLISHED_VAL = 10_000
 IMAGE_BYTES = 3 * SIDE_PIXELS * SIDE_PIXELS
 ALLOWED_CLASSES = {
     ("numpy.core.multiarray", "_reconstruct"),
@@ -38,6 +41,10 @@ class Cifar(Source):
     """The keys, in the Python version, of labels and of the names of the classes."""
     label_bytes: ClassVar[int]
     """Bytes before the pixels of a record of the binary version; the last one is the label."""
+    published: ClassVar[Mapping[str, str]]
+    """The folders that the published archives hold, of the binary version first, and the archives without suffix."""
+    kin: ClassVar[tuple[str, frozenset[str]]]
+    """The other source, and files that it alone has."""
 
     def class_names(self) -> Sequence[str]:
         return self._content[0]
@@ -54,7 +61,7 @@ class Cifar(Source):
         import numpy as np
 
         assert self.input is not None
-        files = _files(self.input, {name for names in self.splits.values() for name in names} | set(self.meta))
+        files = self._files(self.input)
         binary = f"{self.splits['val'][0]}.bin" in files
         read: Callable[[str, bytes], Any] = self._binary if binary else self._pickled
         arrays: dict[Split, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
@@ -62,7 +69,8 @@ class Cifar(Source):
             parts = [read(name, self._file(files, f"{name}.bin" if binary else name)) for name in names]
             pixels, labels = (np.concatenate(side) for side in zip(*parts, strict=True))
             if len(labels) and not 0 <= labels.min() <= labels.max() < (self.class_count or 0):
-                raise DataError(f"{self.input}: label {labels.max()} in {names[0]}; is this the set?")
+                foreign = labels.max() if labels.min() >= 0 else labels.min()
+                raise DataError(f"{self.input}: label {foreign} in {', '.join(names)}; there are {self.class_count}")
             arrays[split] = pixels, labels
         meta = self._file(files, self.meta[binary])
         if binary:
@@ -72,6 +80,58 @@ class Cifar(Source):
         if len(classes) != self.class_count:
             raise DataError(f"{self.input}: names {len(classes)} classes, not {self.class_count}")
         return classes, arrays
+
+    def notes(self) -> list[str]:
+        counts = {split: len(self.labels(split)) for split in SPLITS}
+        published = {"train": self.train_images, "val": PUBLISHED_VAL}
+        return [
+            f"{counts[split]:,} {split} images; the published set has {published[split]:,}"
+            for split in SPLITS
+            if counts[split] != published[split]
+        ]
+
+    def _files(self, input: Path) -> Mapping[str, bytes]:
+        """The content of the files of one version by name, of an archive, of a folder or of one below it."""
+        names = {name for names in self.splits.values() for name in names} | set(self.meta)
+        wanted = names | {f"{name}.bin" for name in names}
+        tests = {self.splits["val"][0], f"{self.splits['val'][0]}.bin"}
+        if input.is_dir():
+            known = (".", *self.published)
+            if found := folder_of(input, known, lambda folder: any((folder / name).is_file() for name in tests)):
+                return {name: _read(found / name) for name in wanted if (found / name).is_file()}
+            packed = (input / f"{stem}{suffix}" for stem in self.published.values() for suffix in SUFFIXES)
+            archive = next((path for path in packed if path.is_file()), None)
+            if archive is None:
+                self._refuse_kin({path.name for path in input.rglob("*") if path.is_file()})
+                raise DataError(f"{input}: holds no {' or '.join(sorted(tests))}; it holds {contents(input)}")
+            input = archive
+        if not input.exists():
+            raise DataError(f"{input}: no such archive or folder")
+        by_folder: dict[str, dict[str, bytes]] = {}
+        seen = set()
+        for member in members(input):
+            folder, name = posixpath.split(member.path)
+            seen.add(name)
+            if name in wanted and member.target is None:
+                by_folder.setdefault(folder, {})[name] = member.content.read()
+        found_in = [folder for folder, files in by_folder.items() if tests & set(files)]
+        if not found_in:
+            self._refuse_kin(seen)
+            raise DataError(
+                f"{input}: holds no {' or '.join(sorted(tests))}, but {', '.join(sorted(seen)[:5]) or 'nothing'}"
+            )
+        if len(found_in) > 1:
+            raise DataError(
+                f"{input}: holds the set more than once, in {found_in[0]} and {found_in[1]}; unpack one of them"
+            )
+        return by_folder[found_in[0]]
+
+    def _refuse_kin(self, names: set[str]) -> None:
+        source, files = self.kin
+        if files <= names or {f"{name}.bin" for name in files} <= names:
+            raise DataError(
+                f"{self.input}: holds {' and '.join(sorted(files))}, the files of the source {source}; name that"
+            )
 
     def _file(self, files: Mapping[str, bytes], name: str) -> bytes:
         if name not in files:
@@ -112,28 +172,14 @@ def _unpickle(content: bytes, name: str, path: Path) -> Mapping[bytes, Any]:
     try:
         batch = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except Exception as error:  # damaged bytes can make the reader raise anything
-        raise DataError(f"{path}: {name} is damaged or foreign: {error}; fetch it again") from None
+        raise DataError(f"{path}: {name} is damaged or foreign: {one_line(error)}") from None
     if not isinstance(batch, dict):
         raise DataError(f"{path}: {name} is foreign: it holds no dictionary")
     return batch
 
 
-def _files(archive: Path, names: set[str]) -> dict[str, bytes]:
-    """The content of files with these names, or with .bin behind them, in an archive or a folder at any depth."""
-    wanted = names | {f"{name}.bin" for name in names}
+def _read(path: Path) -> bytes:
     try:
-        if archive.is_dir():
-            return {
-                path.name: path.read_bytes() for path in archive.rglob("*") if path.name in wanted and path.is_file()
-            }
-        contents = {}
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                name = member.name.rpartition("/")[2]
-                if name in wanted and (file := tar.extractfile(member)):
-                    contents[name] = file.read()
-        return contents
-    except FileNotFoundError:
-        raise DataError(f"{archive}: no such archive or folder") from None
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise DataError(f"{archive}: cannot be read: {error}; fetch it again") from None
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None

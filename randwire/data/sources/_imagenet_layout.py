@@ -6,6 +6,7 @@ from pathlib import Path
 
 from randwire.data.sources._archives import SUFFIXES, TAR_SUFFIXES
 from randwire.data.sources._base import Split
+from randwire.data.sources._found import contents
 from randwire.data.sources._parquet import parts
 from randwire.errors import DataError
 
@@ -42,10 +43,3 @@ def located(input: Path, split: Split) -> list[Path]:
             return list(found)
     option = f"--{split}-tar"
     raise DataError(f"{input}: holds no {NAMES[split][0]} or {split} (or use {option}); it holds {contents(input)}")
-
-
-def contents(folder: Path) -> str:
-    """What is in a folder, shortly."""
-    names = sorted(path.name for path in folder.iterdir())
-    shown = ", ".join(names[:5])
-    return f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown or "nothing"

@@ -4,7 +4,7 @@ from randwire.data.sources._cifar import Cifar
 
 
 class Cifar10(Cifar):
-    """INPUT: cifar-10-python.tar.gz or cifar-10-binary.tar.gz, or the folder that one was unpacked to."""
+    """INPUT: cifar-10-python.tar.gz or cifar-10-binary.tar.gz, its folder, or one above it."""
 
     class_count = 10
     train_images = 50_000
@@ -13,3 +13,5 @@ class Cifar10(Cifar):
     meta = "batches.meta", "batches.meta.txt"
     keys = b"labels", b"label_names"
     label_bytes = 1
+    published = {"cifar-10-batches-bin": "cifar-10-binary", "cifar-10-batches-py": "cifar-10-python"}
+    kin = "cifar100", frozenset({"train", "test"})

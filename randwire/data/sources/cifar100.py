@@ -4,7 +4,7 @@ from randwire.data.sources._cifar import Cifar
 
 
 class Cifar100(Cifar):
-    """INPUT: cifar-100-python.tar.gz or cifar-100-binary.tar.gz, or the folder that one was unpacked to."""
+    """INPUT: cifar-100-python.tar.gz or cifar-100-binary.tar.gz, its folder, or one above it."""
 
     class_count = 100
     train_images = 50_000
@@ -13,3 +13,5 @@ class Cifar100(Cifar):
     meta = "meta", "fine_label_names.txt"
     keys = b"fine_labels", b"fine_label_names"
     label_bytes = 2
+    published = {"cifar-100-binary": "cifar-100-binary", "cifar-100-python": "cifar-100-python"}
+    kin = "cifar10", frozenset({"data_batch_1", "test_batch"})
