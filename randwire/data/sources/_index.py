@@ -90,13 +90,16 @@ def _whole(path: Path) -> bytes:
         if not path.is_symlink():
             raise
         raise OSError(errno.ENOENT, f"it is a link to {printable(path.readlink())}, which is not there") from None
-    with open(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, "it is a folder that could not be listed")
         if not stat.S_ISREG(mode):
-            raise OSError(
-                0, "it is a folder that could not be listed" if stat.S_ISDIR(mode) else "it is no regular file"
-            )
-        return file.read()
+            raise OSError(0, "it is no regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def _part(path: Path, offset: int, size: int, kept_open: bool) -> bytes:
