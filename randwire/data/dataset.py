@@ -11,11 +11,11 @@ from typing import Any
 
 from randwire import storage
 from randwire.config import DataConfig
-from randwire.data import holdout, staging
+from randwire.data import holdout, split_files, staging
 from randwire.data.cache import cache_folder, locked
 from randwire.data.reading import Reading
 from randwire.data.sidecar import FORMAT, SIDECAR, Channels, Sidecar, parse
-from randwire.data.sources import SPLITS, Source, Split, load_source
+from randwire.data.sources import SPLITS, Source, load_source
 from randwire.errors import DataError
 
 
@@ -158,20 +158,8 @@ def _location(config: DataConfig) -> str:
 
 def _check_files(folder: Path, sidecar: Sidecar, threads: int = 1) -> None:
     with ThreadPoolExecutor(max(1, min(threads, len(SPLITS)))) as pool:
-        for _ in pool.map(lambda split: _check(folder, sidecar, split), SPLITS):
+        for _ in pool.map(lambda split: split_files.check(folder, sidecar, split), SPLITS):
             pass
-
-
-def _check(folder: Path, sidecar: Sidecar, split: Split) -> None:
-    from randwire.data import beton
-
-    path = folder / f"{split}.beton"
-    if not path.is_file():
-        raise DataError(f"{path}: missing; convert the data again")
-    record = sidecar.files[path.name]
-    beton.check(path, sidecar.sizes[split], len(sidecar.classes), sidecar.max_side, record.tables_sha256)
-    if (size := path.stat().st_size) != record.bytes:
-        raise DataError(f"{path}: {size} bytes, {SIDECAR} says {record.bytes}; convert the data again")
 
 
 def _convert_once(source: type[Source], name: str, folder: Path) -> None:
