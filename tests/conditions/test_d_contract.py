@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from data_helpers import build, noise
 from study_helpers import design, end
 
 from randwire import config as configuration
@@ -23,6 +24,7 @@ from randwire.cli.study_parser import DESIGNING, FINDING_KEYS, Kind, study_parse
 from randwire.cli.train_command import train_parser
 from randwire.config import RunConfig
 from randwire.data.convert import command as conversion
+from randwire.data.convert.check_command import check_parser
 from randwire.data.sources import load_source
 from randwire.errors import ConfigError
 from randwire.records import Record
@@ -130,6 +132,12 @@ CONVERT: Mapping[str, Row] = {
     "--value-range": (FOLDER, ("--value-range", "0:1")),
     "--max-megapixels": (FOLDER, ("--max-megapixels", "7")),
 }
+CHECK: Mapping[str, Words] = {
+    "--resolution": ("--resolution", "9"),
+    "--crop": ("--crop", "0.5"),
+    "--sheet": ("--sheet", "other.png"),
+    "--json": ("--json",),
+}
 KINDS: Mapping[Kind, Mapping[str, Any]] = {
     "search": {},
     "variants": {"variants": lambda _: {"one": {"network.op": "conv"}, "two": {"network.op": "maxpool"}}},
@@ -156,6 +164,7 @@ def test_every_option_has_a_row() -> None:
     }
     sources = [conversion._parser(name, load_source(name)) for name in ("digits", "folder")]
     assert set().union(*map(options_of, sources)) == set(CONVERT)
+    assert options_of(check_parser()) == set(CHECK)
 
 
 @pytest.fixture(autouse=True)
@@ -304,6 +313,18 @@ def test_options_of_other_commands(
     assert of[0][:2] == of[1][:2] == (2, "")
     assert of[0][2] != of[1][2]
     assert not any("see --help" in one[2] for one in of), of
+
+
+@pytest.mark.parametrize("option", CHECK)
+def test_options_of_the_check(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    build(tmp_path / "set", noise(20), noise(10))
+    seen = []
+    for words in ((), CHECK[option]):
+        code, out, _ = outcome(partial(conversion.main, ["--check", "set", *words]))
+        seen.append((code, out, [path.read_bytes() for path in sorted(tmp_path.rglob("*.png"))]))
+    assert seen[0][0] == seen[1][0] == 0
+    assert seen[0] != seen[1]
 
 
 TEXTS = {

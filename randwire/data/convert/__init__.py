@@ -10,6 +10,7 @@ ends in any other way leaves what was there, and the next one clears what is lef
     estimate.py       the space that the files will take
     output.py         the folder, whose files appear when all are whole
     command.py        the command line
+    check.py          a converted set looked at: check_command.py is the command line
     read_back.py      all images of a converted file, each once
     figures.py        what is counted of them
     contact_sheet.py  a picture of some of them, with names by lettering.py

@@ -34,9 +34,16 @@ def _run(arguments: Sequence[str]) -> int:
         "dataset.json.",
         epilog="SOURCE --help tells what each source needs.",
     )
+    parser.add_argument("--check", metavar="DIR", help="look at a converted set instead: --check --help tells more")
     parser.add_argument("source", metavar="SOURCE", help=f"one of {', '.join(names)}")
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="[INPUT] OUTPUT and options")
+    if arguments and arguments[0].partition("=")[0] == "--check":
+        from randwire.data.convert import check_command  # numba takes its time to import
+
+        return check_command.run([*filter(None, [arguments[0].partition("=")[2]]), *arguments[1:]])
     chosen = parser.parse_args(arguments)
+    if chosen.check is not None:
+        parser.error("--check: stands first, and takes no SOURCE")
     return _convert(chosen.source, load_source(chosen.source), chosen.rest)
 
 

@@ -1,0 +1,105 @@
+"""A converted set looked at before it is trained on: every image read back, counted, and a few of each class shown."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from tqdm import tqdm
+
+from randwire.config import DataConfig
+from randwire.config.loading import PRESETS, read_yaml
+from randwire.data import split_files
+from randwire.data.convert.contact_sheet import contact_sheet
+from randwire.data.convert.figures import Figures, figures, other_means, warnings
+from randwire.data.convert.read_back import ReadFile, read_back
+from randwire.data.sidecar import SIDECAR, Sidecar, parse
+from randwire.data.sources import SPLITS, Split
+from randwire.errors import DataError, one_line
+from randwire.records import atomic
+
+
+class Checked(NamedTuple):
+    """A set that has been read: its dataset.json, its figures, and lines on what is wrong and on what to know."""
+
+    sidecar: Sidecar
+    figures: Figures
+    problems: list[str]
+    warnings: list[str]
+    sheet: Path
+
+
+def check(folder: Path, sheet: Path, values: Mapping[str, Any], threads: int) -> Checked:
+    """Read every image of the set in `folder` once with `threads` threads, and write the contact sheet to `sheet`.
+
+    `values` are laid over the crops that a training on its source has by default (keys of DataConfig). Raises DataError
+    if there is no set, if a file is not the one that its dataset.json describes, or if the sheet cannot be written.
+    """
+    sidecar = _sidecar(folder)
+    config = _crops(sidecar.source, values)
+    for split in SPLITS:
+        split_files.check(folder, sidecar, split)
+    with _writing(sheet):
+        files = _read(folder, sidecar, threads)
+        picture = contact_sheet(folder, files, sidecar.classes, config, threads)
+        with atomic(sheet) as file:
+            picture.save(file, "PNG")
+    found = figures(files, len(sidecar.classes))
+    problems = [line for split in SPLITS for line in _problems(folder, split, sidecar, files[split])]
+    if not files["train"].bad:
+        problems += [f"{folder / SIDECAR}: {line}" for line in other_means(sidecar, found)]
+    return Checked(sidecar, found, problems, warnings(sidecar, found, files), sheet)
+
+
+def _sidecar(folder: Path) -> Sidecar:
+    try:
+        return parse((folder / SIDECAR).read_bytes(), str(folder / SIDECAR))
+    except OSError as error:
+        if not folder.exists():
+            raise DataError(f"{folder}: no such folder; name one that a conversion has written") from None
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise DataError(f"{folder}: holds no {SIDECAR}; name a folder that a conversion has written") from None
+        raise DataError(f"{folder / SIDECAR}: cannot be read: {error.strerror}") from None
+
+
+def _crops(source: str, values: Mapping[str, Any]) -> DataConfig:
+    """How a training on a source crops by default: by the preset that has its name, if there is one."""
+    preset = PRESETS / f"{source}.yaml"
+    given = read_yaml(preset)["data"] if preset.is_file() else {}
+    return DataConfig(**{**given, "source": source, "path": "checked", **values}).evaluation
+
+
+def _read(folder: Path, sidecar: Sidecar, threads: int) -> dict[Split, ReadFile]:
+    # A bar for a terminal, a line now and then for a log.
+    interval = 0.2 if sys.stderr.isatty() else 30.0
+    files = {}
+    for split in SPLITS:
+        with tqdm(desc=split, total=sidecar.sizes[split], unit=" images", mininterval=interval) as bar:
+            files[split] = read_back(folder / f"{split}.beton", sidecar.sizes[split], threads, bar)
+    return files
+
+
+def _problems(folder: Path, split: Split, sidecar: Sidecar, read: ReadFile) -> Iterator[str]:
+    path = folder / f"{split}.beton"
+    for number, reason in sorted(read.bad.items()):
+        yield f"{path}: image {number} ({sidecar.classes[read.tables.labels[number]]}): {reason}"
+    if read.sha256 != sidecar.files[path.name].sha256:
+        yield f"{path}: its SHA-256 is not that of {SIDECAR}"
+
+
+@contextmanager
+def _writing(sheet: Path) -> Iterator[None]:
+    """A block that writes `sheet`; whether it can be is tried at once. Raises DataError if it cannot."""
+    try:
+        if sheet.is_dir():
+            raise DataError(f"{sheet}: is a folder; name a file with --sheet, such as --sheet sheet.png")
+        trial = sheet.with_name(f".{sheet.name}.{uuid4().hex}.partial")
+        trial.touch(exist_ok=False)
+        trial.unlink()
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{sheet}: cannot be written: {one_line(error.strerror or error)}; name another file with --sheet"
+        ) from None
