@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import tarfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -333,6 +334,107 @@ def test_an_archive_that_is_not_whole_is_refused(
     (folder / name).write_bytes(change((folder / name).read_bytes()))
     fails(["imagenet", folder, tmp_path / "out"], capsys, f"{folder / name}: ", *words)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+# Where the files are
+
+
+def _unpack(folder: Path, train: Path, val: Path) -> None:
+    """The images of archives in class folders and in one folder, in the place of the archives."""
+    for wnid, name, content in _images(folder)["train"]:
+        (train / wnid).mkdir(parents=True, exist_ok=True)
+        (train / wnid / name).write_bytes(content)
+    val.mkdir(parents=True)
+    for name, content in _members(folder / VAL_TAR).items():
+        (val / name).write_bytes(content)
+    (folder / TRAIN_TAR).unlink()
+    (folder / VAL_TAR).unlink()
+
+
+def _kaggle(folder: Path) -> None:
+    root = folder / "ILSVRC" / "Data" / "CLS-LOC"
+    lines = [f"{name.removesuffix('.JPEG')},{wnid} 1 2 30 40" for wnid, name, _ in _images(folder)["val"]]
+    _unpack(folder, root / "train", root / "val")
+    for path in list(folder.glob("*label*")) + list(folder.glob("*devkit*")):
+        path.unlink()
+    (root / "test").mkdir()
+    (root / "test" / "ILSVRC2012_test_00000001.JPEG").write_bytes(b"x")
+    (folder / "ILSVRC" / "Annotations" / "CLS-LOC").mkdir(parents=True)
+    (folder / "ILSVRC" / "Annotations" / "CLS-LOC" / "x.xml").write_bytes(b"<x/>")
+    (folder / "LOC_val_solution.csv").write_text("\n".join(["ImageId,PredictionString", *lines]))
+    (folder / "LOC_synset_mapping.txt").write_text("n00000001 thing")
+
+
+@pytest.mark.image_data(
+    "H",
+    "imagenet: Kaggle's files, INPUT being their folder, its ILSVRC, the folder CLS-LOC or the archive, zip or tar.gz",
+    "converted as the published archives, to the byte",
+)
+@pytest.mark.parametrize("input", [".", "ILSVRC", "ILSVRC/Data/CLS-LOC", "zip", "tar.gz"])
+def test_kaggles_files(folder: Path, expected: Mapping[str, bytes], tmp_path: Path, input: str) -> None:
+    _kaggle(folder)
+    path = folder / input
+    files = {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+    if input == "zip":
+        path = tmp_path / "imagenet-object-localization-challenge.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+    elif input == "tar.gz":
+        path = tmp_path / "imagenet_object_localization_patched2019.tar.gz"
+        path.write_bytes(_tar(files, "w:gz"))
+    assert _converted(path, tmp_path / "out") == expected
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+@pytest.mark.image_data(
+    "H", "imagenet: INPUT is one of the published archives", "one line: name the folder, or the option for it"
+)
+@pytest.mark.parametrize(("name", "split"), [(TRAIN_TAR, "train"), (VAL_TAR, "val")])
+def test_input_is_one_archive(
+    folder: Path, tmp_path: Path, name: str, split: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fails(["imagenet", folder / name, tmp_path / "out"], capsys, f"archive of {split} images alone", f"--{split}-tar")
+    (folder / "text.txt").write_text("words")
+    fails(["imagenet", folder / "text.txt", tmp_path / "out"], capsys, "text.txt: is no archive, but")
+
+
+@pytest.mark.image_data(
+    "H",
+    "imagenet: class tars in `train/` beside the folders that they were unpacked to; some not unpacked; a class twice",
+    "the folders, if they hold all; else refused with the first that is missing",
+)
+def test_class_tars_beside_class_folders(
+    folder: Path, expected: Mapping[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tars = _members(folder / TRAIN_TAR)
+    _unpack(folder, folder / "train", folder / "val")
+    for name, content in tars.items():
+        (folder / "train" / name).write_bytes(content)
+    assert _converted(folder, tmp_path / "out") == expected
+    first = next(iter(tars))
+    lost = next((folder / "train" / first[:9]).iterdir())
+    lost.unlink()
+    fails(["imagenet", folder, tmp_path / "other"], capsys, f"{lost.name} of {first} is in no folder")
+    (folder / "train" / f"{first}.gz").write_bytes(gzip.compress(tars[first]))
+    fails(["imagenet", folder, tmp_path / "other"], capsys, f"{first} and {first}.gz of one class")
+
+
+@pytest.mark.image_data(
+    "H", "imagenet: side files, a text and junk folders beside flat validation images", "left out and told, not images"
+)
+def test_stray_files_beside_flat_validation_images(
+    folder: Path, expected: Mapping[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _unpack(folder, folder / "train", folder / "val")
+    for name in ("._ILSVRC2012_val_00000001.JPEG", "Thumbs.db", "readme.txt", "valprep.sh"):
+        (folder / "val" / name).write_bytes(b"words and more words")
+    for name in ("__MACOSX", "@eaDir", ".thumbnails", "empty"):
+        (folder / "val" / name).mkdir()
+        if name != "empty":
+            (folder / "val" / name / "ILSVRC2012_val_00000001.JPEG").write_bytes(b"x")
+    assert _converted(folder, tmp_path / "out") == expected
+    assert "left out of val: " in capsys.readouterr().err
 
 
 @pytest.mark.image_data("H", "imagenet: INPUT is missing, a file, or holds something else", "what is there instead")

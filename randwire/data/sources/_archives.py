@@ -9,7 +9,7 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
@@ -63,7 +63,7 @@ def is_archive(path: Path) -> bool:
     return start.startswith((*COMPRESSIONS, *ZIP_STARTS)) or start[257:262] == b"ustar"
 
 
-def members(path: Path, inside: re.Pattern[str] | None = None) -> Iterator[Member]:
+def members(path: Path, inside: re.Pattern[str] | None = None) -> Generator[Member]:
     """The regular files of an archive and its links, in the archive's order.
 
     The tars in it whose names match `inside` are opened, too. Raises DataError for what is no such archive or damaged.

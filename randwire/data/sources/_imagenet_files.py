@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from randwire.data.sources._archives import TAR_SUFFIXES, stem
+from randwire.data.sources._archives import TAR_SUFFIXES, members, stem
 from randwire.data.sources._index import Index, class_folders
 from randwire.data.sources._packed import Packed
 from randwire.data.sources._parquet import Rows, read_rows
@@ -50,9 +50,8 @@ def train_files(paths: Sequence[Path], scratch: Path | None) -> tuple[list[str],
         return _train_rows(paths, scratch)
     if root.is_dir():
         tars = sorted(path for path in root.iterdir() if CLASS_TAR.fullmatch(path.name))
-        if not tars:
+        if not tars or _are_unpacked(root, tars):
             return class_folders(root)
-        _refuse_doubled(root, tars)
         for path in tars:
             packed.add(path, f"{stem(path.name)}/")
     else:
@@ -171,15 +170,24 @@ def _instead(packed: Packed) -> str:
     )
 
 
-def _refuse_doubled(root: Path, tars: Sequence[Path]) -> None:
-    """Raise DataError if a class has two tars, or if classes have folders beside the tars of classes."""
-    by_class: dict[str, str] = {}
+def _are_unpacked(root: Path, tars: Sequence[Path]) -> bool:
+    """Whether class folders hold what the tars of classes beside them do.
+
+    Raises DataError if a part of it is missing, or if a class has two tars: which images are meant is not certain.
+    """
+    by_class: dict[str, Path] = {}
     for path in tars:
-        if other := by_class.setdefault(stem(path.name), path.name) != path.name and by_class[stem(path.name)]:
-            raise DataError(f"{root}: holds {other} and {path.name} of one class; name a folder with one of them")
-    folders = sorted(path.name for path in root.iterdir() if WNID.fullmatch(path.name) and path.is_dir())
-    if folders:
-        raise DataError(
-            f"{root}: holds {len(tars)} tars of classes, such as {tars[0].name}, and {len(folders)} folders of "
-            f"classes, such as {folders[0]}; name a folder that holds each class once"
-        )
+        if (other := by_class.setdefault(stem(path.name), path)) != path:
+            raise DataError(f"{root}: holds {other.name} and {path.name} of one class; name a folder with one of them")
+    folders = {path.name for path in root.iterdir() if WNID.fullmatch(path.name) and path.is_dir()}
+    if not folders:
+        return False
+    for wnid, tar in by_class.items():
+        packed = {member.path.rpartition("/")[2] for member in members(tar)}
+        there = {path.name for path in (root / wnid).iterdir()} if wnid in folders else set()
+        if missing := sorted(packed - there):
+            raise DataError(
+                f"{root}: holds tars and folders of classes, and {missing[0]} of {tar.name} is in no folder {wnid}; "
+                "unpack all of them, or name a folder with the tars alone"
+            )
+    return True

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
-from randwire.data.sources._archives import SUFFIXES, TAR_SUFFIXES
+from randwire.data.sources._archives import SUFFIXES, TAR_SUFFIXES, members
 from randwire.data.sources._base import Split
 from randwire.data.sources._found import contents
 from randwire.data.sources._parquet import parts
+from randwire.data.sources._unpack import unpacked
 from randwire.errors import DataError
 
 ROOTS = (".", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", "data")
@@ -20,6 +22,10 @@ PARTS: Mapping[Split, str] = {"train": r"train_images_(\d+)\.tar\.gz", "val": r"
 """Hugging Face's archives."""
 PARQUET: Mapping[Split, Sequence[str]] = {"train": ("train",), "val": ("validation", "val")}
 """Its Parquet files: what they are called by."""
+NOT_NEEDED = r"(^|/)ILSVRC/(Annotations|Data/CLS-LOC/test)/"
+"""Of Kaggle's archive."""
+CLASS_TAR = re.compile(r"n\d{8}\.tar(\.\w+)?")
+OF_VAL = re.compile(r"ILSVRC2012_val_\d+(_n\d{8})?\.\w+")
 
 
 def located(input: Path, split: Split) -> list[Path]:
@@ -32,7 +38,7 @@ def located(input: Path, split: Split) -> list[Path]:
         if not root.is_dir():
             continue
         if path := next((root / name for name in NAMES[split] if (root / name).exists()), None):
-            return [path]
+            return (path.is_dir() and parts(root, PARQUET[split])) or [path]
         if files := parts(root, PARQUET[split]):
             return files
         found = {path: match for path in sorted(root.iterdir()) if (match := re.fullmatch(PARTS[split], path.name))}
@@ -43,3 +49,26 @@ def located(input: Path, split: Split) -> list[Path]:
             return list(found)
     option = f"--{split}-tar"
     raise DataError(f"{input}: holds no {NAMES[split][0]} or {split} (or use {option}); it holds {contents(input)}")
+
+
+def parents_with_labels(path: Path) -> list[Path]:
+    """The folders above the validation images in which their labels may be: Kaggle's are beside its folder ILSVRC."""
+    parents = list(path.absolute().parents)
+    return parents[:4] if path.absolute().parts[-4:-1] == ("ILSVRC", "Data", "CLS-LOC") else [path.parent]
+
+
+def unpacked_set(archive: Path, scratch: Path | None) -> Path:
+    """The folder that an archive of all of ImageNet is unpacked to, such as Kaggle's, but for what is not needed of it.
+
+    Raises DataError for one of the archives that were published: it is not all, and is read where it is.
+    """
+    with closing(members(archive)) as found:
+        first = next(found, None)
+    name = first.path.rpartition("/")[2] if first else ""
+    for split, pattern in (("train", CLASS_TAR), ("val", OF_VAL)):
+        if pattern.fullmatch(name):
+            raise DataError(
+                f"{archive}: holds {name}, so it is the archive of {split} images alone; name the folder that holds it "
+                f"and the others as INPUT, or this file with --{split}-tar"
+            )
+    return unpacked(archive, scratch, lambda path: not re.search(NOT_NEEDED, path))

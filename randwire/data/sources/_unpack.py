@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from randwire.errors import DataError
 SPLIT_NAMES = {"train", "val", "test", "validation", "valid"}
 
 
-def unpacked(archive: Path, scratch: Path | None) -> Path:
+def unpacked(archive: Path, scratch: Path | None, wanted: Callable[[str], bool] = lambda path: True) -> Path:
     """The folder in `scratch` with what an archive holds; that folder's one folder, if it holds nothing else.
 
-    All is written below it, whatever paths an archive names; links become what they mean inside of the archive. Raises
-    DataError for what is no whole archive, for a disk without room, and without `scratch`.
+    Only files whose path is `wanted` are unpacked. All is written below that folder, whatever paths an archive names;
+    links become what they mean inside of the archive. Raises DataError for what is no whole archive, for a disk without
+    room, and without `scratch`.
     """
     if scratch is None:
         raise DataError(f"{archive}: is packed, and only a conversion unpacks it; --estimate reads folders")
@@ -30,6 +31,8 @@ def unpacked(archive: Path, scratch: Path | None) -> Path:
     with told(archive), bar:
         check_free(archive, folder, archive.stat().st_size if archive.exists() else 0)
         for member in members(archive):
+            if not wanted(member.path):
+                continue
             path = _below(folder, member.path)
             if member.target is not None:
                 links.append((path, _below(folder, member.target)))

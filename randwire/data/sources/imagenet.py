@@ -1,6 +1,7 @@
 """ImageNet, the ILSVRC 2012 classification set: 1,281,167 and 50,000 photographs, 1,000 classes."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING
 from randwire.data.sources._base import Option, Source, Split
 from randwire.data.sources._imagenet_files import WNID, train_files, val_files
 from randwire.data.sources._imagenet_labels import compare_with_folders, labels_of
-from randwire.data.sources._imagenet_layout import located
+from randwire.data.sources._imagenet_layout import located, parents_with_labels, unpacked_set
 from randwire.data.sources._index import Index, class_folders
+from randwire.data.sources._unpack import shown_as
 from randwire.errors import DataError
 
 if TYPE_CHECKING:
@@ -50,7 +52,9 @@ class ImageNet(Source):
         return self._index(split).labels
 
     def image(self, split: Split, index: int) -> bytes:
-        return self._index(split).read(index)
+        images = self._index(split)
+        with self._as_given():
+            return images.read(index)
 
     def name(self, split: Split, index: int) -> str:
         return self._index(split).names[index]
@@ -67,31 +71,48 @@ class ImageNet(Source):
             if counts[split] != published
         ]
 
+    @cached_property
+    def _root(self) -> Path | None:
+        """The folder with the files: INPUT, or what it was unpacked to."""
+        return unpacked_set(self.input, self.scratch) if self.input and self.input.is_file() else self.input
+
+    def _as_given(self) -> AbstractContextManager[None]:
+        """A block whose errors name what was unpacked as a part of INPUT."""
+        root = self._root
+        return shown_as(self.input, root) if self.input and root else nullcontext()
+
     def _index(self, split: Split) -> Index:
         return self._train[1] if split == "train" else self._val[0]
 
-    def _path(self, option: str, *names: str) -> Path:
-        """What an option names, or the first of `names` that INPUT holds."""
+    def _named(self, option: str) -> Path:
+        """What an option names."""
         if option in self.given:
             given = Path(self.given[option])
             if not given.exists():
                 raise DataError(f"{given}: no such file (--{option.replace('_', '-')})")
             return given
-        if self.input is None:
-            raise DataError(f"imagenet: needs INPUT or --{option.replace('_', '-')}; see imagenet --help")
-        for name in names:
-            if (self.input / name).exists():
-                return self.input / name
-        raise DataError(f"{self.input}: holds no {' or '.join(names)} (or use --{option.replace('_', '-')})")
+        raise DataError(f"imagenet: needs INPUT or --{option.replace('_', '-')}; see imagenet --help")
 
     def _files(self, split: Split) -> list[Path]:
         """The folder, archive or archives with the images of a split."""
-        if self.input is None or f"{split}_tar" in self.given:
-            return [self._path(f"{split}_tar")]
-        return located(self.input, split)
+        if self._root is None or f"{split}_tar" in self.given:
+            return [self._named(f"{split}_tar")]
+        return located(self._root, split)
 
     @cached_property
     def _train(self) -> tuple[list[str], Index]:
+        with self._as_given():
+            return self._train_images()
+
+    @cached_property
+    def _val(self) -> tuple[Index, list[str]]:
+        """The validation images, and notes about their labels."""
+        classes = self._train[0]
+        with self._as_given():
+            index, notes = self._val_images(classes)
+        return index, [note.replace(str(self._root), str(self.input)) for note in notes]
+
+    def _train_images(self) -> tuple[list[str], Index]:
         paths = self._files("train")
         path, (classes, index) = paths[0], train_files(paths, self.scratch)
         if wrong := [name for name in classes if not WNID.fullmatch(name)]:
@@ -100,14 +121,11 @@ class ImageNet(Source):
             raise DataError(f"{path}: holds {len(classes)} classes, ImageNet has 1000; use the source folder")
         return classes, index.shuffled()
 
-    @cached_property
-    def _val(self) -> tuple[Index, list[str]]:
-        """The validation images, and notes about their labels."""
-        classes = self._train[0]
+    def _val_images(self, classes: Sequence[str]) -> tuple[Index, list[str]]:
         paths = self._files("val")
         path = paths[0]
-        chosen = self._path("val_labels") if "val_labels" in self.given else None
-        beside = [path.parent if self.input is None else self.input, path.parent, *([path] if path.is_dir() else [])]
+        chosen = self._named("val_labels") if "val_labels" in self.given else None
+        beside = [self._root or path.parent, *parents_with_labels(path), *([path] if path.is_dir() else [])]
         if path.is_dir() and any(WNID.fullmatch(inside.name) and inside.is_dir() for inside in path.iterdir()):
             index = class_folders(path, classes)[1]
             return index.shuffled(), compare_with_folders(index, classes, chosen, beside)
