@@ -399,6 +399,61 @@ def test_input_is_one_archive(
     fails(["imagenet", folder / "text.txt", tmp_path / "out"], capsys, "text.txt: is no archive, but")
 
 
+KIT = "ILSVRC2012_devkit_t12"
+
+
+def _kit(folder: Path, name: str, mode: str = "", top: str = KIT) -> None:
+    """The development kit alone, packed otherwise or unpacked."""
+    files = {name.replace(KIT, top, 1): content for name, content in _regular(folder / f"{KIT}.tar.gz").items()}
+    for path in (folder / "synset_labels.txt", folder / f"{KIT}.tar.gz"):
+        path.unlink()
+    if mode:
+        (folder / name).write_bytes(_tar(files, mode))
+        return
+    for inside, content in files.items():
+        path = folder / name / inside
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _regular(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as tar:
+        return {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}  # type: ignore[union-attr]
+
+
+KITS: Mapping[str, tuple[str, str, str]] = {
+    "tar": (f"{KIT}.tar", "w", KIT),
+    "tgz": (f"{KIT}.tgz", "w:gz", KIT),
+    "fetched twice": (f"{KIT} (1).tar.gz", "w:gz", KIT),
+    "in a folder": ("devkit", "", KIT),
+    "unpacked": (".", "", KIT),
+    "unpacked without its folder": (".", "", "."),
+}
+
+
+@pytest.mark.image_data(
+    "H",
+    "imagenet: the development kit as .tar, .tgz, `ILSVRC2012_devkit_t12 (1).tar.gz`, in folder devkit, or its data/",
+    "found, converted as with the published one, to the byte",
+)
+@pytest.mark.parametrize("case", KITS)
+def test_the_development_kit_under_other_names(
+    folder: Path, expected: Mapping[str, bytes], tmp_path: Path, case: str
+) -> None:
+    _kit(folder, *KITS[case])
+    assert _converted(folder, tmp_path / "out") == expected
+
+
+@pytest.mark.image_data("H", "imagenet: the development kit of task 3", "refused by its name; which one is needed")
+@pytest.mark.parametrize("name", ["ILSVRC2012_devkit_t3.tar.gz", "kit.tar.gz"])
+def test_the_development_kit_of_another_task(
+    folder: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _kit(folder, name, "w:gz", "ILSVRC2012_devkit_t3")
+    words = "is ILSVRC2012_devkit_t3", "ILSVRC2012_devkit_t12"
+    fails(["imagenet", folder, tmp_path / "out", "--val-labels", folder / name], capsys, *words)
+
+
 @pytest.mark.image_data(
     "H",
     "imagenet: class tars in `train/` beside the folders that they were unpacked to; some not unpacked; a class twice",

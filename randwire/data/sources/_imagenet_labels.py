@@ -1,11 +1,12 @@
 """The labels of ImageNet's validation images: the files that people have them in, and the development kit."""
 
 import io
-import tarfile
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from randwire.data.sources._archives import is_archive, members, told
 from randwire.data.sources._imagenet_files import ValImages
 from randwire.data.sources._index import Index
 from randwire.data.sources._label_file import KEYED_FILES, LabelFile, read_label_file
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 DEVKIT = "ILSVRC2012_devkit_t12"
 LABELS = ("synset_labels.txt", "imagenet_2012_validation_synset_labels.txt", f"{DEVKIT}.tar.gz", DEVKIT)
+KIT = re.compile(r"(ILSVRC2012_)?devkit(_t12)?( ?\(\d+\))?(\.tar|\.tar\.\w+|\.tgz|\.zip)?", re.IGNORECASE)
+"""What people call it when they unpack it, fetch it twice or pack it again."""
+OTHER_KIT = re.compile(r"ILSVRC\d+_devkit(?!_t12)\w*|ILSVRC(?!2012)\d+_devkit\w*")
 TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
 
 
@@ -66,7 +70,15 @@ def compare_with_folders(
 def _found(folders: Sequence[Path]) -> list[Path]:
     """The files with labels in folders, each once."""
     found = [folder / name for folder in folders for name in (*LABELS, *KEYED_FILES) if (folder / name).exists()]
+    found += [kit for folder in folders for kit in _kits(folder)]
     return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
+
+
+def _kits(folder: Path) -> list[Path]:
+    """The development kits in a folder: archives, or folders, of its name or like it, and what is in these."""
+    named = [path for path in sorted(folder.iterdir()) if KIT.fullmatch(path.name)]
+    kits = [path for path in named if path.is_file() or any(path.rglob(TRUTH))]
+    return kits + [path for path in (folder, folder / "data") if all((path / name).exists() for name in (TRUTH, META))]
 
 
 def _label_files(
@@ -88,7 +100,7 @@ def _label_files(
 
 def _is_kit(source: Path) -> bool:
     """Whether labels are in a development kit, and not in a text file."""
-    return source.is_dir() or tarfile.is_tarfile(source)
+    return source.is_dir() or is_archive(source)
 
 
 def _kit(source: Path) -> Kit:
@@ -105,19 +117,20 @@ def _kit(source: Path) -> Kit:
 
 def _kit_files(source: Path) -> tuple[bytes, bytes]:
     files: dict[str, bytes] = {}
+    other = OTHER_KIT.search(source.name)
     if source.is_dir():
         files = {path.name: path.read_bytes() for name in (TRUTH, META) for path in source.rglob(name)}
     else:
-        try:
-            with tarfile.open(source) as tar:
-                for member in tar:
-                    name = member.name.rpartition("/")[2]
-                    if name in (TRUTH, META) and (file := tar.extractfile(member)):
-                        files[name] = file.read()
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise DataError(
-                f"{source}: neither a text file of WordNet IDs nor the development kit {DEVKIT}.tar.gz ({error})"
-            ) from None
+        with told(source):
+            for member in members(source):
+                name = member.path.rpartition("/")[2]
+                if name in (TRUTH, META) and member.target is None:
+                    files[name] = member.content.read()
+                other = other or OTHER_KIT.search(member.path)
+    if other:
+        raise DataError(
+            f"{source}: is {other[0]}, the development kit of another task; that of the classes is {DEVKIT}"
+        )
     if missing := {TRUTH, META} - set(files):
-        raise DataError(f"{source}: holds no {min(missing)}; is it {DEVKIT}?")
+        raise DataError(f"{source}: holds no {min(missing)}, as {DEVKIT} does")
     return files[TRUTH], files[META]
