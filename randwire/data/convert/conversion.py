@@ -4,8 +4,8 @@ import errno
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -65,9 +65,9 @@ def convert(
             with _reading_errors(source.input or name):
                 classes = tuple(source.class_names())
                 labels = {split: source.labels(split) for split in SPLITS}
-            _check_names(name, classes)
-            if progress:
-                _print_notes(source)
+                _check_names(name, classes)
+                if progress:
+                    _print_notes(source)
             check_space(source, labels, encoding, reading, folder, output, progress)
             processes = min(processes, max(1, sum(map(len, labels.values())) // IMAGES_PER_PROCESS))
             summaries, files = {}, {}
@@ -77,7 +77,8 @@ def convert(
                     path = folder / f"{split}.beton"
                     summaries[split] = SplitSummary()
                     usable = _usable(images, summaries[split], split, labels[split], corrupt, progress)
-                    tables_sha256 = _write(path, usable, len(labels[split]))
+                    with closing(usable):  # the bar ends its line before an error begins one
+                        tables_sha256 = _write(path, usable, len(labels[split]))
                     if not summaries[split].count:
                         raise DataError(f"{name}: no image of {split} can be used")
                     files[path.name] = path, tables_sha256
@@ -162,20 +163,20 @@ def _usable(
     labels: "NDArray[np.integer]",
     corrupt: Corrupt,
     progress: bool,
-) -> Iterator[beton.StoredImage]:
+) -> Generator[beton.StoredImage, None, None]:
     """The images that can be stored, with their labels; adds each to `summary`."""
     # A bar for a terminal, a line now and then for a log.
     interval = 0.2 if sys.stderr.isatty() else 30.0
-    bar = tqdm(images, desc=split, total=len(labels), unit=" images", disable=not progress, mininterval=interval)
-    for image, label in zip(bar, labels, strict=True):
-        if isinstance(image, UnusableImage):
-            if corrupt == "fail":
-                raise DataError(f"{image.reason} (--corrupt skip leaves such images out)")
-            summary.skipped.append(image.name)
-            bar.write(f"skipped: {one_line(image.reason)}", file=sys.stderr)
-            continue
-        summary.add(image, int(label))
-        yield image.stored._replace(label=int(label))
+    with tqdm(images, desc=split, total=len(labels), unit=" images", disable=not progress, mininterval=interval) as bar:
+        for image, label in zip(bar, labels, strict=True):
+            if isinstance(image, UnusableImage):
+                if corrupt == "fail":
+                    raise DataError(f"{image.reason} (--corrupt skip leaves such images out)")
+                summary.skipped.append(image.name)
+                bar.write(f"skipped: {one_line(image.reason)}", file=sys.stderr)
+                continue
+            summary.add(image, int(label))
+            yield image.stored._replace(label=int(label))
 
 
 def _write(path: Path, images: Iterator[beton.StoredImage], capacity: int) -> str:

@@ -64,7 +64,7 @@ def check_space(
     free = shutil.disk_usage(folder).free
     if progress:
         counts = ", ".join(f"{len(labels[split]):,} {split}" for split in SPLITS)
-        print(f"{counts} images will take about {needed / 1e9:,.2f} GB; {free / 1e9:,.1f} GB are free", file=sys.stderr)
+        print(f"{counts} images will take about {needed / 1e9:,.2f} GB; {free / 1e9:,.2f} GB are free", file=sys.stderr)
     if needed * SPACE_FACTOR > free:
         raise DataError(
             f"{printable(output)}: needs about {needed * SPACE_FACTOR / 1e9:,.2f} GB and {free / 1e9:,.2f} GB are free "
