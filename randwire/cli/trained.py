@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from randwire import config as configuration
+from randwire import storage
 from randwire.errors import ConfigError
 from randwire.metrics import EVALUATION, TEST
 from randwire.names import printable
@@ -50,7 +51,7 @@ def predict(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
     _only(keys, "--predict", "runtime.device")
     device = pick_device(_device(keys))
     trained = inference.open_trained(options.config)
-    paths = [Path(name) for name in options.predict]
+    paths = [_local(name) for name in options.predict]
     unusable = 0
     for number, result in enumerate(prediction.predictions(trained, paths, device)):
         if isinstance(result, prediction.Unusable):
@@ -70,6 +71,14 @@ def predict(options: argparse.Namespace, keys: Mapping[str, object]) -> int:
     if unusable and len(paths) > 1:
         print(f"{unusable} of {len(paths)} images have no prediction", file=sys.stderr)
     return 1 if unusable else 0
+
+
+def _local(name: str) -> Path:
+    if not name:
+        raise ConfigError("--predict: an empty name; name image files")
+    if storage.is_url(name):
+        raise ConfigError(f"--predict: {printable(name)} is a URL; copy the image to this machine and name the copy")
+    return Path(name)
 
 
 def export(options: argparse.Namespace, keys: Mapping[str, object]) -> int:

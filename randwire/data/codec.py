@@ -63,13 +63,15 @@ def pixels(content: bytes, name: str, reading: Reading | None = None) -> NDArray
     except UnreadableColoursError as error:
         raise DataError(f"{name}: {error}") from None
     except (_TooLargeError, Image.DecompressionBombError) as error:
-        limit = f"more than {reading.max_pixels / 1e6:g} megapixels: choose a larger --max-megapixels"
+        limit = f"more than {reading.max_pixels / 1e6:g} megapixels: --max-megapixels of a conversion is the limit"
         seen = f"{error} are" if isinstance(error, _TooLargeError) else "holds"  # Pillow's error has no sides
         raise DataError(f"{name}: {seen} {limit}") from None
     except UnidentifiedImageError:
         raise DataError(f"{name}: is not an image that can be read: {_told(content)}") from None
     except MemoryError:
-        raise DataError(f"{name}: takes more memory than there is; --max-megapixels refuses larger images") from None
+        raise DataError(
+            f"{name}: takes more memory than there is; --max-megapixels of a conversion is the limit"
+        ) from None
     except Exception as error:  # Pillow's readers raise whatever comes up in a damaged file
         raise DataError(f"{name}: is not an image that can be read: {_told(content)}: {brief(error)}") from None
 
@@ -171,8 +173,8 @@ def encode(image: NDArray[np.uint8], encoding: Encoding, split: Split, index: in
     )
     if max(picture.size) > (limit := JPEG_SIDE_LIMIT if jpg else SIDE_LIMIT):
         raise ValueError(
-            f"{picture.width}x{picture.height} pixels are too large to be stored: choose a --max-side of at most "
-            f"{limit}"
+            f"{picture.width}x{picture.height} pixels are too large to be stored: --max-side of a conversion reduces "
+            f"them to at most {limit}"
         )
     histogram = np.array(picture.histogram(), np.int64).reshape(3, 256)
     return EncodedImage(_jpeg(picture, encoding.quality) if jpg else picture.tobytes(), jpg, *picture.size, histogram)

@@ -125,7 +125,9 @@ def _ranged(given: _Image) -> Colours:
         name = "32-bit integers" if deep else "16-bit integers with a sign"
         values = values.view(np.uint32) if deep and given.samples.unsigned else values
     if given.reading.value_range is None:
-        raise UnreadableColoursError(f"holds {name}: choose --value-range LOW:HIGH, the values of black and white")
+        raise UnreadableColoursError(
+            f"holds {name}: --value-range LOW:HIGH of a conversion says what is black and white"
+        )
     if given.samples.white_is_zero:
         raise UnreadableColoursError(f"holds {name} of which 0 is white: save it with 0 as black")
     low, high = given.reading.value_range

@@ -14,17 +14,19 @@ from randwire.data.reading import Reading
 from randwire.errors import DataError, brief
 from randwire.names import printable
 
-SIDE_LIMIT = 1 << 16
-"""Pixels of a side that the decoder has no number for."""
+KINDS = {stat.S_IFDIR: "a folder; name the image files in it", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+"""What is there in the place of a file."""
 
 
 def evaluated(path: Path, config: DataConfig, reading: Reading, encoding: Encoding) -> NDArray[np.uint8]:
     """An image file as evaluation sees it, uint8 (R, R, 3), where its set was read and stored as given.
 
     The pixels are those that the loader gives for the same file in a set. In the mode proportion, in which a set stores
-    some images as JPEG and some as pixels, they are those of an image stored as pixels. Raises DataError, in one line
-    with the name, for a file that cannot be used.
+    some images as JPEG and some as pixels, they are those of an image stored as pixels. A set may have been limited to
+    small images: the usual limit holds here. Raises DataError, in one line with the name, for a file that cannot be
+    used.
     """
+    reading = reading.model_copy(update={"max_pixels": max(reading.max_pixels, Reading().max_pixels)})
     content = _content(path)
     try:
         pixels = codec.pixels(content, printable(path), reading)
@@ -39,8 +41,6 @@ def evaluated(path: Path, config: DataConfig, reading: Reading, encoding: Encodi
 
 def center(image: EncodedImage, config: DataConfig) -> NDArray[np.uint8]:
     """The central square of a stored image, `eval_crop` of its shorter side, as uint8 (R, R, 3)."""
-    if max(image.height, image.width) >= SIDE_LIMIT:
-        raise ValueError(f"{image.width}x{image.height} pixels are too large")
     payload = np.frombuffer(image.payload, np.uint8)  # read-only as a mapped file: what is compiled for the loader
     rows = np.zeros(1, beton.IMAGE)
     rows[0] = beton.JPG if image.jpg else beton.RAW, image.width, image.height, 0
@@ -60,11 +60,9 @@ def center(image: EncodedImage, config: DataConfig) -> NDArray[np.uint8]:
 def _content(path: Path) -> bytes:
     """What a regular file holds; no other is opened: a pipe may never end, and a device may act."""
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise DataError(f"{printable(path)}: is a folder; name the image files in it")
-        if not stat.S_ISREG(mode):
-            raise DataError(f"{printable(path)}: is no regular file")
+        kind = stat.S_IFMT(path.stat().st_mode)
+        if kind != stat.S_IFREG:
+            raise DataError(f"{printable(path)}: is {KINDS.get(kind, 'a device')}")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{printable(path)}: cannot be read: {error.strerror or brief(error)}") from None

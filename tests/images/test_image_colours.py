@@ -326,7 +326,7 @@ def test_the_choices_are_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[
             path.parent.mkdir(parents=True)
             path.write_bytes(content)
     arguments = ["folder", tmp_path / "in", tmp_path / "out", "--mode", "raw"]
-    fails(arguments, capsys, "b.tif: holds 32-bit floats: choose --value-range")
+    fails(arguments, capsys, "b.tif: holds 32-bit floats: --value-range")
     chosen = ["--background", "0ac84d", "--value-range", "0:2"]
     assert main([*map(str, arguments), *chosen]) == 0
     reading = json.loads((tmp_path / "out" / "dataset.json").read_text())["reading"]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from data_helpers import epoch, noise, seen_in_evaluation
 from PIL import Image
-from trained_helpers import settings
+from trained_helpers import refused, settings
 
 import randwire
 from randwire import inference, run
@@ -174,7 +174,7 @@ def test_a_prediction_goes_on_after_a_bad_file(
     assert [line.split("  ")[0] for line in done.stdout.splitlines()] == [str(path) for path in pictures[0][:3]]
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert [line.removeprefix("error: ").split(": ")[0] for line in errors] == [str(path) for path in bad]
-    for line, reason in zip(errors, ("image", "No such file", "is a folder", "no regular file"), strict=True):
+    for line, reason in zip(errors, ("image", "No such file", "is a folder", "is a pipe"), strict=True):
         assert reason in line
     assert done.stderr.splitlines()[-1] == "4 of 7 images have no prediction"
     done = commands.call("train.py", str(trained), "--predict", *map(str, given[:2]), "--json")
@@ -184,6 +184,30 @@ def test_a_prediction_goes_on_after_a_bad_file(
     for path in bad:
         with pytest.raises(DataError, match=path.name):
             randwire.predict(trained, [given[1], path])
+
+
+@pytest.mark.image_data(
+    "I",
+    "`--predict` with a URL or an empty name; with floats, or more pixels of a side than any set stores",
+    "one line, which tells of the conversion's options as such: `--predict` has none of them",
+)
+def test_what_a_prediction_cannot_read_is_a_line(trained: Path, tmp_path: Path) -> None:
+    assert "s3://bucket/a.png is a URL" in refused(str(trained), "--predict", "s3://bucket/a.png")
+    assert "an empty name" in refused(str(trained), "--predict", "")
+    Image.fromarray(np.zeros((9, 9), np.float32)).save(tmp_path / "float.tif")
+    Image.new("1", (70000, 2)).save(tmp_path / "wide.png")
+    for name, words in (("float.tif", "--value-range LOW:HIGH of a conversion"), ("wide.png", "70000x2 pixels")):
+        with pytest.raises(DataError, match=f"{name}: .*{words}"):
+            randwire.predict(trained, [tmp_path / name])
+
+
+@pytest.mark.image_data(
+    "I", "a set that was limited to small images by --max-megapixels", "larger ones are predicted all the same"
+)
+def test_the_limit_of_a_set_is_none_of_a_prediction(photos: Path) -> None:
+    config = DataConfig(source="folder", path="any", resolution=12)
+    files = files_of(photos)
+    assert torch.equal(seen_in_evaluation(files, config, Reading(max_pixels=9)), seen_in_evaluation(files, config))
 
 
 @pytest.mark.image_data(
