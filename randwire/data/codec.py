@@ -2,10 +2,11 @@
 
 import io
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from randwire.data.reading import Reading
 from randwire.data.samples import UnreadableColoursError, samples, samples_of_tiff
 from randwire.data.sources import Mode, Split
 from randwire.errors import DataError, brief
+from randwire.names import printable
 
 DRAFT_PIXELS = 178_956_970
 """JPEGs of more pixels are decoded at a half, a quarter or an eighth of their sides, which saves as much memory."""
@@ -38,7 +40,7 @@ TRANSPOSED = {
 }
 """What brings an image upright, by its orientation in EXIF."""
 NO_LIMIT = 1 << 62
-_limit_lock = threading.Lock()
+_limit_lock, _stderr_lock = threading.Lock(), threading.Lock()
 _limits: list[int] = []
 """Pixels that the threads which read now allow."""
 _limit_of_pillow: list[int | None] = []
@@ -52,14 +54,17 @@ def pixels(content: bytes, name: str, reading: Reading | None = None) -> NDArray
 
     Raises DataError, with the name, for a file that is no image, is damaged, too large, or of colours that are refused.
     """
-    reading = reading or Reading()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about metadata, which is not read
+        return _named(content, name, reading or Reading())
+
+
+def _named(content: bytes, name: str, reading: Reading) -> NDArray[np.uint8]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about metadata, which is not read
-            with _limit(NO_LIMIT):
-                opened = Image.open(io.BytesIO(content))
-            with opened as image:
-                return _pixels(image, content, reading)
+        with _limit(NO_LIMIT):
+            opened = Image.open(io.BytesIO(content))
+        with opened as image:
+            return _pixels(image, content, reading)
     except UnreadableColoursError as error:
         raise DataError(f"{name}: {error}") from None
     except (_TooLargeError, Image.DecompressionBombError) as error:
@@ -73,7 +78,9 @@ def pixels(content: bytes, name: str, reading: Reading | None = None) -> NDArray
             f"{name}: takes more memory than there is; --max-megapixels of a conversion is the limit"
         ) from None
     except Exception as error:  # Pillow's readers raise whatever comes up in a damaged file
-        raise DataError(f"{name}: is not an image that can be read: {_told(content)}: {brief(error)}") from None
+        raise DataError(
+            f"{name}: is not an image that can be read: {_told(content)}: {printable(brief(error))}"
+        ) from None
 
 
 def _told(content: bytes) -> str:
@@ -92,7 +99,10 @@ def _pixels(image: ImageFile.ImageFile, content: bytes, reading: Reading) -> NDA
     if image.format in ("JPEG", "MPO") and image.width * image.height > DRAFT_PIXELS:
         scale = next((scale for scale in (2, 4) if image.width * image.height <= DRAFT_PIXELS * scale**2), 8)
         image.draft(image.mode, (image.width // scale, image.height // scale))
-    with _limit(reading.max_pixels):  # of the parts of an icon or of a tiled image
+    quiet = (
+        _without_stderr() if image.info.get("compression", "raw") != "raw" and image.format == "TIFF" else nullcontext()
+    )
+    with _limit(reading.max_pixels), quiet:  # a limit of the parts of an icon or of a tiled image
         image.load()
     _check_size(image, reading)
     return to_rgb(_turned(image) if reading.upright else image, said, reading)
@@ -129,6 +139,25 @@ def _limit(pixels: int) -> Iterator[None]:
         with _limit_lock:
             _limits.remove(pixels)
             Image.MAX_IMAGE_PIXELS = max(_limits) if _limits else _limit_of_pillow[0]
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """A block that C code prints nothing in: libtiff tells of damage on descriptor 2, without the name of a file."""
+    with _stderr_lock:
+        try:
+            kept = os.dup(2)
+        except OSError:  # it is closed
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
 
 
 @dataclass(frozen=True)
