@@ -105,7 +105,8 @@ def _pixels(image: ImageFile.ImageFile, content: bytes, reading: Reading) -> NDA
     with _limit(reading.max_pixels), quiet:  # a limit of the parts of an icon or of a tiled image
         image.load()
     _check_size(image, reading)
-    return to_rgb(_turned(image) if reading.upright else image, said, reading)
+    with _limit(NO_LIMIT):
+        return to_rgb(_turned(image) if reading.upright else image, said, reading)
 
 
 def _check_size(image: Image.Image, reading: Reading) -> None:

@@ -80,7 +80,7 @@ def _palette(given: _Image) -> Colours:
     kind = image.palette.mode if image.palette else "RGB"
     if kind not in ("RGB", "RGBA"):
         raise UnreadableColoursError(f"a palette of the kind {kind} is not read: save it as RGB")
-    if image.mode == "P" and kind == "RGB" and "transparency" not in image.info:
+    if given.samples.alpha_unused or (image.mode == "P" and kind == "RGB" and "transparency" not in image.info):
         return _plain(given)
     return _over(np.asarray(image.convert("RGBA")), given.reading)
 
@@ -92,7 +92,7 @@ def _alpha(given: _Image) -> Colours:
         pixels = pixels[..., [0, 0, 0, 1]]
     if given.samples.alpha_unused or (given.samples.empty_alpha_is_none and not pixels[..., 3].any()):
         return np.ascontiguousarray(pixels[..., :3])
-    return _over(pixels, given.reading, premultiplied=given.image.mode.endswith("a"))
+    return _over(pixels, given.reading, given.samples.premultiplied or given.image.mode == "La")
 
 
 def _sixteen(given: _Image) -> Colours:

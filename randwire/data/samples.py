@@ -6,7 +6,7 @@ It is looked at between the opening of an image, when Pillow has read the header
 import io
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT = 258, 262, 284, 339
 NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION, COLOUR_FILTERS = 254, 330, 50706, 32803
-IMAGE_WIDTH, IMAGE_LENGTH, SAMPLES_PER_PIXEL = 256, 257, 277
+IMAGE_WIDTH, IMAGE_LENGTH, SAMPLES_PER_PIXEL, EXTRA_SAMPLES = 256, 257, 277, 338
 """Tags of TIFF, and the photometric interpretation of colour filters."""
 FORMS = {1: "integers", 2: "integers with a sign", 3: "floats"}
 """What the sample format of TIFF says."""
@@ -38,10 +38,11 @@ class Samples(NamedTuple):
     """What a file says of its samples.
 
     bits: of a sample. sixteen_bits: mode I;16 is gray from 0 to 65535, or to 4095 with 12 `bits`. signed, unsigned: the
-    file says that its integers have a sign, or have none. white_is_zero: and Pillow does not know. gray_step: by which
-    a transparent value is to be multiplied. alpha_unused: the fourth channel has no meaning. empty_alpha_is_none: it
-    has none if it is zero everywhere. lower_bytes: reads the lower 8 of 16 bits, uint8 (height, width, 3), where a
-    transparent colour has to be compared with all 16.
+    file says that its integers have a sign, or have none. white_is_zero: and Pillow does not know. premultiplied: mode
+    RGBA holds colours that are multiplied by alpha. gray_step: by which a transparent value is to be multiplied.
+    alpha_unused: the fourth channel has no meaning. empty_alpha_is_none: it has none if it is zero everywhere.
+    lower_bytes: reads the lower 8 of 16 bits, uint8 (height, width, 3), where a transparent colour has to be compared
+    with all 16.
     """
 
     bits: int = 0
@@ -49,6 +50,7 @@ class Samples(NamedTuple):
     signed: bool = False
     unsigned: bool = False
     white_is_zero: bool = False
+    premultiplied: bool = False
     gray_step: int = 1
     alpha_unused: bool = False
     empty_alpha_is_none: bool = False
@@ -57,28 +59,51 @@ class Samples(NamedTuple):
 
 def samples(image: ImageFile.ImageFile, content: bytes) -> Samples:
     """Of an image that was opened and not yet loaded. Raises UnreadableColoursError for what Pillow reads wrongly."""
-    packed = _packed(image)
+    packed = _packed(image.tile[0]) if image.tile else ""
     sixteen_bits = image.format in SIXTEEN_BITS
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _of_tiff(image, content, packed)._replace(sixteen_bits=sixteen_bits)
     if image.format == "FITS" and (b"BZERO" in content[:28800] or b"BSCALE" in content[:28800]):
         raise UnreadableColoursError("FITS with BZERO or BSCALE is not read: save it as TIFF")
+    if image.format == "JPEG2000" and (bits := _bits_of_jpeg_2000(content)) < 8:
+        raise UnreadableColoursError(f"JPEG 2000 of {bits} bits is not read: save it as PNG")
     if image.format == "PPM" and content.startswith(b"P6") and image.tile[0].args == ("RGB", 65535):
         # Pillow would round value / 257; of other files of 16 bits it takes the upper 8.
         image.tile = [image.tile[0]._replace(codec_name="raw", args=("RGB;16B", 0, 1))]
     return Samples(
         sixteen_bits=sixteen_bits,
         gray_step=GRAY_STEPS.get(packed, 1),
-        alpha_unused=image.format == "TGA" and image.mode == "RGBA" and not content[17] & 15,
+        alpha_unused=image.format == "TGA" and _without_alpha(content[:18]),
         empty_alpha_is_none=image.format in ("BMP", "DIB", "TGA"),
         lower_bytes=(lambda: _lower_bytes(content)) if packed == "RGB;16B" and image.format == "PNG" else None,
     )
 
 
-def _packed(image: ImageFile.ImageFile) -> str:
-    """How Pillow calls the form of the samples in the file, such as L;4."""
-    arguments: object = image.tile[0].args if image.tile else None
-    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+def _packed(tile: Any) -> str:
+    """How Pillow calls the form of the samples in a part of the file, such as L;4."""
+    return str(tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args)
+
+
+def _bits_of_jpeg_2000(content: bytes) -> int:
+    """Of a sample; Pillow takes those of fewer than 8 bits for the upper bits of 8, so that none is white."""
+    codestream = content.find(b"\xff\x4f\xff\x51")  # start of a codestream, then its sizes
+    return (content[codestream + 42] & 0x7F) + 1 if 0 <= codestream < len(content) - 42 else 8
+
+
+def _repack(image: ImageFile.ImageFile, packed: str) -> None:
+    """Let the samples be taken for another form."""
+    image.tile = [
+        tile._replace(args=(packed if len(_packed(tile)) > 1 else _packed(tile).upper(), *tile.args[1:]))
+        for tile in image.tile
+        if isinstance(tile.args, tuple)
+    ]
+
+
+def _without_alpha(header: bytes) -> bool:
+    """Whether a TGA has no alpha: says so, or has a single bit for it, of which writers do not agree what it means."""
+    mapped, gray = header[1] == 1, header[2] & 7 == 3
+    depth = header[7] if mapped else header[16]
+    return (depth == 16 and not gray) or not (mapped or header[17] & 15)
 
 
 def _lower_bytes(content: bytes) -> NDArray[np.uint8]:
@@ -100,13 +125,26 @@ def _of_tiff(image: TiffImagePlugin.TiffImageFile, content: bytes, packed: str) 
             "is a raw photograph or another TIFF that begins with a small preview: save the picture as JPEG or PNG"
         )
     bits, form = _first(tags.get(BITS_PER_SAMPLE)), _first(tags.get(SAMPLE_FORMAT))
-    if image.info.get("compression") != "raw":
-        if packed in NATIVE and isinstance(arguments := image.tile[0].args, tuple):
-            image.tile = [image.tile[0]._replace(args=(NATIVE[packed], *arguments[1:]))]
-    elif tags.get(PLANAR) == 2 and (bits != 8 or image.mode not in PLANES or tags.get(PHOTOMETRIC) == 0):
+    compressed, in_planes = image.info.get("compression") != "raw", tags.get(PLANAR) == 2
+    if compressed and packed in NATIVE:
+        _repack(image, NATIVE[packed])
+    if compressed and in_planes and image.mode in ("LA", "La", "PA"):
+        raise UnreadableColoursError("compressed TIFF in planes with alpha is not read: save it not in planes")
+    if not compressed and in_planes and (bits != 8 or image.mode not in PLANES or tags.get(PHOTOMETRIC, 0) == 0):
         raise UnreadableColoursError(f"uncompressed TIFF in planes of {bits} bits is not read: save it not in planes")
-    white_is_zero = tags.get(PHOTOMETRIC) == 0 and image.mode in ("I;16", "F")
-    return Samples(bits, signed=form == 2, unsigned=form == 1 or SAMPLE_FORMAT not in tags, white_is_zero=white_is_zero)
+    premultiplied = False
+    if image.mode == "RGBA" and _first(tags.get(EXTRA_SAMPLES)) == 1 and not (compressed and in_planes):
+        # Pillow would divide by alpha and round, only to be multiplied again; of compressed planes it does so anyway.
+        premultiplied = True
+        _repack(image, packed.replace("a", "A"))
+    white_is_zero = tags.get(PHOTOMETRIC, 0) == 0 and image.mode in ("I;16", "F")
+    return Samples(
+        bits,
+        signed=form == 2,
+        unsigned=form == 1 or SAMPLE_FORMAT not in tags,
+        white_is_zero=white_is_zero,
+        premultiplied=premultiplied,
+    )
 
 
 def samples_of_tiff(content: bytes) -> str:

@@ -179,6 +179,24 @@ def test_premultiplied_alpha() -> None:
     content = tiff(np.stack([gray, alpha], 2), photometric="minisblack", extrasamples=["assocalpha"])
     expected = np.floor(gray + 40.0 * (1 - alpha / 255.0) + 0.5)
     assert np.array_equal(read(content, background=(40, 40, 40)), three(expected))
+    pixels = transparent()
+    colours = (pixels[..., :3] * (pixels[..., 3:] / 255.0)).astype(np.uint8)
+    expected = np.floor(colours + np.array(BACKGROUND) * (1 - pixels[..., 3:] / 255.0) + 0.5)
+    multiplied = np.dstack([colours, pixels[..., 3]])
+    forms: list[dict[str, Any]] = [
+        {},
+        {"compression": "zlib"},
+        {"data": np.moveaxis(multiplied, 2, 0), "planarconfig": "separate"},
+        {"data": multiplied.astype(np.uint16) * 257, "byteorder": ">"},
+    ]
+    for form in forms:
+        values = form.pop("data", multiplied)
+        content = tiff(values, photometric="rgb", extrasamples=["assocalpha"], **form)
+        assert np.array_equal(read(content, background=BACKGROUND), expected)
+    planes = np.moveaxis(multiplied[..., [0, 3]], 2, 0)
+    options = {"photometric": "minisblack", "planarconfig": "separate", "extrasamples": ["unassalpha"]}
+    for compression in (None, "zlib"):
+        refused(tiff(planes, compression=compression, **options), "in planes")
 
 
 @pytest.mark.image_data("A", "one transparent value or colour in a PNG, of 1 to 16 bits", "the background there only")
@@ -230,6 +248,8 @@ def test_empty_alpha_of_bmp_and_tga() -> None:
     assert tga[17] & 15 == 8
     tga[17] &= 0xF0
     assert np.array_equal(read(bytes(tga)), expected)
+    short = b"\0\0\2" + bytes(9) + struct.pack("<HHBB", 2, 1, 16, 0x21) + struct.pack("<HH", 0x7C00, 0x801F)
+    assert read(short).tolist() == [[[255, 0, 0], [0, 0, 255]]]
     pixels[..., 3] = 0
     for format in ("TGA", "BMP"):
         assert np.array_equal(read(saved(Image.fromarray(pixels), format)), expected)
@@ -338,3 +358,11 @@ def test_the_choices_are_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[
         stored = np.frombuffer(content, np.uint8, 768, start).reshape(16, 16, 3)
         expected = over(pixels, BACKGROUND) if row["label"] == 0 else three(np.rint(floats / 2 * 255))
         assert np.array_equal(stored, expected)
+
+
+@pytest.mark.image_data("A", "JPEG 2000 of fewer than 8 bits, which Pillow reads too dark", "refused by name")
+def test_few_bits_of_jpeg_2000() -> None:
+    content = bytearray(saved(Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)), "JPEG2000"))
+    assert read(bytes(content)).max() == 255
+    content[content.index(b"ihdr") + 14] = content[content.index(b"\xff\x4f\xff\x51") + 42] = 3
+    refused(bytes(content), "JPEG 2000 of 4 bits")

@@ -99,7 +99,7 @@ def retyped(content: bytearray, draw: np.random.Generator, other: bytes) -> None
     order = "<" if content[found[0]] == ord("I") else ">"
     with contextlib.suppress(struct.error):
         place = found[0] + struct.unpack_from(order + "I", content, found[0] + 4)[0]
-        count = min(40, struct.unpack_from(order + "H", content, place)[0])
+        count = 1 + min(40, struct.unpack_from(order + "H", content, place)[0])
         for _ in range(draw.integers(1, 4)):
             entry = place + 2 + 12 * int(draw.integers(count))
             kind = int(draw.integers(len(TYPE_SIZES)))
