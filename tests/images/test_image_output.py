@@ -163,8 +163,21 @@ def test_what_is_in_the_way_is_named(folder: Path, tmp_path: Path, capsys: pytes
     (out / "a.csv").touch()
     fails(["folder", folder, out], capsys, "out: holds a.csv and 1 more")
     assert _names(out) == {"thesis.txt", "a.csv"}
-    (tmp_path / "odd" / "train.beton").mkdir(parents=True)
-    fails(["folder", folder, tmp_path / "odd", "--force"], capsys, "odd: holds a folder train.beton")
+    for name in ("train.beton", "contact-sheet.png"):
+        (tmp_path / name / name).mkdir(parents=True)
+        fails(["folder", folder, tmp_path / name, "--force"], capsys, f"{name}: holds a folder {name}")
+
+
+@ROW("E", "OUTPUT holds .partial that no conversion made", "exit 2 and named: what is in it, or where it leads, stays")
+def test_a_foreign_folder_is_not_cleared(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as that of another program which copies files."""
+    (tmp_path / "a" / ".partial").mkdir(parents=True)
+    (tmp_path / "a" / ".partial" / "thesis.txt").touch()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / ".partial").symlink_to(tmp_path / "a" / ".partial")
+    for output in (tmp_path / "a", tmp_path / "b"):
+        fails(["folder", folder, output, "--force"], capsys, "holds .partial, no part of a converted set")
+    assert _names(tmp_path / "a" / ".partial") == {"thesis.txt"}
 
 
 @ROW("E", "OUTPUT is INPUT, inside of it, or a link into it", "exit 2 before anything is read; nothing is written")
@@ -306,9 +319,8 @@ def _killed_at(output: Path, step: int, force: bool) -> bool:
     "one set is whole, or is so after the next",
 )
 def test_a_kill_at_any_step_loses_no_set(tmp_path: Path) -> None:
-    step, seen = 0, set()
-    while True:
-        step += 1
+    seen = set()
+    for step in range(1, 100):
         output = tmp_path / str(step)
         _convert(output, OLD)
         (output / "contact-sheet.png").touch()

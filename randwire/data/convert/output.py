@@ -45,13 +45,14 @@ def check_output(output: Path, force: bool, inputs: Iterable[Path] = ()) -> None
     if not place.is_dir():
         kind = KINDS.get(stat.S_IFMT(place.stat().st_mode), "a device")
         raise DataError(f"{shown}: is {kind}; name a folder as OUTPUT")
-    names = {path.name for path in place.iterdir() if not is_junk(path.name)} - {STAGING, TRIAL}
+    names = {path.name for path in place.iterdir() if not is_junk(path.name)} - {TRIAL}
+    names -= {STAGING} if _is_staging(place / STAGING) else set()
     if foreign := sorted(names - {*FILES, SHEET}):
         more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
         raise DataError(
             f"{shown}: holds {printable(foreign[0])}{more}, no part of a converted set; name another OUTPUT"
         )
-    if folders := [name for name in FILES if (place / name).is_dir()]:
+    if folders := [name for name in (*FILES, SHEET) if (place / name).is_dir()]:
         raise DataError(f"{shown}: holds a folder {folders[0]}, no part of a converted set; name another OUTPUT")
     if not force and names & {*FILES} and not (place / STAGING / "whole").exists():
         raise DataError(f"{shown}: holds a converted set already; replace it with --force or name another OUTPUT")
@@ -93,6 +94,14 @@ def replacing(output: Path, force: bool) -> Iterator[Path]:
 def _place(output: Path) -> Path:
     """Where `output` leads: links stay what they are."""
     return Path(os.path.realpath(output))
+
+
+def _is_staging(folder: Path) -> bool:
+    """Whether it is what a conversion has made: only then its content is removed."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    return not names or "lock" in names
 
 
 def _move(new: Path, place: Path, whole: Path) -> None:
