@@ -168,6 +168,18 @@ def test_what_is_in_the_way_is_named(folder: Path, tmp_path: Path, capsys: pytes
         fails(["folder", folder, tmp_path / name, "--force"], capsys, f"{name}: holds a folder {name}")
 
 
+@ROW("E", "OUTPUT holds train.beton, but no dataset.json", "exit 2 and said so, not that it is a set; --force replaces")
+def test_a_part_of_a_set_is_told_as_such(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "train.beton").write_bytes(b"of another program")
+    fails(
+        ["folder", folder, tmp_path / "out"], capsys, "holds train.beton, but no dataset.json; replace it with --force"
+    )
+    assert (tmp_path / "out" / "train.beton").read_bytes() == b"of another program"
+    _convert(tmp_path / "out", force=True)
+    assert _images(tmp_path / "out") == len(NEW)
+
+
 @ROW("E", "OUTPUT holds .partial that no conversion made", "exit 2 and named: what is in it, or where it leads, stays")
 def test_a_foreign_folder_is_not_cleared(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Such as that of another program which copies files."""

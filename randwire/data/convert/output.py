@@ -54,8 +54,9 @@ def check_output(output: Path, force: bool, inputs: Iterable[Path] = ()) -> None
         )
     if folders := [name for name in (*FILES, SHEET) if (place / name).is_dir()]:
         raise DataError(f"{shown}: holds a folder {folders[0]}, no part of a converted set; name another OUTPUT")
-    if not force and names & {*FILES} and not (place / STAGING / "whole").exists():
-        raise DataError(f"{shown}: holds a converted set already; replace it with --force or name another OUTPUT")
+    if not force and (there := sorted(names & {*FILES})) and not (place / STAGING / "whole").exists():
+        what = "a converted set already" if SIDECAR in there else f"{there[0]}, but no {SIDECAR}"
+        raise DataError(f"{shown}: holds {what}; replace it with --force or name another OUTPUT")
 
 
 @contextmanager
