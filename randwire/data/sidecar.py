@@ -34,7 +34,8 @@ class Sidecar(BaseModel):
     mode, quality, compress_probability and reduced_to are how the images are stored (`codec.Encoding`), max_side is the
     largest side that there is. source_sha256 is over the SHA-256 of each image as it was found, in order: the same
     whether they came from an archive or from files. skipped names the images that could not be used; left_out counts,
-    by reason, what was found beside images. std is never 0, whatever the file says. Files of format 2, which lack
+    by reason, what was found beside images. options are those of the source that decide which
+    images a split has. std is never 0, whatever the file says. Files of format 2, which lack
     reading and left_out, are read, too.
     """
 
@@ -55,6 +56,7 @@ class Sidecar(BaseModel):
     skipped: dict[Split, tuple[str, ...]]
     left_out: dict[Split, dict[str, int]] = {}
     reading: Reading = Reading()
+    options: dict[str, float] = {}
     files: dict[str, FileRecord]
 
     @property

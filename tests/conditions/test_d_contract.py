@@ -128,6 +128,11 @@ CONVERT: Mapping[str, Row] = {
     "--processes": (("digits", "out"), ("--processes", "7")),
     "--force": (("digits", "out"), ("--force",)),
     "--estimate": (("digits", "out"), ("--estimate",)),
+    "--train": (FOLDER, ("--train", "other")),
+    "--val": (FOLDER, ("--val", "other")),
+    "--val-labels": (FOLDER, ("--val-labels", "labels.txt")),
+    "--val-share": (FOLDER, ("--val-share", "0.2")),
+    "--val-seed": ((*FOLDER, "--val-share", "0.2"), ("--val-seed", "7")),
     "--background": (FOLDER, ("--background", "000000")),
     "--value-range": (FOLDER, ("--value-range", "0:1")),
     "--max-megapixels": (FOLDER, ("--max-megapixels", "7")),
@@ -305,7 +310,7 @@ def test_options_of_other_commands(
     for name in ("damage.measure.run", "damage.page.write_report", "study.sizes.compare"):
         monkeypatch.setattr(f"randwire.{name}", shown)
     for name in ("convert", "print_estimate"):
-        monkeypatch.setattr(conversion, name, lambda source, *values, **more: shown(*values, more))
+        monkeypatch.setattr(conversion, name, lambda source, *values, **more: shown(source.given, *values, more))
     context = [*filter(None, [first]), *(str(trained) if word == "RECORD" else word for word in context)]
     before = () if command is conversion.main else (None,)
     of = [outcome(partial(command, *before, [*context, *more])) for more in ((), words)]

@@ -235,7 +235,7 @@ def test_photographs_are_turned_upright(folder: Path, tmp_path: Path) -> None:
 
 
 FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no val": (lambda path: (path / "val").rename(path / "test"), "must hold the folders train and val"),
+    "no val": (lambda path: (path / "val").rename(path / "test"), "holds no folder val; it holds test/, train/"),
     "empty class": (lambda path: (path / "train" / "empty").mkdir(), "empty: holds no image"),
     "foreign class": (lambda path: _save(path / "val" / "wolf" / "a.png", noise(1)[0]), "has the class 'wolf'"),
     "one class": (lambda path: [(path / "train" / name).rename(path / name) for name in ("dog", "ünï cødé")],

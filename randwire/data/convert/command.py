@@ -118,7 +118,7 @@ def _paths(
     parser: Parser, name: str, source: type[Source], paths: Sequence[Path], estimate: bool
 ) -> tuple[Path | None, Path]:
     """INPUT, unless there is none, and OUTPUT, which an estimate does without."""
-    min_paths = (0 if source.embedded or source.options else 1) + (0 if estimate else 1)
+    min_paths = (0 if source.embedded or source.input_optional else 1) + (0 if estimate else 1)
     max_paths = 1 if source.embedded else 2
     if not min_paths <= len(paths) <= max_paths:
         parser.error(f"{name}: takes {_usage(source)}, not {len(paths)} paths")
@@ -128,7 +128,7 @@ def _paths(
 
 
 def _usage(source: type[Source]) -> str:
-    return "OUTPUT" if source.embedded else "[INPUT] OUTPUT" if source.options else "INPUT OUTPUT"
+    return "OUTPUT" if source.embedded else "[INPUT] OUTPUT" if source.input_optional else "INPUT OUTPUT"
 
 
 def _parser(name: str, source: type[Source]) -> Parser:

@@ -87,7 +87,7 @@ def convert(
                     print(f"warning: {line}", file=sys.stderr)
             records = {file: _file_record(path, sha256, progress) for file, (path, sha256) in files.items()}
             left_out = {split: source.left_out(split) for split in SPLITS}
-            sidecar = _sidecar(name, classes, encoding, reading, summaries, left_out, records)
+            sidecar = _sidecar(name, classes, encoding, reading, source.recorded(), summaries, left_out, records)
             with open(folder / SIDECAR, "w", encoding="utf-8") as file:
                 file.write(sidecar.model_dump_json(indent=1) + "\n")
                 file.flush()
@@ -193,6 +193,7 @@ def _sidecar(
     classes: tuple[str, ...],
     encoding: Encoding,
     reading: Reading,
+    options: Mapping[str, float],
     summaries: dict[Split, SplitSummary],
     left_out: Mapping[Split, Mapping[str, Sequence[str]]],
     files: dict[str, FileRecord],
@@ -215,6 +216,7 @@ def _sidecar(
             split: {reason: len(paths) for reason, paths in by_reason.items()} for split, by_reason in left_out.items()
         },
         reading=reading,
+        options=dict(options),
         files=files,
     )
 

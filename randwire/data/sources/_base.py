@@ -43,6 +43,8 @@ class Source(ABC):
     """Whether the images come with an installed package, so that no input is needed."""
     options: ClassVar[Mapping[str, Option]] = {}
     """What else the command line can name."""
+    input_optional: ClassVar[bool] = False
+    """Whether the options can name all that INPUT holds."""
     mode: ClassVar[Mode] = "raw"
     """How images are stored unless the user says otherwise."""
     max_side: ClassVar[int | None] = None
@@ -78,6 +80,10 @@ class Source(ABC):
 
     def left_out(self, split: Split) -> Mapping[str, Sequence[str]]:
         """What was found among the images of a split and is none of them: paths, by the reason."""
+        return {}
+
+    def recorded(self) -> Mapping[str, float]:
+        """The options that decide which images a split has, for dataset.json."""
         return {}
 
     def __init_subclass__(cls) -> None:

@@ -1,10 +1,10 @@
 """Sets in Parquet files as sources: any set with names of classes, and ImageNet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from randwire.data.sources._base import Split
+from randwire.data.sources._base import SPLITS, Split
 from randwire.data.sources._index import Index
 from randwire.data.sources._parquet import Rows, parts, read_rows
 from randwire.errors import DataError
@@ -12,6 +12,7 @@ from randwire.errors import DataError
 TRAIN_NAMES = ("train", "training")
 VAL_NAMES = ("validation", "valid", "val", "dev", "test")
 """Of splits; the first that is there."""
+NAMES: Mapping[Split, Sequence[str]] = {"train": TRAIN_NAMES, "val": VAL_NAMES}
 
 
 def parquet_folder(input: Path) -> Path | None:
@@ -29,13 +30,21 @@ def parquet_folder(input: Path) -> Path | None:
     return found[0] if found else None
 
 
-def parquet_set(folder: Path, scratch: Path | None) -> tuple[list[str], dict[Split, Index]]:
-    """The classes and both splits of a set in Parquet files. Raises DataError if a split is missing."""
-    paths: dict[Split, list[Path]] = {"train": parts(folder, TRAIN_NAMES), "val": parts(folder, VAL_NAMES)}
-    for split, names in (("train", TRAIN_NAMES), ("val", VAL_NAMES)):
-        if not paths[split]:  # type: ignore[index]
-            there = ", ".join(sorted(path.name for path in folder.glob("*.parquet"))[:5])
-            raise DataError(f"{folder}: has no Parquet files of {' or '.join(names)}; it holds {there}")
+def parquet_set(
+    folder: Path, scratch: Path | None, splits: Sequence[Split] = SPLITS
+) -> tuple[list[str], dict[Split, Index]]:
+    """The classes and both splits of a set in Parquet files, or only train, if it alone is there.
+
+    Raises DataError if a split is missing, and if one is there beside train that alone is asked for.
+    """
+    paths: dict[Split, list[Path]] = {split: parts(folder, NAMES[split]) for split in splits}
+    there = ", ".join(sorted(path.name for path in folder.glob("*.parquet"))[:5])
+    for split in splits:
+        if not paths[split]:
+            instead = "" if split == "train" else ", or take a share of the training images with --val-share 0.1"
+            raise DataError(f"{folder}: has no Parquet files of {' or '.join(NAMES[split])}; it holds {there}{instead}")
+    if "val" not in splits and (others := parts(folder, [name for name in VAL_NAMES if name != "test"])):
+        raise DataError(f"--val-share: is for sets without validation images, and {others[0]} is there; leave it out")
     rows = {split: read_rows(paths[split], scratch) for split in paths}
     classes = _classes(rows, folder)
     number = {name: label for label, name in enumerate(classes)}
@@ -43,14 +52,14 @@ def parquet_set(folder: Path, scratch: Path | None) -> tuple[list[str], dict[Spl
     for split, found in rows.items():
         labels = found.labels if found.classes is not None else [number[str(label)] for label in found.labels]
         indexes[split] = _index(folder, paths[split], found, labels, classes).shuffled()
-    if paths["val"][0].name.lower().startswith("test"):
+    if "val" in splits and paths["val"][0].name.lower().startswith("test"):
         note = f"{folder}: the validation images are those of {paths['val'][0].name}, as no other split is there"
         indexes["val"] = replace(indexes["val"], notes=[*indexes["val"].notes, note])
     return classes, indexes
 
 
 def _classes(rows: "dict[Split, Rows]", folder: Path) -> list[str]:
-    train, val = rows["train"], rows["val"]
+    train, val = rows["train"], rows.get("val", rows["train"])
     if train.classes != val.classes:
         raise DataError(f"{folder}: the classes of train and val differ: {train.classes} and {val.classes}"[:300])
     if train.classes is not None:

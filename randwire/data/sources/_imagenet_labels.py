@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from randwire.data.sources._archives import is_archive, members, told
 from randwire.data.sources._imagenet_files import ValImages
 from randwire.data.sources._index import Index
-from randwire.data.sources._label_file import KEYED_FILES, LabelFile, read_label_file
-from randwire.data.sources._labels import assign_labels, check_agreement, labels_in_names
+from randwire.data.sources._label_file import KEYED_FILES, LabelFile, each_once, label_files_in, read_label_file
+from randwire.data.sources._labels import assign_labels, compare, labels_in_names
 from randwire.errors import DataError
 
 if TYPE_CHECKING:
@@ -52,26 +52,14 @@ def compare_with_folders(
 
     Raises DataError where a file says something else than the folders, and where the file `chosen` cannot be used.
     """
-    notes = []
-    for source in _found(beside) if chosen is None else [chosen]:
-        try:
-            files, ids = _label_files(source, beside, classes)
-            labels = assign_labels(files, index.names, index.root, classes, ids)[0]
-        except DataError as error:
-            if chosen is not None:
-                raise
-            notes.append(f"not compared with the class folders of {index.root}: {error}")
-            continue
-        answers = [("its folder", index.labels), (str(source), labels)]
-        check_agreement(answers, index.names, index.root, classes)
-    return notes
+    sources = _found(beside) if chosen is None else [chosen]
+    return compare(sources, lambda source: _label_files(source, beside, classes), index, classes, chosen is not None)
 
 
 def _found(folders: Sequence[Path]) -> list[Path]:
     """The files with labels in folders, each once."""
-    found = [folder / name for folder in folders for name in (*LABELS, *KEYED_FILES) if (folder / name).exists()]
-    found += [kit for folder in folders for kit in _kits(folder)]
-    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
+    kits = [kit for folder in folders for kit in _kits(folder)]
+    return each_once([*label_files_in(folders, (*LABELS, *KEYED_FILES)), *kits])
 
 
 def _kits(folder: Path) -> list[Path]:

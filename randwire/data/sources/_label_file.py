@@ -2,12 +2,12 @@
 
 import csv
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from unicodedata import normalize
 
 from randwire.errors import DataError
+from randwire.names import composed
 
 KEYED_FILES = ("LOC_val_solution.csv", "val_annotations.txt", "val.txt", "val.csv", "val_labels.txt", "val_labels.csv")
 """Usual names of files that name each image beside its label."""
@@ -29,6 +29,19 @@ class LabelFile:
     texts: Sequence[str]
     keys: Sequence[str] | None
     published: bool = False
+
+
+def label_files_in(folders: Sequence[Path], names: Sequence[str]) -> list[Path]:
+    """The files of these names in some folders, each once."""
+    return each_once(folder / name for folder in folders for name in names if (folder / name).exists())
+
+
+def each_once(paths: Iterable[Path]) -> list[Path]:
+    """The paths without those that lead to the same place as one before."""
+    first: dict[Path, Path] = {}
+    for path in paths:
+        first.setdefault(path.resolve(), path)
+    return list(first.values())
 
 
 def read_label_file(path: Path, classes: Container[str]) -> LabelFile:
@@ -96,7 +109,7 @@ def _numbers_by_name(names: Sequence[str]) -> tuple[Mapping[str, list[int]], Map
 
 
 def _base(name: str) -> str:
-    return normalize("NFC", name.replace("\\", "/").rpartition("/")[2])
+    return composed(name.replace("\\", "/").rpartition("/")[2])
 
 
 def stem(name: str) -> str:
@@ -116,7 +129,7 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: holds no labels: it is no text in UTF-8 (byte {error.start})") from None
     if "\0" in text:
         raise DataError(f"{path}: holds no labels: it is no text (byte {text.index(chr(0))} is zero)")
-    return normalize("NFC", text)
+    return composed(text)
 
 
 def _fields(line: str, delimiter: str | None, classes: Container[str]) -> list[str] | None:

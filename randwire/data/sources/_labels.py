@@ -1,10 +1,11 @@
 """Labels of images that lie in no class folders, by their names or by the numbers in these."""
 
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from randwire.data.sources._index import Index
 from randwire.data.sources._label_file import LabelFile, stem, texts_by_name
 from randwire.errors import DataError
 
@@ -58,6 +59,32 @@ def assign_labels(
             "that they are in this order is trusted"
         )
     return labels, notes
+
+
+def compare(
+    sources: Sequence[Path],
+    read: Callable[[Path], tuple[Sequence[LabelFile], Mapping[int, str] | None]],
+    index: Index,
+    classes: Sequence[str],
+    strict: bool,
+) -> list[str]:
+    """Notes about files of labels, `sources`, beside images whose labels come from class folders.
+
+    `read` returns what a file says, and the numbers of classes as in `assign_labels`. Raises DataError where a file
+    says something else than the folders, and, if `strict`, where it cannot be used.
+    """
+    notes = []
+    for source in sources:
+        try:
+            files, ids = read(source)
+            labels = assign_labels(files, index.names, index.root, classes, ids)[0]
+        except DataError as error:
+            if strict:
+                raise
+            notes.append(f"not compared with the class folders of {index.root}: {error}")
+            continue
+        check_agreement([("its folder", index.labels), (str(source), labels)], index.names, index.root, classes)
+    return notes
 
 
 def image_numbers(names: Sequence[str], place: Path, count: int, source: Path) -> list[int]:
@@ -121,8 +148,8 @@ def _class_numbers(
     if foreign and all(re.fullmatch("[0-9]+", text) for text in texts):
         if file.keys is None or any(re.fullmatch("[0-9]+", name) for name in number):
             raise DataError(
-                f"{file.path}: holds numbers of an order of their own; name the whole development kit, "
-                "ILSVRC2012_devkit_t12.tar.gz, or a file with the names of the classes"
+                f"{file.path}: holds numbers of an order of their own; give the names of the classes, or, of ImageNet, "
+                "name the whole development kit, ILSVRC2012_devkit_t12.tar.gz"
             )
         return np.array(list(_by_index(file, [int(text) for text in texts], number, ids)), np.int32)
     if foreign:

@@ -39,6 +39,7 @@ class ImageNet(Source):
     max_side = 500
     of_files = True
     upright = False
+    input_optional = True
     options = {
         "train_tar": Option(f"{TRAIN_TAR}: a tar of a tar for each class"),
         "val_tar": Option(VAL_TAR),

@@ -1,0 +1,84 @@
+"""Where the training and the validation images of a folder are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from randwire.data.sources._found import contents
+from randwire.data.sources._sift import of_folder
+from randwire.errors import DataError
+from randwire.names import printable
+
+TRAIN_NAMES = ("train", "training")
+VAL_NAMES = ("val", "validation", "valid")
+"""Of folders, in any case of letters."""
+
+
+class Layout(NamedTuple):
+    """The folders of the splits (val: None, a share of train takes its place), and the names of those not read."""
+
+    train: Path
+    val: Path | None
+    others: Sequence[str]
+
+
+def layout(root: Path, train: Path | None, val: Path | None, shared: bool) -> Layout:
+    """The folders with the images of `root`; `train` and `val` are those that the user names, in `root` or elsewhere.
+
+    `shared`: a share of the training images validates; then the classes may be in `root` itself. Raises DataError for
+    folders that are missing or there twice, with what is there.
+    """
+    if not root.is_dir():
+        raise DataError(f"{printable(root)}: no such folder")
+    found_train, found_val = _split(root, "train", train, TRAIN_NAMES), _split(root, "val", val, VAL_NAMES)
+    inside = [path for path in _folders(root) if _split(path, "train", None, TRAIN_NAMES)]
+    if found_train is None and found_val is None and len(inside) == 1:  # as an archive has it when it is unpacked
+        return layout(inside[0], train, val, shared)
+    where, held = printable(root), contents(root)
+    if found_train is None and found_val is None and shared:
+        return Layout(root, None, ())
+    if found_train is None and found_val is not None and val is not None and root not in found_val.parents:
+        return Layout(root, found_val, ())
+    if found_train is None:
+        raise DataError(
+            f"{where}: holds no folder train; it holds {held}: name the folder of the training images with --train; if "
+            "these are the classes, --val-share 0.1 takes a share of their images to validate"
+        )
+    if found_val is None and not shared:
+        raise DataError(
+            f"{where}: holds no folder val; it holds {held}: name the folder of the validation images with --val, or "
+            "take a share of the training images with --val-share 0.1"
+        )
+    if found_val is not None and shared:
+        raise DataError(
+            f"--val-share: is for sets without validation images, and {printable(found_val)} is there; leave it out"
+        )
+    if found_val is not None and _is_below(found_val, found_train):
+        raise DataError(f"{printable(found_val)}: lies in the folder of the training images, {printable(found_train)}")
+    used = {path.resolve() for path in (found_train, found_val) if path is not None}
+    return Layout(found_train, found_val, [path.name for path in _folders(root) if path.resolve() not in used])
+
+
+def _split(root: Path, split: str, named: Path | None, names: Sequence[str]) -> Path | None:
+    """The folder of a split: the one that the user names, or one of the usual names."""
+    if named is not None:
+        path = next((path for path in (root / named, named) if path.is_dir()), None)
+        if path is None:
+            raise DataError(
+                f"--{split}: {printable(root)} holds no folder {printable(named)}; it holds {contents(root)}"
+            )
+        return path
+    found = [path for path in _folders(root) if path.name.lower() in names]
+    if len(found) > 1:
+        raise DataError(
+            f"{printable(root)}: holds {' and '.join(path.name for path in found)}; choose one with --{split}"
+        )
+    return found[0] if found else None
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and not of_folder(path.name))
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return folder.resolve() in (path.resolve(), *path.resolve().parents)
