@@ -9,8 +9,10 @@
     I, F, 8 bits with a sign     the value range that was chosen becomes 0 to 255; refused unless one was chosen
     anything else (LAB, HSV...)  refused
 
-Of several frames or pages it is the first. Transparency that says nothing is not looked at: where all of a BMP or TGA
-is transparent, or the header of a TGA says that its fourth channel has no meaning.
+Of several frames or pages it is the first; of an icon, the largest; of the layers of Photoshop, all as merged there.
+Transparency that says nothing is not looked at: where all of a BMP or TGA is transparent, where the header of a TGA
+says that its fourth channel has no meaning, and in PSD, whose merged picture lies over white, and whose fourth channel
+may be a selection.
 """
 
 from collections.abc import Callable, Mapping

@@ -73,7 +73,7 @@ def samples(image: ImageFile.ImageFile, content: bytes) -> Samples:
     return Samples(
         sixteen_bits=sixteen_bits,
         gray_step=GRAY_STEPS.get(packed, 1),
-        alpha_unused=image.format == "TGA" and _without_alpha(content[:18]),
+        alpha_unused=image.format == "PSD" or (image.format == "TGA" and _without_alpha(content[:18])),
         empty_alpha_is_none=image.format in ("BMP", "DIB", "TGA"),
         lower_bytes=(lambda: _lower_bytes(content)) if packed == "RGB;16B" and image.format == "PNG" else None,
     )

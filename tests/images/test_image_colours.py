@@ -366,3 +366,9 @@ def test_few_bits_of_jpeg_2000() -> None:
     assert read(bytes(content)).max() == 255
     content[content.index(b"ihdr") + 14] = content[content.index(b"\xff\x4f\xff\x51") + 42] = 3
     refused(bytes(content), "JPEG 2000 of 4 bits")
+
+
+def test_the_fourth_channel_of_photoshop() -> None:
+    planes = np.moveaxis(transparent(), 2, 0)
+    header = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 4, 16, 16, 8, 3) + bytes(12) + bytes(2)
+    assert np.array_equal(read(header + planes.tobytes(), background=BACKGROUND), transparent()[..., :3])
