@@ -202,6 +202,14 @@ def test_a_broken_link_is_a_bad_image(folder: Path, target: str, capsys: pytest.
     assert convert(folder, "--corrupt", "skip") == (2, {})
 
 
+@pytest.mark.image_data("B", "a link to a class folder that is not there", "refused: a class would be missing")
+def test_a_broken_link_to_a_class(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "train" / "owl").symlink_to("/unmounted/owl")
+    fails(
+        ["folder", folder, folder.parent / "out"], capsys, "train/owl: is a link to /unmounted/owl, which is not there"
+    )
+
+
 @pytest.fixture
 def locked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of a class that may not be listed."""

@@ -144,6 +144,8 @@ def by_class(found: Scan, root: Path, classes: Sequence[str] | None = None) -> t
     loose: list[str] = []
     for name in found.images:
         (images if name.partition("/")[0] in class_of else loose).append(name)
+    if broken := next((path for name in loose if (path := below(root, name)).is_symlink() and not path.exists()), None):
+        raise DataError(f"{printable(broken)}: is a link to {printable(broken.readlink())}, which is not there")
     labels = [number[class_of[name.partition("/")[0]]] for name in images]
     with_images = set(labels)
     if empty := [folder for folder, name in class_of.items() if number[name] not in with_images]:
