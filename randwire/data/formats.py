@@ -65,7 +65,8 @@ def _kind(one: str) -> Kind:
 def _image(format: str) -> Kind:
     name = _NAMES.get(format, format)
     article = "an" if name[0] in "AEFHILMNORSX" and name.isupper() and name not in _WORDS else "a"
-    return Kind(f"{article} {name} image", f"{name} images", format in _decodable())
+    noun = "file" if format in ("BUFR", "GRIB", "HDF5") else "image"
+    return Kind(f"{article} {name} {noun}", f"{name} {noun}s", format in _decodable())
 
 
 _NAMES: Mapping[str, str] = {
@@ -90,6 +91,7 @@ _WITHOUT_SIGNATURE: Mapping[str, str] = {
     ".vda": "TGA",
     ".vst": "TGA",
     ".im": "IM",
+    ".imt": "IMT",
     ".pcd": "PCD",
     ".spi": "SPIDER",
     ".spider": "SPIDER",
@@ -198,8 +200,9 @@ _GUARDS: Mapping[str, Callable[[bytes], bool]] = {
 
 def _text(head: bytes) -> str | None:
     """What a text is; None for what is none."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) and len(head) % 2 == 0:
-        return "a text file"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = head[: len(head) & ~1].decode("utf-16", "replace")
+        return None if re.search("[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd\ud800-\udfff]", text[:-1]) else "a text file"
     if re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", head):
         return None
     start = head[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()

@@ -13,6 +13,7 @@ FOREIGN: Sequence[tuple[int, bytes, str]] = (
     (0, b"P7\n", "a PAM image"),
     (0, b"AT&TFORM", "a DjVu document"),
     (0, b"FLIF", "a FLIF image"),
+    (0, b"\x8aMNG", "an MNG video"),
     (0, b"KTX ", "a KTX texture"),
     (0, b"\xabKTX", "a KTX texture"),
     (128, b"DICM", "a DICOM image"),

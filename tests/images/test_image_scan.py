@@ -106,7 +106,7 @@ FOREIGN = {
     "zip archives": ("a.zip", b"PK\x03\x04" + bytes(30)),
     "Git LFS pointers": ("a", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
     "NumPy arrays": ("a.npy", b"\x93NUMPY\x01\x00"),
-    "HDF5 images": ("a.h5", b"\x89HDF\r\n\x1a\n"),
+    "HDF5 files": ("a.h5", b"\x89HDF\r\n\x1a\n"),
     "HTML pages": ("index.html", b"<!DOCTYPE html><html>"),
     "empty files": ("empty", b""),
     "files of no known kind": ("weights.bin", bytes(range(100))),
