@@ -157,7 +157,12 @@ def test_damaged_archives_are_refused_in_one_line(tmp_path: Path, capsys: pytest
     (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
     fails(["cifar10", tmp_path / "cut.tar.gz", tmp_path / "out"], capsys, "cut.tar.gz: is not a whole archive")
     (tmp_path / "foreign.tar.gz").write_bytes(b"<html>")
-    fails(["cifar10", tmp_path / "foreign.tar.gz", tmp_path / "out"], capsys, "foreign.tar.gz: is no archive", "HTML")
+    fails(
+        ["cifar10", tmp_path / "foreign.tar.gz", tmp_path / "out"],
+        capsys,
+        "foreign.tar.gz: is neither tar nor zip",
+        "HTML",
+    )
     fails(["cifar10", tmp_path / "none.tar.gz", tmp_path / "out"], capsys, "no such archive")
     fails(["cifar10", _archive(tmp_path / "c100", _binary(100)), tmp_path / "out"], capsys, "the source cifar100")
     odd = {**_binary(100), "test.bin": b"12345"}

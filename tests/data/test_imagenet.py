@@ -260,8 +260,8 @@ WRONG: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "no labels": (_without(LABELS, KIT), (f"holds no {LABELS}", "--val-labels")),
     "cut train": (_cut(TRAIN_TAR), (TRAIN_TAR, "not a whole archive", "bytes")),
     "cut val": (_cut(VAL_TAR), (VAL_TAR, "not a whole archive", "bytes")),
-    "empty train": (_with(TRAIN_TAR, b""), ("no archive, but an empty file",)),
-    "foreign train": (_with(TRAIN_TAR, b"<html>" * 999), ("no archive, but an HTML page",)),
+    "empty train": (_with(TRAIN_TAR, b""), ("neither tar nor zip, but an empty file",)),
+    "foreign train": (_with(TRAIN_TAR, b"<html>" * 999), ("neither tar nor zip, but an HTML page",)),
     "val for train": (
         lambda folder: (folder / VAL_TAR).replace(folder / TRAIN_TAR),
         ("in no folder or tar of a class",),

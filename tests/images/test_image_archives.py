@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import shutil
 import tarfile
 import zipfile
@@ -305,8 +306,8 @@ DAMAGED: Mapping[str, tuple[Callable[[bytes], bytes], tuple[str, ...]]] = {
     "cut between files": (lambda tar: tar[: _inside(tar)[1].offset], ("ends without the end mark",)),
     "header damaged": (lambda tar: _with_damaged_header(tar), ("not a whole archive", "header")),
     "two in one": (lambda tar: tar + tar, ("not a whole archive", "follow its end mark")),
-    "PNG": (lambda tar: b"\x89PNG\r\n\x1a\n" + bytes(9), ("is no archive, but a PNG image (17 bytes)",)),
-    "zeros": (lambda tar: bytes(len(tar)), ("is no archive, but",)),
+    "PNG": (lambda tar: b"\x89PNG\r\n\x1a\n" + bytes(9), ("is neither tar nor zip, but a PNG image (17 bytes)",)),
+    "zeros": (lambda tar: bytes(len(tar)), ("is neither tar nor zip, but",)),
 }
 
 
@@ -396,7 +397,7 @@ def test_input_is_one_archive(
 ) -> None:
     fails(["imagenet", folder / name, tmp_path / "out"], capsys, f"archive of {split} images alone", f"--{split}-tar")
     (folder / "text.txt").write_text("words")
-    fails(["imagenet", folder / "text.txt", tmp_path / "out"], capsys, "text.txt: is no archive, but")
+    fails(["imagenet", folder / "text.txt", tmp_path / "out"], capsys, "text.txt: is neither tar nor zip, but")
 
 
 KIT = "ILSVRC2012_devkit_t12"
@@ -490,6 +491,32 @@ def test_stray_files_beside_flat_validation_images(
             (folder / "val" / name / "ILSVRC2012_val_00000001.JPEG").write_bytes(b"x")
     assert _converted(folder, tmp_path / "out") == expected
     assert "left out of val: " in capsys.readouterr().err
+
+
+@pytest.mark.image_data(
+    "H",
+    "imagenet: an archive of both splits as that of one; the same images in two archives; a pipe",
+    "refused in one line",
+)
+def test_archives_that_would_be_mixed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = {
+        f"{split}/{wnid}/{name}": content
+        for split in ("train", "val")
+        for wnid, name, content in _images(folder)[split]
+    }
+    (folder / "all.tar").write_bytes(_tar(both))
+    fails(
+        ["imagenet", folder, tmp_path / "out", "--train-tar", folder / "all.tar"], capsys, "holds folders train and val"
+    )
+    made = _hugging_face_tars(folder, tmp_path / "made")
+    shutil.copy(made / "train_images_0.tar.gz", made / "train_images_2.tar.gz")
+    fails(
+        ["imagenet", made, tmp_path / "out"], capsys, "train_images_2.tar.gz: holds ", "another of the archives holds"
+    )
+    (made / "train_images_1.tar.gz").unlink()
+    fails(["imagenet", made, tmp_path / "out"], capsys, "number 1 is missing")
+    os.mkfifo(tmp_path / "pipe")
+    fails(["imagenet", folder, tmp_path / "out", "--val-tar", tmp_path / "pipe"], capsys, "pipe: is no regular file")
 
 
 @pytest.mark.image_data("H", "imagenet: INPUT is missing, a file, or holds something else", "what is there instead")

@@ -221,7 +221,7 @@ def test_fewer_images_than_published_are_noted(tmp_path: Path) -> None:
 
 
 NO_CIFAR: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
-    "a page": (lambda path: path.write_text("<html>404"), ("is no archive", "HTML")),
+    "a page": (lambda path: path.write_text("<html>404"), ("is neither tar nor zip", "HTML")),
     "an empty file": (lambda path: path.touch(), ("an empty file",)),
     "an empty folder": (lambda path: path.mkdir(), ("holds no test_batch or test_batch.bin; it holds nothing",)),
     "other files": (

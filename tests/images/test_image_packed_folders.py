@@ -1,7 +1,9 @@
 """The source `folder` from archives and Parquet files: the same images, labels and bytes as from plain folders."""
 
+import gzip
 import io
 import json
+import os
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -102,6 +104,65 @@ def test_an_archive_of_folders(tmp_path: Path, expected: Mapping[str, bytes], ca
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset.json", "train.beton", "val.beton"]
 
 
+def _split_archives(folder: Path) -> None:
+    for split in ("train", "val"):
+        files = {name: content for name, content in FILES.items() if name.startswith(split)}
+        _zip(folder / f"{split}.zip", files)
+    _zip(folder / "test.zip", {"test/0.png": b"x"})
+
+
+def _split_archives_of_classes(folder: Path) -> None:
+    for split in ("train", "val"):
+        files = {name.partition("/")[2]: content for name, content in FILES.items() if name.startswith(split)}
+        _tar(folder / f"{split}.tar.gz", files, "w:gz")
+
+
+def _one_packed_split(folder: Path) -> None:
+    _tar(folder / "train.tgz", {name: FILES[name] for name in FILES if name.startswith("train")}, "w:gz")
+    _write(folder, {name: FILES[name] for name in FILES if name.startswith("val")})
+
+
+INSIDE: Mapping[str, Callable[[Path], object]] = {
+    "train.zip and val.zip": _split_archives,
+    "train.tar.gz and val.tar.gz of classes": _split_archives_of_classes,
+    "train.tgz beside val": _one_packed_split,
+    "one archive": lambda folder: _zip(folder / "set-200.zip", {**_below("set-200/"), **MAC}),
+}
+
+
+@pytest.mark.image_data(
+    "K",
+    "folder: INPUT holds train.zip and val.zip (or tar.gz), or one archive of all",
+    "as the plain folders, to the byte",
+)
+@pytest.mark.parametrize("case", INSIDE)
+def test_archives_in_a_folder(tmp_path: Path, expected: Mapping[str, bytes], case: str) -> None:
+    (tmp_path / "in").mkdir()
+    INSIDE[case](tmp_path / "in")
+    (tmp_path / "in" / ".DS_Store").write_bytes(b"x")
+    assert _converted(tmp_path / "in", tmp_path / "out") == expected
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset.json", "train.beton", "val.beton"]
+
+
+@pytest.mark.image_data(
+    "F",
+    "folder: a zip whose names are UTF-8 without saying so, or of another system's code page",
+    "read; or refused by name",
+)
+def test_names_in_a_zip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, shown in (("höhle".encode(), None), (b"h\xf6hle", r"h\xf6hle")):
+        same = "x" * len(name)  # a name of the same length keeps all offsets
+        archive = _zip(tmp_path / "set.zip", {path.replace("owl", same): FILES[path] for path in FILES})
+        archive.write_bytes(archive.read_bytes().replace(same.encode(), name))
+        output = tmp_path / f"out{len(name)}"
+        if shown:
+            fails(["folder", archive, output], capsys, shown, "not UTF-8")
+            continue
+        _converted(archive, output)
+        sidecar = json.loads((output / "dataset.json").read_text(encoding="utf-8"))
+        assert sidecar["classes"] == ["cat", "dog", "höhle"]
+
+
 @pytest.mark.image_data(
     "K", "folder: an image in an archive is damaged", "named by the archive and the path in it, also in dataset.json"
 )
@@ -166,6 +227,17 @@ def _text(folder: Path) -> Path:
     return folder / "set.zip"
 
 
+def _gzipped_text(folder: Path) -> Path:
+    (folder / "set.tar.gz").write_bytes(gzip.compress(b"words and more words"))
+    return folder / "set.tar.gz"
+
+
+def _twice(folder: Path) -> Path:
+    path = ARCHIVES["tgz of one folder"](folder)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    return path
+
+
 WRONG: Mapping[str, tuple[Callable[[Path], Path], str]] = {
     "encrypted": (_encrypted, "is encrypted"),
     "doubled": (_doubled, "train/cat/000.png twice"),
@@ -174,7 +246,9 @@ WRONG: Mapping[str, tuple[Callable[[Path], Path], str]] = {
     "cut zip": (_cut(ARCHIVES["zip"]), "not a whole archive"),
     "cut tgz": (_cut(ARCHIVES["tgz of one folder"]), "not a whole archive"),
     "cut tar.xz": (_cut(ARCHIVES["tar.xz"]), "not a whole archive"),
-    "HTML": (_text, "is no archive, but an HTML page (37 bytes)"),
+    "gzip of a text": (_gzipped_text, "what is in the gzip file is no tar, but"),
+    "compressed twice": (_twice, "what is in the gzip file is no tar, but a gzip archive"),
+    "HTML": (_text, "is neither tar nor zip, but an HTML page (37 bytes)"),
 }
 
 
@@ -189,6 +263,44 @@ def test_an_archive_that_cannot_be_used(tmp_path: Path, case: str, capsys: pytes
     (tmp_path / "in").mkdir()
     archive = make(tmp_path / "in")
     fails(["folder", archive, tmp_path / "out"], capsys, f"{archive}: ", words)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.image_data(
+    "K",
+    "folder: interrupted while an archive is unpacked; a killed conversion left what it unpacked",
+    "nothing is left",
+)
+def test_what_was_unpacked_is_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = _zip(tmp_path / "set.zip", FILES)
+    partial = tmp_path / "out" / ".partial"
+    (partial / "unpacked-1").mkdir(parents=True)
+    (partial / "unpacked-1" / "x").write_bytes(b"x")
+    for name in ("lock", "unpacked-2"):
+        (partial / name).write_bytes(b"x")
+
+    def interrupt(self: object, *arguments: object) -> bytes:
+        assert any(path.name.startswith("unpacked-") for path in partial.iterdir())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipExtFile, "read", interrupt)
+        assert main(["folder", str(archive), str(tmp_path / "out")]) == 130
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name != ".partial"] == []
+    assert not partial.exists() or [path.name for path in partial.iterdir()] in ([], ["lock"])
+    _converted(archive, tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+@pytest.mark.image_data("K", "folder: a disk that turns out full while Parquet files are unpacked", "one line")
+def test_a_disk_that_turns_out_full(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr("tempfile.mkstemp", lambda prefix, dir: (full, "/dev/full"))
+    fails(["folder", _parquet(tmp_path / "in"), tmp_path / "out"], capsys, "cannot be unpacked to", "No space left")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 

@@ -60,7 +60,7 @@ def is_archive(path: Path) -> bool:
             start = file.read(BLOCK)
     except OSError:
         return False
-    return start.startswith((*COMPRESSIONS, *ZIP_STARTS)) or start[257:262] == b"ustar"
+    return start.startswith(ZIP_STARTS) or _compression(start) is not None or start[257:262] == b"ustar"
 
 
 def members(path: Path, inside: re.Pattern[str] | None = None) -> Generator[Member]:
@@ -68,16 +68,18 @@ def members(path: Path, inside: re.Pattern[str] | None = None) -> Generator[Memb
 
     The tars in it whose names match `inside` are opened, too. Raises DataError for what is no such archive or damaged.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited at for ever
+        raise DataError(f"{path}: is no regular file")
     with told(path), open(path, "rb") as file:
         start = file.read(HEAD_BYTES)
         file.seek(0)
         packed_bytes, unpacked = path.stat().st_size, 0
         if start.startswith(ZIP_STARTS):
             found = _of_zip(path, file)
-        elif start.startswith(tuple(COMPRESSIONS)) or start[257:262] == b"ustar" or _is_old_tar(start[:BLOCK]):
+        elif _compression(start) or _is_tar(start):
             found = _of_tar(file, 0, "", inside)
         else:
-            raise DataError(f"{path}: is no archive, but {kind_of(start)} ({packed_bytes:,} bytes)")
+            raise DataError(f"{path}: is neither tar nor zip, but {kind_of(start)} ({packed_bytes:,} bytes)")
         for member in found:
             unpacked += member.size
             if unpacked > max(MAX_RATIO * packed_bytes, SMALL_BYTES):
@@ -118,11 +120,14 @@ class _Header(tarfile.TarInfo):
 
 def _of_tar(file: IO[bytes], base: int | None, prefix: str, inside: re.Pattern[str] | None) -> Iterator[Member]:
     """The members of one tar; `base`: where it begins in the archive's file, None: inside of something compressed."""
-    start = file.read(BLOCK)
+    start = file.read(HEAD_BYTES)
     file.seek(0)
-    if compression := next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), None):
-        yield from _of_tar(_decompressed(file, compression), None, prefix, inside)
-        return
+    if compression := _compression(start):
+        file, base = _decompressed(file, compression), None
+        start = file.read(HEAD_BYTES)
+        file.seek(0)
+        if not _is_tar(start):
+            raise tarfile.ReadError(f"what is in the {compression} file is no tar, but {kind_of(start)}")
     where = f" in {prefix}" if prefix else ""
     try:
         with tarfile.TarFile(fileobj=file, tarinfo=_Header, encoding="utf-8") as tar:
@@ -203,12 +208,16 @@ def _decompressed(file: IO[bytes], compression: str) -> IO[bytes]:
     return cast(IO[bytes], opened)
 
 
-def _is_old_tar(start: bytes) -> bool:
-    """Whether a file begins with a header from before POSIX, which has a checksum alone to be known by."""
+def _compression(start: bytes) -> str | None:
+    return next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), None)
+
+
+def _is_tar(start: bytes) -> bool:
+    """Whether a file begins with the header of a tar; those from before POSIX have a checksum alone to be known by."""
     try:
-        tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
+        tarfile.TarInfo.frombuf(start[:BLOCK], "utf-8", "surrogateescape")
     except tarfile.HeaderError:
-        return False
+        return start[257:262] == b"ustar"
     return True
 
 

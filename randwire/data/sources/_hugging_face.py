@@ -23,7 +23,9 @@ def parquet_folder(input: Path) -> Path | None:
     candidates = [input]
     if not (input / "train").is_dir():
         candidates += sorted(path for path in input.iterdir() if path.is_dir() and not path.name.startswith("."))
-    found = [folder for folder in candidates if parts(folder, TRAIN_NAMES) or any(folder.glob("*.parquet"))]
+    found = [folder for folder in candidates if parts(folder, TRAIN_NAMES)]
+    if not found and candidates == [input] and not (input / "train").is_dir() and any(input.glob("*.parquet")):
+        return input  # it is told what is missing
     if len(found) > 1:
         names = ", ".join(path.name for path in found[:5])
         raise DataError(f"{input}: holds Parquet files in {len(found)} folders ({names}); name one of them as INPUT")

@@ -10,6 +10,7 @@ from randwire.data.sources._index import Index, class_folders
 from randwire.data.sources._packed import Packed
 from randwire.data.sources._parquet import Rows, read_rows
 from randwire.data.sources._scan import scan
+from randwire.data.sources._unpack import SPLIT_NAMES
 from randwire.errors import DataError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def train_files(paths: Sequence[Path], scratch: Path | None) -> tuple[list[str],
         for path in paths:
             packed.add(path, inside=CLASS_TAR)
     packed.close()
+    _refuse_splits(root, packed)
     named = [(path, _class_of(path)) for path in packed.extents]
     if lost := [path for path, wnid in named if wnid is None]:
         raise DataError(f"{root}: holds {lost[0]}, which is in no folder or tar of a class, such as n01440764.tar")
@@ -90,6 +92,7 @@ def val_files(paths: Sequence[Path], classes: Sequence[str], scratch: Path | Non
     for path in paths:
         packed.add(path)
     packed.close()
+    _refuse_splits(root, packed)
     if not packed.extents:
         raise DataError(f"{root}: holds no images{_instead(packed)}")
     inside = list(packed.extents)
@@ -168,6 +171,14 @@ def _instead(packed: Packed) -> str:
     return "".join(
         f"; it holds {len(paths):,} {reason}, such as {paths[0]}" for reason, paths in packed.left_out.items()
     )
+
+
+def _refuse_splits(root: Path, packed: Packed) -> None:
+    """Raise DataError if archives of one split hold folders of several: their images would be mixed."""
+    found = {folder: path for path in packed.extents for folder in path.split("/")[:-1] if folder in SPLIT_NAMES}
+    if len(found) > 1:
+        names = " and ".join(sorted(found))
+        raise DataError(f"{root}: holds folders {names}, such as {found[min(found)]}; name it as INPUT if it is all")
 
 
 def _are_unpacked(root: Path, tars: Sequence[Path]) -> bool:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from randwire.data.sources._archives import Member, members, told
 from randwire.data.sources._sift import of_file, of_folder
 from randwire.data.sources._spool import Spool, check_free
+from randwire.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,13 +38,16 @@ class Packed:
 
         Raises DataError for what is no whole archive, and for a disk without room for what is to be unpacked.
         """
-        number, links = len(self.files), {}
+        number, links, here = len(self.files), {}, set()
         self.files.append(archive)
         size = archive.stat().st_size if archive.exists() else 0
         bar = tqdm(desc=f"index of {archive.name}", unit=" images", disable=not sys.stderr.isatty(), leave=False)
         with told(archive), bar:
             for member in members(archive, inside):
                 path = prefix + member.path
+                if path in self.extents and path not in here:
+                    raise DataError(f"{archive}: holds {path}, which another of the archives holds, too")
+                here.add(path)
                 if reason := _reason(path, member):
                     self.left_out.setdefault(reason, []).append(path)
                 elif member.target is not None:

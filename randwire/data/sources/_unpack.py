@@ -9,9 +9,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from randwire.data.sources._archives import members, told
+from randwire.data.sources._archives import members, stem, told
+from randwire.data.sources._sift import is_junk
 from randwire.data.sources._spool import BLOCK_BYTES, check_free, writing
 from randwire.errors import DataError
+from randwire.names import below
 
 SPLIT_NAMES = {"train", "val", "test", "validation", "valid"}
 
@@ -33,9 +35,9 @@ def unpacked(archive: Path, scratch: Path | None, wanted: Callable[[str], bool] 
         for member in members(archive):
             if not wanted(member.path):
                 continue
-            path = _below(folder, member.path)
+            path = below(folder, member.path)
             if member.target is not None:
-                links.append((path, _below(folder, member.target)))
+                links.append((path, below(folder, member.target)))
                 continue
             with writing(archive, folder):
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,10 +50,33 @@ def unpacked(archive: Path, scratch: Path | None, wanted: Callable[[str], bool] 
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 path.symlink_to(os.path.relpath(target, path.parent))
-    while len(inside := [path for path in folder.iterdir() if not _is_side_file(path.name)]) == 1:
+    while len(inside := [path for path in folder.iterdir() if not is_junk(path.name)]) == 1:
         if not inside[0].is_dir() or inside[0].is_symlink() or inside[0].name.lower() in SPLIT_NAMES:
             break
         folder = inside[0]
+    return folder
+
+
+def unpacked_splits(input: Path, scratch: Path | None) -> Path:
+    """What can be read as a folder of INPUT: itself, or what archives in it or it itself, being one, are unpacked to.
+
+    Archives in a folder count if they are called as splits are, such as train.zip, and there is no such folder; or if
+    there is one, and nothing else. Raises DataError as `unpacked` does.
+    """
+    if not input.is_dir():
+        return unpacked(input, scratch)
+    entries = {path.name: path for path in sorted(input.iterdir()) if not is_junk(path.name)}
+    archives = {stem(name): path for name, path in entries.items() if stem(name) != name and path.is_file()}
+    splits = [name for name in archives if name.lower() in SPLIT_NAMES and name not in entries]
+    if not splits:
+        return unpacked(next(iter(archives.values())), scratch) if len(archives) == len(entries) == 1 else input
+    inside = {name: unpacked(archives[name], scratch) for name in splits}
+    folder = Path(tempfile.mkdtemp(prefix="unpacked-", dir=scratch))
+    for name, path in entries.items():
+        if path not in archives.values():
+            (folder / name).symlink_to(path.absolute())
+    for name, path in inside.items():
+        (folder / name).symlink_to(path / name if (path / name).is_dir() else path)
     return folder
 
 
@@ -62,11 +87,3 @@ def shown_as(archive: Path, folder: Path) -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(str(error).replace(str(folder), str(archive))) from None
-
-
-def _below(folder: Path, name: str) -> Path:
-    return folder / os.fsdecode(name.encode("utf-8", "surrogateescape"))
-
-
-def _is_side_file(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"

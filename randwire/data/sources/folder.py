@@ -12,7 +12,7 @@ from randwire.data.sources._folder_labels import val_index
 from randwire.data.sources._folder_layout import layout
 from randwire.data.sources._hugging_face import parquet_folder, parquet_set
 from randwire.data.sources._index import Index, class_folders
-from randwire.data.sources._unpack import shown_as, unpacked
+from randwire.data.sources._unpack import shown_as, unpacked_splits
 from randwire.data.sources._val_share import split_off
 from randwire.errors import DataError
 
@@ -90,7 +90,7 @@ class Folder(Source):
         """The folder with the files: INPUT, or what it was unpacked to."""
         if not self._input.exists():
             raise DataError(f"{self._input}: no such folder or archive")
-        return unpacked(self._input, self.scratch) if self._input.is_file() else self._input
+        return unpacked_splits(self._input, self.scratch)
 
     @cached_property
     def _classes_and_indexes(self) -> tuple[list[str], dict[Split, Index]]:
