@@ -10,9 +10,9 @@
     anything else (LAB, HSV...)  refused
 
 Of several frames or pages it is the first; of an icon, the largest; of the layers of Photoshop, all as merged there.
-Transparency that says nothing is not looked at: where all of a BMP or TGA is transparent, where the header of a TGA
-says that its fourth channel has no meaning, and in PSD, whose merged picture lies over white, and whose fourth channel
-may be a selection.
+Transparency that says nothing is not looked at: where all of a BMP, DDS, TGA or icon is transparent, where the
+header of a TGA says that its fourth channel has no meaning, and in PSD, whose merged picture lies over white, and whose
+fourth channel may be a selection.
 """
 
 from collections.abc import Callable, Mapping
@@ -94,7 +94,7 @@ def _alpha(given: _Image) -> Colours:
         pixels = pixels[..., [0, 0, 0, 1]]
     if given.samples.alpha_unused or (given.samples.empty_alpha_is_none and not pixels[..., 3].any()):
         return np.ascontiguousarray(pixels[..., :3])
-    return _over(pixels, given.reading, given.samples.premultiplied or given.image.mode == "La")
+    return _over(pixels, given.reading, given.samples.premultiplied or given.image.mode in ("La", "RGBa"))
 
 
 def _sixteen(given: _Image) -> Colours:

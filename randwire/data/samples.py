@@ -20,6 +20,8 @@ FORMS = {1: "integers", 2: "integers with a sign", 3: "floats"}
 """What the sample format of TIFF says."""
 SIXTEEN_BITS = {"PNG", "TIFF", "JPEG2000", "IM"}
 """Formats whose mode I;16 is gray from 0 to 65535. That of FITS and McIdas is not: with a sign, or of another scale."""
+EMPTY_ALPHA = {"BMP", "CUR", "DDS", "DIB", "ICO", "TGA"}
+"""Formats whose writers may leave the fourth channel empty, which then means nothing."""
 PLANES = {"L", "P", "RGB", "RGBA", "CMYK"}
 """What Pillow reads of uncompressed TIFF in planes: planes of other samples it takes for ones of 8 bits."""
 NATIVE = {"F;32BF": "F;32F", "I;32BS": "I;32S", "I;16BS": "I;16S"}
@@ -74,7 +76,7 @@ def samples(image: ImageFile.ImageFile, content: bytes) -> Samples:
         sixteen_bits=sixteen_bits,
         gray_step=GRAY_STEPS.get(packed, 1),
         alpha_unused=image.format == "PSD" or (image.format == "TGA" and _without_alpha(content[:18])),
-        empty_alpha_is_none=image.format in ("BMP", "DIB", "TGA"),
+        empty_alpha_is_none=image.format in EMPTY_ALPHA,
         lower_bytes=(lambda: _lower_bytes(content)) if packed == "RGB;16B" and image.format == "PNG" else None,
     )
 

@@ -108,7 +108,7 @@ def test_palettes() -> None:
     assert np.array_equal(read(content, background=BACKGROUND), expected)
 
 
-@pytest.mark.image_data("A", "BMP or TGA whose fourth channel is empty or said to mean nothing", "opaque")
+@pytest.mark.image_data("A", "BMP, DDS or TGA whose fourth channel is empty or said to mean nothing", "opaque")
 def test_empty_alpha_of_bmp_and_tga() -> None:
     pixels = transparent()
     expected = pixels[..., :3].copy()
@@ -119,7 +119,7 @@ def test_empty_alpha_of_bmp_and_tga() -> None:
     short = b"\0\0\2" + bytes(9) + struct.pack("<HHBB", 2, 1, 16, 0x21) + struct.pack("<HH", 0x7C00, 0x801F)
     assert read(short).tolist() == [[[255, 0, 0], [0, 0, 255]]]
     pixels[..., 3] = 0
-    for format in ("TGA", "BMP"):
+    for format in ("TGA", "BMP", "DDS"):
         assert np.array_equal(read(saved(Image.fromarray(pixels), format)), expected)
     assert (read(saved(Image.fromarray(pixels), "PNG")) == 255).all()
 
