@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 from tqdm import tqdm
 
 from randwire.data.sources._archives import Member, members, told
-from randwire.data.sources._sift import of_file, of_folder
+from randwire.data.sources._sift import of_path
 from randwire.data.sources._spool import Spool, check_free
 from randwire.errors import DataError
 
@@ -84,6 +84,4 @@ class Packed:
 
 def _reason(path: str, member: Member) -> str | None:
     """Why a member is none of the images; None: it is one. Links are judged by their names."""
-    *folders, name = path.split("/")
-    reason = next((reason for folder in folders if (reason := of_folder(folder))), None)
-    return reason or of_file(name, lambda: None if member.target is not None else member.head())
+    return of_path(path, lambda: None if member.target is not None else member.head())

@@ -1,8 +1,7 @@
 """What is an image among many files: each is one, or left out for a reason."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from randwire.data.formats import recognise
@@ -43,26 +42,6 @@ class Scan(NamedTuple):
     images: Sequence[str]
     left_out: Mapping[str, Sequence[str]]
     folders: Sequence[str] = ()
-
-
-def sift(names: Iterable[str], read_head: Callable[[str], bytes]) -> Scan:
-    """The files of an archive as `scan` would find them unpacked.
-
-    `names` are the paths of its regular files, with `/` between folders; `read_head` returns the first HEAD_BYTES of a
-    file (`formats`), and is asked for those only that their names do not decide.
-    """
-    images: list[str] = []
-    left_out: dict[str, list[str]] = {}
-    folders: set[str] = set()
-    for name in names:
-        top, slash, _ = name.partition("/")
-        if slash and not of_folder(top):
-            folders.add(top)
-        if reason := of_path(name, partial(read_head, name)):
-            left_out.setdefault(reason, []).append(name)
-        else:
-            images.append(name)
-    return Scan(sorted(images), in_order(left_out), sorted(folders))
 
 
 def of_path(path: str, head: Callable[[], bytes | None]) -> str | None:
