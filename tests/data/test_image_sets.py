@@ -139,6 +139,14 @@ CIFAR: dict[str, tuple[Callable[[dict[str, bytes]], object], str]] = {
         lambda files: files.update({"batches.meta": pickle.dumps({b"label_names": [b"a"]}, protocol=2)}),
         "names 1 classes, not 10",
     ),
+    "names that are no UTF-8": (
+        lambda files: files.update({"batches.meta": pickle.dumps({b"label_names": [b"caf\xe9"] * 10}, protocol=2)}),
+        r"the name of the class 'caf\xe9' is not UTF-8",
+    ),
+    "no names": (
+        lambda files: files.update({"batches.meta": pickle.dumps({b"label_names": [1] * 10}, protocol=2)}),
+        "batches.meta holds no label_names",
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from commands import ROOT
 from data_helpers import fails
@@ -104,6 +105,19 @@ def test_two_forms_of_a_name_are_one_class(tmp_path: Path, capsys: pytest.Captur
 def test_the_splits_may_differ_in_form(tmp_path: Path, train: str, val: str) -> None:
     folder = source(tmp_path / "in", ["cat", train], ["cat", val])
     assert main(["folder", str(folder), str(tmp_path / "out")]) == 0
+    assert classes(tmp_path / "out") == [COMPOSED, "cat"]
+
+
+@pytest.mark.image_data("F", "Parquet files whose labels have both forms of a class name", "one class")
+def test_parquet_labels_in_two_forms(tmp_path: Path) -> None:
+    image = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    schema = pyarrow.schema([("image", image), ("label", pyarrow.string())])
+    (tmp_path / "in").mkdir()
+    for split, names in (("train", ("cat", COMPOSED, DECOMPOSED)), ("validation", (DECOMPOSED,))):
+        rows = [{"image": {"bytes": png(number), "path": None}, "label": name} for number, name in enumerate(names)]
+        path = tmp_path / "in" / f"{split}-00000-of-00001.parquet"
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema), path)
+    assert main(["folder", str(tmp_path / "in"), str(tmp_path / "out")]) == 0
     assert classes(tmp_path / "out") == [COMPOSED, "cat"]
 
 

@@ -12,6 +12,7 @@ from randwire.data.sources._archives import SUFFIXES, members
 from randwire.data.sources._base import SPLITS, Source, Split
 from randwire.data.sources._found import contents, folder_of
 from randwire.errors import DataError, one_line
+from randwire.names import decoded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,9 +75,12 @@ class Cifar(Source):
             arrays[split] = pixels, labels
         meta = self._file(files, self.meta[binary])
         if binary:
-            classes = meta.decode().split()
+            classes = decoded(meta).split()
         else:
-            classes = [name.decode() for name in _unpickle(meta, self.meta[0], self.input)[self.keys[1]]]
+            try:
+                classes = list(map(decoded, _unpickle(meta, self.meta[0], self.input)[self.keys[1]]))
+            except (KeyError, TypeError, AttributeError):
+                raise DataError(f"{self.input}: {self.meta[0]} holds no {self.keys[1].decode()}") from None
         if len(classes) != self.class_count:
             raise DataError(f"{self.input}: names {len(classes)} classes, not {self.class_count}")
         return classes, arrays

@@ -8,6 +8,7 @@ from randwire.data.sources._base import SPLITS, Split
 from randwire.data.sources._index import Index
 from randwire.data.sources._parquet import Rows, parts, read_rows
 from randwire.errors import DataError
+from randwire.names import composed, quoted
 
 TRAIN_NAMES = ("train", "training")
 VAL_NAMES = ("validation", "valid", "val", "dev", "test")
@@ -52,7 +53,7 @@ def parquet_set(
     number = {name: label for label, name in enumerate(classes)}
     indexes: dict[Split, Index] = {}
     for split, found in rows.items():
-        labels = found.labels if found.classes is not None else [number[str(label)] for label in found.labels]
+        labels = found.labels if found.classes is not None else [number[_name(label)] for label in found.labels]
         indexes[split] = _index(folder, paths[split], found, labels, classes).shuffled()
     if "val" in splits and paths["val"][0].name.lower().startswith("test"):
         note = f"{folder}: the validation images are those of {paths['val'][0].name}, as no other split is there"
@@ -65,16 +66,24 @@ def _classes(rows: "dict[Split, Rows]", folder: Path) -> list[str]:
     if train.classes != val.classes:
         raise DataError(f"{folder}: the classes of train and val differ: {train.classes} and {val.classes}"[:300])
     if train.classes is not None:
-        return list(train.classes)
+        names = list(map(_name, train.classes))
+        if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+            raise DataError(f"{folder}: two of its classes are called {quoted(twice[0])}")
+        return names
     values = set(train.labels)
-    if foreign := set(val.labels) - values:
-        raise DataError(f"{folder}: val has the label {min(foreign, key=str)!r}, which train has not")
+    if foreign := set(map(_name, val.labels)) - set(map(_name, values)):
+        raise DataError(f"{folder}: val has the label {quoted(min(foreign))}, which train has not")
     kinds = {type(value) for value in values}
     if kinds not in ({int}, {str}):
         raise DataError(
             f"{folder}: labels are {', '.join(sorted(kind.__name__ for kind in kinds))}, not numbers or names"
         )
-    return [str(value) for value in sorted(values)]
+    return sorted(set(map(_name, values))) if kinds == {str} else list(map(_name, sorted(values)))
+
+
+def _name(label: object) -> str:
+    """What a class is called: composed, as by folders."""
+    return composed(str(label))
 
 
 def _index(root: Path, paths: Sequence[Path], rows: Rows, labels: Sequence[int], classes: Sequence[str]) -> Index:
