@@ -103,9 +103,7 @@ def write(file: IO[bytes], images: Iterable[StoredImage], capacity: int) -> str:
         size = len(image.payload)
         if size > PAGE_BYTES:
             raise DataError(f"{image.name}: {too_large(image.width, image.height, size)}")
-        offset = _round_up(offset, ALIGNMENT_BYTES)
-        if offset // PAGE_BYTES != (offset + size - 1) // PAGE_BYTES:
-            offset = _round_up(offset)
+        offset = next_offset(offset, size)
         file.seek(offset)
         file.write(image.payload)
         row = JPG if image.jpg else RAW, image.width, image.height, offset
@@ -121,6 +119,12 @@ def write(file: IO[bytes], images: Iterable[StoredImage], capacity: int) -> str:
     head += FIELDS.tobytes() + metadata[:written].tobytes()
     file.write(head)
     return hashlib.sha256(head + table[:written].tobytes()).hexdigest()
+
+
+def next_offset(end: int, size: int) -> int:
+    """Where an image of `size` bytes begins if the one before it ends at `end`: none crosses the border of a page."""
+    offset = _round_up(end, ALIGNMENT_BYTES)
+    return offset if offset // PAGE_BYTES == (offset + size - 1) // PAGE_BYTES else _round_up(offset)
 
 
 def check(path: Path, samples: int, classes: int, side: int, tables_sha256: str) -> None:

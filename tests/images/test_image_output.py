@@ -98,6 +98,16 @@ def test_space_is_measured_where_the_files_will_lie(tmp_path: Path, monkeypatch:
     assert _names(tmp_path / "full") == set()
 
 
+@ROW("E", "raw images of which one fills a page but for a half", "the space that is asked for is what the files take")
+def test_empty_ends_of_pages_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = noise(9, 620, 600)
+    convert(InMemory({"train": images, "val": images[:2]}), "digits", tmp_path / "out", progress=True)
+    estimate = 1e9 * float(capsys.readouterr().err.split("will take about ")[1].split(" GB")[0])
+    taken = sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
+    assert taken > 1.7 * 11 * images[0].nbytes
+    assert taken - 0.005e9 < estimate < taken + 0.015e9
+
+
 @ROW(
     "E",
     "OUTPUT is a mount point or the volume of a container",

@@ -19,6 +19,8 @@ from randwire.names import printable
 
 PROBED_IMAGES = 48
 """Images of a split that are encoded to know how much space all will need."""
+REPEATS = 50
+"""How often they are laid one behind the other, to see how they fill pages."""
 SPACE_FACTOR = 1.05
 """Of the estimate must be free."""
 USUAL_ENCODINGS = (
@@ -47,7 +49,15 @@ def _bytes_of_split(source: Source, split: Split, count: int, encoding: Encoding
         if isinstance(image := convert_image(source, split, int(index), encoding, reading), ConvertedImage)
     ]
     rows = beton.SAMPLE.itemsize + beton.ALLOCATION.itemsize
-    return count * (float(np.mean(sizes or [0])) + rows) + 3 * beton.PAGE_BYTES
+    return count * (_bytes_each(sizes) + rows) + 3 * beton.PAGE_BYTES
+
+
+def _bytes_each(sizes: list[int]) -> float:
+    """Bytes of a file for each of many images of such sizes, with what stays empty at the ends of pages."""
+    end = 0
+    for size in sizes * REPEATS:
+        end = beton.next_offset(end, size) + size
+    return end / (len(sizes) * REPEATS) if sizes else 0.0
 
 
 def check_space(
