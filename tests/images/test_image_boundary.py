@@ -161,7 +161,7 @@ def test_the_page_size_is_judged_at_the_image(tmp_path: Path, capsys: pytest.Cap
     fails(
         ["folder", folder, tmp_path / "out", *options],
         capsys,
-        "large.png: cannot be used: 1200x1200 pixels take",
+        "large.png: 1200x1200 pixels take",
         "2097152",
     )
     assert skipped(folder, tmp_path / "out", *options) == ["large.png"]

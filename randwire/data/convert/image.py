@@ -42,7 +42,7 @@ def convert_image(
         pixels = codec.pixels(content, name, reading) if isinstance(content, bytes) else content
         encoded = codec.encode(pixels, encoding, split, index)
         if len(encoded.payload) > beton.PAGE_BYTES:
-            raise ValueError(beton.too_large(encoded.width, encoded.height, len(encoded.payload)))
+            raise DataError(beton.too_large(encoded.width, encoded.height, len(encoded.payload)))
     except DataError as error:
         reason = printable(str(error))
         return UnusableImage(name, reason if name in reason else f"{name}: {reason}")
