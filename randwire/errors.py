@@ -60,3 +60,8 @@ def one_line(error: object) -> str:
 def brief(error: BaseException) -> str:
     """The message of an error in one line of at most 300 characters, or its type if it has none."""
     return one_line(error)[:300] or type(error).__name__
+
+
+def system_text(error: OSError) -> str:
+    """What the system says of an error, in one line, or the type of the error if it says nothing."""
+    return one_line(error.strerror) if error.strerror else brief(error)

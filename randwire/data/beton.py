@@ -19,7 +19,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from randwire.errors import DataError
+from randwire.errors import DataError, system_text
 
 VERSION = 2
 PAGE_BYTES = 1 << 21
@@ -136,7 +136,7 @@ def check(path: Path, samples: int, classes: int, side: int, tables_sha256: str)
     try:
         reason = _damage(path, samples, classes, side, tables_sha256)
     except OSError as error:
-        reason = error.strerror or "cannot be read"
+        reason = system_text(error)
     if reason:
         raise DataError(f"{path}: {reason}; convert the data again")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from randwire.errors import DataError
+from randwire.errors import DataError, system_text
 
 
 def cache_folder() -> Path:
@@ -38,7 +38,7 @@ def open_lock(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise DataError(
-            f"{path.parent}: cannot be written ({error.strerror}); set RANDWIRE_CACHE to another folder"
+            f"{path.parent}: cannot be written ({system_text(error)}); set RANDWIRE_CACHE to another folder"
         ) from None
 
 

@@ -11,7 +11,7 @@ from randwire.data import beton, codec
 from randwire.data.codec import EncodedImage, Encoding
 from randwire.data.decoder import decode
 from randwire.data.reading import Reading
-from randwire.errors import DataError, brief
+from randwire.errors import DataError, brief, system_text
 from randwire.names import printable
 
 KINDS = {stat.S_IFDIR: "a folder; name the image files in it", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
@@ -65,4 +65,4 @@ def _content(path: Path) -> bytes:
             raise DataError(f"{printable(path)}: is {KINDS.get(kind, 'a device')}")
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{printable(path)}: cannot be read: {error.strerror or brief(error)}") from None
+        raise DataError(f"{printable(path)}: cannot be read: {system_text(error)}") from None

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from randwire import storage
 from randwire.config import Staging
 from randwire.data.cache import locked, open_lock
-from randwire.errors import DataError
+from randwire.errors import DataError, system_text
 
 BLOCK_BYTES = 16 << 20
 CONCURRENT_BLOCKS = 8
@@ -132,7 +132,7 @@ def _copy(source: FolderToCopy, budget_gb: float | None, folder: Path) -> None:
     except FileNotFoundError as error:
         raise DataError(f"{error}: missing; convert or copy it again") from None
     except OSError as error:
-        raise DataError(f"{folder}: cannot be written: {error.strerror or error}") from None
+        raise DataError(f"{folder}: cannot be written: {system_text(error)}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -48,6 +48,17 @@ ODD_TAGS = {
 """Tag, type and value of EXIF entries, by what the writing of them again raises."""
 
 
+WORDS = {
+    PermissionError: "Permission denied",
+    OSError: ": ",
+    MemoryError: "more memory than there is",
+    RuntimeError: "x y",
+    struct.error: "too short",
+    TimeoutError: "TimeoutError",
+}
+"""What the line says of an error."""
+
+
 def exif(orientation: int, *entries: tuple[int, int, bytes]) -> bytes:
     """EXIF data with an orientation and other entries of one value of at most four bytes."""
     every = sorted([(274, 3, struct.pack("<I", orientation)), *entries])
@@ -121,9 +132,11 @@ def test_broken_links(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.image_data("C", "a file that may not be read, and a disk that fails", "as above")
 @pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Permission denied"), OSError(5, "I/O error"),
-                                   OSError(), MemoryError(), RuntimeError("x\ny"), struct.error("too short")],
+                                   TimeoutError(), MemoryError(), RuntimeError("x\ny"), struct.error("too short")],
                          ids=repr)  # fmt: skip
-def test_whatever_reading_raises_is_of_one_image(error: Exception, tmp_path: Path) -> None:
+def test_whatever_reading_raises_is_of_one_image(
+    error: Exception, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, real = written(tmp_path / "in", bad=saved(noise(1)[0], "PNG")), os.open
 
     def opened(path: Any, *arguments: Any, **options: Any) -> int:
@@ -132,6 +145,7 @@ def test_whatever_reading_raises_is_of_one_image(error: Exception, tmp_path: Pat
         return real(path, *arguments, **options)
 
     with mock.patch("os.open", opened):
+        fails(["folder", folder, tmp_path / "out"], capsys, "bad.png: ", WORDS[type(error)])
         assert skipped(folder, tmp_path / "out") == ["bad.png"]
     source = InMemory({"train": noise(1), "val": noise(1)})
     with mock.patch.object(source, "image", side_effect=error):

@@ -17,7 +17,7 @@ from randwire.data.convert.figures import Figures, figures, other_means, warning
 from randwire.data.convert.read_back import ReadFile, read_back
 from randwire.data.sidecar import SIDECAR, Sidecar, parse
 from randwire.data.sources import SPLITS, Split
-from randwire.errors import DataError, one_line
+from randwire.errors import DataError, system_text
 from randwire.records import atomic
 
 
@@ -61,7 +61,7 @@ def _sidecar(folder: Path) -> Sidecar:
             raise DataError(f"{folder}: no such folder; name one that a conversion has written") from None
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             raise DataError(f"{folder}: holds no {SIDECAR}; name a folder that a conversion has written") from None
-        raise DataError(f"{folder / SIDECAR}: cannot be read: {error.strerror}") from None
+        raise DataError(f"{folder / SIDECAR}: cannot be read: {system_text(error)}") from None
 
 
 def _crops(source: str, values: Mapping[str, Any]) -> DataConfig:
@@ -100,6 +100,4 @@ def _writing(sheet: Path) -> Iterator[None]:
         trial.unlink()
         yield
     except OSError as error:
-        raise DataError(
-            f"{sheet}: cannot be written: {one_line(error.strerror or error)}; name another file with --sheet"
-        ) from None
+        raise DataError(f"{sheet}: cannot be written: {system_text(error)}; name another file with --sheet") from None

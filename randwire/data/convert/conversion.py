@@ -24,7 +24,7 @@ from randwire.data.formats import counted
 from randwire.data.reading import Reading
 from randwire.data.sidecar import SIDECAR, FileRecord, Sidecar
 from randwire.data.sources import SPLITS, Source, Split
-from randwire.errors import DataError, ProcessKilledError, brief, one_line
+from randwire.errors import DataError, ProcessKilledError, one_line, system_text
 from randwire.names import is_utf8, printable, quoted
 
 Corrupt = Literal["fail", "skip"]
@@ -93,7 +93,7 @@ def convert(
                 file.flush()
                 os.fsync(file.fileno())
     except OSError as error:
-        raise DataError(f"{printable(output)}: cannot be written: {error.strerror or brief(error)}") from None
+        raise DataError(f"{printable(output)}: cannot be written: {system_text(error)}") from None
     except ProcessKilledError:
         raise DataError(
             f"{printable(output)}: a process of the conversion was killed; if memory is short, choose fewer --processes"
@@ -109,9 +109,7 @@ def _reading_errors(input: Path | str) -> Iterator[None]:
     except OSError as error:
         if error.errno in OF_FULL_DISKS:
             raise
-        raise DataError(
-            f"{printable(str(error.filename or input))}: cannot be read: {error.strerror or brief(error)}"
-        ) from None
+        raise DataError(f"{printable(str(error.filename or input))}: cannot be read: {system_text(error)}") from None
 
 
 def default_encoding(source: type[Source]) -> Encoding:

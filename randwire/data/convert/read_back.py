@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from randwire.data import beton
 from randwire.data.decoder import UNDECODABLE, survey
-from randwire.errors import DataError
+from randwire.errors import DataError, system_text
 
 CHUNK_BYTES = 8 * beton.PAGE_BYTES
 """Bytes of the file that are read at a time: whole pages, none of whose images crosses a border."""
@@ -76,7 +76,7 @@ def read_back(path: Path, images: int, threads: int, bar: "tqdm[NoReturn]") -> R
                 _take(pending.popleft(), read, bar)
             read.sha256 = digest.hexdigest()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = system_text(error) if isinstance(error, OSError) else error
         raise DataError(f"{path}: cannot be read: {reason}") from None
     return read
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 from randwire.data.formats import HEAD_BYTES, kind_of
-from randwire.errors import DataError, one_line
+from randwire.errors import DataError, one_line, system_text
 
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -100,7 +100,7 @@ def told(path: Path) -> Iterator[None]:
             f"{path}: is not a whole archive: {one_line(error)} ({path.stat().st_size:,} bytes); name a whole copy"
         ) from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or one_line(error)}") from None
+        raise DataError(f"{path}: cannot be read: {system_text(error)}") from None
 
 
 class _Header(tarfile.TarInfo):

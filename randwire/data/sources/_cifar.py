@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from randwire.data.sources._archives import SUFFIXES, members
 from randwire.data.sources._base import SPLITS, Source, Split
 from randwire.data.sources._found import contents, folder_of
-from randwire.errors import DataError, one_line
+from randwire.errors import DataError, one_line, system_text
 from randwire.names import decoded
 
 if TYPE_CHECKING:
@@ -186,4 +186,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot be read: {system_text(error)}") from None

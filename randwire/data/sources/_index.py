@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from randwire.data.formats import counted
 from randwire.data.sources._scan import scan
 from randwire.data.sources._sift import Scan, in_order
-from randwire.errors import DataError
+from randwire.errors import DataError, system_text
 from randwire.names import below, composed, encoded, is_utf8, printable, quoted
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Index:
             file, offset, size = self.extents[number].tolist()
             content = _part(self.files[file], offset, size, len(self.files) <= KEPT_OPEN)
         except OSError as error:
-            raise DataError(f"{self.name(number)}: cannot be read: {error.strerror or error}") from None
+            raise DataError(f"{self.name(number)}: cannot be read: {system_text(error)}") from None
         if len(content) != size:
             raise DataError(f"{self.files[file]}: was cut while it was read; fetch it again")
         return content

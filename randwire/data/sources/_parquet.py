@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tqdm import tqdm
 
 from randwire.data.sources._spool import Spool, check_free
-from randwire.errors import DataError, one_line
+from randwire.errors import DataError, one_line, system_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,4 +177,4 @@ def _told(path: Path) -> Iterator[None]:
             f"{path}: cannot be read as Parquet ({path.stat().st_size:,} bytes): {one_line(error)}"
         ) from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or one_line(error)}") from None
+        raise DataError(f"{path}: cannot be read: {system_text(error)}") from None

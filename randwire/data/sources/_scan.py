@@ -7,7 +7,7 @@ from pathlib import Path
 
 from randwire.data.formats import HEAD_BYTES
 from randwire.data.sources._sift import Scan, in_order, of_file, of_folder
-from randwire.errors import DataError
+from randwire.errors import DataError, system_text
 from randwire.names import below, decoded, printable
 
 LOOPS = "links to a folder that they are in"
@@ -41,7 +41,7 @@ def scan(folder: Path) -> Scan:
                 entries = list(listing)
         except OSError as error:
             if not inside:
-                raise DataError(f"{printable(folder)}: cannot be listed: {error.strerror}") from None
+                raise DataError(f"{printable(folder)}: cannot be listed: {system_text(error)}") from None
             images.append(inside)
             entries = []
         if inside and "/" not in inside:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from randwire.errors import DataError
+from randwire.errors import DataError, system_text
 
 BLOCK_BYTES = 1 << 20
 """Bytes that are copied at a time."""
@@ -65,7 +65,7 @@ def writing(archive: Path, folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f"{archive}: cannot be unpacked to {folder}: {error.strerror or error}") from None
+        raise DataError(f"{archive}: cannot be unpacked to {folder}: {system_text(error)}") from None
 
 
 def check_free(archive: Path, folder: Path, needed: int) -> None:

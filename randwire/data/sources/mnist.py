@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from randwire.data.formats import kind_of
 from randwire.data.sources._base import SPLITS, Source, Split
 from randwire.data.sources._found import contents, folder_of
-from randwire.errors import DataError
+from randwire.errors import DataError, system_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,7 +131,7 @@ def _read(path: Path, dimensions: int) -> _File:
             f"{path}: is not a whole gzip file, {len(packed):,} bytes: {error}; name a whole copy"
         ) from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot be read: {system_text(error)}") from None
     magic = bytes((0, 0, 8, dimensions))
     if content[:4] != magic:
         raise DataError(
