@@ -140,6 +140,17 @@ def _class_folders_in_tar(folder: Path) -> None:
     (folder / TRAIN_TAR).unlink()
 
 
+def _long_names(format: int) -> Callable[[Path], None]:
+    """Paths for which the format needs further headers."""
+
+    def change(folder: Path) -> None:
+        for name in (TRAIN_TAR, VAL_TAR):
+            files = {f"{'files/' * 40}{inside}": content for inside, content in _members(folder / name).items()}
+            (folder / name).write_bytes(_tar(files, format=format))
+
+    return change
+
+
 PACKED: Mapping[str, Callable[[Path], None]] = {
     "gzipped": _gzipped,
     "gzip in a .tar": _compressed("w:gz"),
@@ -149,6 +160,8 @@ PACKED: Mapping[str, Callable[[Path], None]] = {
     "gzipped class tars": _gzipped_inside,
     "gzipped class tars in a gzipped tar": _all_gzipped,
     "side files": _side_files,
+    "long names of POSIX": _long_names(tarfile.PAX_FORMAT),
+    "long names of GNU": _long_names(tarfile.GNU_FORMAT),
     "train/ of class tars": _class_tars(""),
     "train/ of gzipped class tars": _class_tars(".gz"),
     "class folders in a tar.gz": _class_folders_in_tar,

@@ -80,6 +80,7 @@ MAC = {"__MACOSX/set/._train": b"\0\5\26\7", ".DS_Store": b"\0\0\0\1Bud1"}
 ARCHIVES: Mapping[str, Callable[[Path], Path]] = {
     "zip": lambda folder: _zip(folder / "set.zip", FILES),
     "zip of one folder": lambda folder: _zip(folder / "set.zip", {**_below("set-200/"), **MAC}),
+    "zip of one folder and a file": lambda folder: _zip(folder / "set.zip", {**_below("set/"), "README.md": b"words"}),
     "stored zip": lambda folder: _zip(folder / "set.zip", FILES, zipfile.ZIP_STORED),
     "tar": lambda folder: _tar(folder / "set.tar", _below("./")),
     "tgz of one folder": lambda folder: _tar(folder / "set2.tgz", _below("set2/"), "w:gz"),
@@ -361,6 +362,46 @@ def test_parquet_files(
     sidecar = json.loads((tmp_path / "out" / "dataset.json").read_text(encoding="utf-8"))
     assert sidecar["classes"] == list(CLASSES)
     assert ("the validation images are those of test-" in capsys.readouterr().err) == (val == "test")
+
+
+@pytest.mark.image_data(
+    "K",
+    "folder: Parquet files train/0000.parquet and test/0000.parquet, in a folder of the set's name",
+    "as the others",
+)
+def test_parquet_files_in_folders_of_splits(
+    tmp_path: Path, expected: Mapping[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = _parquet(tmp_path / "made", parts=1) / "data"
+    for split, name in (("train", "train"), ("validation", "test")):
+        (tmp_path / "in" / "default" / name).mkdir(parents=True)
+        (data / f"{split}-00000-of-00001.parquet").rename(tmp_path / "in" / "default" / name / "0000.parquet")
+    (tmp_path / "in" / "README.md").write_text("words")
+    assert _converted(tmp_path / "in", tmp_path / "out") == expected
+    assert "the validation images are those of test/0000.parquet" in capsys.readouterr().err
+    one = tmp_path / "in" / "default" / "train" / "0000.parquet"
+    fails(["folder", one, tmp_path / "other"], capsys, "0000.parquet: is one Parquet file; name the folder")
+
+
+@pytest.mark.image_data(
+    "K", "folder: Parquet files with two columns of classes, as CIFAR-100 has", "that of more classes, which is told"
+)
+def test_parquet_files_with_two_columns_of_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = {"coarse_label": ["animal", "bird"], "fine_label": list(CLASSES)}
+    features = {column: {"names": classes, "_type": "ClassLabel"} for column, classes in names.items()}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    columns = [("img", pyarrow.binary()), ("coarse_label", pyarrow.int64()), ("fine_label", pyarrow.int64())]
+    (tmp_path / "in").mkdir()
+    for split in ("train", "val"):
+        rows = [
+            {"img": row["image"]["bytes"], "fine_label": row["label"], "coarse_label": row["label"] // 2}
+            for row in _rows(split)
+        ]
+        table = pyarrow.Table.from_pylist(rows, pyarrow.schema(columns, metadata))
+        pyarrow.parquet.write_table(table, tmp_path / "in" / f"{split}.parquet")
+    _converted(tmp_path / "in", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "dataset.json").read_text(encoding="utf-8"))["classes"] == list(CLASSES)
+    assert "labels are of the column fine_label, not coarse_label" in capsys.readouterr().err
 
 
 def _changed(change: Callable[[list[dict[str, Any]]], object], schema: pyarrow.Schema = None) -> Callable[[Path], Path]:

@@ -55,10 +55,16 @@ def parquet_set(
     for split, found in rows.items():
         labels = found.labels if found.classes is not None else [number[_name(label)] for label in found.labels]
         indexes[split] = _index(folder, paths[split], found, labels, classes).shuffled()
-    if "val" in splits and paths["val"][0].name.lower().startswith("test"):
-        note = f"{folder}: the validation images are those of {paths['val'][0].name}, as no other split is there"
+    if "val" in splits and _is_test(paths["val"][0], folder):
+        first = paths["val"][0].relative_to(folder)
+        note = f"{folder}: the validation images are those of {first}, as no other split is there"
         indexes["val"] = replace(indexes["val"], notes=[*indexes["val"].notes, note])
     return classes, indexes
+
+
+def _is_test(path: Path, folder: Path) -> bool:
+    """Whether Parquet files, the first of which is `path`, are of the split test, by their name or their folder's."""
+    return path.relative_to(folder).parts[0].lower().startswith("test")
 
 
 def _classes(rows: "dict[Split, Rows]", folder: Path) -> list[str]:

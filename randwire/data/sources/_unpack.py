@@ -19,7 +19,7 @@ SPLIT_NAMES = {"train", "val", "test", "validation", "valid"}
 
 
 def unpacked(archive: Path, scratch: Path | None, wanted: Callable[[str], bool] = lambda path: True) -> Path:
-    """The folder in `scratch` with what an archive holds; that folder's one folder, if it holds nothing else.
+    """The folder in `scratch` with what an archive holds; the folder in it, if there is one, and that is no split.
 
     Only files whose path is `wanted` are unpacked. All is written below that folder, whatever paths an archive names;
     links become what they mean inside of the archive. Raises DataError for what is no whole archive, for a disk without
@@ -50,11 +50,26 @@ def unpacked(archive: Path, scratch: Path | None, wanted: Callable[[str], bool] 
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 path.symlink_to(os.path.relpath(target, path.parent))
-    while len(inside := [path for path in folder.iterdir() if not is_junk(path.name)]) == 1:
-        if not inside[0].is_dir() or inside[0].is_symlink() or inside[0].name.lower() in SPLIT_NAMES:
-            break
-        folder = inside[0]
+    while (inside := _only_folder(folder)) is not None:
+        folder = inside
     return folder
+
+
+def _only_folder(folder: Path) -> Path | None:
+    """The one folder in a folder, beside which may be files, such as a README; None: there is none, or it holds images.
+
+    That is, it is a split, or, as it has no folders, a class.
+    """
+    folders = _folders(folder)
+    return (
+        folders[0]
+        if len(folders) == 1 and folders[0].name.lower() not in SPLIT_NAMES and _folders(folders[0])
+        else None
+    )
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink() and not is_junk(path.name)]
 
 
 def unpacked_splits(input: Path, scratch: Path | None) -> Path:
@@ -64,6 +79,8 @@ def unpacked_splits(input: Path, scratch: Path | None) -> Path:
     there is one, and nothing else. Raises DataError as `unpacked` does.
     """
     if not input.is_dir():
+        if input.suffix == ".parquet":
+            raise DataError(f"{input}: is one Parquet file; name the folder with all Parquet files of the set")
         return unpacked(input, scratch)
     entries = {path.name: path for path in sorted(input.iterdir()) if not is_junk(path.name)}
     archives = {stem(name): path for name, path in entries.items() if stem(name) != name and path.is_file()}

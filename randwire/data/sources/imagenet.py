@@ -23,13 +23,15 @@ PUBLISHED_IMAGES = {"train": 1_281_167, "val": 50_000}
 
 
 class ImageNet(Source):
-    """The two archives as they were published, from which nothing is unpacked, or their files in folders.
+    """The two archives as they were published, or packed otherwise, or their files in folders.
 
-    INPUT, if given, holds ILSVRC2012_img_train.tar, or train/ with a folder for each class; ILSVRC2012_img_val.tar, or
-    val/ with folders or all images; and, but for folders in val/, the labels: LOC_val_solution.csv or val.txt with the
-    name of each validation image and its WordNet ID, synset_labels.txt with the WordNet IDs in the order of the numbers
-    in the images' names, or the development kit (ILSVRC2012_devkit_t12.tar.gz or its folder). The options name what is
-    elsewhere. Classes are sorted by WordNet ID.
+    INPUT, if given, holds ILSVRC2012_img_train.tar, or train/ with a folder or a tar for each class;
+    ILSVRC2012_img_val.tar, or val/ with folders or all images; and, but for folders in val/, the labels:
+    LOC_val_solution.csv or val.txt with the name of each validation image and its WordNet ID, synset_labels.txt with
+    the WordNet IDs in the order of the numbers in the images' names, or the development kit
+    (ILSVRC2012_devkit_t12.tar.gz or its folder). Or INPUT is what Kaggle has, unpacked or not, or Hugging Face, as
+    Parquet files or tar.gz. The options name what is elsewhere. Plain tar files are read where they are; all else that
+    is packed is unpacked inside OUTPUT while it is converted. Classes are sorted by WordNet ID.
     """
 
     class_count = 1000
@@ -41,8 +43,8 @@ class ImageNet(Source):
     upright = False
     input_optional = True
     options = {
-        "train_tar": Option(f"{TRAIN_TAR}: a tar of a tar for each class"),
-        "val_tar": Option(VAL_TAR),
+        "train_tar": Option(f"{TRAIN_TAR}: a tar of a tar for each class; or a folder"),
+        "val_tar": Option(f"{VAL_TAR}, or a folder"),
         "val_labels": Option("labels of the validation images: a text file or the development kit"),
     }
 
