@@ -164,6 +164,7 @@ SIDE_FILES = (
     *("cat/@eaDir/0.jpg/SYNOPHOTO_THUMB_M.jpg", "cat/.@__thumb/0.jpg", "cat/.thumbnails/0.jpg", "@Recycle/0.jpg"),
     *("#recycle/0.jpg", "__MACOSX/cat/._0.jpg", "$RECYCLE.BIN/0.jpg", "System Volume Information/x", "lost+found/0"),
     *(".Trash-1000/0.jpg", ".Spotlight-V100/x", ".fseventsd/x", ".TemporaryItems/x", ".AppleDouble/0.jpg"),
+    *("cat/0.jpg:Zone.Identifier", "cat/0.jpg\uf03aZone.Identifier", "cat/0.jpg@SynoResource", "cat/0.THM"),
     *("cat/.directory", "cat/.picasa.ini", "cat/.ipynb_checkpoints/0.jpg", ".git/HEAD", ".snapshot/0.jpg"),
 )
 

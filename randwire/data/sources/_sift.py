@@ -27,10 +27,15 @@ _JUNK_NAMES = frozenset(
         *(".zfs", "lost+found", ".thumbnails", ".thumb", ".thumbs", ".directory", ".picasa.ini", "picasa.ini"),
         *(".picasaoriginals", ".nomedia", ".ipynb_checkpoints", "__pycache__", ".git", ".gitignore", ".gitattributes"),
         *(".gitkeep", ".keep", ".svn", ".hg", ".dvc", ".dvcignore", ".dropbox", ".dropbox.cache", ".stfolder"),
-        *(".stversions", ".sync", ".idea", ".vscode"),
+        *("zbthumbnail.info", ".stversions", ".sync", ".idea", ".vscode"),
     )
 )
-_JUNK_PATTERN = re.compile(r"\._.*|\.nfs[0-9a-f]+|\.fuse_hidden.*|\.trash-.*|\.~lock\..*#|\.smbdelete.*", re.DOTALL)
+_JUNK_PATTERN = re.compile(
+    r"\._.*|\.nfs[0-9a-f]+|\.fuse_hidden.*|\.trash(-.*)?|\.~lock\..*#|\.smbdelete.*|.*@syno(eastream|resource)|.*\.thm"
+    r"|.*[:\uf03a](zone\.identifier|encryptable|afp_.*|com\.apple\..*)",
+    re.DOTALL,
+)
+"""Of names in small letters. Streams of Windows and macOS beside a file have a colon, or what Samba writes for one."""
 
 
 class Scan(NamedTuple):
