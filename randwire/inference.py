@@ -197,7 +197,8 @@ def is_recorded(source: str | Path, row: Row) -> bool:
 def evaluation_config(trained: Trained, values: Mapping[str, object], trains: bool = False) -> RunConfig:
     """The configuration of a trained network with other values for EVALUATION_KEYS.
 
-    `trains`: training images are seen, too, and AUGMENTATION_KEYS change how. Raises ConfigError for other keys.
+    The recorded data.path is of the recorded data.source, and stands for no other one. `trains`: training images are
+    seen, too, and AUGMENTATION_KEYS change how. Raises ConfigError for other keys.
     """
     may, known = (*EVALUATION_KEYS, *AUGMENTATION_KEYS * trains), configuration.keys()
     for key in values:
@@ -212,6 +213,8 @@ def evaluation_config(trained: Trained, values: Mapping[str, object], trains: bo
         values = {**values, "data.eval_resolution": None}
     elif "data.resolution" in values and not trains:
         raise ConfigError("data.resolution: an evaluation is at data.eval_resolution; give one of them")
+    if values.get("data.source", trained.config.data.source) != trained.config.data.source:
+        values = {"data.path": None, "data.path_sha256": None, **values}
     return configuration.resolve(trained.config.override(values))
 
 

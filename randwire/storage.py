@@ -41,6 +41,13 @@ def read(folder: str, name: str) -> bytes:
         return content
 
 
+def contents(folder: Path) -> str:
+    """What is in a folder, in a few words."""
+    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    shown = ", ".join(names[:5])
+    return f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown or "nothing"
+
+
 def file_system(folder: str) -> tuple[Any, str]:
     """The fsspec file system of a folder, and the folder's path there."""
     import fsspec

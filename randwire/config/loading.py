@@ -11,6 +11,7 @@ from randwire import graphs, storage
 from randwire.config.data import FOLDER_SOURCE
 from randwire.config.recorded import check_recorded, place_of
 from randwire.config.run_config import HASHES, RunConfig, build
+from randwire.config.unconverted import unconverted
 from randwire.errors import ConfigError, brief
 from randwire.records import checkpoint_file
 
@@ -100,10 +101,7 @@ def _hash_data(folder: str) -> tuple[str, str]:
     try:
         return folder, hashlib.sha256(storage.read(folder, "dataset.json")).hexdigest()
     except FileNotFoundError:
-        raise ConfigError(
-            f"data.path: {folder}: no converted set there; make it with `python -m randwire.data.convert "
-            f"{FOLDER_SOURCE} INPUT {folder}`"
-        ) from None
+        raise ConfigError(f"data.path: {unconverted(folder, FOLDER_SOURCE)}") from None
 
 
 _HASHERS: Mapping[str, Callable[[Any], tuple[Path | str, str]]] = {

@@ -11,6 +11,7 @@ from typing import Any
 
 from randwire import storage
 from randwire.config import DataConfig
+from randwire.config.unconverted import unconverted
 from randwire.data import holdout, split_files, staging
 from randwire.data.cache import cache_folder, locked
 from randwire.data.reading import Reading
@@ -99,9 +100,7 @@ def _inspect(config: DataConfig) -> tuple[Sidecar, bytes]:
     try:
         content = storage.read(location, SIDECAR)
     except FileNotFoundError:
-        needed = "" if source.embedded else " INPUT"
-        command = f"python -m randwire.data.convert {config.source}{needed} {location}"
-        raise DataError(f"{location}: no converted {config.source} there; make it with `{command}`") from None
+        raise DataError(unconverted(location, config.source, source.embedded)) from None
     sidecar = parse(content, f"{location}/{SIDECAR}")
     if config.path_sha256 not in (None, hashlib.sha256(content).hexdigest()):
         raise DataError(f"{location}: has changed since data.path_sha256 was taken; name data.path again")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from randwire.data.sources._archives import SUFFIXES, members
 from randwire.data.sources._base import SPLITS, Source, Split
-from randwire.data.sources._found import contents, folder_of
+from randwire.data.sources._found import folder_of
 from randwire.errors import DataError, one_line, system_text
 from randwire.names import decoded
+from randwire.storage import contents
 
 if TYPE_CHECKING:
     import numpy as np

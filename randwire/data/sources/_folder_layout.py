@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from randwire.data.sources._found import contents
 from randwire.data.sources._sift import of_folder
 from randwire.errors import DataError
 from randwire.names import printable
+from randwire.storage import contents
 
 TRAIN_NAMES = ("train", "training")
 VAL_NAMES = ("val", "validation", "valid")

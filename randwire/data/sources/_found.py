@@ -31,13 +31,6 @@ def folder_of(input: Path, usual: Sequence[str], holds: Callable[[Path], bool]) 
     return found_below[0] if found_below else None
 
 
-def contents(folder: Path) -> str:
-    """What is in a folder, in a few words."""
-    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
-    shown = ", ".join(names[:5])
-    return f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown or "nothing"
-
-
 def _below(folder: Path, depth: int = DEPTH) -> list[Path]:
     """The folders below, sorted; none that is hidden or cannot be read, and links are not followed."""
     try:

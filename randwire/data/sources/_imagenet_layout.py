@@ -7,10 +7,10 @@ from pathlib import Path
 
 from randwire.data.sources._archives import SUFFIXES, TAR_SUFFIXES, members
 from randwire.data.sources._base import Split
-from randwire.data.sources._found import contents
 from randwire.data.sources._parquet import parts
 from randwire.data.sources._unpack import unpacked
 from randwire.errors import DataError
+from randwire.storage import contents
 
 ROOTS = (".", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", "data")
 """Below INPUT: as published, Kaggle's two, Hugging Face's."""

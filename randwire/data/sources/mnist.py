@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from randwire.data.formats import kind_of
 from randwire.data.sources._base import SPLITS, Source, Split
-from randwire.data.sources._found import contents, folder_of
+from randwire.data.sources._found import folder_of
 from randwire.errors import DataError, system_text
+from randwire.storage import contents
 
 if TYPE_CHECKING:
     import numpy as np
