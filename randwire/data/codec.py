@@ -6,7 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -102,6 +102,8 @@ def _pixels(image: ImageFile.ImageFile, content: bytes, reading: Reading) -> NDA
     quiet = (
         _without_stderr() if image.info.get("compression", "raw") != "raw" and image.format == "TIFF" else nullcontext()
     )
+    if image.format == "TIFF":
+        _forget_odd_tags(image)
     with _limit(reading.max_pixels), quiet:  # a limit of the parts of an icon or of a tiled image
         image.load()
     _check_size(image, reading)
@@ -112,6 +114,17 @@ def _pixels(image: ImageFile.ImageFile, content: bytes, reading: Reading) -> NDA
 def _check_size(image: Image.Image, reading: Reading) -> None:
     if image.width * image.height > reading.max_pixels:
         raise _TooLargeError(f"{image.width}x{image.height} pixels")
+
+
+def _forget_odd_tags(image: ImageFile.ImageFile) -> None:
+    """Pillow looks at these as it loads a TIFF, to turn it, and would fail."""
+    if not isinstance(image.info.get("xmp", b""), bytes):
+        del image.info["xmp"]
+    with suppress(Exception):
+        exif = image.getexif()
+        for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop):
+            if tag in exif and not (isinstance(exif[tag], int) and exif[tag] > 0):
+                del exif[tag]
 
 
 def _turned(image: ImageFile.ImageFile) -> Image.Image:

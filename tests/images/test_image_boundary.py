@@ -93,6 +93,18 @@ def converted(source: Source, encoding: Encoding | None = None) -> ConvertedImag
     return convert_image(source, "train", 0, encoding or Encoding("raw"), Reading())
 
 
+@pytest.mark.image_data("C", "TIFF with a tag of an unexpected type", "read, and turned as it says")
+def test_odd_tags_of_tiff_are_no_obstacle() -> None:
+    image = np.zeros((8, 16, 3), np.uint8)
+    image[:, :8] = 255
+    for tag, kind, value in ((700, 3, 7), (34665, 6, -1), (34853, 9, -5)):
+        content = io.BytesIO()
+        tags = [(65000, kind, 1, value, False), (274, 3, 1, 6, False)]
+        tifffile.imwrite(content, image, photometric="rgb", extratags=tags, metadata=None)
+        odd = content.getvalue().replace(struct.pack("<HH", 65000, kind), struct.pack("<HH", tag, kind))
+        assert np.array_equal(codec.pixels(odd, "x"), np.rot90(image, -1))
+
+
 @pytest.mark.image_data("C", "EXIF with a tag of an unexpected type: JPEG, PNG, WebP", "read, and turned as it says")
 @pytest.mark.parametrize("error", ODD_TAGS)
 def test_odd_exif_is_no_obstacle(error: str, tmp_path: Path) -> None:
