@@ -14,8 +14,8 @@ from randwire.model.folding import folded
 from randwire.training.evaluate import Normalise, full_precision
 from randwire.training.worker import pick_device
 
-BATCH_SIZE = 16
-"""Images that are predicted together at most: the first is shown at once, and later ones wait for a few others."""
+BATCH_SIZE = 4
+"""Images that are predicted together at most: more would wait for each other, since reading takes longer."""
 
 
 @dataclass(frozen=True)

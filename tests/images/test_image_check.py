@@ -96,15 +96,16 @@ def test_many_classes_are_told_by_their_ends(tmp_path: Path, capsys: pytest.Capt
     image = noise(1, 8, 8)[0]
     sizes = np.random.default_rng(0).permutation(40) + 1
     train = [(image, label) for label, size in enumerate(sizes) for _ in range(size)]
-    names = [f"class{size}" for size in sizes]
+    names = ["n" * 100 if size == 3 else f"class{size}" for size in sizes]
     folder = of_folder(tmp_path / "set", Classes(names, {"train": train, "val": [(image, 7)]}))
     status, found, lines = checked(folder, capsys)
     assert (status, len(found["train"]["classes"])) == (0, 40)
+    assert "n" * 100 in found["train"]["classes"]
     assert any("39 classes have no validation image, such as " in line for line in lines)
     assert main(["--check", str(folder), "--resolution", "8"]) == 0
     out = capsys.readouterr().out
     listed = [line.split()[1] for line in out.splitlines() if line.startswith(("smallest ", "largest "))]
-    assert listed == [f"class{size}" for size in (1, 2, 3, 4, 5, 36, 37, 38, 39, 40)]
+    assert listed == ["n" * 59 + "…" if size == 3 else f"class{size}" for size in (1, 2, 3, 4, 5, 36, 37, 38, 39, 40)]
     assert "images of a class: 1 to 40 in train, 0 to 1 in val" in out
 
 
@@ -230,6 +231,7 @@ def test_what_is_no_set_is_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "train.beton").write_bytes(b"")
     fails(["--check", tmp_path / "photos"], capsys, "photos: holds no dataset.json")
+    fails(["--check", "s3://bucket/set"], capsys, "s3://bucket/set is a URL")
     fails(["--check", tmp_path / "photos" / "train.beton"], capsys, "train.beton: holds no dataset.json")
     folder = build(tmp_path / "set", noise(20), noise(5)).folder
     content = (folder / "train.beton").read_bytes()
@@ -288,7 +290,11 @@ def test_a_sheet_that_cannot_be_written(
     assert {path.name for path in folder.iterdir()} == before
 
 
-@pytest.mark.image_data("L", "a second --check, and a conversion with --force after it", "the sheet is of the new set")
+@pytest.mark.image_data(
+    "L",
+    "a second --check, a --sheet that is a link, and a conversion with --force after them",
+    "the same sheet; the link stays one; a sheet is gone with its set",
+)
 def test_a_sheet_goes_with_its_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = build(tmp_path / "set", noise(20), noise(5)).folder
     assert checked(folder, capsys)[0] == 0
@@ -296,6 +302,10 @@ def test_a_sheet_goes_with_its_set(tmp_path: Path, capsys: pytest.CaptureFixture
     assert checked(folder, capsys)[0] == 0
     assert (folder / SHEET).read_bytes() == first
     assert stat.S_IMODE((folder / SHEET).stat().st_mode) & 0o444
+    (tmp_path / "elsewhere.png").symlink_to(tmp_path / "sheet.png")
+    assert checked(folder, capsys, "--sheet", str(tmp_path / "elsewhere.png"))[0] == 0
+    assert (tmp_path / "elsewhere.png").is_symlink(), "a link stays one"
+    assert (tmp_path / "sheet.png").read_bytes() == first
     source = InMemory({"train": noise(20, seed=1), "val": noise(5)})
     convert(source, "digits", folder, force=True)
     assert not (folder / SHEET).exists()

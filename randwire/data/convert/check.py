@@ -1,5 +1,6 @@
 """A converted set looked at before it is trained on: every image read back, counted, and a few of each class shown."""
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from randwire.data.convert.read_back import ReadFile, read_back
 from randwire.data.sidecar import SIDECAR, Sidecar, parse
 from randwire.data.sources import SPLITS, Split
 from randwire.errors import DataError, system_text
+from randwire.names import printable
 from randwire.records import atomic
 
 
@@ -41,11 +43,12 @@ def check(folder: Path, sheet: Path, values: Mapping[str, Any], threads: int) ->
     config = _crops(sidecar.source, values)
     for split in SPLITS:
         split_files.check(folder, sidecar, split)
-    with _writing(sheet):
-        files = _read(folder, sidecar, threads)
-        picture = contact_sheet(folder, files, sidecar.classes, config, threads)
-        with atomic(sheet) as file:
-            picture.save(file, "PNG")
+    place = Path(os.path.realpath(sheet))  # a link stays one
+    _try(place)
+    files = _read(folder, sidecar, threads)
+    picture = contact_sheet(folder, files, sidecar.classes, config, threads)
+    with _written(place), atomic(place) as file:
+        picture.save(file, "PNG")
     found = figures(files, len(sidecar.classes))
     problems = [line for split in SPLITS for line in _problems(folder, split, sidecar, files[split])]
     if not files["train"].bad:
@@ -54,14 +57,14 @@ def check(folder: Path, sheet: Path, values: Mapping[str, Any], threads: int) ->
 
 
 def _sidecar(folder: Path) -> Sidecar:
+    if not folder.exists():
+        raise DataError(f"{printable(folder)}: no such folder; name a converted set")
     try:
-        return parse((folder / SIDECAR).read_bytes(), str(folder / SIDECAR))
+        return parse((folder / SIDECAR).read_bytes(), printable(folder / SIDECAR))
     except OSError as error:
-        if not folder.exists():
-            raise DataError(f"{folder}: no such folder; name one that a conversion has written") from None
         if isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise DataError(f"{folder}: holds no {SIDECAR}; name a folder that a conversion has written") from None
-        raise DataError(f"{folder / SIDECAR}: cannot be read: {system_text(error)}") from None
+            raise DataError(f"{printable(folder)}: holds no {SIDECAR}; name a converted set") from None
+        raise DataError(f"{printable(folder / SIDECAR)}: cannot be read: {system_text(error)}") from None
 
 
 def _crops(source: str, values: Mapping[str, Any]) -> DataConfig:
@@ -89,15 +92,22 @@ def _problems(folder: Path, split: Split, sidecar: Sidecar, read: ReadFile) -> I
         yield f"{path}: its SHA-256 is not that of {SIDECAR}"
 
 
-@contextmanager
-def _writing(sheet: Path) -> Iterator[None]:
-    """A block that writes `sheet`; whether it can be is tried at once. Raises DataError if it cannot."""
-    try:
-        if sheet.is_dir():
-            raise DataError(f"{sheet}: is a folder; name a file with --sheet, such as --sheet sheet.png")
+def _try(sheet: Path) -> None:
+    """Raise DataError unless `sheet` can be written."""
+    if sheet.is_dir():
+        raise DataError(f"{printable(sheet)}: is a folder; name a file with --sheet, such as --sheet sheet.png")
+    with _written(sheet):
         trial = sheet.with_name(f".{sheet.name}.{uuid4().hex}.partial")
         trial.touch(exist_ok=False)
         trial.unlink()
+
+
+@contextmanager
+def _written(sheet: Path) -> Iterator[None]:
+    """A block that writes `sheet`. Raises DataError if it cannot."""
+    try:
         yield
     except OSError as error:
-        raise DataError(f"{sheet}: cannot be written: {system_text(error)}; name another file with --sheet") from None
+        raise DataError(
+            f"{printable(sheet)}: cannot be written: {system_text(error)}; name another file with --sheet"
+        ) from None

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from randwire import machine
-from randwire.arguments import Parser
+from randwire import machine, storage
+from randwire.arguments import Parser, folder
 from randwire.data.convert.check import Checked, check
 from randwire.data.convert.figures import Spread
 from randwire.data.convert.output import SHEET
@@ -23,6 +23,8 @@ MAX_LISTED = 30
 """Classes that are listed each; of more, the smallest and the largest."""
 ENDS = 5
 """Of the smallest and of the largest classes."""
+MAX_NAME = 60
+"""Letters of a class in the list."""
 
 
 def check_parser() -> Parser:
@@ -34,7 +36,7 @@ def check_parser() -> Parser:
         "as a network sees them. Exit status 1 if anything is wrong with the set.",
         allow_abbrev=False,
     )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="the folder that a conversion has written")
+    parser.add_argument("folder", metavar="DIR", type=_folder, help="the folder that a conversion has written")
     parser.add_argument(
         "--resolution", type=_side, metavar="N", help="pixels of the crops on the sheet [that of the source's preset]"
     )
@@ -82,9 +84,10 @@ def _lines(options: argparse.Namespace, checked: Checked) -> Iterator[str]:
         f"equal to the byte: {doubles.val_in_train:,} of val with one of train, {doubles.train:,} within train, "
         f"{doubles.val:,} within val; {doubles.in_several_classes:,} pictures in several classes"
     )
+    compressed = "" if sidecar.mode == "raw" else ", of the pixels before compression"
     for name, recomputed, said in (("mean", found.mean, sidecar.mean), ("std", found.std, sidecar.std)):
         read, told = (" ".join(f"{value:.2f}" for value in values or "") or "-" for values in (recomputed, said))
-        yield f"{name} in 0 to 255: {read} as read back, {told} in dataset.json"
+        yield f"{name} in 0 to 255: {read} as read back, {told} in dataset.json{compressed}"
     for split in SPLITS:
         for reason, count in sidecar.left_out.get(split, {}).items():
             yield f"left out of {split}: {count:,} {reason}"
@@ -102,7 +105,7 @@ def _classes(checked: Checked) -> Iterator[str]:
     else:
         order = np.argsort(train, kind="stable")
         listed = [("smallest ", order[:ENDS]), ("largest ", order[-ENDS:])]
-    names = {label: f"{which}{printable(classes[label])}" for which, labels in listed for label in labels}
+    names = {label: f"{which}{_cut(printable(classes[label]))}" for which, labels in listed for label in labels}
     width = max(len("class"), *map(len, names.values()))
     yield f"{'class':<{width}}{'train':>11}{'val':>11}"
     for label, name in names.items():
@@ -111,6 +114,10 @@ def _classes(checked: Checked) -> Iterator[str]:
         f"{counts.min():,} to {counts.max():,} in {split}" for split, counts in zip(SPLITS, (train, val), strict=True)
     )
     yield f"images of a class: {ends}"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
 def _range(one: Spread) -> str:
@@ -131,6 +138,12 @@ def _read(reading: Reading) -> str:
     turned = "turned as their EXIF data says" if reading.upright else "not turned by their EXIF data"
     scaled = "" if reading.value_range is None else ", {:g} to {:g} as black to white".format(*reading.value_range)
     return f"{turned}, #{bytes(reading.background).hex()} under what is transparent{scaled}"
+
+
+def _folder(text: str) -> Path:
+    if storage.is_url(text):
+        raise argparse.ArgumentTypeError(f"{printable(text)} is a URL; copy the set to this machine and name the copy")
+    return folder(text)
 
 
 def _side(text: str) -> int:

@@ -140,8 +140,8 @@ def _head(folder: Path, classes: int, shown: Sequence[int], form: Layout, config
     size = "" if side == form.side else f", shown at {form.side}x{form.side}"
     return [
         f"{folder}: {of} classes, {side}x{side} pixels{size}",
-        f"left: training crops of {area} % of the area{flip}; right: validation crops, the central "
-        f"{100 * config.eval_crop:g} % of the shorter side",
+        f"left: training crops of {area} % of the area{flip}",
+        f"right: validation crops, the central {100 * config.eval_crop:g} % of the shorter side",
     ]
 
 
