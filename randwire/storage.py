@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from randwire.errors import ConfigError, StorageError, UserError, brief
+from randwire.names import printable
 
 CREDENTIAL_PATTERNS = {
     **dict.fromkeys(("s3", "s3a"), ("AWS_*", "FSSPEC_S3_*")),
@@ -43,9 +44,16 @@ def read(folder: str, name: str) -> bytes:
 
 def contents(folder: Path) -> str:
     """What is in a folder, in a few words."""
-    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    names = sorted(printable(path.name) + _kind_of(path) for path in folder.iterdir())
     shown = ", ".join(names[:5])
     return f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown or "nothing"
+
+
+def _kind_of(path: Path) -> str:
+    """What follows the name of a folder, or of a link that leads nowhere."""
+    if path.is_dir():
+        return "/"
+    return " (a link that leads nowhere)" if path.is_symlink() and not path.exists() else ""
 
 
 def file_system(folder: str) -> tuple[Any, str]:

@@ -256,6 +256,22 @@ def test_files_outside_of_the_class_folders(folder: Path, capsys: pytest.Capture
     assert "2 images outside of the class folders, such as loose\n" in capsys.readouterr().err
 
 
+@pytest.mark.image_data("B", "pictures in `train` and no class folder", "refused with what is there")
+def test_images_without_a_class_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("cat", "dog"):
+        (folder / "train" / name / "0.jpg").rename(folder / "train" / f"{name}.jpg")
+        (folder / "train" / name).rmdir()
+    words = "train: holds no class folders with images, but 2 images outside of the class folders"
+    fails(["folder", folder, folder.parent / "out"], capsys, words)
+
+
+@pytest.mark.image_data("B", "`train` is a link that leads nowhere", "told as such among what is there")
+def test_a_broken_link_to_a_split(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "train").rename(folder / "elsewhere")
+    (folder / "train").symlink_to("unmounted")
+    fails(["folder", folder, folder.parent / "out"], capsys, "train (a link that leads nowhere)")
+
+
 TEXTS = {
     "bmw.txt": b"BMW makes cars\n",
     "plan": b"P1 is due today\n",

@@ -150,14 +150,15 @@ def by_class(found: Scan, root: Path, classes: Sequence[str] | None = None) -> t
     with_images = set(labels)
     if empty := [folder for folder, name in class_of.items() if number[name] not in with_images]:
         raise DataError(f"{where}/{printable(empty[0])}: {_without_image(found, empty[0])}")
+    left_out = in_order({**found.left_out, **({OUTSIDE: loose} if loose else {})})
     if not images:
-        raise DataError(f"{where}: holds no class folders with images")
-    left_out = {**found.left_out, **({OUTSIDE: loose} if loose else {})}
+        held = [counted(len(paths), reason) for reason, paths in left_out.items()]
+        raise DataError(f"{where}: holds no class folders with images{', but ' * bool(held)}{' and '.join(held)}")
     notes = [
         f"{where}: {' and '.join(map(quoted, folders))} are one class, in two forms of the same letters"
         for folders in _of_one_class(class_of)
     ]
-    return list(classes), Index(root, images, np.array(labels, np.int32), left_out=in_order(left_out), notes=notes)
+    return list(classes), Index(root, images, np.array(labels, np.int32), left_out=left_out, notes=notes)
 
 
 def _of_one_class(class_of: Mapping[str, str]) -> list[list[str]]:
