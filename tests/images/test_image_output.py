@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -215,6 +216,17 @@ def test_output_in_input_is_refused(folder: Path, tmp_path: Path, capsys: pytest
     assert main(["folder", str(folder), str(tmp_path / "in-out")]) == 0  # a name that begins alike
 
 
+def test_a_folder_that_is_not_read_is_no_input(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An option names a folder in INPUT, and another one here has this name."""
+    (folder / "val").rename(folder / "test")
+    (tmp_path / "test").mkdir()
+    monkeypatch.chdir(tmp_path)
+    fails(["folder", folder, folder / "test" / "out", "--val", "test"], capsys, "lies in ")
+    assert main(["folder", str(folder), "test/out", "--val", "test"]) == 0
+
+
 @ROW(
     "E", "OUTPUT is a file, a pipe, a device, below a file, a link to itself, too long", "exit 2, one line that says so"
 )
@@ -414,6 +426,27 @@ def test_the_lock_is_of_the_place(tmp_path: Path) -> None:
     convert(Second({"train": NEW, "val": NEW}), "digits", tmp_path / "out")
     assert _images(tmp_path / "out") == len(NEW)
     assert _names(tmp_path / "out") == NAMES
+
+
+@ROW("E", "what a conversion of another user has left cannot be removed", "exit 2; the line names what and where")
+def test_what_another_user_has_left(tmp_path: Path) -> None:
+    _convert(tmp_path / "first")  # all modules are loaded
+    out = Path(tempfile.mkdtemp())
+    try:
+        out.chmod(0o755)
+        (out / ".partial" / "new").mkdir(parents=True)
+        (out / ".partial" / "new" / "train.beton").touch()
+        (out / ".partial" / "lock").touch()
+        for path, mode in ((out, 0o777), (out / ".partial", 0o777), (out / ".partial" / "new", 0o555)):
+            path.chmod(mode)
+        (out / ".partial" / "lock").chmod(0o666)
+        left = re.escape(str(out / ".partial" / "new"))
+        with _plain_user(), pytest.raises(DataError, match=rf"cannot be written: Permission denied \({left}\)"):
+            _convert(out)
+        assert (out / ".partial" / "new" / "train.beton").exists()
+    finally:
+        (out / ".partial" / "new").chmod(0o755)
+        shutil.rmtree(out)
 
 
 @ROW("E", "OUTPUT on storage that has no locks", "works")

@@ -57,9 +57,8 @@ def convert(
     other end but success, leaves `output` as it was.
     """
     encoding, reading = encoding or default_encoding(type(source)), reading or default_reading(type(source))
-    inputs = [path for path in (source.input, *source.given.values()) if isinstance(path, Path)]
     try:
-        check_output(output, force, inputs)
+        check_output(output, force, _inputs(source))
         with replacing(output, force) as folder:
             source.scratch = folder.parent
             with _reading_errors(source.input or name):
@@ -93,12 +92,22 @@ def convert(
                 file.flush()
                 os.fsync(file.fileno())
     except OSError as error:
-        raise DataError(f"{printable(output)}: cannot be written: {system_text(error)}") from None
+        where = f" ({printable(str(error.filename))})" if error.filename else ""
+        raise DataError(f"{printable(output)}: cannot be written: {system_text(error)}{where}") from None
     except ProcessKilledError:
         raise DataError(
             f"{printable(output)}: a process of the conversion was killed; if memory is short, choose fewer --processes"
         ) from None
     return sidecar
+
+
+def _inputs(source: Source) -> list[Path]:
+    """What the user names to be read. Names of options are first looked for in INPUT, as some sources do."""
+    named = [path for path in source.given.values() if isinstance(path, Path)]
+    if source.input is None:
+        return named
+    inside = [source.input / path for path in named]
+    return [source.input, *(path if path.exists() else other for path, other in zip(inside, named, strict=True))]
 
 
 @contextmanager

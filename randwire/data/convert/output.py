@@ -80,7 +80,7 @@ def replacing(output: Path, force: bool) -> Iterator[Path]:
                         "use it, replace it with --force or name another OUTPUT"
                     )
             check_output(output, force)
-            _clear(staging)
+            _clear(staging, ignore_errors=False)
             new.mkdir()
             _try(new, place)
             yield new
@@ -89,7 +89,7 @@ def replacing(output: Path, force: bool) -> Iterator[Path]:
                 _move(new, place, whole)
         finally:
             if not whole.exists():
-                _clear(staging)
+                _clear(staging, ignore_errors=True)
 
 
 def _place(output: Path) -> Path:
@@ -126,11 +126,17 @@ def _try(new: Path, place: Path) -> None:
     (place / TRIAL).unlink()
 
 
-def _clear(staging: Path) -> None:
+def _clear(staging: Path, ignore_errors: bool) -> None:
     """Remove what is in the making, but not the lock."""
     for path in staging.iterdir():
-        if path.name != "lock":
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != "lock":
+                path.unlink()
+        except OSError as error:
+            if not ignore_errors:
+                raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 @contextmanager
