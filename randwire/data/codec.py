@@ -86,7 +86,7 @@ def _named(content: bytes, name: str, reading: Reading) -> NDArray[np.uint8]:
 def _told(content: bytes) -> str:
     """What the content of a file that Pillow does not take is."""
     kind = kind_of(content)
-    return f"{kind} of {len(content):,} bytes{samples_of_tiff(content)}" if content else kind
+    return f"{kind} ({len(content):,} bytes{samples_of_tiff(content)})" if content else kind
 
 
 class _TooLargeError(ValueError):

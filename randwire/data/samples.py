@@ -150,12 +150,12 @@ def _of_tiff(image: TiffImagePlugin.TiffImageFile, content: bytes, packed: str) 
 
 
 def samples_of_tiff(content: bytes) -> str:
-    """The samples of a TIFF that Pillow does not know, such as " (3 samples of 32 bits, floats)"; else nothing."""
+    """The samples of a TIFF that Pillow does not know, such as ", a pixel of 3 floats of 32 bits"; else nothing."""
     with suppress(Exception):  # of other content and of damaged tags there is nothing to tell
         tags = _tags(content)
         bits = tags[BITS_PER_SAMPLE]
-        form = FORMS.get(_first(tags.get(SAMPLE_FORMAT, 1)), "of an unknown form")
-        return f" ({_first(tags.get(SAMPLES_PER_PIXEL, 1))} samples a pixel of {_first(bits)} bits, {form})"
+        form = FORMS.get(_first(tags.get(SAMPLE_FORMAT, 1)), "values of an unknown form")
+        return f", a pixel of {_first(tags.get(SAMPLES_PER_PIXEL, 1))} {form} of {_first(bits)} bits"
     return ""
 
 

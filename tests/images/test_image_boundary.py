@@ -277,9 +277,9 @@ def test_what_it_is_that_cannot_be_read() -> None:
     for content, words in (
         (b"", "an empty file"),
         (b"<!DOCTYPE html><html><body>404</body></html>", "HTML"),
-        (saved(noise(1)[0], "PNG")[:20], "a PNG image of 20 bytes"),
-        (floats.getvalue(), "(3 samples a pixel of 32 bits, floats)"),
-        (doubles.getvalue(), "(1 samples a pixel of 64 bits, floats)"),
+        (saved(noise(1)[0], "PNG")[:20], "a PNG image (20 bytes)"),
+        (floats.getvalue(), "a pixel of 3 floats of 32 bits)"),
+        (doubles.getvalue(), "a pixel of 1 floats of 64 bits)"),
     ):
         with pytest.raises(DataError, match="some file: is not an image that can be read: ") as error:
             codec.pixels(content, "some file")
