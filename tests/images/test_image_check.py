@@ -182,14 +182,33 @@ def _shift(folder: Path) -> str:
     return "the mean of the green channel is"
 
 
+def _shift_far(folder: Path) -> str:
+    content = json.loads((folder / SIDECAR).read_bytes())
+    content["mean"][1] += 8  # more than JPEG explains
+    (folder / SIDECAR).write_text(json.dumps(content))
+    return "the mean of the green channel is"
+
+
+def _spread(folder: Path) -> str:
+    content = json.loads((folder / SIDECAR).read_bytes())
+    content["std"][2] = 0  # read as 1
+    (folder / SIDECAR).write_text(json.dumps(content))
+    return "the standard deviation of the blue channel is"
+
+
 @pytest.mark.image_data(
-    "L", "a byte between the images has changed; the mean in dataset.json is another", "told; exit code 1"
+    "L",
+    "a byte between the images has changed; a mean or a standard deviation in dataset.json is another",
+    "told, where it is more than compression explains; exit code 1",
 )
-@pytest.mark.parametrize("change", [_pad, _shift])
+@pytest.mark.parametrize("change", [_pad, _shift, _spread])
+@pytest.mark.parametrize("mode", ["raw", "jpg"])
 def test_what_no_image_tells_is_found(
-    change: Callable[[Path], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mode: Mode, change: Callable[[Path], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = build(tmp_path / "set", noise(20), noise(5)).folder
+    if (mode, change) == ("jpg", _shift):
+        change = _shift_far
+    folder = build(tmp_path / "set", noise(20), noise(5), mode).folder
     assert checked(folder, capsys)[0] == 0
     expected = change(folder)
     status, found, _ = checked(folder, capsys)
@@ -251,6 +270,7 @@ def test_what_is_no_set_is_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[
 )
 def test_other_options_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fails(["--check"], capsys, "DIR")
+    fails(["--check", ""], capsys, "invalid folder value")
     fails(["folder", "in", "out", "--check"], capsys, "--check")
     fails(["--check", "a", "b"], capsys, "unrecognized arguments: b")
     fails(["--check=a", "--mode", "raw"], capsys, "unrecognized arguments: --mode")

@@ -14,7 +14,7 @@ from randwire.config import DataConfig
 from randwire.config.loading import PRESETS, read_yaml
 from randwire.data import split_files
 from randwire.data.convert.contact_sheet import contact_sheet
-from randwire.data.convert.figures import Figures, figures, other_means, warnings
+from randwire.data.convert.figures import Figures, figures, other_statistics, warnings
 from randwire.data.convert.read_back import ReadFile, read_back
 from randwire.data.sidecar import SIDECAR, Sidecar, parse
 from randwire.data.sources import SPLITS, Split
@@ -52,7 +52,7 @@ def check(folder: Path, sheet: Path, values: Mapping[str, Any], threads: int) ->
     found = figures(files, len(sidecar.classes))
     problems = [line for split in SPLITS for line in _problems(folder, split, sidecar, files[split])]
     if not files["train"].bad:
-        problems += [f"{folder / SIDECAR}: {line}" for line in other_means(sidecar, found)]
+        problems += [f"{folder / SIDECAR}: {line}" for line in other_statistics(sidecar, found)]
     return Checked(sidecar, found, problems, warnings(sidecar, found, files), sheet)
 
 

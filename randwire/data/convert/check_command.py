@@ -165,6 +165,7 @@ def _png(text: str) -> Path:
     return path
 
 
+_folder.__name__ = "folder"
 _side.__name__ = "number from 8 to 1024"
 _share.__name__ = "share above 0, at most 1"
 _png.__name__ = "file whose name ends in .png"

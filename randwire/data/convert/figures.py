@@ -11,12 +11,14 @@ from randwire.data import beton
 from randwire.data.convert import summary
 from randwire.data.convert.read_back import ReadFile
 from randwire.data.convert.summary import SplitSummary
-from randwire.data.sidecar import Channels, Sidecar
+from randwire.data.sidecar import STD_OF_CONSTANT, Channels, Sidecar
 from randwire.data.sources import Split
 
 CHANNELS = ("red", "green", "blue")
 AS_PIXELS = 1e-4
-"""Largest difference of a mean, in 0..255, to that of dataset.json, where images are stored as pixels."""
+"""Largest difference of a statistic, in 0..255, to that of dataset.json, where images are stored as pixels."""
+MAX_FACTOR = 4
+"""By which the standard deviation of images as JPEG may differ from that of their pixels."""
 KEY = np.dtype([("checksum", "<i8"), ("size", "<u8"), ("width", "<u2"), ("height", "<u2")])
 """What equal images have in common."""
 
@@ -100,17 +102,22 @@ def warnings(sidecar: Sidecar, found: Figures, files: Mapping[Split, ReadFile]) 
     return lines
 
 
-def other_means(sidecar: Sidecar, found: Figures) -> list[str]:
-    """The channels whose mean is another than dataset.json says, which is taken before compression: a line each.
+def other_statistics(sidecar: Sidecar, found: Figures) -> list[str]:
+    """The means and standard deviations that cannot be those of the set that dataset.json tells of: a line each.
 
-    JPEG may move a mean by the width of its steps, which are wide where the quality is low.
+    It has them of the pixels before compression. JPEG may move a mean by the width of its steps, which are wide where
+    the quality is low, and takes from a standard deviation what it does not keep of noise.
     """
-    allowed = AS_PIXELS if sidecar.quality is None else 4 + 100 / sidecar.quality
-    return [
-        f"the mean of the {channel} channel is {mean:.3f}, and dataset.json says {said:.3f}"
-        for channel, mean, said in zip(CHANNELS, found.mean or sidecar.mean, sidecar.mean, strict=True)
-        if abs(mean - said) > allowed
-    ]
+    lines = []
+    statistics = (("mean", found.mean, sidecar.mean), ("standard deviation", found.std, sidecar.std))
+    for what, of_channels, said_of_channels in statistics:
+        for channel, value, said in zip(CHANNELS, of_channels or said_of_channels, said_of_channels, strict=True):
+            one = value if what == "mean" else value or STD_OF_CONSTANT
+            if abs(one - said) <= (AS_PIXELS if sidecar.quality is None else 4 + 100 / sidecar.quality):
+                continue
+            if sidecar.quality is None or what == "mean" or not said / MAX_FACTOR < one < said * MAX_FACTOR:
+                lines.append(f"the {what} of the {channel} channel is {value:.3f}, and dataset.json says {said:.3f}")
+    return lines
 
 
 def _summary(file: ReadFile) -> SplitSummary:
