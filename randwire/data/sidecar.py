@@ -56,7 +56,7 @@ class Sidecar(BaseModel):
     skipped: dict[Split, tuple[str, ...]]
     left_out: dict[Split, dict[str, int]] = {}
     reading: Reading = Reading()
-    options: dict[str, float] = {}
+    options: dict[str, int | float] = {}
     files: dict[str, FileRecord]
 
     @property

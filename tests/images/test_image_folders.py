@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from data_helpers import fails
 from PIL import Image
@@ -79,6 +81,25 @@ def test_the_seed_of_a_share(tmp_path: Path) -> None:
     assert len(before ^ after) <= 2
 
 
+@pytest.mark.image_data(
+    "K", "Parquet files of train alone, and `--val-share`", "a share of them validates; refused beside val"
+)
+def test_a_share_of_parquet_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"image": {"bytes": path.read_bytes(), "path": path.name}, "label": path.parent.name}
+        for path in sorted(classes(tmp_path / "files").rglob("*.png"))
+    ]
+    (tmp_path / "in").mkdir()
+    table = pyarrow.Table.from_pylist(rows)
+    pyarrow.parquet.write_table(table, tmp_path / "in" / "train-00000-of-00001.parquet")
+    assert main(["folder", str(tmp_path / "in"), str(tmp_path / "out"), "--val-share", "0.3"]) == 0
+    assert json.loads((tmp_path / "out" / "dataset.json").read_text())["sizes"] == {"train": 24, "val": 10}
+    fails(["folder", tmp_path / "in", tmp_path / "out2"], capsys, "--val-share 0.1")
+    pyarrow.parquet.write_table(table, tmp_path / "in" / "validation-00000-of-00001.parquet")
+    fails(["folder", tmp_path / "in", tmp_path / "out2", "--val-share", "0.3"], capsys, "validation-00000-of-00001")
+    fails(["folder", tmp_path / "in", tmp_path / "out2", "--val", "test"], capsys, "--val: is of images in folders")
+
+
 def test_quotas() -> None:
     """By hand: whole shares, then the largest remainders, then the lower labels; none gives its last image."""
     cases = [
@@ -100,7 +121,7 @@ def test_quotas() -> None:
 
 def _moved(old: str, new: str) -> Callable[[Path], object]:
     def move(root: Path) -> None:
-        (root / new).parent.mkdir(exist_ok=True)
+        (root / new).parent.mkdir(parents=True, exist_ok=True)
         shutil.move(root / old, root / new)
 
     return move
@@ -119,6 +140,10 @@ LAYOUTS: dict[str, tuple[Callable[[Path], object], dict[str, Path]]] = {
     ),
     "one folder around both": (
         lambda root: (_moved("train", "set/train")(root), _moved("val", "set/val")(root)),
+        {},
+    ),
+    "two folders around both": (
+        lambda root: (_moved("train", "set/of/train")(root), _moved("val", "set/of/val")(root)),
         {},
     ),
 }
@@ -172,6 +197,11 @@ NO_FOLDERS: dict[str, tuple[tuple[str, ...], list[str], tuple[str, ...]]] = {
     "a share and --val": (("train/cat", "test/cat"), ["--val-share", "0.1", "--val", "test"], ("--val: is for",)),
     "a seed alone": (("train/cat", "val/cat"), ["--val-seed", "1"], ("--val-seed: is of --val-share",)),
     "too small a share": (("cat", "dog"), ["--val-share", "0.1"], ("is no image to validate",)),
+    "no classes in train": (
+        ("train", "val/cat"),
+        [],
+        ("train: holds no class folders with images, but 1 image outside of the class folders",),
+    ),
     "no share": (("cat", "dog"), ["--val-share", "1"], ("--val-share", "share between 0 and 1")),
 }
 

@@ -118,7 +118,11 @@ def _gzipped_and_cut(root: Path) -> None:
 
 
 NO_MNIST: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
-    "a file": (f"idx/{IMAGES}", lambda root: None, ("is a file; name the folder that holds it",)),
+    "a file": (
+        f"idx/{IMAGES}",
+        lambda root: None,
+        ("is a file, a file of no known kind", "name the folder that holds the files of the set"),
+    ),
     "other files": ("idx", _emnist, (f"holds no {IMAGES}", "it holds emnist-digits-t10k-images-idx3-ubyte, ")),
     "two copies": (".", lambda root: shutil.copytree(root / "idx", root / "b"), ("more than once", "/b and ", "/idx")),
     "a page": ("idx", lambda root: (root / "idx" / LABELS).write_text("<html>404"), ("it is an HTML page of 9 bytes",)),

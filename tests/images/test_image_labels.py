@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 from data_helpers import fails
 from PIL import Image
 
+from benchmarks.imagenet_like import make
 from randwire.data.convert import main
 from randwire.data.sources.imagenet import ImageNet
 
 WNIDS = ["n01440764", "n01443537", "n01484850", "n02119789", "n03000000"]
+KIT = "ILSVRC2012_devkit_t12.tar.gz"
 COUNT = 12
 TRUE = [number % 5 for number in range(COUNT)][::-1]
 """The label of validation image number i + 1."""
@@ -279,3 +282,29 @@ def test_published_images_are_50_of_each_class(
     assert np.bincount(list(given(root).values())).tolist() == [2] * 5
     column(root, [0, 0, 1, 1, 2, 2, 3, 3, 4, 3])
     fails(["imagenet", root, tmp_path / "out"], capsys, "gives n02119789 to 3 of the 10 published", "each class has 2")
+
+
+@pytest.mark.image_data(
+    "D", "`name number` with the numbers of the development kit, from 1 on", "read with the kit beside; else refused"
+)
+def test_numbers_of_the_kit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "in"
+    make(root, 10, 20, classes=5, side=36)
+    expected = given(root)
+    truth = _ground_truth(root / KIT)
+    lines = "".join(f"{published(number)} {label}\n" for number, label in enumerate(truth, 1))
+    (root / "val.txt").write_text(lines)
+    (root / "synset_labels.txt").unlink()
+    assert given(root) == expected
+    source = ImageNet(root, val_labels=root / "val.txt")
+    labels = {source.name("val", index): label for index, label in enumerate(source.labels("val").tolist())}
+    assert labels == expected
+    (root / KIT).unlink()
+    fails(["imagenet", root, tmp_path / "out"], capsys, "val.txt", "numbers from 1 to 5", "from 0 to 4")
+
+
+def _ground_truth(kit: Path) -> list[str]:
+    with tarfile.open(kit) as tar:
+        file = tar.extractfile("ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt")
+        assert file is not None
+        return file.read().decode().split()

@@ -108,7 +108,10 @@ class Cifar(Source):
             archive = next((path for path in packed if path.is_file()), None)
             if archive is None:
                 self._refuse_kin({path.name for path in input.rglob("*") if path.is_file()})
-                raise DataError(f"{input}: holds no {' or '.join(sorted(tests))}; it holds {contents(input)}")
+                raise DataError(
+                    f"{input}: holds no {' or '.join(sorted(tests))}; it holds {contents(input)} (images as files: "
+                    "source folder)"
+                )
             input = archive
         if not input.exists():
             raise DataError(f"{input}: no such archive or folder")

@@ -31,9 +31,9 @@ def layout(root: Path, train: Path | None, val: Path | None, shared: bool) -> La
     if not root.is_dir():
         raise DataError(f"{printable(root)}: no such folder")
     found_train, found_val = _split(root, "train", train, TRAIN_NAMES), _split(root, "val", val, VAL_NAMES)
-    inside = [path for path in _folders(root) if _split(path, "train", None, TRAIN_NAMES)]
-    if found_train is None and found_val is None and len(inside) == 1:  # as an archive has it when it is unpacked
-        return layout(inside[0], train, val, shared)
+    inside = _folders(root)
+    if found_train is None and found_val is None and len(inside) == 1 and _folders(inside[0]):
+        return layout(inside[0], train, val, shared)  # one class would be none: as an unpacked archive has it
     where, held = printable(root), contents(root)
     if found_train is None and found_val is None and shared:
         return Layout(root, None, ())
@@ -77,7 +77,10 @@ def _split(root: Path, split: str, named: Path | None, names: Sequence[str]) -> 
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not of_folder(path.name))
+    try:
+        return sorted(path for path in root.iterdir() if path.is_dir() and not of_folder(path.name))
+    except OSError as error:
+        raise DataError(f"{printable(root)}: cannot be listed: {error.strerror or error}") from None
 
 
 def _is_below(path: Path, folder: Path) -> bool:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from randwire.data.formats import HEAD_BYTES, kind_of
 from randwire.errors import DataError
 
 DEPTH = 3
@@ -16,9 +17,9 @@ def folder_of(input: Path, usual: Sequence[str], holds: Callable[[Path], bool]) 
     Raises DataError if there is no such folder `input`, or if several below hold such files.
     """
     if not input.is_dir():
-        raise DataError(
-            f"{input}: {'is a file; name the folder that holds it' if input.exists() else 'no such folder'}"
-        )
+        if not input.exists():
+            raise DataError(f"{input}: no such folder")
+        raise DataError(f"{input}: is a file, {_kind(input)}; name the folder that holds the files of the set")
     if found := next((input / name for name in usual if holds(input / name)), None):
         return found
     found_below: list[Path] = []
@@ -29,6 +30,11 @@ def folder_of(input: Path, usual: Sequence[str], holds: Callable[[Path], bool]) 
         first, second = found_below[:2]
         raise DataError(f"{input}: holds such files more than once, in {first} and {second}; name one of these folders")
     return found_below[0] if found_below else None
+
+
+def _kind(path: Path) -> str:
+    with open(path, "rb") as file:
+        return kind_of(file.read(HEAD_BYTES))
 
 
 def _below(folder: Path, depth: int = DEPTH) -> list[Path]:

@@ -153,7 +153,10 @@ def _class_numbers(
             )
         return np.array(list(_by_index(file, [int(text) for text in texts], number, ids)), np.int32)
     if foreign:
-        raise DataError(f"{file.path}: {foreign[0]!r} is not the name of a class of the training images")
+        raise DataError(
+            f"{file.path}: {foreign[0]!r} is not the name of a class of the training images (--val-labels chooses "
+            "another file)"
+        )
     return np.array([number[text] for text in texts], np.int32)
 
 

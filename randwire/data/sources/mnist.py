@@ -83,7 +83,7 @@ class MNIST(Source):
         if folder is None:
             raise DataError(
                 f"{self.input}: holds no {_name(*every[0])}, gzipped or not, nor in a folder below; it holds "
-                f"{contents(self.input)}"
+                f"{contents(self.input)} (images as files: source folder)"
             )
         files = {}
         for split in SPLITS:
