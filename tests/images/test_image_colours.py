@@ -138,9 +138,20 @@ def test_other_colours_are_refused() -> None:
     cards = ["SIMPLE  = T", "BITPIX  = 16", "NAXIS   = 2", "NAXIS1  = 4", "NAXIS2  = 4", "END"]
     header = "".join(card.ljust(80) for card in cards).ljust(2880).encode()
     refused(header + bytes(2880), "16-bit FITS")
+    words = np.zeros(64, ">i4")
+    words[1], words[8], words[9], words[10], words[13], words[33] = 4, 4, 4, 2, 1, 256
+    refused(words.tobytes() + bytes(32), "16-bit MCIDAS")
     small, large = np.zeros((8, 8, 3), np.uint8), np.zeros((32, 32), np.uint16)
     refused(tiff(small, photometric="rgb", subfiletype=1), "preview")
     refused(tiff(small, photometric="rgb", extratags=[(50706, 1, 4, (1, 4, 0, 0), False)]), "raw photograph")
+    moved = bytearray(tiff(small, photometric="rgb", metadata=None))
+    tags = moved[8:]
+    for entry in range(2, 2 + 12 * tags[0], 12):  # what lies behind the tags moves by 8 bytes
+        kind, count, value = struct.unpack_from("<HII", tags, entry + 2)
+        if count * {1: 1, 2: 1, 3: 2, 4: 4, 5: 8}[kind] > 4 or tags[entry : entry + 2] == b"\x11\x01":
+            struct.pack_into("<I", tags, entry + 8, value + 8)
+    assert np.array_equal(read(b"II*\0\x10\0\0\0" + bytes(8) + bytes(tags)), small)
+    refused(b"II*\0\x10\0\0\0CR\2\0" + bytes(4) + bytes(tags), "raw photograph")
     content = io.BytesIO()
     with tifffile.TiffWriter(content) as file:
         file.write(small, photometric="rgb", subifds=1)
