@@ -507,6 +507,21 @@ def test_stray_files_beside_flat_validation_images(
 
 
 @pytest.mark.image_data(
+    "H", "imagenet: folders ILSVRC2012_img_train and ILSVRC2012_img_val, or train and validation", "found"
+)
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [("ILSVRC2012_img_train", "ILSVRC2012_img_val"), ("train", "validation")],
+    ids=["archives", "splits"],
+)
+def test_folders_called_as_the_archives_or_splits(
+    folder: Path, expected: Mapping[str, bytes], tmp_path: Path, train: str, val: str
+) -> None:
+    _unpack(folder, folder / train, folder / val)
+    assert _converted(folder, tmp_path / "out") == expected
+
+
+@pytest.mark.image_data(
     "H",
     "imagenet: an archive of both splits as that of one; the same images in two archives; a pipe",
     "refused in one line",

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import random
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,9 @@ from data_helpers import fails, noise
 from PIL import Image as Picture
 
 from randwire.data.convert import main
+from randwire.data.sources import SPLITS
+from randwire.data.sources.folder import Folder
+from randwire.errors import DataError
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -146,6 +150,28 @@ def test_archives_in_a_folder(tmp_path: Path, expected: Mapping[str, bytes], cas
 
 
 @pytest.mark.image_data(
+    "K",
+    "folder: links in an archive that lead outside of it, to another image or above; a file where a folder is",
+    "links are followed inside the archive alone; what cannot be unpacked is named",
+)
+def test_links_and_clashes_in_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(next(iter(FILES.values())))
+    with tarfile.open(_tar(tmp_path / "set.tar", FILES), "a") as tar:
+        for name, target in (("train/cat/out.png", str(secret)), ("train/dog/good.png", "../cat/000.png"), ("up", ".")):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            tar.addfile(link)
+    assert main(["folder", str(tmp_path / "set.tar"), str(tmp_path / "out"), "--corrupt", "skip"]) == 0
+    sidecar = json.loads((tmp_path / "out" / "dataset.json").read_text(encoding="utf-8"))
+    assert sidecar["sizes"] == {"train": 10, "val": 6}
+    assert sidecar["skipped"]["train"] == [f"{tmp_path / 'set.tar'}/train/cat/out.png"]
+    clash = _zip(tmp_path / "clash.zip", {**FILES, "train/cat": b"a file"})
+    fails(["folder", clash, tmp_path / "other"], capsys, f"{clash}/train/cat: cannot be unpacked to")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.image_data(
     "F",
     "folder: a zip whose names are UTF-8 without saying so, or of another system's code page",
     "read; or refused by name",
@@ -239,6 +265,11 @@ def _twice(folder: Path) -> Path:
     return path
 
 
+def _seven(folder: Path) -> Path:
+    (folder / "set.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(50))
+    return folder / "set.7z"
+
+
 WRONG: Mapping[str, tuple[Callable[[Path], Path], str]] = {
     "encrypted": (_encrypted, "is encrypted"),
     "doubled": (_doubled, "train/cat/000.png twice"),
@@ -249,6 +280,7 @@ WRONG: Mapping[str, tuple[Callable[[Path], Path], str]] = {
     "cut tar.xz": (_cut(ARCHIVES["tar.xz"]), "not a whole archive"),
     "gzip of a text": (_gzipped_text, "what is in the gzip file is no tar, but"),
     "compressed twice": (_twice, "what is in the gzip file is no tar, but a gzip archive"),
+    "7-Zip": (_seven, "is neither tar nor zip, but a 7-Zip archive (56 bytes); unpack it and name the folder"),
     "HTML": (_text, "is neither tar nor zip, but an HTML page (37 bytes)"),
 }
 
@@ -459,3 +491,38 @@ def test_parquet_files_without_hugging_faces_words(tmp_path: Path) -> None:
     _converted(tmp_path / "in", tmp_path / "out")
     sidecar = json.loads((tmp_path / "out" / "dataset.json").read_text(encoding="utf-8"))
     assert (sidecar["classes"], sidecar["sizes"]) == (list(CLASSES), {"train": 9, "val": 6})
+
+
+@pytest.mark.image_data(
+    "K",
+    "folder: archives and Parquet files damaged at random, some hundred",
+    "read, or one line with the name of the file",
+)
+@pytest.mark.parametrize("case", ["zip", "tar", "tgz of one folder", "tar.xz", "parquet"])
+def test_random_damage(tmp_path: Path, case: str) -> None:
+    (tmp_path / "in").mkdir()
+    if case == "parquet":
+        input = _parquet(tmp_path / "in", parts=1)
+        damaged = input / "data" / "train-00000-of-00001.parquet"
+    else:
+        input = damaged = ARCHIVES[case](tmp_path / "in")
+    whole, stream, errors = damaged.read_bytes(), random.Random(0), list[str]()
+    for number in range(60):
+        content = bytearray(whole)
+        start = stream.randrange(len(content))
+        if number % 3 == 0:
+            del content[start:]
+        else:
+            content[start : start + stream.choice((1, 4, 600))] = stream.randbytes(stream.choice((1, 4, 600)))
+        damaged.write_bytes(content)
+        source = Folder(input)
+        source.scratch = tmp_path / str(number)
+        source.scratch.mkdir()
+        try:
+            for split in SPLITS:
+                for index in range(len(source.labels(split))):
+                    source.image(split, index)
+        except DataError as error:
+            errors.append(str(error))
+    assert len(errors) > 20
+    assert all(line.startswith(str(input)) and "\n" not in line for line in errors)

@@ -6,6 +6,7 @@ import io
 import lzma
 import posixpath
 import re
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -15,11 +16,13 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 from randwire.data.formats import HEAD_BYTES, kind_of
-from randwire.errors import DataError, one_line, system_text
+from randwire.errors import DataError, brief, system_text
 
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
+_OF_DAMAGE = (EOFError, ValueError, NotImplementedError, RuntimeError, OverflowError)
+"""What the readers raise, beside errors of their own, where an archive is damaged."""
 SUFFIXES = (*TAR_SUFFIXES, ".zip")
 """Of the archives that can be read here."""
 BLOCK = tarfile.BLOCKSIZE
@@ -79,7 +82,9 @@ def members(path: Path, inside: re.Pattern[str] | None = None) -> Generator[Memb
         elif _compression(start) or _is_tar(start):
             found = _of_tar(file, 0, "", inside)
         else:
-            raise DataError(f"{path}: is neither tar nor zip, but {kind_of(start)} ({packed_bytes:,} bytes)")
+            kind = kind_of(start)
+            advice = "unpack it and name the folder" if "archive" in kind else "a tar or zip archive is needed"
+            raise DataError(f"{path}: is neither tar nor zip, but {kind} ({packed_bytes:,} bytes); {advice}")
         for member in found:
             unpacked += member.size
             if unpacked > max(MAX_RATIO * packed_bytes, SMALL_BYTES):
@@ -95,12 +100,17 @@ def told(path: Path) -> Iterator[None]:
     """A block that reads an archive: what is wrong with it becomes a DataError."""
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{path}: is not a whole archive: {one_line(error)} ({path.stat().st_size:,} bytes); name a whole copy"
-        ) from None
+    except DataError:
+        raise
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, *_OF_DAMAGE) as error:
+        what = brief(error)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {system_text(error)}") from None
+        if error.errno is not None:
+            raise DataError(f"{path}: cannot be read: {system_text(error)}") from None
+        what = brief(error)  # bzip2's and Zstandard's readers say so that the content is damaged, gzip's likewise
+    else:
+        return
+    raise DataError(f"{path}: is not a whole archive: {what} ({path.stat().st_size:,} bytes); name a whole copy")
 
 
 class _Header(tarfile.TarInfo):
@@ -151,7 +161,7 @@ def _of_tar(file: IO[bytes], base: int | None, prefix: str, inside: re.Pattern[s
             if rest := _behind(file):
                 raise tarfile.ReadError(f"{rest:,} bytes or more follow its end mark")
     except tarfile.TarError as error:
-        raise tarfile.ReadError(f"{one_line(error)}{where}") from None
+        raise tarfile.ReadError(f"{brief(error)}{where}") from None
 
 
 def _behind(file: IO[bytes]) -> int:
@@ -179,7 +189,7 @@ def _of_zip(path: Path, file: IO[bytes]) -> Iterator[Member]:
                 with archive.open(member) as content:
                     yield Member(_clean(_name(member)), member.file_size, None, content)
             except NotImplementedError as error:
-                raise DataError(f"{path}: {member.filename}: {one_line(error)}") from None
+                raise DataError(f"{path}: {member.filename}: {brief(error)}") from None
 
 
 def _name(member: zipfile.ZipInfo) -> str:

@@ -14,10 +14,15 @@ from randwire.storage import contents
 
 ROOTS = (".", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", "data")
 """Below INPUT: as published, Kaggle's two, Hugging Face's."""
+_SPLITS: Mapping[Split, Sequence[str]] = {"train": ("train",), "val": ("val", "validation")}
 NAMES: Mapping[Split, Sequence[str]] = {
-    "train": (*(f"ILSVRC2012_img_train{suffix}" for suffix in TAR_SUFFIXES), "train", *(f"train{s}" for s in SUFFIXES)),
-    "val": (*(f"ILSVRC2012_img_val{suffix}" for suffix in TAR_SUFFIXES), "val", *(f"val{s}" for s in SUFFIXES)),
+    split: (
+        *(f"ILSVRC2012_img_{split}{suffix}" for suffix in (*TAR_SUFFIXES, "")),
+        *(f"{name}{suffix}" for name in names for suffix in ("", *SUFFIXES)),
+    )
+    for split, names in _SPLITS.items()
 }
+"""Archives before folders: they are whole, or it is told."""
 PARTS: Mapping[Split, str] = {"train": r"train_images_(\d+)\.tar\.gz", "val": r"val_images(?:_(\d+))?\.tar\.gz"}
 """Hugging Face's archives."""
 PARQUET: Mapping[Split, Sequence[str]] = {"train": ("train",), "val": ("validation", "val")}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tqdm import tqdm
 
 from randwire.data.sources._spool import Spool, check_free
-from randwire.errors import DataError, one_line, system_text
+from randwire.errors import DataError, brief, system_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,8 +124,13 @@ def _columns(path: Path) -> _Columns:
         raise DataError(f"{path}: has the columns {', '.join(schema.names)}, none of them with {what}")
     if len(images) > 1:
         raise DataError(f"{path}: has several columns with images: {', '.join(images)}")
-    label = max(labels, key=lambda name: (name == "label", len(features.get(name, {}).get("names") or ())))
-    names = features.get(label, {}).get("names")
+    named = {name: features.get(name, {}).get("names") for name in labels}
+    if wrong := [name for name, names in named.items() if not isinstance(names, list | None)]:
+        raise DataError(f"{path}: what should be the names of the classes of {wrong[0]} is no list")
+    label = max(labels, key=lambda name: (name == "label", len(named[name] or ())))
+    names = named[label]
+    if names is not None and len(set(map(str, names))) < len(names):
+        raise DataError(f"{path}: names a class of the column {label} twice")
     left = [name for name in labels if name != label]
     notes = (f"{path.name}: labels are of the column {label}, not {', '.join(left)}",) if left else ()
     return _Columns(images[0], label, None if names is None else tuple(map(str, names)), notes)
@@ -172,9 +177,9 @@ def _told(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except pyarrow.ArrowException as error:
-        raise DataError(
-            f"{path}: cannot be read as Parquet ({path.stat().st_size:,} bytes): {one_line(error)}"
-        ) from None
+    except DataError:
+        raise
+    except (pyarrow.ArrowException, ValueError, TypeError, LookupError, ArithmeticError) as error:  # what damage causes
+        raise DataError(f"{path}: cannot be read as Parquet ({path.stat().st_size:,} bytes): {brief(error)}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {system_text(error)}") from None

@@ -39,13 +39,13 @@ def unpacked(archive: Path, scratch: Path | None, wanted: Callable[[str], bool] 
             if member.target is not None:
                 links.append((path, below(folder, member.target)))
                 continue
-            with writing(archive, folder):
+            with writing(archive / member.path, folder.parent):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with open(path, "wb") as file:
                     while block := member.content.read(BLOCK_BYTES):
                         file.write(block)
             bar.update()
-    with writing(archive, folder):
+    with writing(archive, folder.parent):
         for path, target in links:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
