@@ -109,6 +109,30 @@ def test_many_classes_are_told_by_their_ends(tmp_path: Path, capsys: pytest.Capt
     assert "images of a class: 1 to 40 in train, 0 to 1 in val" in out
 
 
+@pytest.mark.image_data(
+    "L",
+    "how a set was read, stored and split; a set of a source that this version does not know",
+    "told as dataset.json has it; checked like any other",
+)
+def test_how_a_set_was_made_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = build(tmp_path / "set", noise(20), noise(5), "jpg").folder
+    assert main(["--check", str(folder)]) == 0
+    assert "\nread: " not in capsys.readouterr().out, "digits are no files"
+    content = json.loads((folder / SIDECAR).read_bytes())
+    content |= {"source": "ours", "options": {"val_share": 0.25, "val_seed": 3}}
+    content["reading"] |= {"upright": False, "background": [0, 128, 255], "value_range": [0, 1]}
+    (folder / SIDECAR).write_text(json.dumps(content))
+    status, found, _ = checked(folder, capsys)
+    assert (status, found["source"], found["options"]) == (0, "ours", {"val_share": 0.25, "val_seed": 3})
+    assert found["encoding"] == {"mode": "jpg", "max_side": None, "quality": 90}
+    assert found["reading"] == content["reading"]
+    assert main(["--check", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "ours, 10 classes, stored as JPEG of quality 90" in out
+    assert "not turned by their EXIF data, #0080ff under what is transparent, 0 to 1 as black to white" in out
+    assert "options: --val-share 0.25, --val-seed 3" in out
+
+
 @pytest.mark.parametrize("mode", ["raw", "jpg", "proportion"])
 @pytest.mark.image_data(
     "L", "images of a set whose bytes have changed on the disk", "each is named with its class; exit code 1"

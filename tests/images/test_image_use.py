@@ -26,6 +26,7 @@ from randwire.data.sources import load_source
 from randwire.errors import CheckpointError, DataError
 from randwire.records import checkpoint_file
 from randwire.training import checkpoint
+from randwire.training import weights as file_weights
 from randwire.training.worker import ProcessWorker
 
 CPU = ProcessWorker(torch.device("cpu"))
@@ -139,6 +140,9 @@ def test_an_earlier_checkpoint_is_read_as_its_source(as_is: Path, tmp_path: Path
     assert Encoding(**trained.encoding) == Encoding("raw")
     randwire.export(tmp_path / "earlier.pt", tmp_path / "net.safetensors")
     assert inference.open_trained(tmp_path / "net.safetensors").reading == trained.reading
+    file_weights.write(tmp_path / "earlier.safetensors", state)
+    again = inference.open_trained(tmp_path / "earlier.safetensors")
+    assert (again.reading, again.encoding) == (trained.reading, trained.encoding)
 
 
 @pytest.mark.image_data(

@@ -11,6 +11,7 @@ from uuid import uuid4
 from tqdm import tqdm
 
 from randwire.config import DataConfig
+from randwire.config.data import FOLDER_SOURCE
 from randwire.config.loading import PRESETS, read_yaml
 from randwire.data import split_files
 from randwire.data.convert.contact_sheet import contact_sheet
@@ -71,7 +72,8 @@ def _crops(source: str, values: Mapping[str, Any]) -> DataConfig:
     """How a training on a source crops by default: by the preset that has its name, if there is one."""
     preset = PRESETS / f"{source}.yaml"
     given = read_yaml(preset)["data"] if preset.is_file() else {}
-    return DataConfig(**{**given, "source": source, "path": "checked", **values}).evaluation
+    # Only crops are asked for: the set may be of a source that this version does not know.
+    return DataConfig(**{**given, "source": FOLDER_SOURCE, "path": "checked", **values}).evaluation
 
 
 def _read(folder: Path, sidecar: Sidecar, threads: int) -> dict[Split, ReadFile]:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from randwire import machine, storage
+from randwire import machine, registry, storage
 from randwire.arguments import Parser, folder
 from randwire.data.convert.check import Checked, check
 from randwire.data.convert.figures import Spread
 from randwire.data.convert.output import SHEET
 from randwire.data.reading import Reading
 from randwire.data.sidecar import Sidecar
-from randwire.data.sources import SPLITS
+from randwire.data.sources import SPLITS, load_source
 from randwire.names import printable
 from randwire.stdio import delivered
 
@@ -73,7 +73,12 @@ def run(words: Sequence[str]) -> int:
 def _lines(options: argparse.Namespace, checked: Checked) -> Iterator[str]:
     sidecar, found = checked.sidecar, checked.figures
     yield f"{printable(options.folder)}: {sidecar.source}, {len(sidecar.classes):,} classes, {_stored(sidecar)}"
-    yield f"read: {_read(sidecar.reading)}"
+    if _of_files(sidecar.source):
+        yield f"read: {_read(sidecar.reading)}"
+    if sidecar.options:
+        yield "options: " + ", ".join(
+            f"--{name.replace('_', '-')} {value:g}" for name, value in sidecar.options.items()
+        )
     for split in SPLITS:
         one = found.splits[split]
         sides = f"widths {_range(one.width)}, heights {_range(one.height)}"
@@ -131,6 +136,11 @@ def _stored(sidecar: Sidecar) -> str:
     mixed = f"as JPEG of quality {sidecar.quality} with probability {sidecar.compress_probability}, else as pixels"
     reduced = f", reduced to {sidecar.reduced_to} pixels" if sidecar.reduced_to else ""
     return f"stored {how.get(sidecar.mode, mixed)}{reduced}"
+
+
+def _of_files(source: str) -> bool:
+    """Whether the images were files, as far as this version knows the source."""
+    return source not in registry.names("randwire.data.sources") or load_source(source).of_files
 
 
 def _read(reading: Reading) -> str:

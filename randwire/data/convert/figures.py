@@ -78,7 +78,13 @@ class Figures(NamedTuple):
             }
             for split, found in self.splits.items()
         }
-        return {**by_split, "doubles": self.doubles._asdict(), "mean": self.mean, "std": self.std}
+        about = {
+            "source": sidecar.source,
+            "reading": sidecar.reading.model_dump(mode="json"),
+            "encoding": sidecar.encoding,
+            "options": sidecar.options,
+        }
+        return {**about, **by_split, "doubles": self.doubles._asdict(), "mean": self.mean, "std": self.std}
 
 
 def figures(files: Mapping[Split, ReadFile], classes: int) -> Figures:
