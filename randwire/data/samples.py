@@ -162,9 +162,9 @@ def samples_of_tiff(content: bytes) -> str:
 def _is_preview(image: TiffImagePlugin.TiffImageFile, content: bytes) -> bool:
     """Whether the first image is a reduced form of another one in the file."""
     tags = image.tag_v2
-    if _first(tags.get(NEW_SUBFILE_TYPE)) & 1:
-        return True
     offsets = tags.get(SUB_IFDS, ())
+    if _first(tags.get(NEW_SUBFILE_TYPE)) & 1 and (offsets or tags.next):
+        return True
     for offset in (offsets if isinstance(offsets, tuple) else (offsets,))[:SUB_IFDS_READ]:
         with suppress(Exception):  # of what cannot be read nothing is known, and the first image is what there is
             inner = _tags(content, offset)

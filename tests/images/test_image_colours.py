@@ -142,7 +142,15 @@ def test_other_colours_are_refused() -> None:
     words[1], words[8], words[9], words[10], words[13], words[33] = 4, 4, 4, 2, 1, 256
     refused(words.tobytes() + bytes(32), "16-bit MCIDAS")
     small, large = np.zeros((8, 8, 3), np.uint8), np.zeros((32, 32), np.uint16)
-    refused(tiff(small, photometric="rgb", subfiletype=1), "preview")
+    for pages in (1, 2):
+        content = io.BytesIO()
+        with tifffile.TiffWriter(content) as file:
+            for page in (small, large)[:pages]:
+                file.write(page, subfiletype=1 if page is small else 0)
+        if pages == 1:  # whatever it is said to be, there is no other
+            assert np.array_equal(read(content.getvalue()), small)
+        else:
+            refused(content.getvalue(), "preview")
     refused(tiff(small, photometric="rgb", extratags=[(50706, 1, 4, (1, 4, 0, 0), False)]), "raw photograph")
     moved = bytearray(tiff(small, photometric="rgb", metadata=None))
     tags = moved[8:]
