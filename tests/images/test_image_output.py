@@ -249,6 +249,17 @@ def test_what_is_no_folder_is_named(folder: Path, tmp_path: Path, capsys: pytest
     assert _names(tmp_path) == {"in", "file", "pipe", "loop"}
 
 
+@ROW("E", "OUTPUT or INPUT is a URL, such as s3://bucket/set", "exit 2, one line; no folder of the name s3: is made")
+def test_urls_are_no_places_of_a_conversion(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fails(["folder", folder, "s3://bucket/set"], capsys, "OUTPUT: s3://bucket/set is a URL", "copy")
+    fails(["folder", "https://example.org/set.zip", "out"], capsys, "https://example.org/set.zip is a URL", "copy")
+    fails(["digits", "gs://bucket/set"], capsys, "OUTPUT: gs://bucket/set is a URL")
+    assert _names(tmp_path) == {"in"}
+
+
 @ROW("E", "the name of OUTPUT is as long as the file system allows", "works")
 def test_long_names(tmp_path: Path) -> None:
     _convert(tmp_path / ("x" * 255))

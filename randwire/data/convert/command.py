@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from randwire import machine, registry
+from randwire import machine, registry, storage
 from randwire.arguments import Parser, folder, fraction, guarded, positive_float, positive_int
 from randwire.data import beton
 from randwire.data.codec import Encoding
@@ -139,7 +139,7 @@ def _parser(name: str, source: type[Source]) -> Parser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("paths", metavar=_usage(source), type=folder, nargs="*", help="what to convert, folder to be written")
+    add("paths", metavar=_usage(source), type=_path, nargs="*", help="what to convert, folder to be written")
     for given, option in source.options.items():
         add(f"--{given.replace('_', '-')}", type=option.type, metavar=option.metavar, help=option.help)
     if source.of_files:
@@ -189,6 +189,14 @@ def _parser(name: str, source: type[Source]) -> Parser:
     return parser
 
 
+def _path(text: str) -> Path:
+    if storage.is_url(text):
+        raise argparse.ArgumentTypeError(
+            f"{text} is a URL, and a conversion is on disks of this machine; copy the folder"
+        )
+    return folder(text)
+
+
 def _colour(text: str) -> tuple[int, int, int]:
     if not re.fullmatch("#?[0-9a-fA-F]{6}", text):
         raise ValueError
@@ -209,6 +217,7 @@ def _quality(text: str) -> int:
     return value
 
 
+_path.__name__ = "path"
 _colour.__name__ = "colour such as ffffff"
 _value_range.__name__ = "range such as 0:1"
 _quality.__name__ = "number from 1 to 100"  # argparse names the type in its message
