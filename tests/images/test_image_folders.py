@@ -347,3 +347,20 @@ def test_class_folders_and_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert counts(Folder(tmp_path / "in"), "val") == {"cat": 2, "dog": 1}
     path.write_text("cat0.png,cat\ncat1.png,dog\ndog0.png,dog\n")
     fails(["folder", tmp_path / "in", tmp_path / "out"], capsys, "cat1.png is cat by its folder and dog by")
+
+
+@pytest.mark.image_data(
+    "K",
+    "tiny-imagenet whose val was sorted into class folders, an empty `images` left",
+    "read from them, checked by val_annotations.txt",
+)
+def test_tiny_imagenet_in_class_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tiny_imagenet(tmp_path / "in")
+    label = dict(line.split("\t")[:2] for line in (root / "val" / "val_annotations.txt").read_text().splitlines())
+    for path in list((root / "val" / "images").iterdir()):
+        (root / "val" / label[path.name] / "images").mkdir(parents=True, exist_ok=True)
+        path.rename(root / "val" / label[path.name] / "images" / path.name)
+    assert pairs(Folder(root), "val") == {f"{root}/val/{wnid}/images/{name}": wnid for name, wnid in label.items()}
+    wrong = root / "val" / label["val_1.JPEG"] / "images" / "val_1.JPEG"
+    wrong.rename(root / "val" / label["val_2.JPEG"] / "images" / "val_1.JPEG")
+    fails(["folder", root, tmp_path / "out"], capsys, "val_1.JPEG", "by its folder", "val_annotations.txt")

@@ -143,6 +143,12 @@ KEYED = {
     "name wnid": ("val.txt", _lines(" ").encode()),
     "name,wnid": ("val_labels.csv", _lines(",").encode()),
     "name;wnid": ("val_labels.csv", _lines(";").encode()),
+    "columns in another order": (
+        "val.csv",
+        "\n".join(
+            [",label,filename,width", *(f"{n},{WNIDS[TRUE[n - 1]]},{published(n)},8" for n in range(1, COUNT + 1))]
+        ).encode(),
+    ),
     "a header": ("val.csv", ("filename,label\n" + _lines(",")).encode()),
     "boxes": ("val/val_annotations.txt", BOXES.encode()),
     "name number": ("val.txt", _lines(" ", text=str).encode()),
@@ -214,6 +220,18 @@ WRONG_FILES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("no label for 12", "'test_00000012.JPEG'"),
     ),
     "a line without a label": ("val.txt", _lines(" ") + "photo.JPEG\n", ("line 13", "'photo.JPEG'")),
+    "numbers behind a number": (
+        "val.csv",
+        _lines(",", text=lambda label: ",".join("01"[label == i] for i in range(5))),
+        ("line 1", "is no name of an image and its label"),
+    ),
+    "a line with a name alone": ("val.csv", _lines(",").replace(f",{WNIDS[TRUE[4]]}", "", 1), ("val.csv",)),
+    "a quote that is not closed": ("val.csv", _lines(",").replace("ILSVRC", '"ILSVRC', 1), ("line 1", "is no name of")),
+    "a comma too many": (
+        "val.csv",
+        "filename,label\n" + _lines(",").replace(",", ",,", 1),
+        ("line 2", "is no name of"),
+    ),
     "nothing": ("synset_labels.txt", "\n", ("it is empty",)),
     "a list of classes": (
         "synset_labels.txt",

@@ -20,6 +20,8 @@ def val_index(folder: Path, classes: Sequence[str], chosen: Path | None, beside:
     say the same as they. Raises DataError for images without a label, and for labels that are no class of training.
     """
     found, known = scan(folder), set(classes)
+    holding = {name.partition("/")[0] for name in found.images}
+    found = found._replace(folders=[name for name in found.folders if name in holding or composed(name) in known])
     sources = label_files_in((folder, beside), KEYED_FILES) if chosen is None else [chosen]
     if any(composed(inside) in known for inside in found.folders):
         index = by_class(found, folder, classes)[1]

@@ -11,7 +11,24 @@ from randwire.names import composed
 
 KEYED_FILES = ("LOC_val_solution.csv", "val_annotations.txt", "val.txt", "val.csv", "val_labels.txt", "val_labels.csv")
 """Usual names of files that name each image beside its label."""
-HEADERS = {"id", "image", "imageid", "image_id", "img", "file", "filename", "file_name", "name", "path", "fname"}
+KEY_HEADS = (
+    *(
+        "imageid",
+        "image_id",
+        "filename",
+        "file_name",
+        "fname",
+        "file",
+        "image",
+        "image_name",
+        "img",
+        "path",
+        "name",
+        "id",
+    ),
+)
+LABEL_HEADS = ("predictionstring", "label", "labels", "class", "class_name", "category", "wnid", "synset", "target")
+"""Usual names of columns, in lower case; the first that is there counts."""
 IMAGE_SUFFIX = re.compile(r"\.(jpe?g?|jfif|png|bmp|gif|webp|tiff?|p[bgpn]m|avif|jp2|heic|tga)$", re.IGNORECASE)
 BOX_WORDS = 4
 """Numbers after a label that say where in the image it is."""
@@ -47,9 +64,9 @@ def each_once(paths: Iterable[Path]) -> list[Path]:
 def read_label_file(path: Path, classes: Container[str]) -> LabelFile:
     """The labels in a text file: a column of them, or lines of an image's name and its label.
 
-    Name and label stand between tabs, commas, semicolons or blanks; a first line with the columns' names, a byte-order
-    mark, empty lines and any line ends are accepted, and after a label the numbers of a box. Raises DataError, with the
-    line, for anything else.
+    Name and label stand between tabs, commas, semicolons or blanks; a byte-order mark, empty lines and any line ends
+    are accepted, and after a label the numbers of a box. A first line may name the columns, which then may be more.
+    Raises DataError, with the line, for anything else.
     """
     lines = [(number, line) for number, line in enumerate(_text(path).splitlines(), 1) if line.strip()]
     if not lines:
@@ -57,11 +74,10 @@ def read_label_file(path: Path, classes: Container[str]) -> LabelFile:
     if all(line.strip() in classes or not re.search(r"[\s,;]", line.strip()) for _, line in lines):
         return LabelFile(path, [line.strip() for _, line in lines], None)
     delimiter = next((mark for mark in "\t,;" if all(mark in line for _, line in lines)), None)
+    columns = _columns(lines[0][1], delimiter, classes)
     keys, texts = [], []
-    for number, line in lines:
-        fields = _fields(line, delimiter, classes)
-        if number == lines[0][0] and fields and fields[0].lower() in HEADERS and fields[1] not in classes:
-            continue
+    for number, line in lines if columns is None else lines[1:]:
+        fields = _fields(line, delimiter, classes) if columns is None else _chosen(line, delimiter, columns)
         if fields is None or not all(fields):
             raise DataError(f"{path}: line {number} is no name of an image and its label: {line.strip()[:80]!r}")
         keys.append(fields[0])
@@ -132,14 +148,36 @@ def _text(path: Path) -> str:
     return composed(text)
 
 
+def _columns(line: str, delimiter: str | None, classes: Container[str]) -> tuple[int, int, int] | None:
+    """Where name and label stand, among how many, if a first line says so: by its words, or as first and second."""
+    if delimiter is None:
+        return None
+    heads = [head.lower() for head in _split(line, delimiter)]
+    keys = [heads.index(name) for name in KEY_HEADS if name in heads]
+    labels = [heads.index(name) for name in LABEL_HEADS if name in heads]
+    if keys and labels:
+        return keys[0], labels[0], len(heads)
+    return (0, 1, 2) if keys[:1] == [0] and len(heads) == 2 and _split(line, delimiter)[1] not in classes else None
+
+
+def _chosen(line: str, delimiter: str | None, columns: tuple[int, int, int]) -> list[str] | None:
+    fields = _split(line, delimiter or ",")
+    key, label, count = columns
+    return [fields[key], fields[label]] if len(fields) == count else None
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    return [field.strip() for field in next(csv.reader([line], delimiter=delimiter))]
+
+
 def _fields(line: str, delimiter: str | None, classes: Container[str]) -> list[str] | None:
-    """Name and label of a line; None if it has not both."""
-    if delimiter is not None:
-        fields = [field.strip() for field in next(csv.reader([line], delimiter=delimiter))]
-        return fields[:2] if len(fields) == 2 or all(_is_number(field) for field in fields[2:]) else None
-    words = line.split()
-    if len(words) > 2 and all(map(_is_number, words[2:])) and (words[1] in classes or len(words) == 2 + BOX_WORDS):
+    """Name and label of a line, without the box behind them; None if it has not both, or more."""
+    words = line.split() if delimiter is None else _split(line, delimiter)
+    # Of numbers behind a number, such as 0,1,0, none is known to be the label.
+    if len(words) == 2 + BOX_WORDS and all(map(_is_number, words[2:])) and not _is_number(words[1]):
         return words[:2]
+    if delimiter is not None:
+        return words if len(words) == 2 else None
     for count in range(1, len(words)):  # names and classes may have blanks
         if (label := " ".join(words[count:])) in classes:
             return [" ".join(words[:count]), label]
