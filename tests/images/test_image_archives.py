@@ -17,6 +17,7 @@ from data_helpers import fails
 
 from benchmarks.imagenet_like import make
 from randwire.data.convert import main
+from randwire.data.sources._packed import Packed
 from randwire.data.sources.imagenet import ImageNet
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
@@ -307,6 +308,24 @@ def test_links_in_archives(folder: Path, tmp_path: Path, kind: bytes, capsys: py
 
 
 @pytest.mark.image_data(
+    "H", "imagenet: links to links in an archive, also in a circle", "followed; a circle is left out"
+)
+def test_links_to_links(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, target in (("c", "b"), ("b", "a"), ("d", "e"), ("e", "d")):
+            link = tarfile.TarInfo(f"{name}.png")
+            link.type, link.linkname = tarfile.SYMTYPE, f"{target}.png"
+            tar.addfile(link)
+        member = tarfile.TarInfo("a.png")
+        member.size = 3
+        tar.addfile(member, io.BytesIO(b"abc"))
+    packed = Packed(None)
+    packed.add(tmp_path / "a.tar")
+    assert packed.extents["a.png"] == packed.extents["b.png"] == packed.extents["c.png"]
+    assert list(packed.left_out.values()) == [["d.png", "e.png"]]
+
+
+@pytest.mark.image_data(
     "H", "imagenet: an archive that must be unpacked, with --estimate", "one line: only a conversion unpacks it"
 )
 def test_an_estimate_of_what_must_be_unpacked_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -409,6 +428,9 @@ def test_input_is_one_archive(
     folder: Path, tmp_path: Path, name: str, split: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fails(["imagenet", folder / name, tmp_path / "out"], capsys, f"archive of {split} images alone", f"--{split}-tar")
+    folders = {f"{wnid}/{name}": content for wnid, name, content in _images(folder)["train"]}
+    (folder / "folders.tar.gz").write_bytes(_tar(folders, "w:gz"))
+    fails(["imagenet", folder / "folders.tar.gz", tmp_path / "out"], capsys, "archive of train images alone")
     (folder / "text.txt").write_text("words")
     fails(["imagenet", folder / "text.txt", tmp_path / "out"], capsys, "text.txt: is neither tar nor zip, but")
 

@@ -113,7 +113,7 @@ def _split_archives(folder: Path) -> None:
     for split in ("train", "val"):
         files = {name: content for name, content in FILES.items() if name.startswith(split)}
         _zip(folder / f"{split}.zip", files)
-    _zip(folder / "test.zip", {"test/0.png": b"x"})
+    (folder / "test.zip").write_bytes(b"no zip, and not needed")
 
 
 def _split_archives_of_classes(folder: Path) -> None:
@@ -147,6 +147,15 @@ def test_archives_in_a_folder(tmp_path: Path, expected: Mapping[str, bytes], cas
     (tmp_path / "in" / ".DS_Store").write_bytes(b"x")
     assert _converted(tmp_path / "in", tmp_path / "out") == expected
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset.json", "train.beton", "val.beton"]
+
+
+@pytest.mark.image_data(
+    "K", "folder: a packed test split beside train/ and val/", "not unpacked, so that --estimate needs no place for it"
+)
+def test_what_is_not_needed_is_not_unpacked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _write(tmp_path / "in", FILES)
+    (tmp_path / "in" / "test.zip").write_bytes(b"no zip")
+    assert main(["folder", str(tmp_path / "in"), "--estimate"]) == 0
 
 
 @pytest.mark.image_data(

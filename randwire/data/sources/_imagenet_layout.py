@@ -7,7 +7,9 @@ from pathlib import Path
 
 from randwire.data.sources._archives import SUFFIXES, TAR_SUFFIXES, members
 from randwire.data.sources._base import Split
+from randwire.data.sources._imagenet_files import CLASS_TAR, WNID
 from randwire.data.sources._parquet import parts
+from randwire.data.sources._sift import is_junk
 from randwire.data.sources._unpack import unpacked
 from randwire.errors import DataError
 from randwire.storage import contents
@@ -29,8 +31,7 @@ PARQUET: Mapping[Split, Sequence[str]] = {"train": ("train",), "val": ("validati
 """Its Parquet files: what they are called by."""
 NOT_NEEDED = r"(^|/)ILSVRC/(Annotations|Data/CLS-LOC/test)/"
 """Of Kaggle's archive."""
-CLASS_TAR = re.compile(r"n\d{8}\.tar(\.\w+)?")
-OF_VAL = re.compile(r"ILSVRC2012_val_\d+(_n\d{8})?\.\w+")
+VAL_NAME = re.compile(r"ILSVRC2012_val_\d+(_n\d{8})?\.\w+")
 
 
 def located(input: Path, split: Split) -> list[Path]:
@@ -68,12 +69,12 @@ def unpacked_set(archive: Path, scratch: Path | None) -> Path:
     Raises DataError for one of the archives that were published: it is not all, and is read where it is.
     """
     with closing(members(archive)) as found:
-        first = next(found, None)
-    name = first.path.rpartition("/")[2] if first else ""
-    for split, pattern in (("train", CLASS_TAR), ("val", OF_VAL)):
-        if pattern.fullmatch(name):
+        first = next((member.path for member in found if not is_junk(member.path.rpartition("/")[2])), "")
+    folders, name = first.split("/")[:-1], first.rpartition("/")[2]
+    for split, pattern in (("train", CLASS_TAR), ("val", VAL_NAME)):
+        if pattern.fullmatch(name) or (split == "train" and folders and WNID.fullmatch(folders[0])):
             raise DataError(
-                f"{archive}: holds {name}, so it is the archive of {split} images alone; name the folder that holds it "
-                f"and the others as INPUT, or this file with --{split}-tar"
+                f"{archive}: holds {first}, so it is the archive of {split} images alone; name the folder that holds "
+                f"it and the others as INPUT, or this file with --{split}-tar"
             )
     return unpacked(archive, scratch, lambda path: not re.search(NOT_NEEDED, path))

@@ -32,13 +32,16 @@ class Packed:
         self.extents: dict[str, Extent] = {}
         self.left_out: dict[str, list[str]] = {}
         self._spool: Spool | None = None
+        self._spool_number = -1
 
     def add(self, archive: Path, prefix: str = "", inside: re.Pattern[str] | None = None) -> None:
         """Take in an archive, its paths behind `prefix`; the tars in it whose names match `inside` are opened, too.
 
         Raises DataError for what is no whole archive, and for a disk without room for what is to be unpacked.
         """
-        number, links, here = len(self.files), {}, set()
+        number = len(self.files)
+        links: dict[str, str] = {}
+        here: set[str] = set()
         self.files.append(archive)
         size = archive.stat().st_size if archive.exists() else 0
         bar = tqdm(desc=f"index of {archive.name}", unit=" images", disable=not sys.stderr.isatty(), leave=False)
@@ -57,7 +60,11 @@ class Packed:
                 else:
                     self.extents[path] = self._unpacked(archive, size, member.content)
                 bar.update()
-        for path, target in links.items():
+        for path in links:
+            target, followed = path, set()
+            while target in links and target not in followed:
+                followed.add(target)
+                target = links[target]
             if target in self.extents:
                 self.extents[path] = self.extents[target]
             else:
@@ -67,8 +74,9 @@ class Packed:
         if self._spool is None:
             self._spool = Spool(self.scratch, archive)
             check_free(archive, self._spool.path.parent, size)
+            self._spool_number = len(self.files)
             self.files.append(self._spool.path)
-        return self.files.index(self._spool.path), *self._spool.add(content)
+        return self._spool_number, *self._spool.add(content)
 
     def close(self) -> None:
         """What was unpacked can be read from now on."""

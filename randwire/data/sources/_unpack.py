@@ -15,7 +15,8 @@ from randwire.data.sources._spool import BLOCK_BYTES, check_free, writing
 from randwire.errors import DataError
 from randwire.names import below
 
-SPLIT_NAMES = {"train", "val", "test", "validation", "valid"}
+VAL_NAMES = {"val", "validation", "valid"}
+SPLIT_NAMES = {"train", "test", *VAL_NAMES}
 
 
 def unpacked(archive: Path, scratch: Path | None, wanted: Callable[[str], bool] = lambda path: True) -> Path:
@@ -41,9 +42,13 @@ def unpacked(archive: Path, scratch: Path | None, wanted: Callable[[str], bool] 
                 continue
             with writing(archive / member.path, folder.parent):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with open(path, "wb") as file:
-                    while block := member.content.read(BLOCK_BYTES):
+                file = open(path, "wb")  # noqa: SIM115
+            with file:
+                while block := member.content.read(BLOCK_BYTES):
+                    with writing(archive / member.path, folder.parent):
                         file.write(block)
+                with writing(archive / member.path, folder.parent):
+                    file.flush()
             bar.update()
     with writing(archive, folder.parent):
         for path, target in links:
@@ -84,7 +89,10 @@ def unpacked_splits(input: Path, scratch: Path | None) -> Path:
         return unpacked(input, scratch)
     entries = {path.name: path for path in sorted(input.iterdir()) if not is_junk(path.name)}
     archives = {stem(name): path for name, path in entries.items() if stem(name) != name and path.is_file()}
-    splits = [name for name in archives if name.lower() in SPLIT_NAMES and name not in entries]
+    wanted = {"train", *VAL_NAMES}
+    if "train" in archives and not VAL_NAMES & {*archives, *entries}:
+        wanted.add("test")  # it may be chosen to validate
+    splits = [name for name in archives if name in wanted and name not in entries]
     if not splits:
         return unpacked(next(iter(archives.values())), scratch) if len(archives) == len(entries) == 1 else input
     inside = {name: unpacked(archives[name], scratch) for name in splits}
