@@ -74,11 +74,11 @@ def predictions(trained: Trained, images: Sequence[Path], device: torch.device) 
         for path in images[start : start + size]:
             try:
                 square = evaluated(path, config, trained.reading, encoding)
-                read.append(torch.from_numpy(square).permute(2, 0, 1))
+                read.append(torch.from_numpy(square))
             except DataError as error:
                 read.append(Unusable(path, one_line(error)))
         rows = iter(_probabilities(network, normalise, [image for image in read if isinstance(image, Tensor)], device))
-        for path, image in zip(images[start:], read, strict=False):
+        for path, image in zip(images[start : start + size], read, strict=True):
             if isinstance(image, Unusable):
                 yield image
             else:
@@ -90,9 +90,10 @@ def predictions(trained: Trained, images: Sequence[Path], device: torch.device) 
 def _probabilities(
     network: nn.Module, normalise: Normalise, images: list[Tensor], device: torch.device
 ) -> list[list[float]]:
-    """Of the classes, for images uint8 (3, R, R)."""
+    """Of the classes, for images uint8 (R, R, 3)."""
     if not images:
         return []
+    batch = torch.stack(images).permute(0, 3, 1, 2)  # channels last, as the batches of the loader
     with full_precision(device):
-        probabilities: list[list[float]] = network(normalise(torch.stack(images).to(device))).softmax(1).tolist()
+        probabilities: list[list[float]] = network(normalise(batch.to(device))).softmax(1).tolist()
     return probabilities
