@@ -260,6 +260,26 @@ def test_urls_are_no_places_of_a_conversion(
     assert _names(tmp_path) == {"in"}
 
 
+@ROW(
+    "E",
+    "OUTPUT is '~/set' in quotes, or of an unknown user",
+    "that of the home; exit 2. No folder of the name ~ is made",
+)
+def test_the_home_is_a_place(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["folder", "in", "~/set"]) == 0
+    assert _names(tmp_path / "home" / "set") == NAMES
+    fails(["folder", "in", "~nobody-of-this-name/set"], capsys, "OUTPUT: ~nobody-of-this-name/set: no such user")
+    assert _names(tmp_path) == {"in", "home"}
+    (tmp_path / "~old").mkdir()
+    assert main(["folder", "in", "~old/set"]) == 0
+    assert _names(tmp_path / "~old" / "set") == NAMES
+
+
 @ROW("E", "the name of OUTPUT is as long as the file system allows", "works")
 def test_long_names(tmp_path: Path) -> None:
     _convert(tmp_path / ("x" * 255))

@@ -194,7 +194,13 @@ def _path(text: str) -> Path:
         raise argparse.ArgumentTypeError(
             f"{text} is a URL, and a conversion is on disks of this machine; copy the folder"
         )
-    return folder(text)
+    path = folder(text)
+    if not text.startswith("~") or Path(path.parts[0]).exists():
+        return path
+    try:
+        return path.expanduser()  # in quotes, the shell has left it as it is
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"{text}: no such user, nor a folder {path.parts[0]} here") from None
 
 
 def _colour(text: str) -> tuple[int, int, int]:
