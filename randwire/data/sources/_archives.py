@@ -21,7 +21,7 @@ from randwire.errors import DataError, brief, system_text
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
-_OF_DAMAGE = (EOFError, ValueError, NotImplementedError, RuntimeError, OverflowError)
+_OF_DAMAGE = (EOFError, ValueError, IndexError, NotImplementedError, RuntimeError, OverflowError)
 """What the readers raise, beside errors of their own, where an archive is damaged."""
 SUFFIXES = (*TAR_SUFFIXES, ".zip")
 """Of the archives that can be read here."""

@@ -65,6 +65,8 @@ def writing(archive: Path, folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:  # of what is read: see `_archives.told`
+            raise
         raise DataError(f"{archive}: cannot be unpacked to {folder}: {system_text(error)}") from None
 
 
