@@ -1,5 +1,6 @@
 """Labels of validation images that lie in no class folders: by name, or by the number in the name."""
 
+import hashlib
 import json
 import shutil
 import tarfile
@@ -13,6 +14,7 @@ from PIL import Image
 
 from benchmarks.imagenet_like import make
 from randwire.data.convert import main
+from randwire.data.sources import _published
 from randwire.data.sources.imagenet import ImageNet
 
 WNIDS = ["n01440764", "n01443537", "n01484850", "n02119789", "n03000000"]
@@ -294,12 +296,54 @@ def test_folders_and_files_must_agree(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_published_images_are_50_of_each_class(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("randwire.data.sources._labels.PUBLISHED_IMAGES", 10)
-    monkeypatch.setattr("randwire.data.sources._labels.PUBLISHED_OF_A_CLASS", 2)
+    monkeypatch.setattr(_published, "IMAGES", 10)
+    monkeypatch.setattr(_published, "OF_A_CLASS", 2)
     root = column(imagenet(tmp_path / "in", count=10), [0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
     assert np.bincount(list(given(root).values())).tolist() == [2] * 5
     column(root, [0, 0, 1, 1, 2, 2, 3, 3, 4, 3])
     fails(["imagenet", root, tmp_path / "out"], capsys, "gives n02119789 to 3 of the 10 published", "each class has 2")
+
+
+TWICE = [0, 1, 2, 3, 4, 4, 3, 2, 1, 0]
+
+
+def _publish(monkeypatch: pytest.MonkeyPatch, labels: Sequence[int]) -> None:
+    """From now on ImageNet has five classes, and ten validation images with these labels."""
+    for name, value in (("IMAGES", 10), ("OF_A_CLASS", 2)):
+        monkeypatch.setattr(_published, name, value)
+    for name, words in (("CLASSES_SHA256", WNIDS), ("LABELS_SHA256", [WNIDS[label] for label in labels])):
+        monkeypatch.setattr(_published, name, hashlib.sha256("\n".join(words).encode()).hexdigest())
+
+
+@pytest.mark.image_data(
+    "D",
+    "the published 50,000 images, and a column with the published labels, or with these in another order",
+    "read, and not only trusted; or refused",
+)
+def test_the_published_order_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = column(imagenet(tmp_path / "in", count=10), TWICE)
+    assert "trusted" in notes(root)
+    _publish(monkeypatch, TWICE)
+    assert "trusted" not in notes(root)
+    column(root, sorted(TWICE))
+    fails(["imagenet", root, tmp_path / "out"], capsys, "synset_labels.txt", "not those that the", "published with")
+
+
+@pytest.mark.image_data(
+    "D", "the published 50,000 images in wrong class folders, or with other labels by name", "a note says so"
+)
+def test_other_labels_of_published_images_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _publish(monkeypatch, TWICE)
+    root = imagenet(tmp_path / "in", count=10)
+    (root / "val.txt").write_text("".join(f"{published(n + 1)} {WNIDS[sorted(TWICE)[n]]}\n" for n in range(10)))
+    assert "val.txt: the labels are not those that the" in notes(root)
+    (root / "val.txt").unlink()
+    for n in range(10):
+        write(root / "val" / WNIDS[sorted(TWICE)[n]] / published(n + 1), 0)
+        (root / "val" / published(n + 1)).unlink()
+    assert "val: the labels are not those that the" in notes(root)
 
 
 @pytest.mark.image_data(

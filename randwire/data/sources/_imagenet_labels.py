@@ -10,7 +10,8 @@ from randwire.data.sources._archives import is_archive, members, told
 from randwire.data.sources._imagenet_files import ValImages
 from randwire.data.sources._index import Index
 from randwire.data.sources._label_file import KEYED_FILES, LabelFile, each_once, label_files_in, read_label_file
-from randwire.data.sources._labels import assign_labels, compare, labels_in_names
+from randwire.data.sources._labels import assign_labels, compare, labels_in_names, not_published
+from randwire.data.sources._published import are_published_labels
 from randwire.errors import DataError
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ def compare_with_folders(
     Raises DataError where a file says something else than the folders, and where the file `chosen` cannot be used.
     """
     sources = _found(beside) if chosen is None else [chosen]
-    return compare(sources, lambda source: _label_files(source, beside, classes), index, classes, chosen is not None)
+    notes = compare(sources, lambda source: _label_files(source, beside, classes), index, classes, chosen is not None)
+    if are_published_labels(index.labels, index.names, classes, str(index.root)) is False:
+        notes.append(not_published(str(index.root)))
+    return notes
 
 
 def _found(folders: Sequence[Path]) -> list[Path]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from randwire.data.sources._index import Index
 from randwire.data.sources._label_file import LabelFile, stem, texts_by_name
+from randwire.data.sources._published import IMAGES, are_published_labels, have_published_names
 from randwire.errors import DataError
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 WNID_IN_NAME = re.compile(r"(.+)_(n[0-9]{8})$")
 """The stem of a file that was published with its label in its name."""
-PUBLISHED_PREFIX = "ILSVRC2012_val_"
-PUBLISHED_IMAGES, PUBLISHED_OF_A_CLASS = 50_000, 50
 
 
 def assign_labels(
@@ -50,15 +49,29 @@ def assign_labels(
     if not answers:
         raise DataError(f"{place}: the labels of its images are missing")
     check_agreement(answers, names, place, classes)
-    labels = answers[0][1]
-    _check_published(answers[0][0], labels, names, classes)
-    ordered = _are_published(names)
-    if known is None and not any(file.keys is not None or (file.published and ordered) for file in files):
+    source, labels = answers[0]
+    keyed = known is not None or any(file.keys is not None for file in files)
+    published = are_published_labels(labels, names, classes, source)
+    if published is False:
+        notes.append(not_published(source, keyed))
+    ordered = published or any(file.published and have_published_names(names) for file in files)
+    if not keyed and not ordered:
         notes.append(
-            f"the labels of {place} are the lines of {files[0].path} in the order of the numbers in the images' names; "
+            f"the labels of {place} are the lines of {source} in the order of the numbers in the images' names; "
             "that they are in this order is trusted"
         )
     return labels, notes
+
+
+def not_published(source: str, keyed: bool = True) -> str:
+    """What is told of labels that are not the published ones of all published images.
+
+    Raises DataError instead if they are not `keyed`, but lines in an order: then it is another order.
+    """
+    text = f"{source}: the labels are not those that the {IMAGES:,} images were published with"
+    if not keyed:
+        raise DataError(f"{text}, in the order of their numbers; name the development kit or LOC_val_solution.csv")
+    return text
 
 
 def compare(
@@ -110,7 +123,7 @@ def image_numbers(names: Sequence[str], place: Path, count: int, source: Path) -
             raise DataError(f"{place}: {numbers[number]} and {name} have the same number, {number}")
         numbers[number] = name
         keys.append(number)
-    first = 0 if 0 in numbers and not _are_published(names) else 1
+    first = 0 if 0 in numbers and not have_published_names(names) else 1
     missing = next((number for number in range(first, first + count) if number not in numbers), None)
     if len(names) != count:
         gap = f"; no image has the number {missing}" if missing is not None and count > len(names) else ""
@@ -192,22 +205,3 @@ def check_agreement(
                 f"{place}: {len(differing):,} labels differ: {names[at]} is {classes[labels[at]]} by {first} and "
                 f"{classes[others[at]]} by {second}; choose with --val-labels"
             )
-
-
-def _are_published(names: Sequence[str]) -> bool:
-    return all(name.rpartition("/")[2].startswith(PUBLISHED_PREFIX) for name in names)
-
-
-def _check_published(source: str, labels: "NDArray[np.integer]", names: Sequence[str], classes: Sequence[str]) -> None:
-    """The published validation images are as many of each class."""
-    import numpy as np
-
-    if len(names) != PUBLISHED_IMAGES or not _are_published(names):
-        return
-    counts = np.bincount(labels, minlength=len(classes))
-    if (odd := (counts != PUBLISHED_OF_A_CLASS).nonzero()[0]).size:
-        at = int(odd[0])
-        raise DataError(
-            f"{source}: gives {classes[at]} to {counts[at]} of the {PUBLISHED_IMAGES:,} published images; "
-            f"each class has {PUBLISHED_OF_A_CLASS}"
-        )
