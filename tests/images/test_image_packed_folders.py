@@ -242,6 +242,13 @@ def _bomb(folder: Path) -> Path:
     return path
 
 
+def _tar_bomb(folder: Path) -> Path:
+    member = tarfile.TarInfo("train/cat/0.bmp")
+    member.size = 3 << 30
+    (folder / "set.tar.gz").write_bytes(gzip.compress(member.tobuf() + bytes(1 << 20)))
+    return folder / "set.tar.gz"
+
+
 def _damaged(folder: Path) -> Path:
     path = _zip(folder / "set.zip", FILES, zipfile.ZIP_STORED)
     content = path.read_bytes()
@@ -283,6 +290,7 @@ WRONG: Mapping[str, tuple[Callable[[Path], Path], str]] = {
     "encrypted": (_encrypted, "is encrypted"),
     "doubled": (_doubled, "train/cat/000.png twice"),
     "bomb": (_bomb, "unpack to 3,221,225,472"),
+    "tar bomb": (_tar_bomb, "unpack to 3,221,225,472"),
     "damaged": (_damaged, "not a whole archive"),
     "cut zip": (_cut(ARCHIVES["zip"]), "not a whole archive"),
     "cut tgz": (_cut(ARCHIVES["tgz of one folder"]), "not a whole archive"),

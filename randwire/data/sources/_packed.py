@@ -1,15 +1,12 @@
 """The images in archives: where each is, or where it was unpacked to."""
 
 import re
-import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from tqdm import tqdm
-
 from randwire.data.sources._archives import Member, members, told
 from randwire.data.sources._sift import of_path
-from randwire.data.sources._spool import Spool, check_free
+from randwire.data.sources._spool import Spool, check_free, progress
 from randwire.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,8 +41,7 @@ class Packed:
         here: set[str] = set()
         self.files.append(archive)
         size = archive.stat().st_size if archive.exists() else 0
-        bar = tqdm(desc=f"index of {archive.name}", unit=" images", disable=not sys.stderr.isatty(), leave=False)
-        with told(archive), bar:
+        with told(archive), progress(f"index of {archive.name}", "images") as bar:
             for member in members(archive, inside):
                 path = prefix + member.path
                 if path in self.extents and path not in here:

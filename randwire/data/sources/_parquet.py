@@ -2,15 +2,12 @@
 
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tqdm import tqdm
-
-from randwire.data.sources._spool import Spool, check_free
+from randwire.data.sources._spool import Spool, check_free, progress
 from randwire.errors import DataError, brief, system_text
 
 if TYPE_CHECKING:
@@ -75,7 +72,7 @@ def read_rows(paths: Sequence[Path], scratch: Path | None) -> Rows:
     found: list[str | None] = []
     labels: list[Any] = []
     extents = []
-    with tqdm(desc=f"unpacking {paths[0].name}", unit=" images", disable=not sys.stderr.isatty(), leave=False) as bar:
+    with progress(f"unpacking {paths[0].name}", "images") as bar:
         for path in paths:
             if (other := _columns(path)) != columns:
                 raise DataError(f"{path}: differs from {paths[0].name} in its columns or classes: {other.label}")

@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
+
+from tqdm import tqdm
 
 from randwire.errors import DataError, system_text
 
@@ -57,6 +60,12 @@ class Spool:
         """What was added can be read from now on."""
         with writing(self.archive, self.path.parent):
             self._file.close()
+
+
+def progress(description: str, unit: str) -> "tqdm[NoReturn]":
+    """A bar for a terminal; for a log, a line each half minute of work that takes longer."""
+    seconds = 0.2 if sys.stderr.isatty() else 30.0
+    return tqdm(desc=description, unit=f" {unit}", mininterval=seconds, delay=seconds, leave=False)
 
 
 @contextmanager

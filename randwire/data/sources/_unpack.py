@@ -1,17 +1,14 @@
 """An archive of folders, unpacked: where its files must be found by their paths."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tqdm import tqdm
-
 from randwire.data.sources._archives import members, stem, told
 from randwire.data.sources._sift import is_junk
-from randwire.data.sources._spool import BLOCK_BYTES, check_free, writing
+from randwire.data.sources._spool import BLOCK_BYTES, check_free, progress, writing
 from randwire.errors import DataError
 from randwire.names import below
 
@@ -30,8 +27,7 @@ def unpacked(archive: Path, scratch: Path | None, wanted: Callable[[str], bool] 
         raise DataError(f"{archive}: is packed, and only a conversion unpacks it; --estimate reads folders")
     folder = Path(tempfile.mkdtemp(prefix="unpacked-", dir=scratch))
     links = []
-    bar = tqdm(desc=f"unpacking {archive.name}", unit=" files", disable=not sys.stderr.isatty(), leave=False)
-    with told(archive), bar:
+    with told(archive), progress(f"unpacking {archive.name}", "files") as bar:
         check_free(archive, folder, archive.stat().st_size if archive.exists() else 0)
         for member in members(archive):
             if not wanted(member.path):
