@@ -186,7 +186,7 @@ def test_links_are_followed(folder: Path, tmp_path: Path) -> None:
     assert convert(folder) == (7, {})
 
 
-@pytest.mark.image_data("B", "a link to a folder that it is in, at any height", "left out; no image is taken twice")
+@pytest.mark.image_data("B", "a link to a folder above it, at any height", "left out; no image is taken twice")
 def test_a_link_upwards_is_no_loop(folder: Path) -> None:
     (folder / "train" / "cat" / "here").symlink_to(".")
     (folder / "train" / "cat" / "up").symlink_to("..")

@@ -10,7 +10,7 @@ from randwire.data.sources._sift import Scan, in_order, of_file, of_folder
 from randwire.errors import DataError, system_text
 from randwire.names import below, decoded, printable
 
-LOOPS = "links to a folder that they are in"
+LOOPS = "links back to a folder above"
 _SPECIAL = {
     stat.S_IFIFO: "named pipes",
     stat.S_IFSOCK: "sockets",

@@ -15,7 +15,7 @@ SUFFIXES = frozenset(
 """Files with these are images, and are opened when they are converted; any other file is judged by its first bytes."""
 JUNK = "side files of systems and tools"
 HIDDEN_FILES = "hidden files"
-HIDDEN_FOLDERS = "hidden folders with all that they hold"
+HIDDEN_FOLDERS = "hidden folders (not looked into)"
 _NOT_LOADED = "files that iCloud has not loaded"
 _JUNK_NAMES = frozenset(
     (
