@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -61,16 +62,18 @@ def pixels(content: bytes, name: str, reading: Reading | None = None) -> NDArray
 
 def _named(content: bytes, name: str, reading: Reading) -> NDArray[np.uint8]:
     try:
-        with _limit(NO_LIMIT):
+        with _limit(reading.max_pixels):  # GIF and icons are decoded as they are opened
             opened = Image.open(io.BytesIO(content))
         with opened as image:
             return _pixels(image, content, reading)
     except UnreadableColoursError as error:
         raise DataError(f"{name}: {error}") from None
     except (_TooLargeError, Image.DecompressionBombError) as error:
+        pixels = re.search(r"\d+", str(error))
         limit = f"more than {reading.max_pixels / 1e6:g} megapixels: --max-megapixels of a conversion is the limit"
-        seen = f"{error} are" if isinstance(error, _TooLargeError) else "holds"  # Pillow's error has no sides
-        raise DataError(f"{name}: {seen} {limit}") from None
+        # Pillow's error has the number of pixels, without the sides, in a text of its own.
+        seen = error if isinstance(error, _TooLargeError) or not pixels else f"{int(pixels[0]):,} pixels"
+        raise DataError(f"{name}: {seen} are {limit}") from None
     except UnidentifiedImageError:
         raise DataError(f"{name}: is not an image that can be read: {_told(content)}") from None
     except MemoryError:

@@ -225,13 +225,13 @@ def test_the_limit_is_that_of_the_reading(monkeypatch: pytest.MonkeyPatch) -> No
     assert Image.MAX_IMAGE_PIXELS == 50
 
 
-@pytest.mark.image_data("C", "an image of more than `--max-megapixels`", "refused from its header, its sides are told")
+@pytest.mark.image_data("C", "an image of more than `--max-megapixels`", "refused from its header, its size is told")
 def test_larger_images_are_refused_by_their_header(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     header = bytearray(saved(noise(1)[0], "PNG")[:45])
     header[16:24] = struct.pack(">II", 60000, 50000)
     header[29:33] = struct.pack(">I", zlib.crc32(header[12:29]))
     folder = written(tmp_path / "in", huge=bytes(header) + b"\0\0\0\0IDAT" + bytes(8))
-    words = "huge.png: 60000x50000 pixels are more than 300 megapixels", "--max-megapixels"
+    words = "huge.png: 3,000,000,000 pixels are more than 300 megapixels", "--max-megapixels"
     fails(["folder", folder, tmp_path / "out"], capsys, *words)
     assert skipped(folder, tmp_path / "out") == ["huge.png"]
     with pytest.raises(DataError, match="x: 16x16 pixels are more than 0"):
@@ -284,3 +284,17 @@ def test_what_it_is_that_cannot_be_read() -> None:
         with pytest.raises(DataError, match="some file: is not an image that can be read: ") as error:
             codec.pixels(content, "some file")
         assert words in str(error.value)
+
+
+@pytest.mark.image_data(
+    "C", "a GIF or icon of 44 bytes that holds 4 gigapixels", "refused before memory is taken for it"
+)
+def test_large_parts_of_small_files_are_refused() -> None:
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\2\2D\1\0;"
+    control = b"\x21\xf9\4\x08\0\0\0\0"  # to be disposed to the background
+    gif = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + bytes(6) + control + frame
+    dib = struct.pack("<IiiHHIIiiII", 40, 65535, 65535, 1, 1, 0, 0, 0, 0, 0, 0) + bytes(100)
+    icon = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 2, 0, 1, 1, len(dib), 22) + dib
+    for content in (gif, icon):
+        with pytest.raises(DataError, match=r"x: 4,294,\d{3},\d{3} pixels are more than 0\.01 megapixels"):
+            codec.pixels(content, "x", Reading(max_pixels=10_000))
