@@ -407,10 +407,15 @@ def _parquet(folder: Path, val: str = "validation", schema: pyarrow.Schema = Non
 def test_parquet_files(
     tmp_path: Path, expected: Mapping[str, bytes], val: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _converted(_parquet(tmp_path / "in", val), tmp_path / "out") == expected
+    data = _parquet(tmp_path / "in", val) / "data"
+    for name in ("extra.parquet", "x.parquet" if val == "test" else "test-00000-of-00001.parquet"):
+        (data / name).write_bytes(b"another split")
+    assert _converted(tmp_path / "in", tmp_path / "out") == expected
     sidecar = json.loads((tmp_path / "out" / "dataset.json").read_text(encoding="utf-8"))
     assert sidecar["classes"] == list(CLASSES)
-    assert ("the validation images are those of test-" in capsys.readouterr().err) == (val == "test")
+    err = capsys.readouterr().err
+    assert ("the validation images are those of test-" in err) == (val == "test")
+    assert f"data: not read: extra.parquet, {'test-00000-of-00001.parquet' if val != 'test' else 'x'}" in err
 
 
 @pytest.mark.image_data(

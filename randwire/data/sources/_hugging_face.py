@@ -59,6 +59,11 @@ def parquet_set(
         first = paths["val"][0].relative_to(folder)
         note = f"{folder}: the validation images are those of {first}, as no other split is there"
         indexes["val"] = replace(indexes["val"], notes=[*indexes["val"].notes, note])
+    used = {path for files in paths.values() for path in files}
+    if unread := [path.name for path in sorted(folder.glob("*.parquet")) if path not in used]:
+        more = f" and {len(unread) - 5:,} more" if len(unread) > 5 else ""
+        note = f"{folder}: not read: {', '.join(unread[:5])}{more}"
+        indexes["train"] = replace(indexes["train"], notes=[*indexes["train"].notes, note])
     return classes, indexes
 
 
