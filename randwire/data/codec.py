@@ -75,20 +75,20 @@ def _named(content: bytes, name: str, reading: Reading) -> NDArray[np.uint8]:
         seen = error if isinstance(error, _TooLargeError) or not pixels else f"{int(pixels[0]):,} pixels"
         raise DataError(f"{name}: {seen} are {limit}") from None
     except UnidentifiedImageError:
-        raise DataError(f"{name}: is not an image that can be read: {_told(content)}") from None
+        raise DataError(f"{name}: is not an image that can be read: {_told(content, name)}") from None
     except MemoryError:
         raise DataError(
             f"{name}: takes more memory than there is; --max-megapixels of a conversion is the limit"
         ) from None
     except Exception as error:  # Pillow's readers raise whatever comes up in a damaged file
         raise DataError(
-            f"{name}: is not an image that can be read: {_told(content)}: {printable(brief(error))}"
+            f"{name}: is not an image that can be read: {_told(content, name)}: {printable(brief(error))}"
         ) from None
 
 
-def _told(content: bytes) -> str:
+def _told(content: bytes, name: str) -> str:
     """What the content of a file that Pillow does not take is."""
-    kind = kind_of(content)
+    kind = kind_of(content, name)
     return f"{kind} ({len(content):,} bytes{samples_of_tiff(content)})" if content else kind
 
 

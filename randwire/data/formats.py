@@ -4,6 +4,7 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from randwire.data.signatures import BRANDS, FOREIGN, RAW_SUFFIXES, is_raw_photograph
@@ -28,9 +29,12 @@ class Kind(NamedTuple):
     readable: bool = False
 
 
-def kind_of(content: bytes) -> str:
-    """What a file is, with its article, such as "a HEIC image" or "an HTML page"; the first HEAD_BYTES are enough."""
-    return recognise(content).one
+def kind_of(content: bytes, name: str = "") -> str:
+    """What a file is, with its article, such as "a HEIC image" or "an HTML page"; the first HEAD_BYTES are enough.
+
+    `name` tells of formats without a signature, such as TGA.
+    """
+    return recognise(content, PurePosixPath(name).suffix).one
 
 
 def recognise(head: bytes, suffix: str = "") -> Kind:

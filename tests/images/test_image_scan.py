@@ -288,10 +288,14 @@ def test_texts_with_the_first_letters_of_images(folder: Path) -> None:
 
 
 @pytest.mark.image_data("B", "an image that is damaged, whatever its suffix", "a bad image, not one that is left out")
-@pytest.mark.parametrize("name", ["bad.jpg", "bad.jfif", "bad"])
-def test_a_damaged_image_is_not_left_out(folder: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    write(folder / "train" / "cat", {name: JPEG[:200]})
-    fails(["folder", folder, folder.parent / "out"], capsys, f"train/cat/{name}: ")
+@pytest.mark.parametrize(
+    ("name", "kind"), [("bad.jpg", "JPEG"), ("bad.jfif", "JPEG"), ("bad", "JPEG"), ("bad.tga", "TGA")]
+)
+def test_a_damaged_image_is_not_left_out(
+    folder: Path, name: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(folder / "train" / "cat", {name: picture(kind)[:200]})
+    fails(["folder", folder, folder.parent / "out"], capsys, f"train/cat/{name}: ", f"a {kind} image")
 
 
 @pytest.mark.image_data("B", "EPS where ghostscript is not installed", "left out by its kind")
