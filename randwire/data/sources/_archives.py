@@ -110,7 +110,9 @@ def told(path: Path) -> Iterator[None]:
         what = brief(error)  # bzip2's and Zstandard's readers say so that the content is damaged, gzip's likewise
     else:
         return
-    raise DataError(f"{path}: is not a whole archive: {what} ({path.stat().st_size:,} bytes); name a whole copy")
+    raise DataError(
+        f"{path}: is not a whole archive: {what} ({path.stat().st_size:,} bytes); a whole tar or zip archive is needed"
+    )
 
 
 class _Header(tarfile.TarInfo):
