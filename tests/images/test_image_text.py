@@ -5,6 +5,7 @@ import ast
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -145,6 +146,14 @@ def test_names_of_images_need_not_be_utf8(tmp_path: Path, capsys: pytest.Capture
     sidecar = json.loads((tmp_path / "out" / "dataset.json").read_text(encoding="utf-8"))
     assert sidecar["skipped"]["val"] == [f"{folder}/{name}"]
     assert f"skipped: {folder}/{name}: " in capsys.readouterr().err
+
+
+@pytest.mark.image_data("F", "an archive, and an OUTPUT whose name is not UTF-8", "its images are named by the archive")
+def test_an_image_in_an_archive_is_named_by_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = source(tmp_path / "in", ["cat", "dog"], ["cat", "dog"])
+    (folder / "val" / "cat" / "bad.png").write_bytes(b"none")
+    packed = shutil.make_archive(str(tmp_path / "packed"), "tar", folder)
+    fails(["folder", packed, below(tmp_path, "\udce9")], capsys, f"error: {packed}/val/cat/bad.png: ")
 
 
 @pytest.mark.image_data("F", "controls, line breaks and invisible letters in names", "escaped; one line stays one line")

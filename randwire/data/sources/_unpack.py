@@ -10,7 +10,7 @@ from randwire.data.sources._archives import members, stem, told
 from randwire.data.sources._sift import is_junk
 from randwire.data.sources._spool import BLOCK_BYTES, check_free, progress, writing
 from randwire.errors import DataError
-from randwire.names import below
+from randwire.names import below, printable
 
 VAL_NAMES = {"val", "validation", "valid"}
 SPLIT_NAMES = {"train", "test", *VAL_NAMES}
@@ -107,4 +107,9 @@ def shown_as(archive: Path, folder: Path) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(str(error).replace(str(folder), str(archive))) from None
+        raise DataError(shown(str(error), archive, folder)) from None
+
+
+def shown(text: str, archive: Path, folder: Path) -> str:
+    """A text that names what is in `folder`, which was unpacked of `archive`, as a part of that."""
+    return text.replace(str(folder), str(archive)).replace(printable(folder), printable(archive))

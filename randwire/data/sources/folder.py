@@ -12,7 +12,7 @@ from randwire.data.sources._folder_labels import val_index
 from randwire.data.sources._folder_layout import layout
 from randwire.data.sources._hugging_face import parquet_folder, parquet_set
 from randwire.data.sources._index import Index, class_folders
-from randwire.data.sources._unpack import shown_as, unpacked_splits
+from randwire.data.sources._unpack import shown, shown_as, unpacked_splits
 from randwire.data.sources._val_share import split_off
 from randwire.errors import DataError
 
@@ -67,14 +67,14 @@ class Folder(Source):
             return indexes[split].read(index)
 
     def name(self, split: Split, index: int) -> str:
-        return self._classes_and_indexes[1][split].name(index).replace(str(self._root), str(self._input))
+        return shown(self._classes_and_indexes[1][split].name(index), self._input, self._root)
 
     def left_out(self, split: Split) -> Mapping[str, Sequence[str]]:
         return self._classes_and_indexes[1][split].left_out
 
     def notes(self) -> Sequence[str]:
         with_root = [note for index in self._classes_and_indexes[1].values() for note in index.notes]
-        return [note.replace(str(self._root), str(self._input)) for note in with_root]
+        return [shown(note, self._input, self._root) for note in with_root]
 
     @property
     def _input(self) -> Path:

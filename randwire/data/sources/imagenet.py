@@ -11,7 +11,7 @@ from randwire.data.sources._imagenet_files import WNID, train_files, val_files
 from randwire.data.sources._imagenet_labels import compare_with_folders, labels_of
 from randwire.data.sources._imagenet_layout import located, parents_with_labels, unpacked_set
 from randwire.data.sources._index import Index, class_folders
-from randwire.data.sources._unpack import shown_as
+from randwire.data.sources._unpack import shown, shown_as
 from randwire.errors import DataError
 
 if TYPE_CHECKING:
@@ -113,7 +113,9 @@ class ImageNet(Source):
         classes = self._train[0]
         with self._as_given():
             index, notes = self._val_images(classes)
-        return index, [note.replace(str(self._root), str(self.input)) for note in notes]
+        if self.input and self._root:
+            notes = [shown(note, self.input, self._root) for note in notes]
+        return index, notes
 
     def _train_images(self) -> tuple[list[str], Index]:
         paths = self._files("train")
