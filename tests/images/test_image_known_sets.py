@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import os
 import pickle
 import shutil
 import tarfile
@@ -124,6 +125,7 @@ NO_MNIST: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
         ("is a file, a file of no known kind", "name the folder that holds the files of the set"),
     ),
     "other files": ("idx", _emnist, (f"holds no {IMAGES}", "it holds emnist-digits-t10k-images-idx3-ubyte, ")),
+    "a pipe": ("pipe", lambda root: os.mkfifo(root / "pipe"), ("neither a folder nor a regular file",)),
     "two copies": (".", lambda root: shutil.copytree(root / "idx", root / "b"), ("more than once", "/b and ", "/idx")),
     "a page": ("idx", lambda root: (root / "idx" / LABELS).write_text("<html>404"), ("it is an HTML page of 9 bytes",)),
     "a cut gzip file": ("idx", _gzipped_and_cut, ("is not a whole gzip file", "name a whole copy")),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import tarfile
 from collections.abc import Callable, Sequence
@@ -370,3 +371,11 @@ def _ground_truth(kit: Path) -> list[str]:
         file = tar.extractfile("ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt")
         assert file is not None
         return file.read().decode().split()
+
+
+@pytest.mark.image_data("D", "`--val-labels` of a pipe", "refused, and not waited for")
+def test_labels_from_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = imagenet(tmp_path / "in")
+    os.mkfifo(tmp_path / "pipe")
+    arguments = ["imagenet", root, tmp_path / "out", "--val-labels", tmp_path / "pipe"]
+    fails(arguments, capsys, "pipe: holds no labels: it is no regular file")

@@ -19,6 +19,8 @@ def folder_of(input: Path, usual: Sequence[str], holds: Callable[[Path], bool]) 
     if not input.is_dir():
         if not input.exists():
             raise DataError(f"{input}: no such folder")
+        if not input.is_file():
+            raise DataError(f"{input}: is neither a folder nor a regular file")
         raise DataError(f"{input}: is a file, {_kind(input)}; name the folder that holds the files of the set")
     if found := next((input / name for name in usual if holds(input / name)), None):
         return found

@@ -92,7 +92,7 @@ def _label_files(
 
 def _is_kit(source: Path) -> bool:
     """Whether labels are in a development kit, and not in a text file."""
-    return source.is_dir() or is_archive(source)
+    return source.is_dir() or (source.is_file() and is_archive(source))
 
 
 def _kit(source: Path) -> Kit:

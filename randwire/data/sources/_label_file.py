@@ -134,6 +134,8 @@ def stem(name: str) -> str:
 
 
 def _text(path: Path) -> str:
+    if path.exists() and not path.is_file():  # a pipe would be waited at for ever
+        raise DataError(f"{path}: holds no labels: it is no regular file")
     try:
         content = path.read_bytes()
     except OSError as error:
