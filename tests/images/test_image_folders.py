@@ -303,6 +303,7 @@ def test_flat_validation_images(case: str, tmp_path: Path) -> None:
     expected = ["cat", "polar bear", "ünï"]
     assert pairs(source, "val") == {f"{root}/val/photo {number}.png": expected[number] for number in range(3)}
     assert any("trusted" in note for note in source.notes()) == (case == "a column")
+    assert any("0 is cat, 2 is ünï" in note for note in source.notes()) == (case == "places of classes")
 
 
 NO_LABELS: dict[str, tuple[str, str, tuple[str, ...]]] = {

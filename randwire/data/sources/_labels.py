@@ -46,6 +46,11 @@ def assign_labels(
         texts, more = _texts(file, names, place)
         notes += more
         answers.append((str(file.path), _class_numbers(file, texts, number, ids)))
+        if "0" in file.texts and "0" not in number:
+            notes.append(
+                f"{file.path}: its numbers count as the places of the sorted classes: 0 is {classes[0]}, "
+                f"{len(classes) - 1} is {classes[-1]}"
+            )
     if not answers:
         raise DataError(f"{place}: the labels of its images are missing")
     check_agreement(answers, names, place, classes)
