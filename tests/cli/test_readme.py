@@ -22,9 +22,10 @@ from randwire.data.sources.digits import Digits
 # The record that the README goes on with: that of `python train.py digits`.
 DIGEST = load("digits").digest
 RECORD = f"runs/local/{DIGEST}"
-TEXT = (commands.ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-LINES = [line for block in BLOCKS for line in block.splitlines()]
+TEXT = (commands.ROOT / "README.md").read_text(encoding="utf-8")
+DATA = (commands.ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", TEXT + DATA, re.MULTILINE | re.DOTALL)
+LINES = list(dict.fromkeys(line for block in BLOCKS for line in block.splitlines()))
 PYTHON = re.findall(r"^```python\n(import randwire\n.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 MAKE = [line for line in LINES if line.startswith("make ")]
 # `sweep` is run, as it stands here but smaller, by test_sweep.py, the sizes by test_sizes.py, graph damage without
@@ -129,7 +130,14 @@ def test_a_command_of_the_readme_works(line: str, folder: Path) -> None:
         words += [*keys, *small] if words[1] in ("plan", "trial") and not own else keys
     elif words[0] == "studies/damage.py":
         words += ["--output", str(folder / "damage"), "--recalibrate", "1"]
-    paths = {"data/mnist": "mnist", "data/imagenet": "imagenet", "data/photos": "converted", RECORD: "record"}
+    paths = {
+        "birds/": "photos/train",
+        "data/mnist": "mnist",
+        "data/imagenet": "imagenet",
+        "data/photos": "converted",
+        "data/birds": "birds-converted",
+        RECORD: "record",
+    }
     paths |= {name: f"imagenet-files/{name}" for name in words if name.startswith(("ILSVRC", "synset"))}
     paths |= {name: name for name in ("mnist-files/", "imagenet-files/", "photos/", "seven.png", "four.png")}
     paths |= {
