@@ -19,6 +19,7 @@ from benchmarks.imagenet_like import make
 from randwire.data.convert import main
 from randwire.data.sources._packed import Packed
 from randwire.data.sources.imagenet import ImageNet
+from randwire.errors import DataError
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 
@@ -574,3 +575,15 @@ def test_what_input_is(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     fails(["imagenet", tmp_path / "none", tmp_path / "out"], capsys, "none: no such folder")
     (tmp_path / "photos" / "cats").mkdir(parents=True)
     fails(["imagenet", tmp_path / "photos", tmp_path / "out"], capsys, "photos: holds no ", "it holds cats")
+
+
+@pytest.mark.image_data(
+    "H", "an archive that becomes shorter while it is converted", "the first image that it lacks is named"
+)
+def test_an_archive_that_becomes_shorter(folder: Path) -> None:
+    source = ImageNet(folder)
+    numbers = range(len(source.labels("train")))
+    os.truncate(folder / TRAIN_TAR, 4096)
+    for number in numbers:
+        with pytest.raises(DataError, match=f"/{source.name('train', number)}: .* has become shorter since"):
+            source.image("train", number)

@@ -60,7 +60,10 @@ class Index:
         except OSError as error:
             raise DataError(f"{self.name(number)}: cannot be read: {system_text(error)}") from None
         if len(content) != size:
-            raise DataError(f"{self.files[file]}: was cut while it was read; fetch it again")
+            raise DataError(
+                f"{self.name(number)}: cannot be read: {printable(self.files[file])} has become shorter since the "
+                "conversion began"
+            )
         return content
 
     def shuffled(self) -> "Index":
