@@ -1,5 +1,6 @@
 """What `convert --check` refuses, and where its sheet is written."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -80,6 +81,19 @@ def test_a_sheet_that_cannot_be_written(
     monkeypatch.setattr(Path, "touch", read_only)
     fails(["--check", folder], capsys, f"{folder}/{SHEET}: cannot be written: Permission denied", "--sheet")
     assert {path.name for path in folder.iterdir()} == before
+
+
+@pytest.mark.image_data(
+    "L",
+    "a --sheet that is a pipe or a device, or a link to one",
+    "refused in one line; what is there stays what it is",
+)
+def test_a_sheet_replaces_nothing_but_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = build(tmp_path / "set", noise(20), noise(5)).folder
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "a.png").symlink_to(tmp_path / "pipe")
+    fails(["--check", folder, "--sheet", tmp_path / "a.png"], capsys, "pipe: is a pipe or a device", "--sheet")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 @pytest.mark.image_data(

@@ -98,6 +98,8 @@ def _try(sheet: Path) -> None:
     """Raise DataError unless `sheet` can be written."""
     if sheet.is_dir():
         raise DataError(f"{printable(sheet)}: is a folder; name a file with --sheet, such as --sheet sheet.png")
+    if sheet.exists() and not sheet.is_file():  # it would be replaced: for root, even /dev/null
+        raise DataError(f"{printable(sheet)}: is a pipe or a device; name a file with --sheet, such as sheet.png")
     with _written(sheet):
         trial = sheet.with_name(f".{sheet.name}.{uuid4().hex}.partial")
         trial.touch(exist_ok=False)
