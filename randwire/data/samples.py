@@ -67,8 +67,8 @@ def samples(image: ImageFile.ImageFile, content: bytes) -> Samples:
         return _of_tiff(image, content, packed)._replace(sixteen_bits=sixteen_bits)
     if image.format == "FITS" and (b"BZERO" in content[:28800] or b"BSCALE" in content[:28800]):
         raise UnreadableColoursError("FITS with BZERO or BSCALE is not read: save it as TIFF")
-    if image.format == "JPEG2000" and (bits := _bits_of_jpeg_2000(content)) < 8:
-        raise UnreadableColoursError(f"JPEG 2000 of {bits} bits is not read: save it as PNG")
+    if image.format == "JPEG2000":
+        _check_jpeg_2000(image.mode, content)
     if image.format == "PPM" and content.startswith(b"P6") and image.tile[0].args == ("RGB", 65535):
         # Pillow would round value / 257; of other files of 16 bits it takes the upper 8.
         image.tile = [image.tile[0]._replace(codec_name="raw", args=("RGB;16B", 0, 1))]
@@ -86,10 +86,21 @@ def _packed(tile: Any) -> str:
     return str(tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args)
 
 
-def _bits_of_jpeg_2000(content: bytes) -> int:
-    """Of a sample; Pillow takes those of fewer than 8 bits for the upper bits of 8, so that none is white."""
+def _check_jpeg_2000(mode: str, content: bytes) -> None:
+    """Refuse samples of other than 8 bits, but for the gray of mode I;16.
+
+    Pillow takes those of fewer bits for the upper ones of 8, so that none is white. Of those of more bits it rounds the
+    upper 8 without a limit, so that white becomes black; to it, gray of 9 bits is of mode L.
+    """
     codestream = content.find(b"\xff\x4f\xff\x51")  # start of a codestream, then its sizes
-    return (content[codestream + 42] & 0x7F) + 1 if 0 <= codestream < len(content) - 42 else 8
+    if codestream < 0:
+        return
+    channels = int.from_bytes(content[codestream + 40 : codestream + 42], "big")
+    sizes = content[codestream + 42 : codestream + 42 + 3 * channels : 3]
+    for bits in [(size & 0x7F) + 1 for size in sizes]:
+        if bits < 8 or (bits > 8 and mode != "I;16"):
+            kind = "" if channels == 1 else f" in {channels} channels"
+            raise UnreadableColoursError(f"JPEG 2000 of {bits} bits{kind} is not read: save it as PNG")
 
 
 def _repack(image: ImageFile.ImageFile, packed: str) -> None:

@@ -186,3 +186,19 @@ def test_few_bits_of_jpeg_2000() -> None:
     assert read(bytes(content)).max() == 255
     content[content.index(b"ihdr") + 14] = content[content.index(b"\xff\x4f\xff\x51") + 42] = 3
     refused(bytes(content), "JPEG 2000 of 4 bits")
+
+
+@pytest.mark.image_data("A", "JPEG 2000 of 16 bits in colours, of 9 bits: Pillow makes white black", "refused by name")
+def test_many_bits_of_jpeg_2000() -> None:
+    for channels in (3, 4):
+        refused(coded(".jp2", np.full((64, 64, channels), 65535, np.uint16)), f"16 bits in {channels} channels")
+    gray = np.arange(96, dtype=np.uint16).reshape(8, 12) * 5
+    shifted = gray.astype(int) + 32768  # what is stored is the difference to half of the range
+    for bits in (9, 10, 12, 16):
+        values = (shifted - (1 << (bits - 1))).astype(np.uint16)
+        content = bytearray(saved(Image.fromarray(values), "JPEG2000", irreversible=False))
+        content[content.index(b"ihdr") + 14] = content[content.index(b"\xff\x4f\xff\x51") + 42] = bits - 1
+        if bits == 9:
+            refused(bytes(content), "JPEG 2000 of 9 bits")
+        else:
+            assert np.array_equal(read(bytes(content)), three(gray >> (bits - 8)))
