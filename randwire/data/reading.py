@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Level = Annotated[int, Field(ge=0, le=255)]
 
@@ -21,3 +21,10 @@ class Reading(BaseModel):
     background: tuple[Level, Level, Level] = (255, 255, 255)
     value_range: tuple[float, float] | None = None
     max_pixels: Annotated[int, Field(ge=1)] = 300_000_000
+
+    @field_validator("value_range")
+    @classmethod
+    def _rises(cls, value_range: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value_range is not None and not value_range[0] < value_range[1]:
+            raise ValueError("the value that becomes black must be less than that which becomes white")
+        return value_range

@@ -48,9 +48,9 @@ class Sidecar(BaseModel):
     mean: Channels
     std: Channels
     mode: Mode
-    quality: int | None
-    compress_probability: float | None
-    reduced_to: int | None
+    quality: Annotated[int, Field(ge=1, le=100)] | None
+    compress_probability: Annotated[float, Field(ge=0, le=1)] | None
+    reduced_to: Annotated[int, Field(ge=1)] | None
     max_side: int
     source_sha256: dict[Split, str]
     skipped: dict[Split, tuple[str, ...]]
@@ -69,6 +69,8 @@ class Sidecar(BaseModel):
     @field_validator("std")
     @classmethod
     def _can_be_divided_by(cls, std: Channels) -> Channels:
+        if min(std) < 0:
+            raise ValueError("a standard deviation is not negative")
         red, green, blue = (value or STD_OF_CONSTANT for value in std)
         return red, green, blue
 
@@ -90,6 +92,8 @@ def parse(content: bytes, name: str) -> Sidecar:
         where = ".".join(str(part) for part in first["loc"])
         reason = f"{where}: {first['msg']}" if where else first["msg"]
         raise DataError(f"{name}: damaged or of another version ({reason}); convert the data again") from None
+    if "reading" not in sidecar.model_fields_set:  # a guess could be seen in no result
+        raise DataError(f"{name}: damaged: it does not say how its images were read; convert the data again")
     if missing := [split for split in SPLITS if split not in sidecar.sizes or f"{split}.beton" not in sidecar.files]:
         raise DataError(f"{name}: damaged: it does not describe {missing[0]}; convert the data again")
     return sidecar

@@ -162,6 +162,30 @@ def test_a_set_of_format_2_is_read_as_its_source(photos: Path, tmp_path: Path) -
 
 @pytest.mark.image_data(
     "I",
+    "a dataset.json that does not say how its images were read, or says of it what cannot be",
+    "refused in one line: nothing stands for it that nobody has chosen",
+)
+def test_a_set_that_does_not_say_how_it_is_read(photos: Path, tmp_path: Path) -> None:
+    config = converted(photos, tmp_path / "set", ODD, Reading())
+    said = json.loads((tmp_path / "set" / SIDECAR).read_bytes())
+    without = {key: value for key, value in said.items() if key != "reading"}
+    odd: list[tuple[str, dict[str, Any]]] = [
+        ("does not say how its images were read", without),
+        ("reading.value_range", {**said, "reading": {**said["reading"], "value_range": [1, 1]}}),
+        ("quality", {**said, "quality": 500}),
+        ("reduced_to", {**said, "reduced_to": 0}),
+        ("compress_probability", {**said, "compress_probability": 7}),
+        ("std: ", {**said, "std": [-1, 1, 1]}),
+    ]
+    for words, content in odd:
+        (tmp_path / "set" / SIDECAR).write_text(json.dumps(content))
+        with pytest.raises(DataError, match=rf"^[^\n]+{SIDECAR}: damaged[^\n]+$") as caught:
+            prepare(config)
+        assert words in str(caught.value)
+
+
+@pytest.mark.image_data(
+    "I",
     "`--predict` with a text, a missing file, a folder and a named pipe among images",
     "each a line with its name on standard error; all others are predicted, in order; exit code 1",
 )
