@@ -136,7 +136,7 @@ def check(path: Path, samples: int, classes: int, side: int, tables_sha256: str)
     try:
         reason = _damage(path, samples, classes, side, tables_sha256)
     except OSError as error:
-        reason = system_text(error)
+        raise DataError(f"{path}: cannot be read: {system_text(error)}") from None
     if reason:
         raise DataError(f"{path}: {reason}; convert the data again")
 

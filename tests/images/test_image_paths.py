@@ -11,7 +11,7 @@ from data_helpers import InMemory
 from randwire import inference
 from randwire.config import build
 from randwire.config.texts import parse_all
-from randwire.data import dataset
+from randwire.data import beton, dataset
 from randwire.data.convert import convert
 from randwire.errors import ConfigError, DataError
 
@@ -88,3 +88,18 @@ def test_another_source_is_evaluated(trained: Path, tmp_path: Path) -> None:
     assert inference.evaluation_config(network, {"data.source": "folder"}).data.path == recorded.data.path
     chosen = {"data.source": "mnist", "data.path": str(tmp_path)}
     assert inference.evaluation_config(network, chosen).data.path == str(tmp_path)
+
+
+@pytest.mark.image_data(
+    "H", "a train.beton that must not be read, or whose disk fails", "told so; no advice to convert the data again"
+)
+def test_a_file_that_is_not_read_is_not_told_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _converted(tmp_path / "set")
+
+    def refused(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(beton, "_damage", refused)
+    with pytest.raises(DataError) as caught:
+        dataset.check(build({}, {"data.source": "digits", "data.path": str(folder)}).data)
+    assert str(caught.value) == f"{folder}/train.beton: cannot be read: Permission denied"
