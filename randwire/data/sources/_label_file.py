@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from randwire.data.sources._folder_layout import TRAIN_NAMES, VAL_NAMES
 from randwire.errors import DataError, system_text
 from randwire.names import composed
 
@@ -13,23 +14,24 @@ KEYED_FILES = ("LOC_val_solution.csv", "val_annotations.txt", "val.txt", "val.cs
 """Usual names of files that name each image beside its label."""
 KEY_HEADS = (
     *(
-        "imageid",
-        "image_id",
         "filename",
         "file_name",
         "fname",
         "file",
+        "path",
         "image",
         "image_name",
         "img",
-        "path",
+        "imageid",
+        "image_id",
         "name",
         "id",
     ),
 )
 LABEL_HEADS = ("predictionstring", "label", "labels", "class", "class_name", "category", "wnid", "synset", "target")
-"""Usual names of columns, in lower case; the first that is there counts."""
+"""Usual names of columns, in lower case; of keys the first that is there counts, before those that may be of rows."""
 IMAGE_SUFFIX = re.compile(r"\.(jpe?g?|jfif|png|bmp|gif|webp|tiff?|p[bgpn]m|avif|jp2|heic|tga)$", re.IGNORECASE)
+OTHER_SPLITS = (*VAL_NAMES, "test")
 BOX_WORDS = 4
 """Numbers after a label that say where in the image it is."""
 
@@ -74,7 +76,7 @@ def read_label_file(path: Path, classes: Container[str]) -> LabelFile:
     if all(line.strip() in classes or not re.search(r"[\s,;]", line.strip()) for _, line in lines):
         return LabelFile(path, [line.strip() for _, line in lines], None)
     delimiter = next((mark for mark in "\t,;" if all(mark in line for _, line in lines)), None)
-    columns = _columns(lines[0][1], delimiter, classes)
+    columns = _columns([line for _, line in lines], delimiter, classes)
     keys, texts = [], []
     for number, line in lines if columns is None else lines[1:]:
         fields = _fields(line, delimiter, classes) if columns is None else _chosen(line, delimiter, columns)
@@ -88,8 +90,8 @@ def read_label_file(path: Path, classes: Container[str]) -> LabelFile:
 def texts_by_name(file: LabelFile, names: Sequence[str], place: Path) -> tuple[list[str], int]:
     """The labels of images from a file that names them, and how many labels are of no image here.
 
-    A name may have folders before it that the image has not, and the suffix of another format or none. Raises DataError
-    for images without a label, with two, or not told apart by their names.
+    A name may have folders before it that the image has not, but not those of training, and the suffix of another
+    format or none. Raises DataError for images without a label, with two, or not told apart by their names.
     """
     whole, stems = _numbers_by_name(names)
     found: dict[int, str] = {}
@@ -97,6 +99,10 @@ def texts_by_name(file: LabelFile, names: Sequence[str], place: Path) -> tuple[l
     for key, text in zip(file.keys or (), file.texts, strict=True):
         base = _base(key)
         numbers = whole.get(base) or stems.get(base) or stems.get(stem(base)) or []
+        if len(numbers) > 1:
+            numbers = [number for number in numbers if _is_below_same(key, names[number])] or numbers
+        if numbers and _is_of_train(key) and not _is_of_train(f"{place.name}/{names[numbers[0]]}"):
+            numbers = []
         if len(numbers) > 1:
             first, second = (names[number] for number in numbers[:2])
             raise DataError(f"{file.path}: {key!r} may be {first} or {second} of {place}")
@@ -128,6 +134,24 @@ def _base(name: str) -> str:
     return composed(name.replace("\\", "/").rpartition("/")[2])
 
 
+def _folders(name: str) -> list[str]:
+    """The folders of a path, the nearest first."""
+    return [part for part in composed(name).replace("\\", "/").split("/")[-2::-1] if part not in ("", ".")]
+
+
+def _is_below_same(key: str, name: str) -> bool:
+    """Whether all folders of one of two paths are the nearest ones of the other."""
+    first, second = _folders(key), _folders(name)
+    count = min(len(first), len(second))
+    return count > 0 and first[:count] == second[:count]
+
+
+def _is_of_train(path: str) -> bool:
+    """Whether the nearest folder of a path that is called as a split is one of training images."""
+    split = next((part.lower() for part in _folders(path) if part.lower() in (*TRAIN_NAMES, *OTHER_SPLITS)), None)
+    return split in TRAIN_NAMES
+
+
 def stem(name: str) -> str:
     """The name of a file without its folders and the suffix of an image."""
     return IMAGE_SUFFIX.sub("", _base(name))
@@ -150,16 +174,21 @@ def _text(path: Path) -> str:
     return composed(text)
 
 
-def _columns(line: str, delimiter: str | None, classes: Container[str]) -> tuple[int, int, int] | None:
-    """Where name and label stand, among how many, if a first line says so: by its words, or as first and second."""
+def _columns(lines: Sequence[str], delimiter: str | None, classes: Container[str]) -> tuple[int, int, int] | None:
+    """Where name and label stand, among how many, if a first line says so: by its words, or as first and second.
+
+    Of several columns of labels, such as numbers and names of classes, that with the most names of classes counts.
+    """
     if delimiter is None:
         return None
-    heads = [head.lower() for head in _split(line, delimiter)]
+    heads = [head.lower() for head in _split(lines[0], delimiter)]
     keys = [heads.index(name) for name in KEY_HEADS if name in heads]
     labels = [heads.index(name) for name in LABEL_HEADS if name in heads]
     if keys and labels:
-        return keys[0], labels[0], len(heads)
-    return (0, 1, 2) if keys[:1] == [0] and len(heads) == 2 and _split(line, delimiter)[1] not in classes else None
+        rows = [_split(line, delimiter) for line in lines[1:]] if len(labels) > 1 else []
+        label = max(labels, key=lambda column: sum(row[column] in classes for row in rows if column < len(row)))
+        return keys[0], label, len(heads)
+    return (0, 1, 2) if keys[:1] == [0] and len(heads) == 2 and _split(lines[0], delimiter)[1] not in classes else None
 
 
 def _chosen(line: str, delimiter: str | None, columns: tuple[int, int, int]) -> list[str] | None:
@@ -169,7 +198,10 @@ def _chosen(line: str, delimiter: str | None, columns: tuple[int, int, int]) -> 
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    return [field.strip() for field in next(csv.reader([line], delimiter=delimiter))]
+    try:
+        return [field.strip() for field in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))]
+    except csv.Error:  # of a field that is too long for one
+        return []
 
 
 def _fields(line: str, delimiter: str | None, classes: Container[str]) -> list[str] | None:

@@ -91,7 +91,7 @@ def compare(
     `read` returns what a file says, and the numbers of classes as in `assign_labels`. Raises DataError where a file
     says something else than the folders, and, if `strict`, where it cannot be used.
     """
-    notes = []
+    notes, known = [], set(classes)
     for source in sources:
         try:
             files, ids = read(source)
@@ -101,8 +101,22 @@ def compare(
                 raise
             notes.append(f"not compared with the class folders of {index.root}: {error}")
             continue
+        numbered = all(text.isdecimal() and text not in known for file in files for text in file.texts)
+        if not strict and numbered and _renumbered(index.labels, labels):
+            notes.append(
+                f"not compared with the class folders of {index.root}: {source}: its numbers are not the places of the "
+                "sorted classes, but those of another order"
+            )
+            continue
         check_agreement([("its folder", index.labels), (str(source), labels)], index.names, index.root, classes)
     return notes
+
+
+def _renumbered(labels: "NDArray[np.integer]", others: "NDArray[np.integer]") -> bool:
+    """Whether two labels of the same images differ, but only in how each class is numbered."""
+    pairs = set(zip(labels.tolist(), others.tolist(), strict=True))
+    sides = [set(side) for side in zip(*pairs, strict=True)]
+    return any(one != other for one, other in pairs) and all(len(side) == len(pairs) for side in sides)
 
 
 def image_numbers(names: Sequence[str], place: Path, count: int, source: Path) -> list[int]:
