@@ -365,3 +365,28 @@ def test_tiny_imagenet_in_class_folders(tmp_path: Path, capsys: pytest.CaptureFi
     wrong = root / "val" / label["val_1.JPEG"] / "images" / "val_1.JPEG"
     wrong.rename(root / "val" / label["val_2.JPEG"] / "images" / "val_1.JPEG")
     fails(["folder", root, tmp_path / "out"], capsys, "val_1.JPEG", "by its folder", "val_annotations.txt")
+
+
+@pytest.mark.image_data(
+    "K",
+    "the folder of one split in that of the other, whether named from INPUT or by its path",
+    "refused: its images would be in both",
+)
+def test_splits_inside_of_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = classes(tmp_path / "in")
+    classes(root / "test")
+    for named in ("test", root / "test"):
+        fails(["folder", root, tmp_path / "out", "--val", named], capsys, "holds no folder train; it holds cat/")
+    whole = ["folder", root, tmp_path / "out", "--train", ".", "--val"]
+    fails([*whole, "test"], capsys, "test: lies in the folder of the training images")
+    (root / "all.csv").write_text("".join(f"{name}0.png,{name}\n" for name in SIZES))
+    labels = ["--val-labels", root / "all.csv"]
+    arguments = ["folder", root, tmp_path / "out", "--train", "test", "--val", ".", *labels]
+    fails(arguments, capsys, "test: lies in the folder of the validation images")
+
+
+@pytest.mark.image_data("K", "a class called train, and `--train .`", "read, and no class is said not to be")
+def test_a_class_called_train(tmp_path: Path) -> None:
+    source = Folder(classes(tmp_path, {"train": 4, "cat": 4}), train=Path(), val_share=0.5)
+    assert source.class_names() == ["cat", "train"]
+    assert not source.notes()

@@ -37,7 +37,7 @@ def layout(root: Path, train: Path | None, val: Path | None, shared: bool) -> La
     where, held = printable(root), contents(root)
     if found_train is None and found_val is None and shared:
         return Layout(root, None, ())
-    if found_train is None and found_val is not None and val is not None and root not in found_val.parents:
+    if found_train is None and found_val is not None and val is not None and not _overlap(root, found_val):
         return Layout(root, found_val, ())
     if found_train is None:
         raise DataError(
@@ -55,8 +55,13 @@ def layout(root: Path, train: Path | None, val: Path | None, shared: bool) -> La
         )
     if found_val is not None and _is_below(found_val, found_train):
         raise DataError(f"{printable(found_val)}: lies in the folder of the training images, {printable(found_train)}")
-    used = {path.resolve() for path in (found_train, found_val) if path is not None}
-    return Layout(found_train, found_val, [path.name for path in _folders(root) if path.resolve() not in used])
+    if found_val is not None and _is_below(found_train, found_val):
+        raise DataError(
+            f"{printable(found_train)}: lies in the folder of the validation images, {printable(found_val)}"
+        )
+    used = [path for path in (found_train, found_val) if path is not None]
+    others = [path.name for path in _folders(root) if not any(_overlap(path, of_split) for of_split in used)]
+    return Layout(found_train, found_val, others)
 
 
 def _split(root: Path, split: str, named: Path | None, names: Sequence[str]) -> Path | None:
@@ -81,6 +86,10 @@ def _folders(root: Path) -> list[Path]:
         return sorted(path for path in root.iterdir() if path.is_dir() and not of_folder(path.name))
     except OSError as error:
         raise DataError(f"{printable(root)}: cannot be listed: {error.strerror or error}") from None
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return _is_below(one, other) or _is_below(other, one)
 
 
 def _is_below(path: Path, folder: Path) -> bool:
