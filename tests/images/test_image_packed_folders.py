@@ -281,6 +281,14 @@ def _twice(folder: Path) -> Path:
     return path
 
 
+def _two_of_train(folder: Path) -> Path:
+    _split_archives(folder)
+    other = next(path for path in folder.iterdir() if path.name.startswith("train"))
+    other.rename(folder / "train.zip")
+    _tar(folder / "train.tar", {"cat/000.png": FILES["train/cat/001.png"]})
+    return folder
+
+
 def _seven(folder: Path) -> Path:
     (folder / "set.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(50))
     return folder / "set.7z"
@@ -289,6 +297,11 @@ def _seven(folder: Path) -> Path:
 WRONG: Mapping[str, tuple[Callable[[Path], Path], str]] = {
     "encrypted": (_encrypted, "is encrypted"),
     "doubled": (_doubled, "train/cat/000.png twice"),
+    "doubled in two spellings": (
+        lambda folder: _zip(folder / "set.zip", {**FILES, "./train//cat/000.png": FILES["train/cat/001.png"]}),
+        "train/cat/000.png twice",
+    ),
+    "two archives of train": (_two_of_train, "in: holds train.tar and train.zip of one split; name a folder with one"),
     "bomb": (_bomb, "unpack to 3,221,225,472"),
     "tar bomb": (_tar_bomb, "unpack to 3,221,225,472"),
     "damaged": (_damaged, "not a whole archive"),
@@ -462,7 +475,7 @@ def _changed(change: Callable[[list[dict[str, Any]]], object], schema: pyarrow.S
     def make(folder: Path) -> Path:
         rows = _rows("train")
         change(rows)
-        _parquet(folder, schema=schema, parts=1)
+        _parquet(folder, parts=1)
         table = pyarrow.Table.from_pylist(rows, schema or _schema())
         pyarrow.parquet.write_table(table, folder / "data" / "train-00000-of-00001.parquet")
         return folder
@@ -486,6 +499,21 @@ WRONG_PARQUET: Mapping[str, tuple[Callable[[Path], Path], str]] = {
     "no label": (_changed(lambda rows: rows[2].update(label=-1)), "row 2 has the label -1"),
     "a label too large": (_changed(lambda rows: rows[2].update(label=3)), "row 2 has the label 3"),
     "null": (_changed(lambda rows: rows[2].update(label=None)), "row 2 has the label None"),
+    "texts beside names of classes": (
+        _changed(lambda rows: [row.update(label="0") for row in rows], _schema(label=pyarrow.string())),
+        "row 0 has the label '0', which is none of the classes",
+    ),
+    "no label, no names of classes": (
+        _changed(lambda rows: rows[2].update(label=-1), _schema(None)),
+        "row 2 has the label -1",
+    ),
+    "an empty label": (
+        _changed(
+            lambda rows: [row.update(label="ab"[row["label"] % 2] * (row["label"] > 0)) for row in rows],
+            _schema(None, pyarrow.string()),
+        ),
+        "has the label ''",
+    ),
     "no image": (_changed(lambda rows: rows[2]["image"].update(bytes=None)), "row 2 holds no image, only"),
 }
 

@@ -183,9 +183,9 @@ def _of_zip(path: Path, file: IO[bytes]) -> Iterator[Member]:
                 raise DataError(
                     f"{path}: {member.filename} is encrypted; unpack it with its password and name the folder"
                 )
-            if member.filename in names:
-                raise DataError(f"{path}: holds {member.filename} twice")
-            names.add(member.filename)
+            if (name := _clean(_name(member))) in names:
+                raise DataError(f"{path}: holds {name} twice")
+            names.add(name)
         for member in found:
             try:
                 with archive.open(member) as content:

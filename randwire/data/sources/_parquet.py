@@ -79,12 +79,12 @@ def read_rows(paths: Sequence[Path], scratch: Path | None) -> Rows:
             for row, (content, name, label) in enumerate(_rows(path, columns)):
                 if content is None:
                     raise DataError(f"{path}: row {row} holds no image, only the name {name!r}; images inside are read")
-                if label is None or (columns.classes is not None and not 0 <= label < len(columns.classes)):
-                    raise DataError(f"{path}: row {row} has the label {label}, which is none of the classes")
-                if not isinstance(label, int | str):
+                if label is not None and not isinstance(label, int | str):
                     raise DataError(
                         f"{path}: row {row} has a label of the type {type(label).__name__}, no number or name"
                     )
+                if not _is_class(label, columns.classes):
+                    raise DataError(f"{path}: row {row} has the label {label!r}, which is none of the classes")
                 extents.append((0, *spool.add_block(content)))
                 found.append(name)
                 labels.append(label)
@@ -94,6 +94,13 @@ def read_rows(paths: Sequence[Path], scratch: Path | None) -> Rows:
         raise DataError(f"{paths[0]}: holds no rows")
     places = np.array(extents, np.int64).reshape(-1, 3)
     return Rows(found, labels, columns.classes, places, [spool.path], columns.notes)
+
+
+def _is_class(label: int | str | None, classes: Sequence[str] | None) -> bool:
+    """Whether a label means a class; without names of classes, -1 and an empty text stand for images without one."""
+    if isinstance(label, int):
+        return label >= 0 and (classes is None or label < len(classes))
+    return bool(label) and classes is None
 
 
 class _Columns(NamedTuple):

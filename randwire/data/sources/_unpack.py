@@ -89,6 +89,9 @@ def unpacked_splits(input: Path, scratch: Path | None) -> Path:
     if "train" in archives and not VAL_NAMES & {*archives, *entries}:
         wanted.add("test")  # it may be chosen to validate
     splits = [name for name in archives if name in wanted and name not in entries]
+    for name, path in entries.items():
+        if (other := archives.get(stem(name), path)) != path and path.is_file() and stem(name) in splits:
+            raise DataError(f"{input}: holds {name} and {other.name} of one split; name a folder with one of them")
     if not splits:
         return unpacked(next(iter(archives.values())), scratch) if len(archives) == len(entries) == 1 else input
     inside = {name: unpacked(archives[name], scratch) for name in splits}
