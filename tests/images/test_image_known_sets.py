@@ -155,7 +155,8 @@ def _cifar10(folder: Path, fill: int = 0) -> Path:
     """CIFAR-10 with two images in a file, all of the value `fill`."""
     folder.mkdir(parents=True)
     for name in (*TRAIN, "test_batch"):
-        content = {b"data": np.full((2, 3072), fill, np.uint8), b"labels": [3, 9]}
+        data = np.full((2, 3072), fill, np.uint8)
+        content = {b"batch_label": name.encode(), b"data": data, b"labels": [3, 9]}
         (folder / name).write_bytes(pickle.dumps(content, protocol=2))
     names = {b"label_names": [f"class{number}".encode() for number in range(10)]}
     (folder / "batches.meta").write_bytes(pickle.dumps(names, protocol=2))
@@ -165,7 +166,8 @@ def _cifar10(folder: Path, fill: int = 0) -> Path:
 def _cifar100(folder: Path) -> Path:
     folder.mkdir(parents=True)
     for name in ("train", "test"):
-        content = {b"data": np.zeros((2, 3072), np.uint8), b"fine_labels": [3, 9]}
+        data = np.zeros((2, 3072), np.uint8)
+        content = {b"batch_label": name.encode(), b"data": data, b"fine_labels": [3, 9]}
         (folder / name).write_bytes(pickle.dumps(content, protocol=2))
     names = {b"fine_label_names": [f"class{number}".encode() for number in range(100)]}
     (folder / "meta").write_bytes(pickle.dumps(names, protocol=2))
@@ -254,3 +256,36 @@ def test_what_is_no_cifar(case: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     change(tmp_path / "in")
     fails(["cifar10", tmp_path / "in", tmp_path / "out"], capsys, *words)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.image_data(
+    "H", "CIFAR or MNIST, whose test images are a copy of training images, or two of whose files are one", "refused"
+)
+def test_files_that_are_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for source, copied in (("data_batch_1", "test_batch"), ("data_batch_2", "data_batch_5")):
+        folder = _cifar10(tmp_path / copied)
+        shutil.copy(folder / source, folder / copied)
+        fails(["cifar10", folder, tmp_path / "out"], capsys, f"{source} and {copied} are the same file")
+    write_mnist(tmp_path / "mnist")
+    for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"):
+        (tmp_path / "mnist" / f"train-{kind}").rename(tmp_path / f"{kind}")
+        (tmp_path / "mnist" / f"t10k-{kind}").rename(tmp_path / "mnist" / f"train-{kind}")
+        (tmp_path / kind).rename(tmp_path / "mnist" / f"t10k-{kind}")
+    published = {hashlib.md5(path.read_bytes()).hexdigest(): "MNIST" for path in (tmp_path / "mnist").iterdir()}
+    with monkeypatch.context() as patched:
+        patched.setattr(mnist, "PUBLISHED", published)
+        words = ("t10k-images-idx3-ubyte: holds the 30 images of the other split",)
+        fails(["mnist", tmp_path / "mnist", tmp_path / "out"], capsys, *words)
+    for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"):
+        shutil.copy(tmp_path / "mnist" / f"t10k-{kind}", tmp_path / "mnist" / f"train-{kind}")
+    words = ("t10k-images-idx3-ubyte: holds the same images as train-images-idx3-ubyte",)
+    fails(["mnist", tmp_path / "mnist", tmp_path / "out"], capsys, *words)
+
+
+@pytest.mark.image_data("H", "CIFAR with two classes of one name", "refused")
+def test_classes_of_one_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = _cifar10(tmp_path / "in")
+    (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": [b"cat"] * 10}, protocol=2))
+    fails(["cifar10", folder, tmp_path / "out"], capsys, "two of its classes are called 'cat'")

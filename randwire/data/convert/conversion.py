@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ from randwire.data.reading import Reading
 from randwire.data.sidecar import SIDECAR, FileRecord, Sidecar
 from randwire.data.sources import SPLITS, Source, Split
 from randwire.errors import DataError, ProcessKilledError, one_line, system_text
-from randwire.names import is_utf8, printable, quoted
+from randwire.names import composed, is_utf8, printable, quoted
 
 Corrupt = Literal["fail", "skip"]
 
@@ -149,9 +150,11 @@ def _print_notes(source: Source) -> None:
 
 
 def _check_names(source: str, classes: Sequence[str]) -> None:
-    """Raise DataError for names of classes that dataset.json cannot hold."""
+    """Raise DataError for names of classes that dataset.json cannot hold, or that two classes have."""
     if wrong := [name for name in classes if not is_utf8(name)]:
         raise DataError(f"{source}: the name of the class {quoted(wrong[0])} is not UTF-8; rename it")
+    if twice := [name for name, count in Counter(map(composed, classes)).items() if count > 1]:
+        raise DataError(f"{source}: two of its classes are called {quoted(twice[0])}")
 
 
 def _converted(

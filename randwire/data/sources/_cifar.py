@@ -67,6 +67,7 @@ class Cifar(Source):
         binary = f"{self.splits['val'][0]}.bin" in files
         read: Callable[[str, bytes], Any] = self._binary if binary else self._pickled
         arrays: dict[Split, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
+        self._check_different(files, ".bin" if binary else "")
         for split, names in self.splits.items():
             parts = [read(name, self._file(files, f"{name}.bin" if binary else name)) for name in names]
             pixels, labels = (np.concatenate(side) for side in zip(*parts, strict=True))
@@ -140,6 +141,13 @@ class Cifar(Source):
             raise DataError(
                 f"{self.input}: holds {' and '.join(sorted(files))}, the files of the source {source}; name that"
             )
+
+    def _check_different(self, files: Mapping[str, bytes], suffix: str) -> None:
+        """Raise DataError if two files with images are the same: images would be twice there, or in both splits."""
+        first: dict[bytes, str] = {}
+        for name in (f"{name}{suffix}" for names in self.splits.values() for name in names):
+            if name in files and (other := first.setdefault(files[name], name)) != name:
+                raise DataError(f"{self.input}: {other} and {name} are the same file")
 
     def _file(self, files: Mapping[str, bytes], name: str) -> bytes:
         if name not in files:

@@ -77,6 +77,8 @@ class MNIST(Source):
 
     @cached_property
     def _files(self) -> dict[tuple[Split, str], _File]:
+        import numpy as np
+
         assert self.input is not None
         every = [(PREFIX[split], kind) for split in SPLITS for kind in DIMENSIONS]
         folder = folder_of(self.input, USUAL_FOLDERS, lambda path: any(_find(path, *file) for file in every))
@@ -103,6 +105,14 @@ class MNIST(Source):
         for file in files.values():
             if file.published not in ("MNIST", None):
                 raise DataError(f"{file.path}: is that of {file.published}, not of MNIST (by its MD5)")
+        train, val = (files[split, "images"] for split in SPLITS)
+        if np.array_equal(train.values, val.values):
+            raise DataError(f"{val.path}: holds the same images as {train.path.name}")
+        if val.published and len(val.values) > len(train.values):
+            raise DataError(
+                f"{val.path}: holds the {len(val.values):,} images of the other split, by its MD5; {train.path.name} "
+                f"holds {len(train.values):,}"
+            )
         return files
 
 
