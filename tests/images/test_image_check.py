@@ -34,7 +34,7 @@ class Classes(Source):
         return self.content[split][index][0]
 
     def left_out(self, split: Split) -> Mapping[str, Sequence[str]]:
-        return {"HEIC files": ["cat/a.heic", "cat/b.heic"]} if split == "train" else {}
+        return {"HEIC files": ["cat/a.heic", "cat/b.heic"]} if split == "train" else {"text files": ["readme"]}
 
 
 def of_folder(folder: Path, source: Source, mode: Mode = "raw", **encoding: Any) -> Path:
@@ -83,7 +83,9 @@ def test_the_figures_are_those_of_the_set(tmp_path: Path, capsys: pytest.Capture
     assert any("2 of 5 validation images are also training images" in line for line in lines)
     assert any("2 pictures are in more than one class" in line for line in lines)
     assert main(["--check", str(folder), "--resolution", "8"]) == 0
-    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    lines = capsys.readouterr().out.splitlines()
+    assert {"left out of train: 2 HEIC files", "left out of val: 1 text file"} <= set(lines)
+    table = [line.split() for line in lines]
     assert ["cat", "4", "2"] in table
     assert ["dog", "2", "3"] in table
 

@@ -13,6 +13,7 @@ from randwire.arguments import Parser, folder
 from randwire.data.convert.check import Checked, check
 from randwire.data.convert.figures import Spread
 from randwire.data.convert.output import SHEET
+from randwire.data.formats import counted
 from randwire.data.reading import Reading
 from randwire.data.sidecar import Sidecar
 from randwire.data.sources import SPLITS, load_source
@@ -95,7 +96,7 @@ def _lines(options: argparse.Namespace, checked: Checked) -> Iterator[str]:
         yield f"{name} in 0 to 255: {read} as read back, {told} in dataset.json{compressed}"
     for split in SPLITS:
         for reason, count in sidecar.left_out.get(split, {}).items():
-            yield f"left out of {split}: {count:,} {reason}"
+            yield f"left out of {split}: {counted(count, reason)}"
         if skipped := sidecar.skipped.get(split, ()):
             yield f"skipped in {split}: {len(skipped):,} that could not be used, such as {printable(skipped[0])}"
     yield f"contact sheet: {printable(checked.sheet)}"
