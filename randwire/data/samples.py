@@ -15,7 +15,8 @@ from PIL import Image, ImageFile, TiffImagePlugin
 BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT = 258, 262, 284, 339
 NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION, COLOUR_FILTERS = 254, 330, 50706, 32803
 IMAGE_WIDTH, IMAGE_LENGTH, SAMPLES_PER_PIXEL, EXTRA_SAMPLES = 256, 257, 277, 338
-"""Tags of TIFF, and the photometric interpretation of colour filters."""
+YCBCR, SUBSAMPLING = 6, 530
+"""Tags of TIFF, and the photometric interpretations of colour filters and of YCbCr."""
 FORMS = {1: "integers", 2: "integers with a sign", 3: "floats"}
 """What the sample format of TIFF says."""
 SIXTEEN_BITS = {"PNG", "TIFF", "JPEG2000", "IM"}
@@ -145,6 +146,8 @@ def _of_tiff(image: TiffImagePlugin.TiffImageFile, content: bytes, packed: str) 
         raise UnreadableColoursError("compressed TIFF in planes with alpha is not read: save it not in planes")
     if not compressed and in_planes and (bits != 8 or image.mode not in PLANES or tags.get(PHOTOMETRIC, 0) == 0):
         raise UnreadableColoursError(f"uncompressed TIFF in planes of {bits} bits is not read: save it not in planes")
+    if not compressed and tags.get(PHOTOMETRIC) == YCBCR and tuple(tags.get(SUBSAMPLING, (2, 2))) != (1, 1):
+        raise UnreadableColoursError("uncompressed TIFF with fewer samples of colour is not read: save it as RGB")
     premultiplied = False
     if image.mode == "RGBA" and _first(tags.get(EXTRA_SAMPLES)) == 1 and not (compressed and in_planes):
         # Pillow would divide by alpha and round, only to be multiplied again; of compressed planes it does so anyway.

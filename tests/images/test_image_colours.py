@@ -202,3 +202,18 @@ def test_many_bits_of_jpeg_2000() -> None:
             refused(bytes(content), "JPEG 2000 of 9 bits")
         else:
             assert np.array_equal(read(bytes(content)), three(gray >> (bits - 8)))
+
+
+@pytest.mark.image_data(
+    "A", "uncompressed YCbCr TIFF with fewer samples of colour, which Pillow reads as noise", "refused by name"
+)
+def test_subsampled_ycbcr_of_tiff() -> None:
+    colours = np.full((8, 8, 3), (200, 40, 90), np.uint8)
+    content = saved(Image.fromarray(colours).convert("YCbCr"), "TIFF")
+    assert np.abs(read(content).astype(int) - colours).max() <= 2
+    entry = struct.pack("<HHIHH", 530, 3, 2, 1, 1)
+    assert content.count(entry) == 1
+    for across, down in ((2, 1), (2, 2)):  # the larger file holds enough bytes to be taken for a whole one
+        refused(content.replace(entry, struct.pack("<HHIHH", 530, 3, 2, across, down)), "fewer samples of colour")
+    absent = content.replace(entry, struct.pack("<HHIHH", 531, 3, 1, 1, 0))  # then it is 2, 2
+    refused(absent, "fewer samples of colour")
