@@ -379,3 +379,48 @@ def test_labels_from_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     os.mkfifo(tmp_path / "pipe")
     arguments = ["imagenet", root, tmp_path / "out", "--val-labels", tmp_path / "pipe"]
     fails(arguments, capsys, "pipe: holds no labels: it is no regular file")
+
+
+@pytest.mark.image_data(
+    "D",
+    "training images named as of another class than that of their folder or tar",
+    "the folder counts; a note says so",
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_misnamed_training_images_are_noted(packed: bool, tmp_path: Path) -> None:
+    root = column(imagenet(tmp_path))
+    assert "named as of another class" not in notes(root)
+    write(root / "train" / WNIDS[2] / f"{WNIDS[1]}_1.JPEG", 1)
+    if packed:
+        with tarfile.open(root / "train.tar", "w") as tar:
+            tar.add(root / "train", ".")
+        shutil.rmtree(root / "train")
+    assert f"1 images are named as of another class than their folder or tar, such as {WNIDS[1]}_1" in notes(
+        root
+    ).replace(f"{WNIDS[2]}/", "")
+    assert f"of {WNIDS[2]}; their names do not count" in notes(root)
+
+
+@pytest.mark.image_data(
+    "D", "class folders in val, and names that end in another class", "refused, with the first such image"
+)
+def test_folders_and_names_must_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = imagenet(tmp_path / "in")
+    for number in range(1, COUNT + 1):
+        wnid = WNIDS[TRUE[number - 1]]
+        write(root / "val" / wnid / f"ILSVRC2012_val_{number:08}_{wnid}.JPEG", TRUE[number - 1])
+        (root / "val" / published(number)).unlink()
+    assert sorted(given(root).values()) == sorted(TRUE)
+    name = f"ILSVRC2012_val_00000001_{WNIDS[TRUE[0]]}.JPEG"
+    (root / "val" / WNIDS[TRUE[0]] / name).rename(root / "val" / WNIDS[4] / name)
+    fails(
+        ["imagenet", root, tmp_path / "out"], capsys, name, f"{WNIDS[4]} by its folder", f"{WNIDS[TRUE[0]]} by its name"
+    )
+
+
+@pytest.mark.image_data("H", "imagenet: folders val and validation", "refused: one is to be chosen")
+def test_two_folders_of_val(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = column(imagenet(tmp_path / "in"))
+    shutil.copytree(root / "val", root / "validation")
+    fails(["imagenet", root, tmp_path / "out"], capsys, "in: holds val and validation; choose one with --val-tar")
+    assert ImageNet(root, val_tar=root / "val").notes()

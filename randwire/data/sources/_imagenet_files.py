@@ -74,6 +74,16 @@ def train_files(paths: Sequence[Path], scratch: Path | None) -> tuple[list[str],
     return classes, Index(root, names, labels, packed.array(), packed.files, packed.left_out)
 
 
+def misnamed(index: Index, classes: Sequence[str]) -> list[tuple[str, str]]:
+    """The training images that are named as of another class than `index` has them in, with that class."""
+    pairs = zip(index.names, index.labels.tolist(), strict=True)
+    return [
+        (name, classes[label])
+        for name, label in pairs
+        if (match := OF_TRAIN.fullmatch(name.rpartition("/")[2])) and match[1] != classes[label]
+    ]
+
+
 def val_files(paths: Sequence[Path], classes: Sequence[str], scratch: Path | None) -> ValImages:
     """The validation images of archives, or of one folder without class folders; `classes` are those of training.
 

@@ -10,7 +10,14 @@ from randwire.data.sources._archives import is_archive, members, told
 from randwire.data.sources._imagenet_files import ValImages
 from randwire.data.sources._index import Index
 from randwire.data.sources._label_file import KEYED_FILES, LabelFile, each_once, label_files_in, read_label_file
-from randwire.data.sources._labels import assign_labels, compare, labels_in_names, not_published
+from randwire.data.sources._labels import (
+    assign_labels,
+    check_agreement,
+    compare,
+    labels_in_names,
+    not_published,
+    wnids_in_names,
+)
 from randwire.data.sources._published import are_published_labels
 from randwire.errors import DataError
 
@@ -51,8 +58,15 @@ def compare_with_folders(
 ) -> list[str]:
     """Notes about label files that lie beside images in class folders.
 
-    Raises DataError where a file says something else than the folders, and where the file `chosen` cannot be used.
+    Raises DataError where a file, or the names of the images, say something else than the folders, and where the file
+    `chosen` cannot be used.
     """
+    import numpy as np
+
+    if labels_in_names(index.names, set(classes)):
+        number = {wnid: label for label, wnid in enumerate(classes)}
+        named = np.array([number[wnid] for wnid in wnids_in_names(index.names)], np.int32)
+        check_agreement([("its folder", index.labels), ("its name", named)], index.names, index.root, classes)
     sources = _found(beside) if chosen is None else [chosen]
     notes = compare(sources, lambda source: _label_files(source, beside, classes), index, classes, chosen is not None)
     if are_published_labels(index.labels, index.names, classes, str(index.root)) is False:

@@ -43,6 +43,10 @@ def located(input: Path, split: Split) -> list[Path]:
     for root in (input / root for root in ROOTS):
         if not root.is_dir():
             continue
+        folders = [root / name for name in _SPLITS[split] if (root / name).is_dir()]
+        if len({path.resolve() for path in folders}) > 1:
+            names = " and ".join(path.name for path in folders)
+            raise DataError(f"{root}: holds {names}; choose one with --{split}-tar")
         if path := next((root / name for name in NAMES[split] if (root / name).exists()), None):
             return (path.is_dir() and parts(root, PARQUET[split])) or [path]
         if files := parts(root, PARQUET[split]):

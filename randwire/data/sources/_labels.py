@@ -158,6 +158,11 @@ def labels_in_names(names: Sequence[str], classes: Container[str]) -> bool:
     return all(_wnid_in_name(name) in classes for name in names)
 
 
+def wnids_in_names(names: Sequence[str]) -> list[str]:
+    """The WordNet IDs that the names of images end in; all of them must do so."""
+    return [wnid for name in names if (wnid := _wnid_in_name(name))]
+
+
 def _wnid_in_name(name: str) -> str | None:
     match = WNID_IN_NAME.fullmatch(stem(name))
     return None if match is None else match[2]

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from randwire.data.sources._base import Option, Source, Split
-from randwire.data.sources._imagenet_files import WNID, train_files, val_files
+from randwire.data.sources._imagenet_files import WNID, misnamed, train_files, val_files
 from randwire.data.sources._imagenet_labels import compare_with_folders, labels_of
 from randwire.data.sources._imagenet_layout import located, parents_with_labels, unpacked_set
 from randwire.data.sources._index import Index, class_folders
@@ -67,8 +68,11 @@ class ImageNet(Source):
 
     def notes(self) -> list[str]:
         val, notes = self._val
+        train = self._train[1].notes
+        if self.input and self._root:
+            train = [shown(note, self.input, self._root) for note in train]
         counts = {"train": len(self._train[1].labels), "val": len(val.labels)}
-        return notes + [
+        return [*train, *notes] + [
             f"{counts[split]:,} {split} images; the published set has {published:,}"
             for split, published in PUBLISHED_IMAGES.items()
             if counts[split] != published
@@ -124,6 +128,13 @@ class ImageNet(Source):
             raise DataError(f"{path}: {wrong[0]} is not a class of ImageNet such as n01440764; use the source folder")
         if len(classes) != self.class_count:
             raise DataError(f"{path}: holds {len(classes)} classes, ImageNet has 1000; use the source folder")
+        if odd := misnamed(index, classes):
+            name, wnid = odd[0]
+            note = (
+                f"{path}: {len(odd):,} images are named as of another class than their folder or tar, such as {name} "
+                f"of {wnid}; their names do not count"
+            )
+            index = replace(index, notes=[*index.notes, note])
         return classes, index.shuffled()
 
     def _val_images(self, classes: Sequence[str]) -> tuple[Index, list[str]]:
