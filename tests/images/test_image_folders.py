@@ -390,3 +390,23 @@ def test_a_class_called_train(tmp_path: Path) -> None:
     source = Folder(classes(tmp_path, {"train": 4, "cat": 4}), train=Path(), val_share=0.5)
     assert source.class_names() == ["cat", "train"]
     assert not source.notes()
+
+
+@pytest.mark.image_data(
+    "K", "folders of classes, and among them test with the same classes, and `--val-share`", "refused"
+)
+def test_a_split_among_the_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    classes(tmp_path / "in")
+    classes(tmp_path / "in" / "test")
+    words = ("in/test: lies among the folders of the classes",)
+    fails(["folder", tmp_path / "in", tmp_path / "out", "--val-share", "0.3"], capsys, *words)
+
+
+@pytest.mark.image_data(
+    "K", "train.zip beside the folder train", "the folder is read; a note says that the archive is not"
+)
+def test_archives_beside_folders(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        classes(tmp_path / split)
+    (tmp_path / "train.zip").write_bytes(b"PK")
+    assert "not read: train.zip" in "".join(Folder(tmp_path).notes())

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from randwire.data.sources._archives import stem
 from randwire.data.sources._sift import of_folder
 from randwire.errors import DataError
 from randwire.names import printable
@@ -11,7 +12,9 @@ from randwire.storage import contents
 
 TRAIN_NAMES = ("train", "training")
 VAL_NAMES = ("val", "validation", "valid")
+TEST_NAMES = ("test", "testing", "eval", "evaluation", "dev")
 """Of folders, in any case of letters."""
+SPLIT_NAMES = (*TRAIN_NAMES, *VAL_NAMES, *TEST_NAMES)
 
 
 class Layout(NamedTuple):
@@ -36,7 +39,8 @@ def layout(root: Path, train: Path | None, val: Path | None, shared: bool) -> La
         return layout(inside[0], train, val, shared)  # one class would be none: as an unpacked archive has it
     where, held = printable(root), contents(root)
     if found_train is None and found_val is None and shared:
-        return Layout(root, None, ())
+        _check_classes(inside)
+        return Layout(root, None, _packed_splits(root))
     if found_train is None and found_val is not None and val is not None and not _overlap(root, found_val):
         return Layout(root, found_val, ())
     if found_train is None:
@@ -61,7 +65,24 @@ def layout(root: Path, train: Path | None, val: Path | None, shared: bool) -> La
         )
     used = [path for path in (found_train, found_val) if path is not None]
     others = [path.name for path in _folders(root) if not any(_overlap(path, of_split) for of_split in used)]
-    return Layout(found_train, found_val, others)
+    return Layout(found_train, found_val, others + _packed_splits(root))
+
+
+def _check_classes(folders: Sequence[Path]) -> None:
+    """Raise DataError if one of the folders of classes is a split with the same classes: it would become a class."""
+    names = {path.name for path in folders}
+    for path in folders:
+        if path.name.lower() in TEST_NAMES and len(names & {inside.name for inside in _folders(path)}) > 1:
+            raise DataError(
+                f"{printable(path)}: lies among the folders of the classes, and holds such folders itself; name a "
+                "folder that holds the classes alone"
+            )
+
+
+def _packed_splits(root: Path) -> list[str]:
+    """The archives that are called as splits are: what is beside them is read instead."""
+    names = (path.name for path in sorted(root.iterdir()) if path.is_file())
+    return [name for name in names if stem(name) != name and stem(name).lower() in SPLIT_NAMES]
 
 
 def _split(root: Path, split: str, named: Path | None, names: Sequence[str]) -> Path | None:
