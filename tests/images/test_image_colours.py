@@ -217,3 +217,15 @@ def test_subsampled_ycbcr_of_tiff() -> None:
         refused(content.replace(entry, struct.pack("<HHIHH", 530, 3, 2, across, down)), "fewer samples of colour")
     absent = content.replace(entry, struct.pack("<HHIHH", 531, 3, 1, 1, 0))  # then it is 2, 2
     refused(absent, "fewer samples of colour")
+
+
+@pytest.mark.image_data("A", "Photoshop: black and white, multichannel", "1 is black; refused by name")
+def test_other_modes_of_photoshop() -> None:
+    bits = np.random.default_rng(4).integers(0, 2, (4, 16), dtype=np.uint8)
+    rows = np.packbits(bits, axis=1)
+    packed = struct.pack(">4H", 3, 3, 3, 3) + b"".join(b"\1" + row.tobytes() for row in rows)
+    for compressed, data in ((0, rows.tobytes()), (1, packed)):
+        content = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 1, 4, 16, 1, 0) + bytes(12)
+        assert np.array_equal(read(content + struct.pack(">H", compressed) + data), three(255 - 255 * bits))
+    inks = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 4, 16, 8, 7) + bytes(14) + bytes(3 * 64)
+    refused(inks, "multichannel")
