@@ -36,7 +36,10 @@ def read(folder: str, name: str) -> bytes:
     """The content of a small file in a folder. Raises FileNotFoundError if it is not there, StorageError otherwise."""
     with readable_errors(f"{folder}/{name}"):
         if not is_url(folder):
-            return Path(folder, name).read_bytes()
+            file = Path(folder, name)
+            if file.exists() and not file.is_file():  # a pipe would be waited at for ever
+                raise StorageError(f"{folder}/{name}: cannot be read: it is no regular file")
+            return file.read_bytes()
         system, path = file_system(folder)
         content: bytes = system.cat_file(f"{path}/{name}")
         return content

@@ -1,19 +1,20 @@
 """What `data.path` and `data.source` name that is no converted set, or one of another source."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_helpers import InMemory
+from data_helpers import InMemory, fails
 
 from randwire import inference
 from randwire.config import build
 from randwire.config.texts import parse_all
 from randwire.data import beton, dataset
 from randwire.data.convert import convert
-from randwire.errors import ConfigError, DataError
+from randwire.errors import ConfigError, DataError, StorageError
 
 PLACES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "photos": (
@@ -103,3 +104,15 @@ def test_a_file_that_is_not_read_is_not_told_damaged(tmp_path: Path, monkeypatch
     with pytest.raises(DataError) as caught:
         dataset.check(build({}, {"data.source": "digits", "data.path": str(folder)}).data)
     assert str(caught.value) == f"{folder}/train.beton: cannot be read: Permission denied"
+
+
+@pytest.mark.image_data(
+    "H", "a dataset.json that is a pipe, in `--data.path` and in `--check`", "one line; nobody waits for what may come"
+)
+def test_a_description_that_is_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "dataset.json")
+    seen = f"{tmp_path}/dataset.json: cannot be read: it is no regular file"
+    with pytest.raises(StorageError) as caught:
+        dataset.inspect(build({}, {"data.source": "digits", "data.path": str(tmp_path)}).data)
+    fails(["--check", tmp_path], capsys, seen)
+    assert str(caught.value) == seen

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from tqdm import tqdm
 
+from randwire import storage
 from randwire.config import DataConfig
 from randwire.config.data import FOLDER_SOURCE
 from randwire.config.loading import PRESETS, read_yaml
@@ -61,11 +62,10 @@ def _sidecar(folder: Path) -> Sidecar:
     if not folder.exists():
         raise DataError(f"{printable(folder)}: no such folder; name a converted set")
     try:
-        return parse((folder / SIDECAR).read_bytes(), printable(folder / SIDECAR))
-    except OSError as error:
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise DataError(f"{printable(folder)}: holds no {SIDECAR}; name a converted set") from None
-        raise DataError(f"{printable(folder / SIDECAR)}: cannot be read: {system_text(error)}") from None
+        content = storage.read(str(folder), SIDECAR)
+    except FileNotFoundError:
+        raise DataError(f"{printable(folder)}: holds no {SIDECAR}; name a converted set") from None
+    return parse(content, printable(folder / SIDECAR))
 
 
 def _crops(source: str, values: Mapping[str, Any]) -> DataConfig:
