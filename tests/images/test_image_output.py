@@ -157,3 +157,20 @@ def test_storage_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     convert_to(tmp_path / "out")
     monkeypatch.undo()
     assert images_in(tmp_path / "out") == len(NEW)
+
+
+@pytest.mark.image_data(
+    "E",
+    "`--estimate` of images that cannot be used, some or all of a split, or not as chosen (pixels that fit no page)",
+    "a warning with the first; where there are no others, an error: no number stands for what cannot be converted",
+)
+def test_an_estimate_of_unusable_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "train" / "cat" / "broken.png").write_bytes(b"x")
+    assert main(["folder", str(folder), "--estimate"]) == 0
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: 1 of ")
+    assert " images of train that were looked at cannot be used; " in line
+    assert "broken.png" in line
+    for path in (folder / "train").rglob("*.*"):
+        path.write_bytes(b"x")
+    fails(["folder", folder, "--estimate"], capsys, "3 of 3 images of train that were looked at cannot be used; ")

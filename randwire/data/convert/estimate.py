@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from randwire.data import beton
 from randwire.data.codec import Encoding
-from randwire.data.convert.image import ConvertedImage, convert_image
+from randwire.data.convert.image import ConvertedImage, UnusableImage, convert_image
 from randwire.data.reading import Reading
 from randwire.data.sources import SPLITS, Source, Split
-from randwire.errors import DataError
+from randwire.errors import DataError, one_line
 from randwire.names import printable
 
 PROBED_IMAGES = 48
@@ -37,17 +37,22 @@ def estimated_bytes(
     source: Source, labels: "Mapping[Split, NDArray[np.integer]]", encoding: Encoding, reading: Reading
 ) -> float:
     """Bytes that the files of all splits will take; `labels` are those of their images."""
-    return sum(_bytes_of_split(source, split, len(labels[split]), encoding, reading) for split in SPLITS)
+    return sum(
+        _bytes_of_split(_probe(source, split, len(labels[split]), encoding, reading), len(labels[split]))
+        for split in SPLITS
+    )
 
 
-def _bytes_of_split(source: Source, split: Split, count: int, encoding: Encoding, reading: Reading) -> float:
-    """From images that are spread evenly."""
+def _probe(
+    source: Source, split: Split, count: int, encoding: Encoding, reading: Reading
+) -> list[ConvertedImage | UnusableImage]:
+    """Images that are spread evenly over the `count` of a split."""
     probed = np.unique(np.linspace(0, count - 1, min(PROBED_IMAGES, count)).astype(int))
-    sizes = [
-        len(image.stored.payload)
-        for index in probed
-        if isinstance(image := convert_image(source, split, int(index), encoding, reading), ConvertedImage)
-    ]
+    return [convert_image(source, split, int(index), encoding, reading) for index in probed]
+
+
+def _bytes_of_split(probed: list[ConvertedImage | UnusableImage], count: int) -> float:
+    sizes = [len(image.stored.payload) for image in probed if isinstance(image, ConvertedImage)]
     rows = beton.SAMPLE.itemsize + beton.ALLOCATION.itemsize
     return count * (_bytes_each(sizes) + rows) + 3 * beton.PAGE_BYTES
 
@@ -83,8 +88,18 @@ def check_space(
 
 
 def print_estimate(source: Source, chosen: Encoding, reading: Reading) -> None:
-    """Print what the set would take on disk as chosen, and as some usual choices."""
+    """Print what the set would take on disk as chosen, and as some usual choices.
+
+    Raises DataError if none of the images of a split that were looked at can be used; some are a warning.
+    """
     labels = {split: source.labels(split) for split in SPLITS}
+    for split in SPLITS:
+        probed = _probe(source, split, len(labels[split]), chosen, reading)
+        if unusable := [image.reason for image in probed if isinstance(image, UnusableImage)]:
+            line = f"{len(unusable)} of {len(probed)} images of {split} that were looked at cannot be used"
+            if len(unusable) == len(probed):
+                raise DataError(f"{line}; {unusable[0]}")
+            print(f"warning: {line}; {one_line(unusable[0])}", file=sys.stderr)
     print(f"{'mode':<12}{'max side':>9}{'quality':>9}{'GB':>10}")
     others = (replace(usual, quality=chosen.quality) for usual in USUAL_ENCODINGS)
     for encoding in (chosen, *(other for other in others if other != chosen)):
