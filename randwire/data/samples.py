@@ -21,6 +21,8 @@ FORMS = {1: "integers", 2: "integers with a sign", 3: "floats"}
 """What the sample format of TIFF says."""
 PSD_BITMAP, PSD_MULTICHANNEL = 0, 7
 """Modes of Photoshop: of black and white, and of inks of which Pillow would take the first for gray."""
+SUN_OF_32_BITS = {"BGRX": "XBGR", "RGBX": "XRGB"}
+"""Of Sun raster files: the byte without meaning comes first, and Pillow looks for it behind the colours."""
 SIXTEEN_BITS = {"PNG", "TIFF", "JPEG2000", "IM"}
 """Formats whose mode I;16 is gray from 0 to 65535. That of FITS and McIdas is not: with a sign, or of another scale."""
 EMPTY_ALPHA = {"BMP", "CUR", "DDS", "DIB", "ICO", "TGA"}
@@ -78,6 +80,11 @@ def samples(image: ImageFile.ImageFile, content: bytes) -> Samples:
             raise UnreadableColoursError("colours of the kind multichannel are not read: save it as RGB")
         if mode == PSD_BITMAP:  # 1 is black, and Pillow takes it for white
             image.tile = [tile._replace(args="1;I") for tile in image.tile]
+    if image.format == "SUN" and packed in SUN_OF_32_BITS:
+        form = SUN_OF_32_BITS[packed]
+        image.tile = [
+            tile._replace(args=(form, *tile.args[1:]) if isinstance(tile.args, tuple) else form) for tile in image.tile
+        ]
     if image.format == "PPM" and content.startswith(b"P6") and image.tile[0].args == ("RGB", 65535):
         # Pillow would round value / 257; of other files of 16 bits it takes the upper 8.
         image.tile = [image.tile[0]._replace(codec_name="raw", args=("RGB;16B", 0, 1))]

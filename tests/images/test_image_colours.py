@@ -229,3 +229,13 @@ def test_other_modes_of_photoshop() -> None:
         assert np.array_equal(read(content + struct.pack(">H", compressed) + data), three(255 - 255 * bits))
     inks = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 4, 16, 8, 7) + bytes(14) + bytes(3 * 64)
     refused(inks, "multichannel")
+
+
+@pytest.mark.image_data("A", "Sun raster of 32 bits, whose first byte means nothing", "the colours behind it")
+def test_sun_raster_of_32_bits() -> None:
+    colours = np.random.default_rng(6).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+    for kind, order in ((0, [2, 1, 0]), (1, [2, 1, 0]), (2, [2, 1, 0]), (3, [0, 1, 2])):
+        pixels = np.dstack([np.full((5, 4), 77, np.uint8), colours[..., order]])
+        data = pixels.tobytes().replace(b"\x80", b"\x80\0") if kind == 2 else pixels.tobytes()
+        content = struct.pack(">8I", 0x59A66A95, 4, 5, 32, len(data), kind, 0, 0) + data
+        assert np.array_equal(read(content), colours), kind
