@@ -73,6 +73,7 @@ READ = {
     "numbers and names of the classes": "filename,label,class_name\n" + rows("{n}.png,{own},{name}\n"),
     "numbers of rows called image_id": "image_id,file_name,label\n" + rows("{n},{next}.png,{next_name}\n"),
     "quotes behind blanks": rows('"{n}.png", "{name}"\n'),
+    "a column of splits": "filename,label,split\n" + rows("{n}.png,fox,train\n") + rows("{n}.png,{name},valid\n"),
     "paths of training images, too": rows("train/{n}.png,fox\n") + rows("val/{n}.png,{name}\n"),
 }
 
@@ -90,6 +91,14 @@ def test_columns_and_paths(case: str, tmp_path: Path) -> None:
 
 REFUSED: Mapping[str, tuple[str, str]] = {
     "paths of training images alone": (rows("train/{n}.png,fox\n"), "it names 'train/1.png', which is not there"),
+    "a column that says train": (
+        "filename,label,split\n" + rows("{n}.png,{name},Train\n"),
+        "it names 'Train/1.png', which is not there",
+    ),
+    "a line without the commas of the others": (
+        "filename,label\n" + rows("{n}.png,{name}\n") + "end\n",
+        "line 10 is no name of an image and its label: 'end'",
+    ),
     "some paths of training images": (
         "train/1.png,fox\n" + rows("val/{n}.png,{name}\n", 2),
         "no label for 1 of the 8 images",

@@ -2,9 +2,10 @@
 
 import csv
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from randwire.data.sources._folder_layout import TRAIN_NAMES, VAL_NAMES
 from randwire.errors import DataError, system_text
@@ -30,6 +31,7 @@ KEY_HEADS = (
 )
 LABEL_HEADS = ("predictionstring", "label", "labels", "class", "class_name", "category", "wnid", "synset", "target")
 """Usual names of columns, in lower case; of keys the first that is there counts, before those that may be of rows."""
+SPLIT_HEADS = ("split", "subset", "set", "phase")
 IMAGE_SUFFIX = re.compile(r"\.(jpe?g?|jfif|png|bmp|gif|webp|tiff?|p[bgpn]m|avif|jp2|heic|tga)$", re.IGNORECASE)
 OTHER_SPLITS = (*VAL_NAMES, "test")
 BOX_WORDS = 4
@@ -81,10 +83,18 @@ def read_label_file(path: Path, classes: Container[str]) -> LabelFile:
     for number, line in lines if columns is None else lines[1:]:
         fields = _fields(line, delimiter, classes) if columns is None else _chosen(line, delimiter, columns)
         if fields is None or not all(fields):
+            number, line = next(_unlike(lines), (number, line)) if delimiter is None else (number, line)
             raise DataError(f"{path}: line {number} is no name of an image and its label: {line.strip()[:80]!r}")
         keys.append(fields[0])
         texts.append(_one_label(path, number, fields[1], classes))
     return LabelFile(path, texts, keys)
+
+
+def _unlike(lines: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """The lines without a mark that most have: it is these that are wrong."""
+    for mark in "\t,;":
+        if 2 * sum(mark in line for _, line in lines) > len(lines):
+            yield from (pair for pair in lines if mark not in pair[1])
 
 
 def texts_by_name(file: LabelFile, names: Sequence[str], place: Path) -> tuple[list[str], int]:
@@ -174,7 +184,16 @@ def _text(path: Path) -> str:
     return composed(text)
 
 
-def _columns(lines: Sequence[str], delimiter: str | None, classes: Container[str]) -> tuple[int, int, int] | None:
+class _Columns(NamedTuple):
+    """Where name, label and the split of an image stand, if this does, among how many."""
+
+    key: int
+    label: int
+    fields: int
+    split: int | None = None
+
+
+def _columns(lines: Sequence[str], delimiter: str | None, classes: Container[str]) -> _Columns | None:
     """Where name and label stand, among how many, if a first line says so: by its words, or as first and second.
 
     Of several columns of labels, such as numbers and names of classes, that with the most names of classes counts.
@@ -187,14 +206,21 @@ def _columns(lines: Sequence[str], delimiter: str | None, classes: Container[str
     if keys and labels:
         rows = [_split(line, delimiter) for line in lines[1:]] if len(labels) > 1 else []
         label = max(labels, key=lambda column: sum(row[column] in classes for row in rows if column < len(row)))
-        return keys[0], label, len(heads)
-    return (0, 1, 2) if keys[:1] == [0] and len(heads) == 2 and _split(lines[0], delimiter)[1] not in classes else None
+        return _Columns(
+            keys[0], label, len(heads), next(map(heads.index, filter(heads.__contains__, SPLIT_HEADS)), None)
+        )
+    two = keys[:1] == [0] and len(heads) == 2 and _split(lines[0], delimiter)[1] not in classes
+    return _Columns(0, 1, 2) if two else None
 
 
-def _chosen(line: str, delimiter: str | None, columns: tuple[int, int, int]) -> list[str] | None:
+def _chosen(line: str, delimiter: str | None, columns: _Columns) -> list[str] | None:
+    """Name and label of a line; a training image is named as in the folder of its split."""
     fields = _split(line, delimiter or ",")
-    key, label, count = columns
-    return [fields[key], fields[label]] if len(fields) == count else None
+    if len(fields) != columns.fields:
+        return None
+    key, label = fields[columns.key], fields[columns.label]
+    split = "" if columns.split is None else fields[columns.split]
+    return [f"{split}/{_base(key)}" if key and split.lower() in TRAIN_NAMES else key, label]
 
 
 def _split(line: str, delimiter: str) -> list[str]:
