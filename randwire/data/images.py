@@ -1,6 +1,7 @@
 """Image files as evaluation sees the images of a data set: read, stored and cropped alike, by the same functions."""
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +23,17 @@ def evaluated(path: Path, config: DataConfig, reading: Reading, encoding: Encodi
     """An image file as evaluation sees it, uint8 (R, R, 3), where its set was read and stored as given.
 
     The pixels are those that the loader gives for the same file in a set. In the mode proportion, in which a set stores
-    some images as JPEG and some as pixels, they are those of an image stored as pixels. A set may have been limited to
-    small images: the usual limit holds here. Raises DataError, in one line with the name, for a file that cannot be
-    used.
+    some images as JPEG and some as pixels, they are those of an image stored as pixels, unless all are JPEG. A set may
+    have been limited to small images: the usual limit holds here. Raises DataError, in one line with the name, for a
+    file that cannot be used.
     """
     reading = reading.model_copy(update={"max_pixels": max(reading.max_pixels, Reading().max_pixels)})
     content = _content(path)
     try:
         pixels = codec.pixels(content, printable(path), reading)
         if encoding.mode == "proportion":
-            encoding = Encoding("raw", encoding.max_side)
+            all_as_jpeg = encoding.compress_probability == 1
+            encoding = replace(encoding, mode="jpg" if all_as_jpeg else "raw")
         return center(codec.encode(pixels, encoding, "val", 0), config)
     except DataError:
         raise

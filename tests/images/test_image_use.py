@@ -72,7 +72,16 @@ def of_the_loader(config: DataConfig) -> torch.Tensor:
     "the files of a set, read and stored in any way: turned or not, another background, reduced, JPEG or pixels",
     "a prediction sees the pixels that the loader gives for them, to the byte",
 )
-@pytest.mark.parametrize("encoding", [ODD, Encoding("raw"), Encoding("raw", 20), Encoding("proportion", 24, 60, 0.0)])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        ODD,
+        Encoding("raw"),
+        Encoding("raw", 20),
+        Encoding("proportion", 24, 60, 0.0),
+        Encoding("proportion", None, 60, 1.0),
+    ],
+)
 @pytest.mark.parametrize("reading", [Reading(upright=False), Reading(background=(0, 99, 0))], ids=["as is", "turned"])
 def test_a_file_is_seen_as_in_its_set(photos: Path, tmp_path: Path, encoding: Encoding, reading: Reading) -> None:
     config = converted(photos, tmp_path / "set", encoding, reading)
