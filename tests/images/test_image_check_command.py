@@ -117,3 +117,14 @@ def test_a_sheet_goes_with_its_set(tmp_path: Path, capsys: pytest.CaptureFixture
     assert not (folder / SHEET).exists()
     assert checked(folder, capsys)[0] == 0
     assert (folder / SHEET).read_bytes() != first
+
+
+@pytest.mark.image_data("L", "--check in a folder that has been removed meanwhile", "checked like anywhere else")
+def test_a_working_folder_that_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = build(tmp_path / "set", noise(20), noise(5)).folder
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert checked(folder, capsys)[0] == 0

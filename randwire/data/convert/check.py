@@ -73,7 +73,7 @@ def _crops(source: str, values: Mapping[str, Any]) -> DataConfig:
     preset = PRESETS / f"{source}.yaml"
     given = read_yaml(preset)["data"] if preset.is_file() else {}
     # Only crops are asked for: the set may be of a source that this version does not know.
-    return DataConfig(**{**given, "source": FOLDER_SOURCE, "path": "checked", **values}).evaluation
+    return DataConfig(**{**given, "source": FOLDER_SOURCE, "path": "/checked", **values}).evaluation
 
 
 def _read(folder: Path, sidecar: Sidecar, threads: int) -> dict[Split, ReadFile]:
