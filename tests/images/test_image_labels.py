@@ -366,6 +366,31 @@ def test_numbers_of_the_kit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     fails(["imagenet", root, tmp_path / "out"], capsys, "val.txt", "numbers from 1 to 5", "from 0 to 4")
 
 
+@pytest.mark.image_data(
+    "D",
+    "a development kit with several files of the labels, with words or foreign numbers",
+    "refused, with what it holds",
+)
+def test_kits_that_are_not_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "in"
+    make(root, 10, 20, classes=5, side=36)
+    (root / "synset_labels.txt").unlink()
+    expected = given(root)
+    with tarfile.open(root / KIT) as tar:
+        tar.extractall(root, filter="data")
+    (root / KIT).unlink()
+    data = root / "ILSVRC2012_devkit_t12" / "data"
+    shutil.copytree(data, data.parent / "old")
+    assert given(root) == expected
+    truth = "ILSVRC2012_validation_ground_truth.txt"
+    (data.parent / "old" / truth).write_text("1\n" * 20)
+    fails(["imagenet", root, tmp_path / "out"], capsys, f"ILSVRC2012_devkit_t12: holds several {truth}, which differ")
+    shutil.rmtree(data.parent / "old")
+    for text in ("99", "tench"):
+        (data / truth).write_text(f"{text}\n" * 20)
+        fails(["imagenet", root, tmp_path / "out"], capsys, f"{truth} holds '{text}', which is no number of a class")
+
+
 def _ground_truth(kit: Path) -> list[str]:
     with tarfile.open(kit) as tar:
         file = tar.extractfile("ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt")

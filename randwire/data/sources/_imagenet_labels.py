@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -116,23 +116,35 @@ def _kit(source: Path) -> Kit:
     try:
         rows: Any = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
         wnid = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in rows}
-        return Kit(wnid, [wnid[int(number)] for number in truth.split()])
     except Exception as error:  # a damaged file can make the reader raise anything
-        raise DataError(f"{source}: {META} or {TRUTH} is damaged: {error!r}") from None
+        raise DataError(f"{source}: {META} cannot be read ({len(meta):,} bytes): {error!r}") from None
+    words = truth.decode(errors="backslashreplace").split()
+    if foreign := next((word for word in words if not word.isdecimal() or int(word[:9]) not in wnid), None):
+        raise DataError(f"{source}: {TRUTH} holds {foreign[:40]!r}, which is no number of a class in {META}")
+    return Kit(wnid, [wnid[int(word)] for word in words])
+
+
+def _contents(source: Path) -> Iterator[tuple[str, bytes | None]]:
+    """What a kit holds by path; the content of the files that are needed."""
+    if source.is_dir():
+        yield from (
+            (str(path.relative_to(source)), path.read_bytes()) for name in (TRUTH, META) for path in source.rglob(name)
+        )
+        return
+    for member in members(source):
+        needed = member.path.rpartition("/")[2] in (TRUTH, META) and member.target is None
+        yield member.path, member.content.read() if needed else None
 
 
 def _kit_files(source: Path) -> tuple[bytes, bytes]:
     files: dict[str, bytes] = {}
     other = OTHER_KIT.search(source.name)
-    if source.is_dir():
-        files = {path.name: path.read_bytes() for name in (TRUTH, META) for path in source.rglob(name)}
-    else:
-        with told(source):
-            for member in members(source):
-                name = member.path.rpartition("/")[2]
-                if name in (TRUTH, META) and member.target is None:
-                    files[name] = member.content.read()
-                other = other or OTHER_KIT.search(member.path)
+    with told(source):
+        for path, content in _contents(source):
+            name = path.rpartition("/")[2]
+            if content is not None and files.setdefault(name, content) != content:
+                raise DataError(f"{source}: holds several {name}, which differ; name a kit with one of them")
+            other = other or OTHER_KIT.search(path)
     if other:
         raise DataError(
             f"{source}: is {other[0]}, the development kit of another task; that of the classes is {DEVKIT}"
