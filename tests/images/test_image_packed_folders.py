@@ -576,3 +576,13 @@ def test_random_damage(tmp_path: Path, case: str) -> None:
             errors.append(str(error))
     assert len(errors) > 20
     assert all(line.startswith(str(input)) and "\n" not in line for line in errors)
+
+
+@pytest.mark.image_data(
+    "K", "folder: Parquet files beside folders of images", "the files are read; a note names the folders"
+)
+def test_folders_beside_parquet_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = _parquet(tmp_path / "in") / "data"
+    _write(root, FILES)
+    assert main(["folder", str(root), str(tmp_path / "out")]) == 0
+    assert "data: not read: train, val" in capsys.readouterr().err

@@ -1,12 +1,13 @@
 """Sets in Parquet files as sources: any set with names of classes, and ImageNet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from randwire.data.sources._base import SPLITS, Split
 from randwire.data.sources._index import Index
 from randwire.data.sources._parquet import Rows, parts, read_rows
+from randwire.data.sources._sift import of_folder
 from randwire.errors import DataError
 from randwire.names import composed, quoted
 
@@ -60,11 +61,18 @@ def parquet_set(
         note = f"{folder}: the validation images are those of {first}, as no other split is there"
         indexes["val"] = replace(indexes["val"], notes=[*indexes["val"].notes, note])
     used = {path for files in paths.values() for path in files}
-    if unread := [path.name for path in sorted(folder.glob("*.parquet")) if path not in used]:
+    if unread := [path.name for path in sorted(folder.glob("*.parquet")) + _folders(folder, used) if path not in used]:
         more = f" and {len(unread) - 5:,} more" if len(unread) > 5 else ""
         note = f"{folder}: not read: {', '.join(unread[:5])}{more}"
         indexes["train"] = replace(indexes["train"], notes=[*indexes["train"].notes, note])
     return classes, indexes
+
+
+def _folders(folder: Path, used: Collection[Path]) -> list[Path]:
+    """The folders in `folder` in which none of the files lies that are used."""
+    above = {parent for path in used for parent in path.parents}
+    folders = (path for path in sorted(folder.iterdir()) if path.is_dir() and not of_folder(path.name))
+    return [path for path in folders if path not in above]
 
 
 def _is_test(path: Path, folder: Path) -> bool:
