@@ -15,6 +15,7 @@ from data_helpers import InMemory, fails
 from output_helpers import NAMES, NEW, OLD, convert_to, images_in, make_folder, names_in, plain_user
 
 from randwire.data.convert import convert
+from randwire.data.sidecar import SIDECAR
 from randwire.data.sources import Split
 from randwire.errors import DataError
 
@@ -42,6 +43,37 @@ def test_what_is_not_possible_is_known_first(tmp_path: Path, monkeypatch: pytest
         convert(_Unread({"train": NEW, "val": NEW}), "digits", tmp_path / "out")
     monkeypatch.undo()
     assert names_in(tmp_path) == set()
+
+
+@ROW("E", "--force over another user's set in a folder with the sticky bit", "exit 2 before anything is read")
+def test_a_set_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    convert_to(tmp_path / "out", OLD)
+    (tmp_path / "out").chmod(0o1777)
+    user = os.geteuid()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "geteuid", lambda: user + 1)
+        with pytest.raises(DataError, match=r"out: cannot be written: Operation not permitted \(.*train\.beton\)"):
+            convert(_Unread({"train": NEW, "val": NEW}), "digits", tmp_path / "out", force=True)
+    assert names_in(tmp_path / "out") == NAMES
+    assert images_in(tmp_path / "out") == len(OLD)
+
+
+@ROW("E", "--force over a dataset.json that cannot be removed", "exit 2; the set that was there stays, nothing else")
+def test_a_description_that_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    convert_to(tmp_path / "out", OLD)
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.name == SIDECAR and path.exists():
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        with pytest.raises(DataError, match="out: cannot be written: Operation not permitted"):
+            convert_to(tmp_path / "out", NEW, True)
+    assert names_in(tmp_path / "out") == NAMES
+    assert images_in(tmp_path / "out") == len(OLD)
 
 
 @ROW("E", "quota, full disk, read-only disk, no permission, an error without text", "exit 2, one line; nothing is left")

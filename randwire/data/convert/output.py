@@ -7,6 +7,7 @@ Nothing else of the folder is touched, so that it may be a mount point, a link, 
     OUTPUT/.partial/whole   is there while they are moved: if that is cut short, the next conversion goes on with it
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -108,8 +109,12 @@ def _is_staging(folder: Path) -> bool:
 def _move(new: Path, place: Path, whole: Path) -> None:
     """Move what is left in `new` to its place. At any moment either set can be told whole, or `whole` is there."""
     if (new / SIDECAR).exists():
-        for name in (SIDECAR, SHEET):
-            (place / name).unlink(missing_ok=True)
+        try:
+            (place / SIDECAR).unlink(missing_ok=True)
+        except OSError:  # the set that is there is whole still, and stays
+            whole.unlink()
+            raise
+        (place / SHEET).unlink(missing_ok=True)
     for name in FILES:
         with suppress(FileNotFoundError):  # moved before
             (new / name).replace(place / name)
@@ -124,6 +129,11 @@ def _try(new: Path, place: Path) -> None:
         os.fsync(file.fileno())
     (new / TRIAL).replace(place / TRIAL)
     (place / TRIAL).unlink()
+    folder, user = place.stat(), os.geteuid()
+    if folder.st_mode & stat.S_ISVTX and user not in (0, folder.st_uid):  # others' files can be replaced by nobody else
+        for path in (place / name for name in (*FILES, SHEET)):
+            if path.exists() and path.lstat().st_uid != user:
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
 
 
 def _clear(staging: Path, ignore_errors: bool) -> None:
