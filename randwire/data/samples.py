@@ -21,6 +21,8 @@ FORMS = {1: "integers", 2: "integers with a sign", 3: "floats"}
 """What the sample format of TIFF says."""
 PSD_BITMAP, PSD_MULTICHANNEL = 0, 7
 """Modes of Photoshop: of black and white, and of inks of which Pillow would take the first for gray."""
+OPAQUE_BY, OPAQUE_BY_PREMULTIPLIED, UNSPECIFIED = 1, 2, 65535
+"""What a channel of JPEG 2000 is that is no colour."""
 SUN_OF_32_BITS = {"BGRX": "XBGR", "RGBX": "XRGB"}
 """Of Sun raster files: the byte without meaning comes first, and Pillow looks for it behind the colours."""
 SIXTEEN_BITS = {"PNG", "TIFF", "JPEG2000", "IM"}
@@ -72,8 +74,10 @@ def samples(image: ImageFile.ImageFile, content: bytes) -> Samples:
         return _of_tiff(image, content, packed)._replace(sixteen_bits=sixteen_bits)
     if image.format == "FITS" and (b"BZERO" in content[:28800] or b"BSCALE" in content[:28800]):
         raise UnreadableColoursError("FITS with BZERO or BSCALE is not read: save it as TIFF")
+    opacity = OPAQUE_BY
     if image.format == "JPEG2000":
         _check_jpeg_2000(image.mode, content)
+        opacity = _opacity_of_jpeg_2000(content)
     if image.format == "PSD":
         mode = int.from_bytes(content[24:26], "big")
         if mode == PSD_MULTICHANNEL:
@@ -91,7 +95,10 @@ def samples(image: ImageFile.ImageFile, content: bytes) -> Samples:
     return Samples(
         sixteen_bits=sixteen_bits,
         gray_step=GRAY_STEPS.get(packed, 1),
-        alpha_unused=image.format == "PSD" or (image.format == "TGA" and _without_alpha(content[:18])),
+        premultiplied=opacity == OPAQUE_BY_PREMULTIPLIED,
+        alpha_unused=image.format == "PSD"
+        or (image.format == "TGA" and _without_alpha(content[:18]))
+        or opacity not in (OPAQUE_BY, OPAQUE_BY_PREMULTIPLIED),
         empty_alpha_is_none=image.format in EMPTY_ALPHA,
         lower_bytes=(lambda: _lower_bytes(content)) if packed == "RGB;16B" and image.format == "PNG" else None,
     )
@@ -117,6 +124,19 @@ def _check_jpeg_2000(mode: str, content: bytes) -> None:
         if bits < 8 or (bits > 8 and mode != "I;16"):
             kind = "" if channels == 1 else f" in {channels} channels"
             raise UnreadableColoursError(f"JPEG 2000 of {bits} bits{kind} is not read: save it as PNG")
+
+
+def _opacity_of_jpeg_2000(content: bytes) -> int:
+    """What a channel beside the colours is, as the file's list of channels says: 0 if no opacity, such as infrared.
+
+    Without a list it is opacity, as older writers leave it to be understood, and Pillow and OpenCV understand it.
+    """
+    start = content.find(b"cdef", 0, max(content.find(b"jp2c"), 0)) + 4
+    if start < 4:
+        return OPAQUE_BY
+    count = int.from_bytes(content[start : start + 2], "big")
+    kinds = [content[place + 2 : place + 4] for place in range(start + 2, start + 2 + 6 * count, 6)]
+    return max((int.from_bytes(kind, "big") % UNSPECIFIED for kind in kinds), default=0)
 
 
 def _repack(image: ImageFile.ImageFile, packed: str) -> None:

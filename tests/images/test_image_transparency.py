@@ -151,3 +151,20 @@ def test_the_choices_are_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[
         stored = np.frombuffer(content, np.uint8, 768, start).reshape(16, 16, 3)
         expected = over(pixels, BACKGROUND) if row["label"] == 0 else three(np.rint(floats / 2 * 255))
         assert np.array_equal(stored, expected)
+
+
+@pytest.mark.image_data("A", "JPEG 2000 with a fourth channel that is no opacity, such as infrared", "not looked at")
+def test_the_fourth_channel_of_jpeg_2000() -> None:
+    pixels = transparent()
+    pixels[..., :3] = np.minimum(pixels[..., :3], pixels[..., 3:])  # as it is in colours that are multiplied by alpha
+    content = saved(Image.fromarray(pixels), "JPEG2000", irreversible=False)
+    opacity = struct.pack(">HHH", 3, 1, 0)
+    assert content.count(opacity) == 1
+    assert np.array_equal(read(content, background=BACKGROUND), over(pixels, BACKGROUND))
+    unspecified = content.replace(opacity, struct.pack(">HHH", 3, 65535, 65535))
+    assert np.array_equal(read(unspecified, background=BACKGROUND), pixels[..., :3])
+    without = content.replace(b"cdef", b"free")
+    assert np.array_equal(read(without, background=BACKGROUND), over(pixels, BACKGROUND))
+    multiplied = content.replace(opacity, struct.pack(">HHH", 3, 2, 0))
+    expected = np.minimum(np.floor(pixels[..., :3] + np.array(BACKGROUND) * (1 - pixels[..., 3:] / 255.0) + 0.5), 255)
+    assert np.array_equal(read(multiplied, background=BACKGROUND), expected)
