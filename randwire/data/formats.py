@@ -68,7 +68,8 @@ def _kind(one: str) -> Kind:
 
 def _image(format: str) -> Kind:
     name = _NAMES.get(format, format)
-    article = "an" if name[0] in "AEFHILMNORSX" and name.isupper() and name not in _WORDS else "a"
+    spelled = name.isupper() and name not in _WORDS
+    article = "an" if name[0] in ("AEFHILMNORSX" if spelled else "AEIO") else "a"
     noun = "file" if format in ("BUFR", "GRIB", "HDF5") else "image"
     return Kind(f"{article} {name} {noun}", f"{name} {noun}s", format in _decodable())
 

@@ -172,6 +172,7 @@ def test_the_printable_form() -> None:
 def test_a_path_with_controls_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = f"{os.fsdecode(os.fsencode(tmp_path) + bytes([0xE9]))}\x1b[31m"
     fails(["folder", missing, tmp_path / "out"], capsys, r"\xe9\x1b[31m")
+    fails(["folder", tmp_path / "no\nne", tmp_path / "out"], capsys, r"no\nne: no such folder")
 
 
 @pytest.mark.image_data("F", "a class name with a line break in `--predict`", "escaped: one image is one line")

@@ -15,6 +15,7 @@ from randwire.data.sources._index import Index, class_folders
 from randwire.data.sources._unpack import shown, shown_as, unpacked_splits
 from randwire.data.sources._val_share import split_off
 from randwire.errors import DataError
+from randwire.names import printable, quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +90,7 @@ class Folder(Source):
     def _root(self) -> Path:
         """The folder with the files: INPUT, or what it was unpacked to."""
         if not self._input.exists():
-            raise DataError(f"{self._input}: no such folder or archive")
+            raise DataError(f"{printable(self._input)}: no such folder or archive")
         return unpacked_splits(self._input, self.scratch)
 
     @cached_property
@@ -116,7 +117,9 @@ class Folder(Source):
         found = layout(root, self.given.get("train"), self.given.get("val"), "val_share" in self.given)
         classes, train = class_folders(found.train)
         if len(classes) < 2:
-            raise DataError(f"{found.train}: holds the one class {classes[0]!r}; a network needs two at least")
+            raise DataError(
+                f"{printable(found.train)}: holds the one class {quoted(classes[0])}; a network needs two at least"
+            )
         if found.others:
             train = replace(train, notes=[*train.notes, f"{root}: not read: {', '.join(found.others)}"])
         if found.val is None:
