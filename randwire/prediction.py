@@ -64,7 +64,7 @@ def predictions(trained: Trained, images: Sequence[Path], device: torch.device) 
 
     try:
         encoding = Encoding(**trained.encoding)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise CheckpointError(f"{trained.path}: its checkpoint is of another version: {one_line(error)}") from None
     network = folded(trained.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     normalise, config = trained.normalise.to(device), trained.config.data.evaluation

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,6 +189,13 @@ class Encoding:
     max_side: int | None = None
     quality: int = 90
     compress_probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what no image is stored as."""
+        if self.mode not in get_args(Mode):
+            raise ValueError(f"mode: {self.mode} is not one of {', '.join(get_args(Mode))}")
+        if not (self.max_side is None or self.max_side >= 1) or not 1 <= self.quality <= 100:
+            raise ValueError(f"max_side {self.max_side}, quality {self.quality}: at least 1, and 1 to 100 are possible")
 
 
 class EncodedImage(NamedTuple):

@@ -273,10 +273,20 @@ def test_the_first_prediction_waits_for_no_other(trained: Path, pictures: tuple[
     assert max(waited) <= BATCH_SIZE
 
 
+@pytest.mark.image_data(
+    "I",
+    "a checkpoint that says how its set was read or stored in terms of another version: keys or modes that are new",
+    "told so in one line; nothing is predicted by a guess",
+)
 def test_a_checkpoint_of_another_version_says_so(as_is: Path, tmp_path: Path, photos: Path) -> None:
     copy = Path(shutil.copytree(as_is, tmp_path / "copy"))
     state = checkpoint.read(checkpoint_file(copy))
-    for key, value in (("reading", {"upside": True}), ("encoding", {"mode": "jpg", "colours": 2})):
+    for key, value in (
+        ("reading", {"upside": True}),
+        ("encoding", {"mode": "jpg", "colours": 2}),
+        ("encoding", {"mode": "webp"}),
+        ("encoding", {"mode": "raw", "max_side": 0}),
+    ):
         changed = {**state, "data": {**state["data"], key: value}}
         torch.save(changed, tmp_path / "other.pt")
         with pytest.raises(CheckpointError, match="of another version") as caught:
