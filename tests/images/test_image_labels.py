@@ -449,3 +449,15 @@ def test_two_folders_of_val(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     shutil.copytree(root / "val", root / "validation")
     fails(["imagenet", root, tmp_path / "out"], capsys, "in: holds val and validation; choose one with --val-tar")
     assert ImageNet(root, val_tar=root / "val").notes()
+
+
+@pytest.mark.image_data(
+    "H", "imagenet: one folder for the training and the validation images, also by a link", "refused"
+)
+def test_one_folder_for_both_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = column(imagenet(tmp_path / "in"))
+    words = ("in/train: is named for the training and for the validation images",)
+    fails(["imagenet", root, tmp_path / "out", "--val-tar", root / "train"], capsys, *words)
+    shutil.rmtree(root / "val")
+    (root / "val").symlink_to("train")
+    fails(["imagenet", root, tmp_path / "out"], capsys, *words)

@@ -140,6 +140,8 @@ class ImageNet(Source):
     def _val_images(self, classes: Sequence[str]) -> tuple[Index, list[str]]:
         paths = self._files("val")
         path = paths[0]
+        if both := {path.resolve() for path in paths} & {path.resolve() for path in self._files("train")}:
+            raise DataError(f"{min(both)}: is named for the training and for the validation images")
         chosen = self._named("val_labels") if "val_labels" in self.given else None
         beside = [self._root or path.parent, *parents_with_labels(path), *([path] if path.is_dir() else [])]
         if path.is_dir() and any(WNID.fullmatch(inside.name) and inside.is_dir() for inside in path.iterdir()):
