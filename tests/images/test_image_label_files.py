@@ -147,3 +147,13 @@ def test_a_list_with_numbers_of_its_own(tmp_path: Path, capsys: pytest.CaptureFi
     assert not wrong(Folder(root))
     (root / "val.txt").write_text("".join(["val/bird/0.png 1\n", *lines[1:]]))
     fails(["folder", root, tmp_path / "other"], capsys, "labels differ", "bird/0.png is bird by its folder")
+
+
+@pytest.mark.image_data("K", "validation images in one folder that is no class, without labels", "told what they need")
+def test_a_folder_that_is_no_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = flat(tmp_path / "in")
+    (root / "val").rename(root / "images")
+    (root / "val").mkdir()
+    (root / "images").rename(root / "val" / "images")
+    words = ("val: holds 8 images in the folder 'images', no class of training; name a file", "--val-labels")
+    fails(["folder", root, tmp_path / "out"], capsys, *words)

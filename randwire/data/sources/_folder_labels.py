@@ -10,7 +10,7 @@ from randwire.data.sources._label_file import KEYED_FILES, LabelFile, label_file
 from randwire.data.sources._labels import assign_labels, compare
 from randwire.data.sources._scan import scan
 from randwire.errors import DataError
-from randwire.names import below, composed, printable
+from randwire.names import below, composed, printable, quoted
 
 
 def val_index(folder: Path, classes: Sequence[str], chosen: Path | None, beside: Path) -> Index:
@@ -28,10 +28,13 @@ def val_index(folder: Path, classes: Sequence[str], chosen: Path | None, beside:
         notes = compare(sources, lambda source: ([_keyed(source, known, chosen)], None), index, classes, bool(chosen))
         return _with(index, notes, sources)
     if not sources:
-        if found.folders or not found.images:
+        if len(found.folders) > 1 or not found.images:
             return by_class(found, folder, classes)[1]  # which says what is wrong
+        which = (
+            f"the folder {quoted(found.folders[0])}, no class of training" if found.folders else "no folders of classes"
+        )
         raise DataError(
-            f"{printable(folder)}: holds {counted(len(found.images), 'images')} in no folders of classes; name a file "
+            f"{printable(folder)}: holds {counted(len(found.images), 'images')} in {which}; name a file "
             "with lines of a name and a class (--val-labels)"
         )
     files = [_keyed(source, known, chosen) for source in sources]
