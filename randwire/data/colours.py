@@ -11,8 +11,8 @@
 
 Of several frames or pages it is the first; of an icon, the largest; of the layers of Photoshop, all as merged there.
 Transparency that says nothing is not looked at: where all of a BMP, DDS, TGA or icon is transparent, where the
-header of a TGA says that its fourth channel has no meaning, and in PSD, whose merged picture lies over white, and whose
-fourth channel may be a selection.
+header of a TGA says that its fourth channel has no meaning, where JPEG 2000 calls it something else, and in PSD, whose
+merged picture lies over white, and whose fourth channel may be a selection.
 """
 
 from collections.abc import Callable, Mapping
