@@ -461,3 +461,16 @@ def test_one_folder_for_both_splits(tmp_path: Path, capsys: pytest.CaptureFixtur
     shutil.rmtree(root / "val")
     (root / "val").symlink_to("train")
     fails(["imagenet", root, tmp_path / "out"], capsys, *words)
+
+
+@pytest.mark.image_data("D", "one of the published validation images in two class folders", "refused, with its name")
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_image_in_two_class_folders(packed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = imagenet(tmp_path / "in", lambda number: f"{WNIDS[TRUE[number - 1]]}/{published(number)}")
+    assert sorted(given(root).values()) == sorted(TRUE)
+    write(root / "val" / WNIDS[TRUE[1]] / published(1), TRUE[0])
+    if packed:
+        with tarfile.open(root / "val.tar", "w") as tar:
+            tar.add(root / "val", ".")
+        shutil.rmtree(root / "val")
+    fails(["imagenet", root, tmp_path / "out"], capsys, "holds ILSVRC2012_val_00000001 more than once")

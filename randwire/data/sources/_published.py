@@ -1,6 +1,7 @@
 """The validation images of ImageNet as they were published: their names and number, and their labels by a digest."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -30,11 +31,15 @@ def are_published_labels(
 ) -> bool | None:
     """Whether `labels` (n,), from `source`, are those that were published; None: it is another set, or a part of it.
 
-    Raises DataError if they are not 50 of each class, which all of the 50,000 images have.
+    Raises DataError if an image is there twice, or if they are not 50 of each class, which all of the 50,000 images
+    have.
     """
     import numpy as np
 
     numbers = [match[1] for name in names if (match := NAME.fullmatch(name.rpartition("/")[2]))]
+    if len(set(numbers)) < len(numbers):
+        twice = next(number for number, count in Counter(numbers).items() if count > 1)
+        raise DataError(f"{source}: holds {PREFIX}{twice} more than once, which is one of the published images")
     if not len(names) == len(set(numbers)) == IMAGES:
         return None
     counts = np.bincount(labels, minlength=len(classes))
