@@ -13,9 +13,9 @@ FORMAT: Literal[3] = 3
 
 Channels = tuple[float, float, float]
 
-STD_OF_CONSTANT = 1.0
-"""Stands for the standard deviation, in 0..255, of a channel of one value: images are divided by it. One step of an
-8-bit image is the least by which another image, such as one to be predicted, can differ."""
+MIN_STD = 1.0
+"""The least standard deviation, in 0..255, that a conversion stores: images are divided by it. One step of an 8-bit
+image is the least by which another image, such as one to be predicted, can differ."""
 
 
 class FileRecord(BaseModel):
@@ -34,9 +34,8 @@ class Sidecar(BaseModel):
     mode, quality, compress_probability and reduced_to are how the images are stored (`codec.Encoding`), max_side is the
     largest side that there is. source_sha256 is over the SHA-256 of each image as it was found, in order: the same
     whether they came from an archive or from files. skipped names the images that could not be used; left_out counts,
-    by reason, what was found beside images. options are those of the source that decide which
-    images a split has. std is never 0, whatever the file says. Files of format 2, which lack
-    reading and left_out, are read, too.
+    by reason, what was found beside images. options are those of the source that decide which images a split has. std
+    is never 0, whatever the file says. Files of format 2, which lack reading and left_out, are read, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -71,7 +70,7 @@ class Sidecar(BaseModel):
     def _can_be_divided_by(cls, std: Channels) -> Channels:
         if min(std) < 0:
             raise ValueError("a standard deviation is not negative")
-        red, green, blue = (value or STD_OF_CONSTANT for value in std)
+        red, green, blue = (value or MIN_STD for value in std)
         return red, green, blue
 
     @model_validator(mode="before")

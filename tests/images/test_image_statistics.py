@@ -71,14 +71,17 @@ def test_every_channel_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 @ROW(
-    "G", "a channel is constant but for a few pixels, or has values 0 and 1 alone", "a warning with mean and std, kept"
+    "G",
+    "a channel is constant but for a few pixels, or has values 0 and 1 alone",
+    "a warning with mean and std; its std is 1, so that no pixel becomes hundreds",
 )
 def test_a_nearly_constant_channel_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = _with_red(200)
     images[3][0, 0, 0] = 210
     [line] = _convert(tmp_path / "out", images, noise(20, 8, 8), capsys)
-    assert line == "warning: the red channel of all training images is nearly constant: mean 200, std 0.28 of 255"
-    assert prepare(plain(tmp_path / "out")).std[0] == pytest.approx(10 / 1280**0.5, rel=1e-3)
+    channel = "the red channel of all training images is nearly constant, with a mean of 200"
+    assert line == f"warning: {channel}; its std is stored as 1, not 0.28"
+    assert prepare(plain(tmp_path / "out")).std[0] == 1
 
 
 @ROW("G", "a set with std 0 that was converted before", "read with std 1, as if it was converted now")
@@ -89,6 +92,19 @@ def test_sets_that_there_are_can_be_divided_by(tmp_path: Path, capsys: pytest.Ca
     content["std"] = [0.0, content["std"][1], 0]
     path.write_text(json.dumps(content))
     assert parse(path.read_bytes(), "x").std == prepare(plain(tmp_path / "out")).std == (1, content["std"][1], 1)
+
+
+@ROW("G", "a set with a std between 0 and 1 that was converted before", "read as it is: numbers of trainings stay")
+def test_small_deviations_that_there_are_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = _with_red(200)
+    images[3][0, 0, 0] = 210
+    _convert(tmp_path / "out", images, noise(20, 8, 8), capsys)
+    path = tmp_path / "out" / "dataset.json"
+    content: dict[str, Any] = json.loads(path.read_text())
+    content["std"][0] = 0.279508
+    path.write_text(json.dumps(content))
+    assert prepare(plain(tmp_path / "out")).std[0] == 0.279508
+    assert main(["--check", str(tmp_path / "out")]) == 0
 
 
 def test_ordinary_images_are_not_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ from randwire.data.convert.processes import ProcessPool, process_pool
 from randwire.data.convert.summary import SplitSummary, warnings
 from randwire.data.formats import counted
 from randwire.data.reading import Reading
-from randwire.data.sidecar import SIDECAR, FileRecord, Sidecar
+from randwire.data.sidecar import MIN_STD, SIDECAR, FileRecord, Sidecar
 from randwire.data.sources import SPLITS, Source, Split
 from randwire.errors import DataError, ProcessKilledError, one_line, system_text
 from randwire.names import composed, is_utf8, printable, quoted
@@ -208,13 +208,13 @@ def _sidecar(
     left_out: Mapping[Split, Mapping[str, Sequence[str]]],
     files: dict[str, FileRecord],
 ) -> Sidecar:
-    mean, std = summaries["train"].mean_and_std()
+    mean, (red, green, blue) = summaries["train"].mean_and_std()
     return Sidecar(
         source=name,
         classes=classes,
         sizes={split: summary.count for split, summary in summaries.items()},
         mean=mean,
-        std=std,
+        std=(max(red, MIN_STD), max(green, MIN_STD), max(blue, MIN_STD)),
         mode=encoding.mode,
         quality=None if encoding.mode == "raw" else encoding.quality,
         compress_probability=encoding.compress_probability if encoding.mode == "proportion" else None,

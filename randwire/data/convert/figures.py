@@ -11,7 +11,7 @@ from randwire.data import beton
 from randwire.data.convert import summary
 from randwire.data.convert.read_back import ReadFile
 from randwire.data.convert.summary import SplitSummary
-from randwire.data.sidecar import STD_OF_CONSTANT, Channels, Sidecar
+from randwire.data.sidecar import MIN_STD, Channels, Sidecar
 from randwire.data.sources import Split
 
 CHANNELS = ("red", "green", "blue")
@@ -118,10 +118,10 @@ def other_statistics(sidecar: Sidecar, found: Figures) -> list[str]:
     statistics = (("mean", found.mean, sidecar.mean), ("standard deviation", found.std, sidecar.std))
     for what, of_channels, said_of_channels in statistics:
         for channel, value, said in zip(CHANNELS, of_channels or said_of_channels, said_of_channels, strict=True):
-            one = value if what == "mean" else value or STD_OF_CONSTANT
-            if abs(one - said) <= (AS_PIXELS if sidecar.quality is None else 4 + 100 / sidecar.quality):
+            one, kept = (value, said) if what == "mean" else (max(value, MIN_STD), max(said, MIN_STD))
+            if abs(one - kept) <= (AS_PIXELS if sidecar.quality is None else 4 + 100 / sidecar.quality):
                 continue
-            if sidecar.quality is None or what == "mean" or not said / MAX_FACTOR < one < said * MAX_FACTOR:
+            if sidecar.quality is None or what == "mean" or not kept / MAX_FACTOR < one < kept * MAX_FACTOR:
                 lines.append(f"the {what} of the {channel} channel is {value:.3f}, and dataset.json says {said:.3f}")
     return lines
 

@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randwire.data.convert.image import ConvertedImage
-from randwire.data.sidecar import STD_OF_CONSTANT, Channels
+from randwire.data.sidecar import MIN_STD, Channels
 from randwire.data.sources import Split
 from randwire.names import printable
 
-NEARLY_CONSTANT = 1.0
-"""Standard deviation of a channel, in 0..255, below which it is worth a look."""
 NAMES = {"train": "training", "val": "validation"}
 
 
@@ -50,10 +48,11 @@ def warnings(classes: Sequence[str], summaries: Mapping[Split, SplitSummary]) ->
     mean, std = summaries["train"].mean_and_std()
     for colour, value, spread in zip(("red", "green", "blue"), mean, std, strict=True):
         channel = f"the {colour} channel of all training images"
+        stored = f"its std is stored as {MIN_STD:g}, not {spread:.2g}"
         if not spread:
-            lines.append(f"{channel} has the one value {value:g}; its std is stored as {STD_OF_CONSTANT:g}, not 0")
-        elif spread < NEARLY_CONSTANT:
-            lines.append(f"{channel} is nearly constant: mean {value:.4g}, std {spread:.2g} of 255")
+            lines.append(f"{channel} has the one value {value:g}; {stored}")
+        elif spread < MIN_STD:
+            lines.append(f"{channel} is nearly constant, with a mean of {value:.4g}; {stored}")
     for split, summary in summaries.items():
         if empty := [name for label, name in enumerate(classes) if not summary.labels[label]]:
             one, what = printable(empty[0]), f"no {NAMES[split]} image"
