@@ -133,6 +133,11 @@ def is_screen(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb")
 
 
+def bar_interval() -> float:
+    """Seconds between two states of a progress bar on standard error: a log gets a line now and then."""
+    return 0.2 if sys.stderr.isatty() else 30.0
+
+
 def lost_output() -> OSError | None:
     """Why standard output did not take all that was printed so far; None if it did."""
     sys.stdout.flush()

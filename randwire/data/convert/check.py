@@ -1,7 +1,6 @@
 """A converted set looked at before it is trained on: every image read back, counted, and a few of each class shown."""
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from randwire.data.sources import SPLITS, Split
 from randwire.errors import DataError, system_text
 from randwire.names import printable
 from randwire.records import atomic
+from randwire.stdio import bar_interval
 
 
 class Checked(NamedTuple):
@@ -77,11 +77,9 @@ def _crops(source: str, values: Mapping[str, Any]) -> DataConfig:
 
 
 def _read(folder: Path, sidecar: Sidecar, threads: int) -> dict[Split, ReadFile]:
-    # A bar for a terminal, a line now and then for a log.
-    interval = 0.2 if sys.stderr.isatty() else 30.0
     files = {}
     for split in SPLITS:
-        with tqdm(desc=split, total=sidecar.sizes[split], unit=" images", mininterval=interval) as bar:
+        with tqdm(desc=split, total=sidecar.sizes[split], unit=" images", mininterval=bar_interval()) as bar:
             files[split] = read_back(folder / f"{split}.beton", sidecar.sizes[split], threads, bar)
     return files
 

@@ -27,6 +27,7 @@ from randwire.data.sidecar import MIN_STD, SIDECAR, FileRecord, Sidecar
 from randwire.data.sources import SPLITS, Source, Split
 from randwire.errors import DataError, ProcessKilledError, one_line, system_text
 from randwire.names import composed, is_utf8, printable, quoted
+from randwire.stdio import bar_interval
 
 Corrupt = Literal["fail", "skip"]
 
@@ -175,8 +176,7 @@ def _usable(
     progress: bool,
 ) -> Generator[beton.StoredImage, None, None]:
     """The images that can be stored, with their labels; adds each to `summary`."""
-    # A bar for a terminal, a line now and then for a log.
-    interval = 0.2 if sys.stderr.isatty() else 30.0
+    interval = bar_interval()
     with tqdm(images, desc=split, total=len(labels), unit=" images", disable=not progress, mininterval=interval) as bar:
         for image, label in zip(bar, labels, strict=True):
             if isinstance(image, UnusableImage):

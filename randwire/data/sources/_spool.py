@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import IO, NoReturn
 from tqdm import tqdm
 
 from randwire.errors import DataError, system_text
+from randwire.stdio import bar_interval
 
 BLOCK_BYTES = 1 << 20
 """Bytes that are copied at a time."""
@@ -64,7 +64,7 @@ class Spool:
 
 def progress(description: str, unit: str) -> "tqdm[NoReturn]":
     """A bar for a terminal; for a log, a line each half minute of work that takes longer."""
-    seconds = 0.2 if sys.stderr.isatty() else 30.0
+    seconds = bar_interval()
     return tqdm(desc=description, unit=f" {unit}", mininterval=seconds, delay=seconds, leave=False)
 
 
