@@ -93,8 +93,10 @@ def print_estimate(source: Source, chosen: Encoding, reading: Reading) -> None:
     Raises DataError if none of the images of a split that were looked at can be used; some are a warning.
     """
     labels = {split: source.labels(split) for split in SPLITS}
+    as_chosen = 0.0
     for split in SPLITS:
         probed = _probe(source, split, len(labels[split]), chosen, reading)
+        as_chosen += _bytes_of_split(probed, len(labels[split]))
         if unusable := [image.reason for image in probed if isinstance(image, UnusableImage)]:
             line = f"{len(unusable)} of {len(probed)} images of {split} that were looked at cannot be used"
             if len(unusable) == len(probed):
@@ -103,7 +105,7 @@ def print_estimate(source: Source, chosen: Encoding, reading: Reading) -> None:
     print(f"{'mode':<12}{'max side':>9}{'quality':>9}{'GB':>10}")
     others = (replace(usual, quality=chosen.quality) for usual in USUAL_ENCODINGS)
     for encoding in (chosen, *(other for other in others if other != chosen)):
-        size = estimated_bytes(source, labels, encoding, reading)
+        size = as_chosen if encoding is chosen else estimated_bytes(source, labels, encoding, reading)
         quality = "-" if encoding.mode == "raw" else str(encoding.quality)
         mark = "  as chosen" if encoding is chosen else ""
         print(f"{encoding.mode:<12}{encoding.max_side or 'any':>9}{quality:>9}{size / 1e9:>10.2f}{mark}")
