@@ -5,15 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from randwire.data.sources._base import SPLITS, Split
+from randwire.data.sources._folder_layout import TRAIN_NAMES
 from randwire.data.sources._index import Index
 from randwire.data.sources._parquet import Rows, parts, read_rows
 from randwire.data.sources._sift import of_folder
 from randwire.errors import DataError
 from randwire.names import composed, quoted
 
-TRAIN_NAMES = ("train", "training")
 VAL_NAMES = ("validation", "valid", "val", "dev", "test")
-"""Of splits; the first that is there."""
+"""Of the validation split; the first that is there."""
 NAMES: Mapping[Split, Sequence[str]] = {"train": TRAIN_NAMES, "val": VAL_NAMES}
 
 

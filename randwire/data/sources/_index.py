@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WHOLE = -1
-"""In the place of an offset: the image is the whole file."""
 OUTSIDE = "images outside of the class folders"
-
 KEPT_OPEN = 100
 """Files of an index that are not closed between two images; of more, each is opened for each: 1024 may be open."""
 

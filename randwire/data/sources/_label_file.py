@@ -14,20 +14,8 @@ from randwire.names import composed
 KEYED_FILES = ("LOC_val_solution.csv", "val_annotations.txt", "val.txt", "val.csv", "val_labels.txt", "val_labels.csv")
 """Usual names of files that name each image beside its label."""
 KEY_HEADS = (
-    *(
-        "filename",
-        "file_name",
-        "fname",
-        "file",
-        "path",
-        "image",
-        "image_name",
-        "img",
-        "imageid",
-        "image_id",
-        "name",
-        "id",
-    ),
+    *("filename", "file_name", "fname", "file", "path", "image", "image_name", "img"),
+    *("imageid", "image_id", "name", "id"),
 )
 LABEL_HEADS = ("predictionstring", "label", "labels", "class", "class_name", "category", "wnid", "synset", "target")
 """Usual names of columns, in lower case; of keys the first that is there counts, before those that may be of rows."""

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from randwire.data.sources._archives import members, stem, told
+from randwire.data.sources._folder_layout import VAL_NAMES
 from randwire.data.sources._sift import is_junk
 from randwire.data.sources._spool import BLOCK_BYTES, check_free, progress, writing
 from randwire.errors import DataError
 from randwire.names import below, printable
 
-VAL_NAMES = {"val", "validation", "valid"}
 SPLIT_NAMES = {"train", "test", *VAL_NAMES}
 
 
@@ -86,7 +86,7 @@ def unpacked_splits(input: Path, scratch: Path | None) -> Path:
     entries = {path.name: path for path in sorted(input.iterdir()) if not is_junk(path.name)}
     archives = {stem(name): path for name, path in entries.items() if stem(name) != name and path.is_file()}
     wanted = {"train", *VAL_NAMES}
-    if "train" in archives and not VAL_NAMES & {*archives, *entries}:
+    if "train" in archives and {*archives, *entries}.isdisjoint(VAL_NAMES):
         wanted.add("test")  # it may be chosen to validate
     splits = [name for name in archives if name in wanted and name not in entries]
     for name, path in entries.items():
