@@ -47,7 +47,8 @@ def labels_of(
 
     Raises DataError if there are none, or if they are not of these images.
     """
-    files, ids = _label_files(chosen, beside, classes)
+    found = _found(beside)
+    files, ids = _label_files(found if chosen is None else [chosen], found, classes)
     if not files and not images.wnids and not labels_in_names(images.names, set(classes)):
         raise DataError(f"{beside[0]}: holds no {' or '.join(LABELS)} (or use --val-labels)")
     return assign_labels(files, images.names, place, classes, ids, images.wnids)
@@ -67,8 +68,9 @@ def compare_with_folders(
         number = {wnid: label for label, wnid in enumerate(classes)}
         named = np.array([number[wnid] for wnid in wnids_in_names(index.names)], np.int32)
         check_agreement([("its folder", index.labels), ("its name", named)], index.names, index.root, classes)
-    sources = _found(beside) if chosen is None else [chosen]
-    notes = compare(sources, lambda source: _label_files(source, beside, classes), index, classes, chosen is not None)
+    found = _found(beside)
+    sources = found if chosen is None else [chosen]
+    notes = compare(sources, lambda source: _label_files([source], found, classes), index, classes, chosen is not None)
     if are_published_labels(index.labels, index.names, classes, str(index.root)) is False:
         notes.append(not_published(str(index.root)))
     return notes
@@ -88,12 +90,12 @@ def _kits(folder: Path) -> list[Path]:
 
 
 def _label_files(
-    chosen: Path | None, beside: Sequence[Path], classes: Sequence[str]
+    sources: Sequence[Path], found: Sequence[Path], classes: Sequence[str]
 ) -> tuple[list[LabelFile], dict[int, str] | None]:
-    """What the label files say, and the development kit's numbers of classes if there is one."""
-    found, known = _found(beside), set(classes)
+    """What the label files `sources` say, and the numbers of classes of the development kit in them or in `found`."""
+    known = set(classes)
     files, kits = [], []
-    for source in found if chosen is None else [chosen]:
+    for source in sources:
         if _is_kit(source):
             kits.append(_kit(source))
             files.append(LabelFile(source, kits[-1].wnids, None, published=True))

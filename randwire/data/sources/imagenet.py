@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from randwire.data.sources._base import Option, Source, Split
+from randwire.data.sources._base import SPLITS, Option, Source, Split
 from randwire.data.sources._imagenet_files import WNID, misnamed, train_files, val_files
 from randwire.data.sources._imagenet_labels import compare_with_folders, labels_of
 from randwire.data.sources._imagenet_layout import located, parents_with_labels, unpacked_set
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
-PUBLISHED_IMAGES = {"train": 1_281_167, "val": 50_000}
+PUBLISHED_IMAGES: Mapping[Split, int] = {"train": 1_281_167, "val": 50_000}
 
 
 class ImageNet(Source):
@@ -67,12 +67,11 @@ class ImageNet(Source):
         return self._index(split).left_out
 
     def notes(self) -> list[str]:
-        val, notes = self._val
-        train = self._train[1].notes
+        notes = [note for split in SPLITS for note in self._index(split).notes]
         if self.input and self._root:
-            train = [shown(note, self.input, self._root) for note in train]
-        counts = {"train": len(self._train[1].labels), "val": len(val.labels)}
-        return [*train, *notes] + [
+            notes = [shown(note, self.input, self._root) for note in notes]
+        counts = {split: len(self._index(split).labels) for split in SPLITS}
+        return notes + [
             f"{counts[split]:,} {split} images; the published set has {published:,}"
             for split, published in PUBLISHED_IMAGES.items()
             if counts[split] != published
@@ -89,7 +88,7 @@ class ImageNet(Source):
         return shown_as(self.input, root) if self.input and root else nullcontext()
 
     def _index(self, split: Split) -> Index:
-        return self._train[1] if split == "train" else self._val[0]
+        return self._train[1] if split == "train" else self._val
 
     def _named(self, option: str) -> Path:
         """What an option names."""
@@ -112,14 +111,10 @@ class ImageNet(Source):
             return self._train_images()
 
     @cached_property
-    def _val(self) -> tuple[Index, list[str]]:
-        """The validation images, and notes about their labels."""
+    def _val(self) -> Index:
         classes = self._train[0]
         with self._as_given():
-            index, notes = self._val_images(classes)
-        if self.input and self._root:
-            notes = [shown(note, self.input, self._root) for note in notes]
-        return index, notes
+            return self._val_images(classes)
 
     def _train_images(self) -> tuple[list[str], Index]:
         paths = self._files("train")
@@ -137,7 +132,7 @@ class ImageNet(Source):
             index = replace(index, notes=[*index.notes, note])
         return classes, index.shuffled()
 
-    def _val_images(self, classes: Sequence[str]) -> tuple[Index, list[str]]:
+    def _val_images(self, classes: Sequence[str]) -> Index:
         paths = self._files("val")
         path = paths[0]
         if both := {path.resolve() for path in paths} & {path.resolve() for path in self._files("train")}:
@@ -146,7 +141,9 @@ class ImageNet(Source):
         beside = [self._root or path.parent, *parents_with_labels(path), *([path] if path.is_dir() else [])]
         if path.is_dir() and any(WNID.fullmatch(inside.name) and inside.is_dir() for inside in path.iterdir()):
             index = class_folders(path, classes)[1]
-            return index.shuffled(), compare_with_folders(index, classes, chosen, beside)
+            notes = compare_with_folders(index, classes, chosen, beside)
+            return replace(index, notes=[*index.notes, *notes]).shuffled()
         images = val_files(paths, classes, self.scratch)
         labels, notes = labels_of(images, path, classes, chosen, beside)
-        return Index(path, images.names, labels, images.extents, images.files, images.left_out).shuffled(), notes
+        index = Index(path, images.names, labels, images.extents, images.files, images.left_out, notes)
+        return index.shuffled()
