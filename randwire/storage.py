@@ -1,5 +1,6 @@
 """Folders that are paths or URLs (`s3://`, `gs://`, what fsspec knows). Credentials come from the environment."""
 
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,12 @@ def read(folder: str, name: str) -> bytes:
         system, path = file_system(folder)
         content: bytes = system.cat_file(f"{path}/{name}")
         return content
+
+
+def kind_of_file(mode: int) -> str:
+    """What a path leads to, of a mode as `os.stat` gives it: "a file", "a folder", "a pipe", "a socket", "a device"."""
+    kinds = {stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def contents(folder: Path) -> str:

@@ -14,9 +14,7 @@ from randwire.data.decoder import decode
 from randwire.data.reading import Reading
 from randwire.errors import DataError, brief, system_text
 from randwire.names import printable
-
-KINDS = {stat.S_IFDIR: "a folder; name the image files in it", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-"""What is there in the place of a file."""
+from randwire.storage import kind_of_file
 
 
 def evaluated(path: Path, config: DataConfig, reading: Reading, encoding: Encoding) -> NDArray[np.uint8]:
@@ -62,9 +60,10 @@ def center(image: EncodedImage, config: DataConfig) -> NDArray[np.uint8]:
 def _content(path: Path) -> bytes:
     """What a regular file holds; no other is opened: a pipe may never end, and a device may act."""
     try:
-        kind = stat.S_IFMT(path.stat().st_mode)
-        if kind != stat.S_IFREG:
-            raise DataError(f"{printable(path)}: is {KINDS.get(kind, 'a device')}")
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            advice = "; name the image files in it" if stat.S_ISDIR(mode) else ""
+            raise DataError(f"{printable(path)}: is {kind_of_file(mode)}{advice}")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{printable(path)}: cannot be read: {system_text(error)}") from None

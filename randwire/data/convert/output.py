@@ -23,13 +23,13 @@ from randwire.data.sources import SPLITS, is_junk
 from randwire.errors import DataError
 from randwire.names import printable
 from randwire.records import NO_LOCKS
+from randwire.storage import kind_of_file
 
 SHEET = "contact-sheet.png"
 """A picture of the set that may lie beside its files; it goes with the set."""
 FILES = (*(f"{split}.beton" for split in SPLITS), SIDECAR)
 """In the order in which they are moved: a set without its dataset.json is none."""
 STAGING, TRIAL = ".partial", ".partial-trial"
-KINDS = {stat.S_IFREG: "a file", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
 def check_output(output: Path, force: bool, inputs: Iterable[Path] = ()) -> None:
@@ -44,8 +44,7 @@ def check_output(output: Path, force: bool, inputs: Iterable[Path] = ()) -> None
     if not place.exists():
         return
     if not place.is_dir():
-        kind = KINDS.get(stat.S_IFMT(place.stat().st_mode), "a device")
-        raise DataError(f"{shown}: is {kind}; name a folder as OUTPUT")
+        raise DataError(f"{shown}: is {kind_of_file(place.stat().st_mode)}; name a folder as OUTPUT")
     names = {path.name for path in place.iterdir() if not is_junk(path.name)} - {TRIAL}
     names -= {STAGING} if _is_staging(place / STAGING) else set()
     if foreign := sorted(names - {*FILES, SHEET}):
