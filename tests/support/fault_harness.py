@@ -151,7 +151,9 @@ def free_ports(count: int) -> list[int]:
     ports: list[int] = []
     while len(ports) < count:
         with contextlib.suppress(OSError), socket.create_server(("", random.randrange(20_000, 30_000))) as server:
-            ports.append(server.getsockname()[1])
+            port = server.getsockname()[1]
+            if port not in ports:  # one that was just closed may be drawn again
+                ports.append(port)
     return ports
 
 
