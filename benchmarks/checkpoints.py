@@ -23,9 +23,9 @@ from randwire import config as configuration
 from randwire.environment import environment
 from randwire.model.building import build
 from randwire.training import checkpoint, mid_epoch
-from randwire.training.loop import train_step
 from randwire.training.mid_epoch import EpochPart
 from randwire.training.optim import make_optimizer
+from randwire.training.step import train_step
 from randwire.training.worker import ProcessWorker
 from randwire.wiring import dags_of, sample_graphs
 

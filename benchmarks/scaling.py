@@ -30,9 +30,8 @@ from torch.nn.parallel import DistributedDataParallel
 from randwire.config import TrainConfig, load
 from randwire.environment import environment
 from randwire.model.network import RandWire
-from randwire.run import DDP_OPTIONS
-from randwire.training.loop import train_step
 from randwire.training.optim import make_optimizer
+from randwire.training.step import DDP_OPTIONS, train_step
 from randwire.training.worker import ProcessWorker
 from randwire.wiring import sample_graphs
 

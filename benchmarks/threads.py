@@ -36,8 +36,8 @@ def train() -> None:
 
     from randwire.config import load
     from randwire.model.network import RandWire
-    from randwire.training.loop import train_step
     from randwire.training.optim import make_optimizer
+    from randwire.training.step import train_step
     from randwire.wiring import sample_graphs
 
     config = load("digits")

@@ -40,11 +40,9 @@ from randwire.training.loop import Training, train_epoch
 from randwire.training.optim import make_optimizer
 from randwire.training.pretrained import Loaded, load_pretrained
 from randwire.training.saving import Saver
+from randwire.training.step import DDP_OPTIONS
 from randwire.training.worker import ProcessWorker, Worker, pick_device
 from randwire.wiring import check_reference, count, dags_of, sample_graphs
-
-DDP_OPTIONS: dict[str, Any] = {"forward_sync_buffers": False, "gradient_as_bucket_view": True}
-"""BN's running statistics are averaged once an epoch (`loop.average_buffers`) instead of sent with every step."""
 
 
 def record_of(config: RunConfig) -> Record:

@@ -18,8 +18,8 @@ from randwire.model.folding import folded
 from randwire.model.network import RandWire
 from randwire.model.node import Node
 from randwire.model.ops._depthwise import Depthwise
-from randwire.training.loop import train_step
 from randwire.training.optim import make_optimizer
+from randwire.training.step import train_step
 from randwire.wiring import sample_graphs
 
 CLASSES = 1000

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, distributed, nn
-from torch.nn import functional
+from torch import distributed, nn
 from torch.optim import Optimizer
 
 from randwire import streams
@@ -18,6 +17,7 @@ from randwire.training.evaluate import Batches, Normalise
 from randwire.training.finite import FiniteLossCheck
 from randwire.training.mid_epoch import EpochPart
 from randwire.training.optim import learning_rate
+from randwire.training.step import train_step
 from randwire.training.worker import Worker
 
 
@@ -95,19 +95,6 @@ def train_epoch(
         SECONDS_LOADER.key: part.loading,
         SECONDS_STEP.key: part.seconds - part.loading,
     }
-
-
-def train_step(network: nn.Module, optimizer: Optimizer, images: Tensor, labels: Tensor, config: TrainConfig) -> Tensor:
-    """One step on normalised images (B, 3, H, W) and labels (B,); returns the loss, on the device."""
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        logits = network(images)
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    if config.clip_norm:
-        nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
-    optimizer.step()
-    return loss.detach()
 
 
 @torch.no_grad()

@@ -25,9 +25,9 @@ from randwire.training import checkpoint
 from randwire.training.augment import Augment
 from randwire.training.checkpoint import MID_EPOCH_KEYS, read, to_go_on_from
 from randwire.training.evaluate import Normalise
-from randwire.training.loop import train_step
 from randwire.training.mid_epoch import check_same_place
 from randwire.training.optim import learning_rate, make_optimizer
+from randwire.training.step import train_step
 from randwire.training.worker import ProcessWorker
 from randwire.wiring import dags_of, sample_graphs
 

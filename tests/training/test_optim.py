@@ -13,8 +13,8 @@ from randwire import graphs
 from randwire.config import NetworkConfig, TrainConfig
 from randwire.model.network import RandWire
 from randwire.model.regimes import random_stages
-from randwire.training.loop import train_step
 from randwire.training.optim import learning_rate, make_optimizer
+from randwire.training.step import train_step
 
 
 def _train(**values: object) -> TrainConfig:
