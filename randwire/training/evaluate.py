@@ -1,6 +1,6 @@
 """Exact evaluation over all ranks: the metrics of `metrics.EVALUATION` as counts, and which images are right."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,10 @@ from torch import Tensor, distributed, nn
 
 from randwire.metrics import EVALUATION, Outputs
 from randwire.model.folding import folded
+from randwire.training.transfer import Batches, sent
 
 if TYPE_CHECKING:
     from randwire.correct import Bits  # a network in use needs no NumPy
-
-Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 class Normalise(nn.Module):
@@ -75,37 +74,39 @@ def evaluate(network: nn.Module, batches: Batches, normalise: Normalise) -> Scor
 
     In fp32, whatever the network was trained in: bf16 has 8 significant bits, so that the two highest logits of an
     image are often equal, and a tie says nothing of the network. Rank r must be given the images r, r + ranks, ..., as
-    `data.Loader` gives them. Raises ValueError if there is no image on any rank.
+    `data.Loader` gives them. The host waits for no batch, but for the sums. Raises ValueError if there is no image on
+    any rank.
     """
     device = normalise.mean.device
     copy = folded(network).float()
-    counts = torch.zeros(1 + len(EVALUATION), dtype=torch.float64, device=device)
+    images_seen, totals = 0, torch.zeros(len(EVALUATION), dtype=torch.float64, device=device)
     hits = [torch.zeros(0, dtype=torch.bool, device=device)]  # a rank may have no image
     with full_precision(device):
-        for images, labels in batches:
-            logits = copy(normalise(images.to(device, non_blocking=True)))
-            outputs = Outputs(logits, labels.to(device, non_blocking=True))
-            counts[0] += len(labels)
-            counts[1:] += torch.stack([metric.count(outputs).to(torch.float64) for metric in EVALUATION])
+        for images, labels in sent(batches, device):
+            outputs = Outputs(copy(normalise(images)), labels)
+            images_seen += len(labels)
+            totals += torch.stack([metric.count(outputs).to(torch.float64) for metric in EVALUATION])
             hits.append(outputs.hits[:, 0])
-    if distributed.is_initialized():
-        distributed.all_reduce(counts)
-    images_seen, *totals = counts.tolist()
+    images_seen, totals, of_all = _of_all_ranks(images_seen, totals, torch.cat(hits))
     if not images_seen:
         raise ValueError("the validation split holds no image")
+    values = torch.cat([totals, of_all.to(torch.float64)]).cpu()
+    correct: Bits = values[len(EVALUATION) :].bool().numpy()
     return Scores(
-        round(images_seen),
-        {metric.key: total for metric, total in zip(EVALUATION, totals, strict=True)},
-        _of_all_ranks(torch.cat(hits), round(images_seen)),
+        images_seen,
+        {metric.key: total for metric, total in zip(EVALUATION, values[: len(EVALUATION)].tolist(), strict=True)},
+        correct,
     )
 
 
-def _of_all_ranks(hits: Tensor, images: int) -> "Bits":
-    """The hits of all ranks by the place of the image: hit i of rank r is of image r + i * ranks."""
-    if distributed.is_initialized():
-        marks = torch.zeros(images, dtype=torch.uint8, device=hits.device)
-        marks[distributed.get_rank() :: distributed.get_world_size()] = hits.to(torch.uint8)
-        distributed.all_reduce(marks)
-        hits = marks.bool()
-    bits: Bits = hits.cpu().numpy()
-    return bits
+def _of_all_ranks(images: int, totals: Tensor, hits: Tensor) -> tuple[int, Tensor, Tensor]:
+    """The images, totals and hits of all ranks, these by the place of the image: hit i of rank r is r + i * ranks."""
+    if not distributed.is_initialized():
+        return images, totals, hits
+    counts = torch.cat([totals, totals.new_full((1,), images)])
+    distributed.all_reduce(counts)
+    images = round(counts[-1].item())
+    marks = torch.zeros(images, dtype=torch.uint8, device=hits.device)
+    marks[distributed.get_rank() :: distributed.get_world_size()] = hits.to(torch.uint8)
+    distributed.all_reduce(marks)
+    return images, counts[:-1], marks

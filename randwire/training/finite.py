@@ -3,12 +3,12 @@
 import math
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, distributed
 
 from randwire.config import TrainConfig
 from randwire.errors import NonFiniteLossError
 from randwire.metrics import EVALUATION
+from randwire.training.transfer import Fetched
 from randwire.training.worker import Worker
 
 ADVICE = "lower train.lr, or set train.warmup_epochs or train.clip_norm"
@@ -20,7 +20,7 @@ class FiniteLossCheck:
     """The check of one epoch of `steps` steps, or of what is left of it after `steps_done`.
 
     A sum that has once been infinite or NaN stays so: the sum of the losses is checked, not each of them. The host does
-    not wait for the current step of a GPU: what is copied at one check is read at the next one, and has arrived unless
+    not wait for the current step of a GPU: what is fetched at one check is read at the next one, and has arrived unless
     the host is INTERVAL_STEPS ahead. So a loss is noticed 2 * INTERVAL_STEPS - 1 steps later at most, on CPUs
     INTERVAL_STEPS - 1.
     """
@@ -28,7 +28,7 @@ class FiniteLossCheck:
     def __init__(self, config: TrainConfig, worker: Worker, epoch: int, steps: int, steps_done: int = 0) -> None:
         self._config, self._worker, self._epoch, self._steps = config, worker, epoch, steps
         self._finite_steps = steps_done - steps_done % INTERVAL_STEPS
-        self._copied: tuple[int, Tensor, torch.cuda.Event | None] | None = None
+        self._fetched: tuple[int, Fetched] | None = None
 
     def after_step(self, step: int, loss_sum: Tensor) -> None:
         """To be called by every rank after each step (1-based), with the sum of its losses in this epoch so far.
@@ -38,17 +38,12 @@ class FiniteLossCheck:
         if step % INTERVAL_STEPS:
             return
         self._read()
-        total = loss_sum.clone()
+        total = loss_sum
         if self._worker.world_size > 1:
+            total = loss_sum.clone()
             distributed.all_reduce(total)
-        if total.is_cuda:
-            copied = torch.empty((), dtype=total.dtype, pin_memory=True)
-            copied.copy_(total, non_blocking=True)
-            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            event.record()
-            self._copied = step, copied, event
-        else:
-            self._copied = step, total, None
+        self._fetched = step, Fetched(total)
+        if not total.is_cuda:
             self._read()
 
     def after_epoch(self, loss: float) -> None:
@@ -57,13 +52,11 @@ class FiniteLossCheck:
         self._verify(self._steps, loss)
 
     def _read(self) -> None:
-        if self._copied is None:
+        if self._fetched is None:
             return
-        step, total, event = self._copied
-        self._copied = None
-        if event is not None:
-            event.synchronize()
-        self._verify(step, total.item())
+        step, total = self._fetched
+        self._fetched = None
+        self._verify(step, total.read().item())
 
     def _verify(self, step: int, loss: float) -> None:
         if not math.isfinite(loss):

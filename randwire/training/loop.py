@@ -1,11 +1,11 @@
 """One epoch of training."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
 from randwire import streams
@@ -13,11 +13,12 @@ from randwire.config import TrainConfig
 from randwire.metrics import IMAGES_PER_S, LR, SECONDS_LOADER, SECONDS_STEP, STEPS, TRAIN_LOSS
 from randwire.model.drop_edge import DropEdge
 from randwire.training.augment import Augment
-from randwire.training.evaluate import Batches, Normalise
+from randwire.training.evaluate import Normalise
 from randwire.training.finite import FiniteLossCheck
 from randwire.training.mid_epoch import EpochPart
 from randwire.training.optim import learning_rate
 from randwire.training.step import train_step
+from randwire.training.transfer import Batches, sent
 from randwire.training.worker import Worker
 
 
@@ -62,15 +63,12 @@ def train_epoch(
         part = EpochPart(torch.zeros((), device=worker.device))
     network.train()
     check = FiniteLossCheck(config, worker, epoch, steps, part.steps)
-    before = time.perf_counter()
-    start = before - part.seconds
-    for step, (images, labels) in enumerate(batches, part.steps):
-        part.loading += time.perf_counter() - before
+    start = time.perf_counter() - part.seconds
+    for step, (images, labels) in enumerate(sent(_timed(batches, part), worker.device), part.steps):
         lr = learning_rate((epoch - 1) * steps + step, steps, config)
         for group in training.optimizer.param_groups:
             group["lr"] = lr
-        pixels = training.normalise(training.augment(images.to(worker.device, non_blocking=True), epoch, step))
-        labels = labels.to(worker.device, non_blocking=True)
+        pixels = training.normalise(training.augment(images, epoch, step))
         part.losses += train_step(network, training.optimizer, pixels, labels, config)
         part.steps, part.images = step + 1, part.images + len(labels) * worker.world_size
         check.after_step(part.steps, part.losses)
@@ -78,7 +76,6 @@ def train_epoch(
         part.seconds = time.perf_counter() - start
         if after_step is not None:
             after_step(part)
-        before = time.perf_counter()
     mean = part.losses / steps
     if worker.world_size > 1:
         distributed.all_reduce(mean)
@@ -95,6 +92,18 @@ def train_epoch(
         SECONDS_LOADER.key: part.loading,
         SECONDS_STEP.key: part.seconds - part.loading,
     }
+
+
+def _timed(batches: Batches, part: EpochPart) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches; the seconds in which they are waited for are added to those of the part."""
+    source = iter(batches)
+    while True:
+        before = time.perf_counter()
+        batch = next(source, None)
+        part.loading += time.perf_counter() - before
+        if batch is None:
+            return
+        yield batch
 
 
 @torch.no_grad()

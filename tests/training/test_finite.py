@@ -79,13 +79,10 @@ def test_all_ranks_end_at_the_same_step() -> None:
 class OnGpu:
     """A number on a GPU, as far as the check looks at it; to read it would wait for the device."""
 
-    dtype, is_cuda = torch.float32, True
+    dtype, is_cuda, shape = torch.float32, True, ()
 
     def __init__(self, value: float) -> None:
         self.value = value
-
-    def clone(self) -> "OnGpu":
-        return OnGpu(self.value)
 
 
 def test_no_step_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
