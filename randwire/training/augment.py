@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from randwire import streams
 from randwire.config import DataConfig
+from randwire.training.transfer import on_device
 
 GRAY = (0.299, 0.587, 0.114)
 """ITU-R BT.601 luma, as PIL's and FFCV's colour operations take it."""
@@ -34,15 +35,14 @@ class Augment:
         """Images (B, 3, S, S) in 0..255, uint8, to float32 of the same shape and range, or as they are."""
         if not (self._affine or self._colour):
             return images
-        draws = self._draw(len(images), epoch, step)
+        draws, config = self._draw(len(images), epoch, step), self._config
+        changes = torch.tensor([config.brightness, config.contrast, config.saturation])
+        inverses, factors = inverse(self._matrices(draws)), 1 + changes * (2 * draws[:, 5:] - 1)
+        numbers = on_device(torch.cat([inverses.flatten(), factors.flatten()]), images.device)  # in one copy
         pixels = images.to(torch.float32)
         if self._affine:
-            pixels = affine(pixels, _on(self._matrices(draws), images.device))
-        if self._colour:
-            config = self._config
-            changes = torch.tensor([config.brightness, config.contrast, config.saturation])
-            pixels = colour(pixels, _on(1 + changes * (2 * draws[:, 5:] - 1), images.device))
-        return pixels
+            pixels = affine(pixels, numbers[: inverses.numel()].view_as(inverses))
+        return colour(pixels, numbers[inverses.numel() :].view_as(factors)) if self._colour else pixels
 
     def _draw(self, count: int, epoch: int, step: int) -> Tensor:
         """Uniform numbers (count, DRAWS_PER_IMAGE) of this rank's images, out of those of the step."""
@@ -65,14 +65,19 @@ class Augment:
         return rows.view(-1, 2, 3)
 
 
-def affine(images: Tensor, maps: Tensor) -> Tensor:
-    """Move the pixels of images (B, 3, S, S) by maps (B, 2, 3) about the centre: bilinear, black outside.
+def inverse(maps: Tensor) -> Tensor:
+    """The inverse of affine maps (B, 2, 3). On a GPU it would wait, to see whether there is one: it is for the host."""
+    linear = torch.linalg.inv(maps[:, :, :2])
+    return torch.cat([linear, -linear @ maps[:, :, 2:]], dim=2)
 
-    A map takes a point (x, y), in -1..1 to the right and down, to where it is shown.
+
+def affine(images: Tensor, inverses: Tensor) -> Tensor:
+    """Move the pixels of images (B, 3, S, S) about the centre: bilinear, black outside.
+
+    A map takes a point (x, y), in -1..1 to the right and down, to where it is shown; `inverses` (B, 2, 3) takes it
+    back.
     """
-    inverse = torch.linalg.inv(maps[:, :, :2])
-    theta = torch.cat([inverse, -inverse @ maps[:, :, 2:]], dim=2)
-    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    grid = functional.affine_grid(inverses, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
@@ -91,8 +96,3 @@ def colour(images: Tensor, factors: Tensor) -> Tensor:
 def _gray(images: Tensor) -> Tensor:
     red, green, blue = images.unbind(1)
     return (GRAY[0] * red + GRAY[1] * green + GRAY[2] * blue)[:, None]
-
-
-def _on(values: Tensor, device: torch.device) -> Tensor:
-    """The values on a device, without waiting for it."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)

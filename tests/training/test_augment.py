@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from randwire.config import DataConfig
-from randwire.training.augment import Augment, affine, colour
+from randwire.training.augment import Augment, affine, colour, inverse
 
 OFF: dict[str, Any] = {"source": "digits"}
 ALL: dict[str, Any] = {"rotate": 30, "translate": 0.1, "scale": (0.8, 1.2), "shear": 10, "brightness": 0.4,
@@ -73,14 +73,14 @@ def test_an_affine_map_is_that_of_scipy(name: str) -> None:
         [ndimage.affine_transform(channel, matrix, offset, order=1, mode="grid-constant") for channel in image]
         for image in images.numpy()
     ])  # fmt: skip
-    augmented = affine(images, torch.tensor([MAPS[name]] * 2))
+    augmented = affine(images, inverse(torch.tensor([MAPS[name]] * 2)))
     torch.testing.assert_close(augmented, torch.from_numpy(expected), rtol=0, atol=0.01)
 
 
 def test_a_map_says_where_a_point_is_shown() -> None:
     images = torch.zeros(1, 3, 5, 5)
     images[0, :, 2, 2] = 100
-    moved = affine(images, torch.tensor([[[1.0, 0, 0.4], [0, 1.0, -0.8]]]))  # a pixel is 0.4 wide
+    moved = affine(images, inverse(torch.tensor([[[1.0, 0, 0.4], [0, 1.0, -0.8]]])))  # a pixel is 0.4 wide
     assert torch.nonzero(moved[0, 0] > 50).tolist() == [[0, 3]]  # a pixel to the right, two up
 
 
