@@ -38,6 +38,7 @@ from randwire.training.finite import check_scores
 from randwire.training.kernels import prepare_kernels
 from randwire.training.loop import Training, train_epoch
 from randwire.training.optim import make_optimizer
+from randwire.training.precision import check_precision, computing
 from randwire.training.pretrained import Loaded, load_pretrained
 from randwire.training.saving import Saver
 from randwire.training.step import DDP_OPTIONS
@@ -98,7 +99,9 @@ def run(config: RunConfig, worker: Worker, tracker: Tracker | None = None, comma
             distributed.barrier()  # no rank may look for the summary after rank 0 has written it
         if ended is not None:
             return ended
-        return _train(config, worker, record, tracker, command)
+        check_precision(config.train.precision, worker)
+        with computing(config.train.precision, worker.device):
+            return _train(config, worker, record, tracker, command)
 
 
 def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker | None, command: str) -> Row:

@@ -33,8 +33,10 @@ class TrainConfig(Section):
     warmup_epochs: float = Field(0.0, ge=0, description="epochs of linear warm-up before the schedule (-)")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="probability mass spread over all classes (B)")
     clip_norm: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: off")
-    precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="bf16: autocast of the forward pass in training; evaluation is in fp32"
+    precision: Literal["fp32", "tf32", "bf16"] = Field(
+        "fp32",
+        description="tf32: products and convolutions of the training in TF32, on GPUs; bf16: autocast of its forward "
+        "pass; evaluation is in fp32",
     )
     pretrained: Path | None = Field(None, description="initial weights: a record, or a checkpoint or safetensors file")
     pretrained_sha256: str | None = Field(

@@ -30,6 +30,8 @@ from randwire.sweep.head import check_address, reach
 from randwire.sweep.progress import Progress, note
 from randwire.sweep.steering import steered
 from randwire.tracking import Tracker, check_variables
+from randwire.training import gpus
+from randwire.training.precision import refusal
 from randwire.wiring import check_reference, sample_graphs
 
 
@@ -142,7 +144,7 @@ def check(design: Design, cluster: Cluster) -> None:
     StudyFolder(design.folder).check_free()
     if cluster.address is not None:
         check_address(cluster.address)
-    elif design.base.runtime.device == "cuda" and not torch.cuda.is_available():
+    elif design.base.runtime.device == "cuda" and not gpus.usable():
         raise ConfigError(cluster.misfit(gpu=True, cpus=0, gpus=0))
     storage.check_lasting("runtime.output", design.base.runtime.output)
     if design.base.data.path:
@@ -151,9 +153,11 @@ def check(design: Design, cluster: Cluster) -> None:
     batch = design.base.train.batch_size
     if batch % cluster.workers:
         raise ConfigError(f"train.batch_size: {batch} is not divisible by {cluster.workers} ranks (--workers)")
-    search = SettingSearch(design)
+    search, on_cpus = SettingSearch(design), _on_cpus(design, cluster)
     for setting in iter(search.next, None):
         for trial in design.trials(setting)[:1]:
+            if on_cpus and (told := refusal(trial.train.precision, torch.device("cpu"))):
+                raise ConfigError(told)
             sample_graphs(trial)
             check_reference(trial)
     if not search.suggested:
@@ -164,6 +168,11 @@ def check(design: Design, cluster: Cluster) -> None:
     if cluster.address is not None and StudyFolder(design.folder).read() is None:
         reach(cluster.address)
     design.open()
+
+
+def _on_cpus(design: Design, cluster: Cluster) -> bool:
+    """Whether trials train on CPUs; that of a cluster is known when it is reached."""
+    return design.base.runtime.device == "cpu" or (cluster.address is None and not gpus.usable())
 
 
 def _failures(design: Design) -> int:

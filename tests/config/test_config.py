@@ -251,7 +251,7 @@ WRONG: list[tuple[str, object, str]] = [
     ("train.lr", "-inf", "finite|greater"),
     ("train.momentum", 1, "less than 1"),
     ("train.weight_decay", -1e-5, "greater than or equal to 0"),
-    ("train.precision", "fp8", "'fp32' or 'bf16'"),
+    ("train.precision", "fp8", "'fp32', 'tf32' or 'bf16'"),
     ("train.label_smoothing", 1.0, "less than 1"),
     ("train.seed", -1, "greater than or equal to 0"),
     ("train.seed", 2**31, "less than"),
