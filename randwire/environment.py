@@ -14,14 +14,20 @@ from typing import Any
 import torch
 
 from randwire import machine
+from randwire.training import gpus
+from randwire.training.precision import in_force
 from randwire.training.worker import Worker
 
 PACKAGES = ("torch", "ray", "optuna", "wandb", "networkx", "ffcv", "numba", "numpy", "scikit-learn", "pytorchcv")
 
 
 def environment(worker: Worker, command: str) -> dict[str, Any]:
-    """Commit, versions, hardware and command line of this process; never an environment variable."""
+    """Commit, versions, hardware and command line of this process; never an environment variable.
+
+    `cuda` has the versions beneath PyTorch, and `arithmetic` what fp32 numbers are multiplied in now: None on a CPU.
+    """
     commit, dirty = _commit()
+    gpu = worker.device.type == "cuda"
     return {
         "commit": commit,
         "dirty": dirty,
@@ -29,8 +35,11 @@ def environment(worker: Worker, command: str) -> dict[str, Any]:
         "hardware": {
             "cpu": _cpu(),
             "cores": machine.cpus(),
-            "gpu": torch.cuda.get_device_name(worker.device) if worker.device.type == "cuda" else None,
+            "gpu": torch.cuda.get_device_name(worker.device) if gpu else None,
+            "gpu_share": worker.gpu_share if gpu else None,
         },
+        "cuda": {**gpus.versions(), "Triton": _version("triton")} if gpu else None,
+        "arithmetic": in_force(worker.device),
         "python": platform.python_version(),
         "world_size": worker.world_size,
         "command": command or shlex.join(sys.argv),

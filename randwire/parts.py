@@ -55,6 +55,6 @@ def _start(part: Row) -> tuple[int, int]:
 
 
 def _is_placed(part: Row) -> bool:
-    """Whether it says where it began, if anything, and its packages and hardware are objects, if there are any."""
-    objects = all(isinstance(part.get(name) or {}, dict) for name in ("packages", "hardware"))
+    """Whether it says where it began, if anything, and its packages, hardware and so on are objects, if it has any."""
+    objects = all(isinstance(part.get(name) or {}, dict) for name in ("packages", "hardware", "cuda", "arithmetic"))
     return objects and all(type(number) is int for number in _start(part))

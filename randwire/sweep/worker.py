@@ -37,6 +37,7 @@ class RayWorker:
         self.device: torch.device = get_device()
         resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
         self.cpus = max(1, int(resources.get("CPU", 1)))
+        self.gpu_share: float = min(1.0, resources.get("GPU", 1.0))
         self.digest = digest
         self.pruner = ray.get_actor(PRUNER_NAME) if early_stopping and self.rank == 0 else None
         self.early_stopping = early_stopping

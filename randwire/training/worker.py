@@ -25,6 +25,8 @@ class Worker(Protocol):
     device: torch.device
     cpus: int
     """CPUs that this rank may use."""
+    gpu_share: float
+    """The share of its GPU that this rank may use, 1 if it has a GPU of its own or none."""
 
     def step(self, epoch: int, step: int, steps: int) -> None:
         """Called by every rank after each training step (1-based)."""
@@ -54,6 +56,7 @@ class ProcessWorker:
     ) -> None:
         self.device, self.rank, self.world_size = device, rank, world_size
         self.cpus = machine.cpus_per_rank()
+        self.gpu_share = 1.0
         self._on_step, self._on_report = on_step, on_report
 
     def step(self, epoch: int, step: int, steps: int) -> None:

@@ -56,6 +56,11 @@ def mixed(trials: Sequence[Trial]) -> list[str]:
         lines.append("Some trials ran with uncommitted changes: the commit alone does not reproduce them.")
     if len(values["versions"]) > 1:
         lines.append(f"The trials ran with different package versions: {_differing(every)}.")
+    if len(values["cuda"]) > 1:
+        lines.append(f"The trials ran with different versions beneath PyTorch: {'; '.join(sorted(values['cuda']))}.")
+    for precision, texts in _arithmetics(trials).items():
+        if len(texts) > 1:
+            lines.append(f"Trials in {precision} computed in {len(texts)} ways: {'; '.join(sorted(texts))}.")
     if len(values["hardware"]) > 1:
         lines.append(f"The trials ran on {len(values['hardware'])} kinds of hardware.")
     silent = len(trials) - len(recorded)
@@ -64,11 +69,21 @@ def mixed(trials: Sequence[Trial]) -> list[str]:
     return lines
 
 
+def _arithmetics(trials: Sequence[Trial]) -> dict[str, set[str]]:
+    """What was in force on the GPUs of the trials of each `train.precision`, where that was recorded."""
+    found: dict[str, set[str]] = {}
+    for trial in trials:
+        found.setdefault(trial.config.train.precision, set()).update({*map(_arithmetic, trained_by(trial))} - {""})
+    return found
+
+
 def _mixed_within(trials: Sequence[Trial]) -> Iterator[str]:
     """Of trials that went on where something had changed."""
     for what, text_of in (
         ("at another commit", _commit),
         ("with other package versions", _versions),
+        ("with other versions beneath PyTorch", _cuda),
+        ("in another arithmetic", _arithmetic),
         ("on another number of ranks", _ranks),
     ):
         changed = {trial.name: turn for trial in trials if " then " in (turn := _in_turn(trained_by(trial), text_of))}
@@ -172,7 +187,24 @@ def _versions(part: Row) -> str:
 def _hardware(part: Row) -> str:
     hardware = part.get("hardware") or {}
     cpu = f"{hardware.get('cpu')} ({hardware.get('cores')} cores)" if hardware.get("cpu") else ""
-    return ", ".join(filter(None, (str(hardware.get("gpu") or ""), cpu, _ranks(part))))
+    gpu, share = str(hardware.get("gpu") or ""), hardware.get("gpu_share")
+    if gpu and isinstance(share, int | float) and share < 1:
+        gpu = f"{share:g} of a {gpu}"
+    return ", ".join(filter(None, (gpu, cpu, _ranks(part))))
+
+
+def _cuda(part: Row) -> str:
+    return ", ".join(f"{name} {version}" for name, version in (part.get("cuda") or {}).items() if version)
+
+
+def _arithmetic(part: Row) -> str:
+    """What fp32 numbers were multiplied in on a GPU; empty for a CPU, and where that was not recorded."""
+    settings = part.get("arithmetic") or {}
+    return ", ".join(f"{name.replace('_', ' ')} {_set(value)}" for name, value in settings.items())
+
+
+def _set(value: object) -> str:
+    return ("off", "on")[value] if isinstance(value, bool) else str(value)
 
 
 def _ranks(part: Row) -> str:
@@ -183,5 +215,11 @@ def _command(part: Row) -> str:
     return str(part.get("command") or "")
 
 
-_TOLD: Mapping[str, Callable[[Row], str]] = {"commit": _commit, "versions": _versions, "hardware": _hardware}
+_TOLD: Mapping[str, Callable[[Row], str]] = {
+    "commit": _commit,
+    "versions": _versions,
+    "cuda": _cuda,
+    "hardware": _hardware,
+    "arithmetic": _arithmetic,
+}
 """What a part of a training ran in, by name."""
