@@ -71,11 +71,11 @@ def _backward(grad: Tensor, out: Tensor, weights: Tensor, inputs: Sequence[Tenso
 @cache
 def _kernel(function: Callable[..., Any], count: int) -> Callable[..., Any]:
     """A kernel for `count` inputs of any size. Each has recompilations of its own, which are few: types of numbers."""
-    from torch._inductor import config
-
-    config.compile_threads = 1  # there is one kernel at a time to compile; processes for more would outlive a training
     make: Any = torch.compile  # its types lack an argument
-    compiled: Callable[..., Any] = make(function, fullgraph=True, dynamic=True, isolate_recompiles=True)
+    # There is one kernel at a time to compile; processes for more would outlive a training.
+    compiled: Callable[..., Any] = make(
+        function, fullgraph=True, dynamic=True, isolate_recompiles=True, options={"compile_threads": 1}
+    )
     return compiled
 
 

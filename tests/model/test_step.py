@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import commands
+import psutil
 import pytest
 import torch
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
+from torch._inductor import config as inductor
 from torch.nn import functional
 
 from benchmarks.step.methods import slow_gradient
@@ -202,7 +204,10 @@ def _libraries(cache: Path) -> set[str]:
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_a_compiled_aggregation_is_the_sum_for_all_shapes_with_one_kernel(cache: Path, count: int) -> None:
+    threads, processes = inductor.compile_threads, psutil.Process().children()
     aggregation.prepare([count], torch.device("cpu"), torch.float64)
+    assert inductor.compile_threads == threads  # what others compile in this process is their affair
+    assert psutil.Process().children() == processes
     before = _graphs()
     stream = torch.Generator().manual_seed(count)
     for shape in ((6, 8, 16, 16), (2, 16, 32, 8), (3, 7, 15, 16)):
