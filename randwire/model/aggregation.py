@@ -27,12 +27,16 @@ def aggregate(weights: Tensor, inputs: Sequence[Tensor], compiled: bool = False)
     if compiled and len(inputs) <= MAX_INPUTS and torch.is_grad_enabled():
         out: Tensor = _Compiled.apply(weights, *inputs)  # type: ignore[no-untyped-call]
         return out
-    # A chain of multiply-adds, in place, needs no stacked copy of the inputs. Weights take the inputs' type.
-    first, *others = weights.to(inputs[0].dtype).unbind()
+    return functional.relu(weighted_sum(weights.to(inputs[0].dtype), inputs), inplace=True)
+
+
+def weighted_sum(weights: Tensor, inputs: Sequence[Tensor]) -> Tensor:
+    """sum_i weights_i inputs_i as a chain of multiply-adds, in place: it needs no stacked copy of the inputs."""
+    first, *others = weights.unbind()
     total = inputs[0] * first
     for value, weight in zip(inputs[1:], others, strict=True):
         total.addcmul_(value, weight)
-    return functional.relu(total, inplace=True)
+    return total
 
 
 def prepare(counts: Iterable[int], device: torch.device, dtype: torch.dtype) -> None:

@@ -108,10 +108,10 @@ class Features(nn.Module):
         applied: it is the first thing that the next stage, or the classifier, does with it, and lateral convolutions
         of an FPN are better off with both signs.
         """
-        dropped = self.drop_edge()
+        keep = self.drop_edge()
         maps = []
         for name, stage in self.stages.items():
-            x = stage(x, dropped[name]) if name in dropped else stage(x)
+            x = stage(x, keep[name]) if name in keep else stage(x)
             if name in self._given:
                 maps.append(x)
         return maps

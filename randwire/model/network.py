@@ -80,9 +80,9 @@ class RandWire(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to logits (B, classes)."""
-        dropped = self.drop_edge()
+        keep = self.drop_edge()
         for name, stage in self.stages.items():
-            x = stage(x, dropped[name]) if name in dropped else stage(x)
+            x = stage(x, keep[name]) if name in keep else stage(x)
         return x
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 from randwire.config import NetworkConfig
 from randwire.model import ops
 from randwire.model.aggregation import aggregate
+from randwire.model.gathering import joined
 
 
 @dataclass(frozen=True)
@@ -59,27 +60,26 @@ class Node(nn.Module):
         """Whether nothing in the node is random: recomputation may then leave random generators alone."""
         return self.op.deterministic
 
-    def forward(self, inputs: Sequence[Tensor], dropped: int | None = None, rectified: bool = False) -> Tensor:
-        """Tensors of equal shape (B, c_in, H, W) to (B, c_out, H / stride, W / stride), without the input `dropped`.
+    def forward(
+        self, inputs: Sequence[Tensor], weights: Tensor | None = None, rectified: bool = False, shared: bool = False
+    ) -> Tensor:
+        """Tensors of equal shape (B, c_in, H, W) to (B, c_out, H / stride, W / stride).
 
-        A single input that is `rectified` has passed the ReLU already.
+        A stage gives the `weights` (n,) of the inputs, some of which may be zero; without them they are the sigmoid of
+        the node's own parameters. Inputs that are `shared` come from `gathering.forked`, with these weights. A single
+        input that is `rectified` has passed the ReLU already.
         """
         if self.aggregation is None:
             x = inputs[0] if rectified else functional.relu(inputs[0])
         elif self.ratios is not None:
-            assert dropped is None, "edges are dropped in training alone"
+            assert weights is None, "edges are dropped in training alone"
             (largest, _), (second, ratio), *others = self.ratios
             total = torch.add(inputs[largest], inputs[second], alpha=ratio)
             for index, ratio in others:
                 total.add_(inputs[index], alpha=ratio)
             x = functional.relu(total, inplace=True)
         else:
-            weights = torch.sigmoid(self.aggregation)
-            if dropped is not None:
-                # Zero instead of absent: every parameter keeps a gradient, as distributed training demands.
-                mask = torch.ones_like(weights)
-                mask[dropped] = 0
-                weights = weights * mask
-            x = aggregate(weights, inputs, self.compiled)
+            weights = torch.sigmoid(self.aggregation) if weights is None else weights
+            x = joined(weights, inputs) if shared else aggregate(weights, inputs, self.compiled)
         out: Tensor = self.bn(self.op(x))
         return out

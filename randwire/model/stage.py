@@ -1,6 +1,6 @@
 """A random stage: the nodes of a DAG, computed one after the other (paper, section 3.1)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
@@ -10,7 +10,8 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from randwire.dag import DAG
-from randwire.model.drop_edge import Edge
+from randwire.model.drop_edge import Edge, weighted_edges
+from randwire.model.gathering import EdgeWeights, forked
 from randwire.model.node import Node, NodeSpec
 
 
@@ -26,33 +27,54 @@ class Stage(nn.Module):
         super().__init__()
         self.dag = dag
         self.recompute = recompute
+        self.compiled = spec.compiled
         self.nodes = nn.ModuleList(
             Node(spec.inner, len(inputs)) if inputs else Node(spec) for inputs in dag.predecessors
         )
         self.deterministic = all(isinstance(node, Node) and node.deterministic for node in self.nodes)
+        self.weighted = {edge: number for number, edge in enumerate(weighted_edges(dag))}
 
-    def forward(self, x: Tensor, dropped: Edge | None = None) -> Tensor:
-        """(B, c_in, H, W) to (B, c_out, H / stride, W / stride), without the edge `dropped`."""
-        uses = [len(successors) for successors in self.dag.successors]
-        alive: dict[int, Tensor] = {}
+    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """(B, c_in, H, W) to (B, c_out, H / stride, W / stride).
+
+        `keep` has a factor for each edge of `weighted_edges`, in training: 0 leaves it out, 1 does not.
+        """
+        weights = self._weights(keep) if self.training or keep is not None else None
+        # The compiled aggregation and PyTorch's compiler have gradients of their own.
+        shares = self.training and torch.is_grad_enabled() and not (self.compiled or torch.compiler.is_compiling())
+        on_edges: dict[Edge, Tensor] = {}  # outputs by the edges that they have still to go
         total: Tensor | None = None
         x = functional.relu(x)  # once for all sources
         for index, node in enumerate(self.nodes):
-            predecessors = self.dag.predecessors[index]
-            without = predecessors.index(dropped[0]) if dropped and dropped[1] == index else None
-            given = [alive[i] for i in predecessors] or [x], without, not predecessors
+            inputs = [on_edges.pop((i, index)) for i in self.dag.predecessors[index]]
+            own = None
+            if weights is not None and len(inputs) > 1:
+                own = weights.of_node(index, inputs[0].dtype if shares else None)
+            given = inputs or [x], own, not inputs, shares
             out = self._recomputed(node, *given) if self.recompute and torch.is_grad_enabled() else node(*given)
-            del given  # or it would hold its tensors while the next node is computed
-            for i in predecessors:
-                uses[i] -= 1
-                if not uses[i]:
-                    del alive[i]  # after its last use a tensor is held by autograd alone
-            if uses[index]:
-                alive[index] = out
-            else:
+            del given, inputs  # or they would hold their tensors while the next node is computed
+            edges = [(index, successor) for successor in self.dag.successors[index]]
+            if not edges:
                 total = out if total is None else total + out
+            elif shares:
+                on_edges.update(zip(edges, self._forked(out, edges, weights), strict=True))
+            else:
+                on_edges.update(dict.fromkeys(edges, out))
         assert total is not None, "a DAG has at least one sink"
         return total / len(self.dag.sinks)
+
+    def _weights(self, keep: Tensor | None) -> EdgeWeights | None:
+        """Those of all nodes, by one sigmoid; a zero instead of an absent edge: every parameter keeps a gradient."""
+        parameters = [node.aggregation for node in self.nodes if isinstance(node.aggregation, Tensor)]
+        if not parameters:
+            return None
+        weights = torch.sigmoid(torch.cat(parameters))
+        counts = [len(inputs) if len(inputs) > 1 else 0 for inputs in self.dag.predecessors]
+        return EdgeWeights(weights if keep is None else weights * keep, counts)
+
+    def _forked(self, out: Tensor, edges: Sequence[Edge], weights: EdgeWeights | None) -> tuple[Tensor, ...]:
+        numbers = [self.weighted.get(edge) for edge in edges]
+        return forked(out, [weights.of_edge(n, out.dtype) if weights and n is not None else None for n in numbers])
 
     def _recomputed(self, node: nn.Module, *given: object) -> Tensor:
         """The node's output, whose backward pass computes the node again, with the same random numbers."""

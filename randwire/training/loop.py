@@ -15,7 +15,7 @@ from randwire.model.drop_edge import DropEdge
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise
 from randwire.training.finite import FiniteLossCheck
-from randwire.training.mid_epoch import EpochPart
+from randwire.training.mid_epoch import EpochPart, averaged
 from randwire.training.optim import learning_rate
 from randwire.training.step import train_step
 from randwire.training.transfer import Batches, sent
@@ -109,7 +109,7 @@ def _timed(batches: Batches, part: EpochPart) -> Iterator[tuple[Tensor, Tensor]]
 @torch.no_grad()
 def average_buffers(network: nn.Module, world_size: int) -> None:
     """Average the running statistics of BN over all ranks, in one message, so that every rank evaluates one network."""
-    buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    buffers = averaged(network)
     if not buffers:
         return
     flat = torch.cat([buffer.flatten() for buffer in buffers])

@@ -37,7 +37,7 @@ def state_of(network: nn.Module, part: EpochPart, steps: int, worker: Worker) ->
     """The state of a part of an epoch of `steps` steps, on the first rank; None on others. Called by every rank."""
     own = {
         "losses": part.losses.cpu(),
-        "buffers": [buffer.cpu() for buffer in _averaged(network)],
+        "buffers": [buffer.cpu() for buffer in averaged(network)],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state(worker.device) if worker.device.type == "cuda" else None,
         "drop_edge": [module.state for module in _drop_edges(network)],
@@ -69,7 +69,7 @@ def resume(state: Mapping[str, Any], network: nn.Module, worker: Worker, seed: i
     same = len(ranks) == worker.world_size
     own = [ranks[worker.rank]] if same else ranks
     with torch.no_grad():
-        for number, buffer in enumerate(_averaged(network)):
+        for number, buffer in enumerate(averaged(network)):
             buffer.copy_(torch.stack([rank["buffers"][number] for rank in own]).mean(0))
     torch.manual_seed(streams.resumed_epoch_seed(seed, epoch, steps_done, worker.rank))
     if same:
@@ -99,9 +99,13 @@ def check_same_place(place: tuple[str, int, int], worker: Worker) -> None:
         raise RuntimeError(f"the ranks would go on at different places: {', '.join(map(str, places))}")
 
 
-def _averaged(network: nn.Module) -> list[Tensor]:
-    """The buffers that are averaged over the ranks at the end of an epoch."""
-    return [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+def averaged(network: nn.Module) -> list[Tensor]:
+    """The buffers that are averaged over the ranks at the end of an epoch: floating-point ones of its state.
+
+    What is drawn anew in each step, as the edges that are kept, is of no state.
+    """
+    state = network.state_dict(keep_vars=True)
+    return [buffer for name, buffer in network.named_buffers() if name in state and buffer.is_floating_point()]
 
 
 def _drop_edges(network: nn.Module) -> list[DropEdge]:

@@ -14,7 +14,7 @@ from randwire import config as configuration
 from randwire import graphs, wiring
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
-from randwire.model.drop_edge import DropEdge, Edge
+from randwire.model.drop_edge import DropEdge, Edge, weighted_edges
 from randwire.model.network import RandWire
 from randwire.training.loop import seed_epoch
 
@@ -33,7 +33,7 @@ def _drop(dags: dict[str, DAG] = DAGS, seed: int = 0, rank: int = 0, epoch: int 
 
 
 def _draws(drop: DropEdge, steps: int = STEPS) -> list[dict[str, Edge]]:
-    return [drop() for _ in range(steps)]
+    return [drop.draw() for _ in range(steps)]
 
 
 def _near(hits: int, of: int, share: float) -> bool:
@@ -89,6 +89,59 @@ def test_never_in_evaluation_nor_without_a_probability() -> None:
     assert torch.equal(network(x), plain(x))
 
 
+def test_the_factors_of_a_step_are_zero_for_its_dropped_edges_alone() -> None:
+    drop, same = _drop(drop_edge=0.6), _drop(drop_edge=0.6)
+    for _ in range(20):
+        kept, dropped = drop(), same.draw()
+        assert torch.equal(torch.cat(list(kept.values())), drop.keep)
+        for stage, factors in kept.items():
+            edges = weighted_edges(DAGS[stage])
+            assert {edge for edge, factor in zip(edges, factors.tolist(), strict=True) if factor == 0} == {
+                *([dropped[stage]] if stage in dropped else [])
+            }
+            assert sum(factors.tolist()) == len(edges) - (stage in dropped)
+
+
+def test_manual_draws_are_those_of_the_forward_pass_one_by_one() -> None:
+    drop, same = _drop(drop_edge=0.6), _drop(drop_edge=0.6)
+    drop.manual = True
+    seen = []
+    for _ in range(20):
+        drop.redraw()
+        first, again, other = drop(), drop(), same()
+        for stage in DAGS:
+            assert torch.equal(first[stage], again[stage])
+            assert torch.equal(first[stage], other[stage])
+        seen.append(torch.cat(list(first.values())))
+    assert len({tuple(kept.tolist()) for kept in seen}) > 1
+
+
+def test_two_forward_passes_keep_the_edges_that_each_has_drawn_for_one_backward_pass() -> None:
+    network = RandWire(NetworkConfig(regime="tiny", channels=4, head=8, drop_edge=1), DAGS, 3).double()
+    images = [torch.randn(4, 3, 16, 16, dtype=torch.float64) for _ in range(2)]
+    grads = []
+    for at_once in (True, False):
+        network.zero_grad()
+        network.drop_edge.seed(0, 1, 0)
+        losses = []
+        for x in images:
+            losses.append(network(x).square().sum())
+            if not at_once:
+                losses.pop().backward()
+        if at_once:
+            (losses[0] + losses[1]).backward()
+        grads.append([parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None])
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_the_factors_move_with_the_network_and_are_of_no_state() -> None:
+    network = RandWire(NetworkConfig(regime="tiny", channels=4, head=8, drop_edge=1), DAGS, 3)
+    assert not any("keep" in name for name in network.state_dict())
+    assert network.double().drop_edge.keep.dtype == torch.float64
+    assert network.to("meta").drop_edge.keep.device.type == "meta"
+
+
 def test_draws_are_a_function_of_seed_and_epoch() -> None:
     first = _draws(_drop(), 200)
     assert _draws(_drop(), 200) == first
@@ -124,8 +177,8 @@ def test_an_epoch_seeds_the_network_of_every_rank_alike() -> None:
 def test_every_parameter_keeps_a_gradient_when_the_only_way_out_of_a_node_is_dropped() -> None:
     """Node 1 reaches the output through node 2 alone: without its edge its gradient is zero, not absent."""
     dags = dict.fromkeys(DAGS, DAG(3, ((0, 2), (1, 2))))
-    network = RandWire(NetworkConfig(regime="tiny", channels=4, head=8), dags, 3)
-    network.drop_edge.forward = lambda: {"conv3": (1, 2)}  # type: ignore[method-assign]
+    network = RandWire(NetworkConfig(regime="tiny", channels=4, head=8, drop_edge=1), dags, 3)
+    network.drop_edge.draw = lambda: {"conv3": (1, 2)}  # type: ignore[method-assign]
     network(torch.randn(4, 3, 16, 16)).square().sum().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name

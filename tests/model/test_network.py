@@ -194,7 +194,8 @@ def _compare(
     nearly equal values amplify so, most with pooling).
     """
     network = _network(regime, dags, op=op).double().train(training)
-    network.drop_edge.forward = lambda: dict(dropped or {})  # type: ignore[method-assign]
+    network.drop_edge.probability = 1.0 if dropped else 0.0
+    network.drop_edge.draw = lambda: dict(dropped or {})  # type: ignore[method-assign]
     _shake(network, seed)
     stream = torch.Generator().manual_seed(seed)
     size = 16 if regime == "tiny" else 48

@@ -482,7 +482,7 @@ def test_output_is_the_mean_of_the_sinks_alone() -> None:
 
 
 class _Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The tensor operations that run, and the elements of the largest tensor that one of them makes."""
+    """The operations that make images, and the elements of the largest tensor that any makes."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -493,9 +493,10 @@ class _Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        self.names.add(func.overloadpacket.__name__)
-        made = out if isinstance(out, tuple | list) else [out]
-        self.largest = max([self.largest, *(value.numel() for value in made if isinstance(value, Tensor))])
+        made = [value for value in (out if isinstance(out, tuple | list) else [out]) if isinstance(value, Tensor)]
+        if any(value.ndim >= 4 for value in made):
+            self.names.add(func.overloadpacket.__name__)
+        self.largest = max([self.largest, *(value.numel() for value in made)])
         return out
 
 

@@ -227,7 +227,7 @@ def _go_on(config: RunConfig, state: Mapping[str, object], ranks: int) -> tuple[
     network = build(config.network, dags_of(sample_graphs(config)), 10, config.data.resolution, False, False)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.load_state_dict(state["network"])  # type: ignore[arg-type]
-    buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    buffers = [value for name, value in network.named_buffers() if name.endswith(("running_mean", "running_var"))]
     for number, buffer in enumerate(buffers):
         buffer.copy_(torch.stack([rank["buffers"][number] for rank in saved]).mean(0))
     losses = float(torch.stack([torch.as_tensor(rank["losses"]) for rank in saved]).mean())
