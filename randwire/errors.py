@@ -43,6 +43,10 @@ class ExportError(UserError):
     """An export that is not possible."""
 
 
+class DeviceMemoryError(UserError):
+    """A device that has not enough memory for what it should do."""
+
+
 class ProcessKilledError(Exception):
     """A process that does a part of the work has ended that should not have."""
 

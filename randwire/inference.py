@@ -27,6 +27,7 @@ from randwire.records import Record, Row
 from randwire.training import checkpoint
 from randwire.training.evaluate import Normalise
 from randwire.training.evaluate import evaluate as score
+from randwire.training.memory import evaluation_told
 from randwire.training.worker import ProcessWorker, Worker, pick_device
 
 EVALUATIONS_FILE = "evaluations.jsonl"
@@ -153,20 +154,22 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
     check_resolution(trained, config.data.evaluation.resolution)
     worker = worker or ProcessWorker(pick_device(config.runtime.device))
     dataset = evaluation_data(trained, config, worker.cpus)
+    batch_size = max(1, config.train.batch_size // worker.world_size)
     loader = data.Loader(
         dataset,
         "val",
         config.data.evaluation,
         data.Batching(
-            batch_size=max(1, config.train.batch_size // worker.world_size),
+            batch_size=batch_size,
             rank=worker.rank,
             world_size=worker.world_size,
             threads=config.runtime.loader_workers or worker.cpus,
         ),
     )
-    network = trained.network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     try:
-        scores = score(network, loader.epoch(0), trained.normalise.to(worker.device))
+        with evaluation_told(batch_size, config.data.evaluation.resolution):
+            network = trained.network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            scores = score(network, loader.epoch(0), trained.normalise.to(worker.device))
     finally:
         loader.close()
     row = {

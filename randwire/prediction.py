@@ -12,6 +12,7 @@ from randwire.errors import CheckpointError, DataError, one_line
 from randwire.inference import Trained, open_trained
 from randwire.model.folding import folded
 from randwire.training.evaluate import Normalise, full_precision
+from randwire.training.memory import told_of_memory
 from randwire.training.worker import pick_device
 
 BATCH_SIZE = 4
@@ -57,8 +58,16 @@ def predict(source: str | Path, images: Sequence[str | Path], device: Device = "
 def predictions(trained: Trained, images: Sequence[Path], device: torch.device) -> Iterator[Prediction | Unusable]:
     """The prediction of each image in order, or why there is none, soon after it has been read.
 
-    Raises CheckpointError if the checkpoint says in terms of another version how its set was stored.
+    Raises CheckpointError if the checkpoint says in terms of another version how its set was stored, and
+    DeviceMemoryError if the device has not enough memory.
     """
+    side = trained.config.data.evaluation.resolution
+    task = f"the prediction of up to {BATCH_SIZE} images of {side} x {side} pixels at a time in fp32"
+    with told_of_memory(task, "use --runtime.device cpu"):
+        yield from _predictions(trained, images, device)
+
+
+def _predictions(trained: Trained, images: Sequence[Path], device: torch.device) -> Iterator[Prediction | Unusable]:
     from randwire.data.codec import Encoding
     from randwire.data.images import evaluated
 

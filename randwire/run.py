@@ -37,6 +37,7 @@ from randwire.training.evaluate import Normalise, Scores, evaluate
 from randwire.training.finite import check_scores
 from randwire.training.kernels import prepare_kernels
 from randwire.training.loop import Training, train_epoch
+from randwire.training.memory import training_told
 from randwire.training.optim import make_optimizer
 from randwire.training.precision import check_precision, computing
 from randwire.training.pretrained import Loaded, load_pretrained
@@ -100,7 +101,10 @@ def run(config: RunConfig, worker: Worker, tracker: Tracker | None = None, comma
         if ended is not None:
             return ended
         check_precision(config.train.precision, worker)
-        with computing(config.train.precision, worker.device):
+        with (
+            training_told(config, worker),
+            computing(config.train.precision, worker.device),
+        ):
             return _train(config, worker, record, tracker, command)
 
 

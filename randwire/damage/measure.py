@@ -23,6 +23,7 @@ from randwire.model.network import RandWire
 from randwire.records import Record
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Scores, evaluate
+from randwire.training.memory import evaluation_told
 from randwire.training.worker import ProcessWorker, pick_device
 
 
@@ -78,9 +79,10 @@ def run(
                 trained, config, subject = networks.pop(name)  # a network that is done is freed
                 if tasks:
                     bar.set_description(subject.setting)
-                    for result in measure(trained, config, subject, options, tasks):
-                        record.append(FILE, result.to_row())
-                        bar.update(1)
+                    with evaluation_told(config.train.batch_size, config.data.evaluation.resolution):
+                        for result in measure(trained, config, subject, options, tasks):
+                            record.append(FILE, result.to_row())
+                            bar.update(1)
 
 
 def describe(trained: Trained, config: RunConfig, options: Options) -> Subject:

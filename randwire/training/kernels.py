@@ -11,6 +11,7 @@ from randwire.dag import DAG
 from randwire.data.cache import cache_folder
 from randwire.errors import ConfigError, one_line
 from randwire.model import aggregation
+from randwire.training.memory import is_out_of_memory
 
 
 def prepare_kernels(dags: Mapping[str, DAG], device: torch.device, precision: str, report: bool) -> None:
@@ -24,6 +25,8 @@ def prepare_kernels(dags: Mapping[str, DAG], device: torch.device, precision: st
     try:
         aggregation.prepare(counts, device, torch.bfloat16 if precision == "bf16" else torch.float32)
     except Exception as error:  # each compiler has its own
+        if is_out_of_memory(error):
+            raise
         reason = one_line(error)
         raise ConfigError(
             f"runtime.compile: nothing can be compiled here ({reason[:200]}); it needs a C++ compiler for CPUs and "

@@ -14,7 +14,7 @@ from torch import distributed
 
 from randwire import machine
 from randwire.config import Device
-from randwire.errors import ConfigError
+from randwire.errors import ConfigError, UserError, one_line
 
 
 class Worker(Protocol):
@@ -93,16 +93,48 @@ def pick_device(choice: Device, local_rank: int = 0) -> torch.device:
 
 @contextmanager
 def process_group(choice: Device) -> Iterator[tuple[torch.device, int, int]]:
-    """The device, rank and world size of this process; joins torchrun's group if it was started by torchrun."""
+    """The device, rank and world size of this process; joins torchrun's group if it was started by torchrun.
+
+    A mistake of the user that one rank finds alone ends the others, too, with its line: they would wait for it, or
+    fail as the connection to it is lost.
+    """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield pick_device(choice), 0, 1
         return
     device = pick_device(choice, int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield device, distributed.get_rank(), distributed.get_world_size()
+        with _told_to_all():
+            yield device, distributed.get_rank(), distributed.get_world_size()
     finally:
         # What is left of a distributed network, in cycles, keeps the group and its threads beyond its destruction, and
         # an interpreter that ends while one of them frees a Python object aborts now and then.
         gc.collect()
         distributed.destroy_process_group()
+
+
+_MISTAKE = "randwire/mistake"
+"""What the ranks have in their common store once one of them has found a mistake of the user."""
+
+
+@contextmanager
+def _told_to_all() -> Iterator[None]:
+    """Tell other ranks of a UserError, and raise it for the error that the loss of its rank has been here."""
+    store = distributed.distributed_c10d._get_default_store()
+    try:
+        yield
+    except UserError as error:
+        store.set(_MISTAKE, f"rank {distributed.get_rank()}: {one_line(error)}")
+        raise
+    except RuntimeError:
+        if (told := _mistake(store)) is None:
+            raise
+        raise UserError(told) from None
+
+
+def _mistake(store: Any) -> str | None:
+    """What another rank has told; None also where the store is lost, with its rank."""
+    try:
+        return str(store.get(_MISTAKE).decode()) if store.check([_MISTAKE]) else None
+    except RuntimeError:
+        return None
