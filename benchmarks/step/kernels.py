@@ -1,14 +1,16 @@
 """The time of a step by kind of kernel."""
 
 import copy
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd import DeviceType
+from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.step.methods import TRAINING, Method, Step
@@ -48,11 +50,11 @@ def kernels(method: Method, step: Step, batch: int, network: RandWire, side: int
     times: dict[tuple[str, str], list[float]] = defaultdict(list)
     kinds: dict[tuple[str, str], str] = {}
     gflop, gigabytes = dict.fromkeys(KINDS, 0.0), dict.fromkeys(KINDS, 0.0)
-    for event in profiler.events() or []:
+    for event, spent in operations(profiler.events() or [], device):
         name, shapes = event.name.removeprefix("aten::"), _shapes(event.input_shapes or [])
         key = name, str(shapes)
         kind = kinds.setdefault(key, _kind(name, shapes))
-        times[key].append(event.self_cpu_time_total if device.type == "cpu" else event.self_device_time_total)
+        times[key].append(spent)
         if kind in MOVING:
             sizes = [float(np.prod(shape)) for shape in shapes if len(shape) >= 4]
             moved = sum(sizes) + (0.0 if name == "sum" else max(sizes))
@@ -67,6 +69,32 @@ def kernels(method: Method, step: Step, batch: int, network: RandWire, side: int
         totals[kinds[key]] += float(np.median(event_times)) * len(event_times)
     shares = {kind: total / sum(totals.values()) for kind, total in totals.items()}
     return Kernels(method.phase, method.name, shares, gflop, gigabytes)
+
+
+def operations(events: Iterable[FunctionEvent], device: torch.device) -> Iterator[tuple[FunctionEvent, float]]:
+    """Each operation with the time of its own in microseconds: of a CPU, or of the kernels that it launched on a GPU.
+
+    A profile of a GPU has each kernel twice, as an event of its own and at the operation that launched it, and regions
+    that the host has named (a step of an optimizer) once more as events of the GPU. Only what no operation has
+    launched is taken from the kernels themselves.
+    """
+    launched: Counter[str] = Counter()
+    kernels: list[FunctionEvent] = []
+    for event in events:
+        if device.type == "cpu":
+            yield event, event.self_cpu_time_total
+        elif event.is_user_annotation:
+            continue
+        elif event.device_type != DeviceType.CPU:
+            kernels.append(event)
+        else:
+            launched.update(kernel.name for kernel in event.kernels)
+            yield event, sum(kernel.duration for kernel in event.kernels)
+    for event in kernels:
+        if launched[event.name]:
+            launched[event.name] -= 1
+        else:
+            yield event, event.time_range.elapsed_us()
 
 
 def _shapes(inputs: Sequence[Any]) -> list[list[int]]:
