@@ -36,6 +36,7 @@ from benchmarks.step.picture import draw
 from benchmarks.step.report import Measured, Report
 from randwire.config import RunConfig, load
 from randwire.environment import environment
+from randwire.errors import UserError
 from randwire.training.worker import ProcessWorker, pick_device
 
 
@@ -59,9 +60,12 @@ def main() -> None:
     if arguments.rounds < 1 or arguments.batch < 2:
         parser.error("--rounds must be at least 1 and --batch at least 2")
     torch.set_num_threads(arguments.threads)
-    device, config = pick_device(arguments.device), load(arguments.preset)
-    side = arguments.side or config.data.resolution
-    to_measure = methods(config, device, arguments.compile, arguments.peers)
+    try:
+        device, config = pick_device(arguments.device), load(arguments.preset)
+        side = arguments.side or config.data.resolution
+        to_measure = methods(config, device, arguments.compile, arguments.peers)
+    except UserError as error:
+        parser.error(str(error))
     if arguments.memory is not None:
         print(memory(to_measure[arguments.memory], arguments.batch, side, device))
         return
