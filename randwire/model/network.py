@@ -9,6 +9,7 @@ from randwire.config import NetworkConfig
 from randwire.dag import DAG
 from randwire.model.drop_edge import DropEdge
 from randwire.model.node import NodeSpec
+from randwire.model.ops import Pointwise
 from randwire.model.regimes import REGIMES
 from randwire.model.stage import Stage
 
@@ -26,7 +27,7 @@ class Classifier(nn.Module):
 
     def __init__(self, c_in: int, config: NetworkConfig, classes: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(c_in, config.head, 1, bias=False)
+        self.conv = Pointwise(c_in, config.head)
         self.bn = nn.BatchNorm2d(config.head)
         self.relu = config.head_relu
         self.dropout = nn.Dropout(config.dropout)

@@ -2,8 +2,9 @@
 
 from randwire import registry
 from randwire.model.ops._base import NodeOp
+from randwire.model.ops._pointwise import Pointwise
 
-__all__ = ["NodeOp", "build"]
+__all__ = ["NodeOp", "Pointwise", "build"]
 
 PACKAGE = "randwire.model.ops"
 

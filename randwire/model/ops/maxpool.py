@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from randwire.model.ops._base import NodeOp
+from randwire.model.ops._pointwise import Pointwise
 
 
 class MaxPool(NodeOp):
@@ -14,7 +15,7 @@ class MaxPool(NodeOp):
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__(c_in, c_out, stride)
         self.pool = nn.MaxPool2d(3, stride, padding=1)
-        self.conv = nn.Conv2d(c_in, c_out, 1, bias=False)
+        self.conv = Pointwise(c_in, c_out)
 
     @property
     def output_conv(self) -> nn.Conv2d:

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from randwire.model.ops._base import NodeOp
 from randwire.model.ops._depthwise import Depthwise
+from randwire.model.ops._pointwise import Pointwise
 
 
 class SepConv(NodeOp):
@@ -15,7 +16,7 @@ class SepConv(NodeOp):
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__(c_in, c_out, stride)
         self.depthwise = Depthwise(c_in, stride)
-        self.pointwise = nn.Conv2d(c_in, c_out, 1, bias=False)
+        self.pointwise = Pointwise(c_in, c_out)
 
     @property
     def output_conv(self) -> nn.Conv2d:
