@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd import DeviceType
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
@@ -23,8 +22,11 @@ ELEMENTWISE = {
     "clamp_min_", "threshold_backward",
 }  # fmt: skip
 FORWARD = ("mkldnn_convolution", "_slow_conv2d_forward", "cudnn_convolution", "_conv_depthwise2d")
+PRODUCTS = ("mm", "addmm")
+"""Products of matrices: 1x1 convolutions where those are faster, and the fully connected layer, which is small."""
 MOVING = ("batch norm", "aggregation, ReLU")
 """Kinds that are bound by the memory, whose bytes follow from the shapes of their inputs."""
+CPU = torch._C._autograd.DeviceType.CPU
 PROFILED_STEPS = 3
 """Steps in a profile; a kernel counts with the median of its times, so that a disturbed one does not."""
 
@@ -85,7 +87,7 @@ def operations(events: Iterable[FunctionEvent], device: torch.device) -> Iterato
             yield event, event.self_cpu_time_total
         elif event.is_user_annotation:
             continue
-        elif event.device_type != DeviceType.CPU:
+        elif event.device_type != CPU:
             kernels.append(event)
         else:
             launched.update(kernel.name for kernel in event.kernels)
@@ -94,7 +96,7 @@ def operations(events: Iterable[FunctionEvent], device: torch.device) -> Iterato
         if launched[event.name]:
             launched[event.name] -= 1
         else:
-            yield event, event.time_range.elapsed_us()
+            yield event, event.time_range.end - event.time_range.start
 
 
 def _shapes(inputs: Sequence[Any]) -> list[list[int]]:
@@ -107,6 +109,8 @@ def _shapes(inputs: Sequence[Any]) -> list[list[int]]:
 
 
 def _kind(name: str, shapes: Sequence[Sequence[int]]) -> str:
+    if name in PRODUCTS:
+        return "pointwise"
     if name in FORWARD:
         return _convolution(shapes[1])
     if name == "convolution_backward":

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.autograd import DeviceType
-from torch.autograd.profiler_util import FunctionEvent
+from torch.autograd import profiler_util
 
 from benchmarks.step import __main__ as benchmark
 from benchmarks.step import peers
@@ -131,16 +130,18 @@ def test_public_implementations_that_are_not_there_are_not_left_out_in_silence(
 def test_each_kernel_of_a_gpu_is_counted_once() -> None:
     """As a profile of a GPU has them: at the operation that launched it, and as an event of its own."""
 
-    def event(name: str, device: DeviceType, start: float, end: float, **more: Any) -> FunctionEvent:
-        return FunctionEvent(1, name, 1, start, end, use_device="cuda", device_type=device, **more)
+    make: Any = profiler_util.FunctionEvent  # it has no types
+    cpu, gpu = torch._C._autograd.DeviceType.CPU, torch._C._autograd.DeviceType.CUDA
 
-    convolution = event("aten::convolution", DeviceType.CPU, 0, 9)
-    inside = event("aten::cudnn_convolution", DeviceType.CPU, 1, 8, input_shapes=[[2, 3, 4, 4], [5, 3, 1, 1]])
+    def event(name: str, device: object, start: float, end: float, **more: object) -> Any:
+        return make(1, name, 1, start, end, use_device="cuda", device_type=device, **more)
+
+    convolution = event("aten::convolution", cpu, 0, 9)
+    inside = event("aten::cudnn_convolution", cpu, 1, 8, input_shapes=[[2, 3, 4, 4], [5, 3, 1, 1]])
     convolution.append_cpu_child(inside)
-    annotation = event("Optimizer.step", DeviceType.CPU, 9, 20, is_user_annotation=True)
-    kernels = [event(name, DeviceType.CUDA, start, end) for name, start, end in
-               (("gemm", 10, 40), ("gemm", 40, 45), ("memset", 50, 52))]  # fmt: skip
-    region = event("Optimizer.step", DeviceType.CUDA, 10, 52, is_user_annotation=True)
+    annotation = event("Optimizer.step", cpu, 9, 20, is_user_annotation=True)
+    kernels = [event("gemm", gpu, 10, 40), event("gemm", gpu, 40, 45), event("memset", gpu, 50, 52)]
+    region = event("Optimizer.step", gpu, 10, 52, is_user_annotation=True)
     for kernel in kernels[:2]:
         inside.append_kernel(kernel.name, 0, kernel.time_range.elapsed_us())
     annotation.append_kernel(region.name, 0, region.time_range.elapsed_us())
