@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from randwire import storage
 from randwire.config import Staging
 from randwire.data.cache import locked, open_lock
@@ -105,6 +103,8 @@ def _open_use_lock(folder: Path) -> int:
 
 
 def _copy(source: FolderToCopy, budget_gb: float | None, folder: Path) -> None:
+    from tqdm import tqdm  # networks do not need it, and they import this module too
+
     location = source.location
     partial = folder.parent / f".{folder.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)

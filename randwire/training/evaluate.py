@@ -38,8 +38,14 @@ class Scores:
     images: int
     totals: Mapping[str, float]
     """Sums over the images, by the key of the metric."""
-    correct: "Bits" = field(repr=False, compare=False)
-    """(images,): whether top-1 counts the image, by its place among those that are evaluated."""
+    hits: Tensor = field(repr=False, compare=False)
+    """(images,) bool, on the host: whether top-1 counts the image, by its place among those that are evaluated."""
+
+    @property
+    def correct(self) -> "Bits":
+        """The hits as an array of NumPy, which nothing else here needs."""
+        bits: Bits = self.hits.numpy()
+        return bits
 
     def to_row(self, test: bool = False) -> dict[str, float]:
         """Means over the images by the key of the metric, or of its `test`; shares of them in percent."""
@@ -91,11 +97,10 @@ def evaluate(network: nn.Module, batches: Batches, normalise: Normalise) -> Scor
     if not images_seen:
         raise ValueError("the validation split holds no image")
     values = torch.cat([totals, of_all.to(torch.float64)]).cpu()
-    correct: Bits = values[len(EVALUATION) :].bool().numpy()
     return Scores(
         images_seen,
         {metric.key: total for metric, total in zip(EVALUATION, values[: len(EVALUATION)].tolist(), strict=True)},
-        correct,
+        values[len(EVALUATION) :].bool(),
     )
 
 
