@@ -6,6 +6,12 @@ python -m benchmarks.gpu [--minutes 9] [--only NAME ...] [--json FILE] [--dry]
     right      steps of every operation and precision against fp64 on the CPU
     waits      what makes the host wait for the GPU in an epoch
     same       do all ways to train make the same network?
+    speed      images/s of the ways to train, against the network as one would write it, and the goals
+    kernels    the passes of a node by themselves, in 78 and in 80 channels
+    profile    where the time of a step goes, by kernel
+    ranks      training on all GPUs, one rank each
+    inference  images/s of batches of 1, 64 and 256
+    shared     several trainings on one GPU
 
 A bare checkout needs torch (from 2.11 on), pydantic, PyYAML and networkx, and no data. Sections run in this order, each
 in a process of its own; one that fails, or has no time left, does not end the others. The result is a text in Markdown
@@ -24,7 +30,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.gpu import machine, right, same, waits
+from benchmarks.gpu import inference, kernels, machine, profile, ranks, right, same, shared, speed, waits
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.processes import ENDED, FAILED, Process, Tell
 from benchmarks.gpu.report import Section, headline
@@ -34,6 +40,12 @@ SECTIONS: dict[str, tuple[Callable[[Bench], None], float]] = {
     "right": (right.measure, 60),
     "waits": (waits.measure, 40),
     "same": (same.measure, 50),
+    "speed": (speed.measure, 150),
+    "kernels": (kernels.measure, 40),
+    "profile": (profile.measure, 25),
+    "ranks": (ranks.measure, 35),
+    "inference": (inference.measure, 50),
+    "shared": (shared.measure, 70),
 }
 """What each section calls, and its share of the time."""
 OVERTIME_S = 20.0

@@ -1,0 +1,81 @@
+"""Several trainings on one GPU: images a second of all together, with and without a share of its memory for each.
+
+Whether MPS runs is told, not chosen: without it the trainings take turns on the GPU.
+"""
+
+import multiprocessing
+import multiprocessing.synchronize
+import os
+import time
+from itertools import product
+from pathlib import Path
+
+import torch
+
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.processes import FAILED, Process, Tell
+from benchmarks.gpu.training import Way, training
+
+CELLS = (("cifar10", 128), ("digits", 64))
+COUNTS = (1, 2, 4, 8)
+AT_ONCE = 5
+"""Steps that the host launches before it waits for them."""
+SECONDS = 3.0
+"""In which steps are counted, from when all trainings have warmed up."""
+
+
+def measure(bench: Bench) -> None:
+    """1 to 8 trainings of CIFAR-sized networks."""
+    pipes = Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"))
+    bench.note(f"MPS: {'runs' if pipes.exists() else 'does not run'} (by {pipes})")
+    for (preset, images), way in product(CELLS[1:] if bench.dry else CELLS, (Way("bf16"),)):
+        alone: float | None = None
+        for count, share in product(COUNTS[:2] if bench.dry else COUNTS, (False, True)):
+            memory = ", a share of the memory each" if share else ""
+            name = f"{preset}, {images} images, {way.name}: {count} training(s){memory}"
+            if (count, share) != (1, True) and bench.time_left(name):
+                with bench.case(name):
+                    rate = _together(bench, preset, images, way, count, share)
+                    alone = alone or rate
+                    bench.row(name, images_s=rate, of_one=rate / alone)
+
+
+def _together(bench: Bench, preset: str, images: int, way: Way, count: int, share: bool) -> float:
+    """Images a second of `count` trainings. They all wait until the slowest has warmed up."""
+    ready = multiprocessing.get_context("fork").Barrier(count)
+    processes = [Process(_train, bench, preset, images, way, 1 / count if share else None, ready) for _ in range(count)]
+    try:
+        told = [list(process.told(bench.until + 30)) for process in processes]
+    finally:
+        for process in processes:
+            process.stop()
+    failed = [value for of_one in told for kind, value in of_one if kind == FAILED]
+    if failed:
+        raise RuntimeError(f"{len(failed)} of {count} trainings failed: {failed[0]}")
+    return sum(float(value) for of_one in told for kind, value in of_one if kind == "rate")
+
+
+def _train(
+    tell: Tell, bench: Bench, preset: str, images: int, way: Way, share: float | None,
+    ready: multiprocessing.synchronize.Barrier,
+) -> None:  # fmt: skip
+    """One of the trainings; tells its images a second."""
+    try:
+        if share is not None and not bench.dry:
+            torch.cuda.set_per_process_memory_fraction(share)
+        with training(bench, bench.config(preset, {}), way) as trainee:
+            batch = bench.images(4 if bench.dry else images, 32)
+            for _ in range(1 if bench.dry else 5):
+                trainee.step(*batch)
+            bench.wait()
+            ready.wait(60)
+            began, steps = time.perf_counter(), 0
+            while time.perf_counter() - began < (0.1 if bench.dry else SECONDS):
+                for _ in range(AT_ONCE):
+                    trainee.step(*batch)
+                bench.wait()
+                steps += AT_ONCE
+            tell("rate", steps * len(batch[1]) / (time.perf_counter() - began))
+    except BaseException:
+        ready.abort()  # or the others would wait for this one
+        raise

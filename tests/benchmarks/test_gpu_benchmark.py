@@ -1,0 +1,277 @@
+"""The benchmark of a GPU runs on a bare checkout, and tells what is wrong, fails or has no time left."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.gpu import __main__ as command
+from benchmarks.gpu import ranks, right, same, speed, training, waits
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.processes import Process, Tell
+from benchmarks.gpu.report import Section
+from randwire.training.augment import Augment
+from randwire.training.loop import train_epoch
+from randwire.training.step import train_step
+
+ROOT = Path(__file__).parents[2]
+BARE = ROOT / "tests" / "support" / "bare_checkout.py"
+
+
+class Found(Section):
+    """A dry section in this process, which takes in what it is told."""
+
+    @property
+    def bench(self) -> Bench:
+        return Bench(torch.device("cpu"), dry=True, until=time.monotonic() + 300, tell=self.add)
+
+
+@pytest.fixture
+def found() -> Iterator[Found]:
+    threads = torch.get_num_threads()
+    yield Found("section")
+    torch.set_num_threads(threads)
+
+
+def test_all_sections_run_on_a_bare_checkout_with_an_older_torch(tmp_path: Path) -> None:
+    """Neither NumPy nor Ray nor FFCV is there, and torch has the arguments of 2.11."""
+    file = tmp_path / "found.json"
+    done = subprocess.run(
+        [sys.executable, str(BARE), "--older", "benchmarks.gpu", "--dry", "--json", str(file)],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    whole = json.loads(file.read_text())
+    sections = whole["sections"]
+    assert list(sections) == [
+        "machine", "right", "waits", "same", "speed", "kernels", "profile", "ranks", "inference", "shared",
+    ]  # fmt: skip
+    for name, section in sections.items():
+        assert section["rows"], name
+        assert (section["wrong"], section["errors"]) == ([], []), name
+        assert f"## {name}\n" in done.stdout
+    assert whole["dry"]
+    assert whole["about"]["packages"]["torch"] == torch.__version__
+    assert {"commit", "started", "hardware"} <= set(whole["about"])
+    names = {name: [row["name"] for row in section["rows"]] for name, section in sections.items()}
+    assert [name for name in names["right"] if name.startswith("sepconv, ")]
+    assert [name for name in names["ranks"] if name.startswith("2 rank(s)")]
+    assert [name for name in names["shared"] if "2 training(s)" in name]
+    assert len(sections["speed"]["goals"]) == 2
+    assert all(row["ms"] > 0 and row["n"] == 1 for row in sections["speed"]["rows"])
+
+
+def test_a_bare_checkout_has_few_packages() -> None:
+    """Or the test above would show nothing."""
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import bare_checkout as b; print(*b.Installed().absent)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(BARE.parent)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    absent = set(done.stdout.split())
+    assert {"numpy", "ray", "ffcv", "numba", "optuna", "wandb", "tqdm", "PIL", "sklearn"} <= absent
+    assert not absent & {"torch", "pydantic", "pydantic_core", "yaml", "networkx", "sympy", "randwire"}
+
+
+def test_a_wrong_gradient_is_found(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the steps with recomputation alone, one part in a thousand off: more than fp32 ever is."""
+    monkeypatch.setattr(right, "OPS", ("sepconv",))
+    real = train_step
+
+    def wrong(network: Any, *arguments: Any) -> Tensor:
+        before = [parameter.detach().clone() for parameter in network.parameters()]
+        loss = real(network, *arguments)
+        if network.stages["conv3"].recompute:
+            with torch.no_grad():
+                for parameter, value in zip(network.parameters(), before, strict=True):
+                    parameter += 0.001 * (parameter - value)
+        return loss
+
+    monkeypatch.setattr("benchmarks.gpu.training.train_step", wrong)
+    right.measure(found.bench)
+    assert not found.errors
+    assert len(found.wrong) == 1
+    assert found.wrong[0].startswith("sepconv, eager fp32, recompute: gradients off by 1.0e-03")
+
+
+def test_a_precision_that_is_another_is_found(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products of 8 digits where fp32 was asked for."""
+    real = functional.linear
+
+    def of_few_digits(images: Tensor, weights: Tensor) -> Tensor:
+        short = images.dtype == torch.float32
+        out: Tensor = real(*(value.bfloat16().float() if short else value for value in (images, weights)))
+        return out
+
+    monkeypatch.setattr("benchmarks.gpu.right.functional.linear", of_few_digits)
+    right._arithmetic(found.bench, "fp32")
+    assert [what.partition(":")[0] for what in found.wrong] == ["product in fp32"]
+
+
+def test_a_wait_in_every_step_is_found_with_its_line(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One at the end of an epoch is none."""
+    monkeypatch.setattr(waits, "CASES", {"plain": {}})
+    epoch = train_epoch
+
+    def ends_with_a_wait(*arguments: Any) -> None:
+        epoch(*arguments)
+        warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+
+    monkeypatch.setattr("benchmarks.gpu.waits.train_epoch", ends_with_a_wait)
+    waits.measure(found.bench)
+    assert (found.wrong, found.errors, found.rows[0]["epoch"]) == ([], [], 1)
+    augment = Augment.__call__
+
+    def waits_in_a_step(*arguments: Any) -> Tensor:
+        warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+        return augment(*arguments)
+
+    monkeypatch.setattr(Augment, "__call__", waits_in_a_step)
+    planted = Found("section")
+    waits.measure(planted.bench)
+    assert len(planted.wrong) == 1
+    assert planted.wrong[0].startswith("plain: waits in every step or batch: test_gpu_benchmark.py:")
+    assert planted.rows[0]["step"] == 1
+
+
+def test_ways_that_make_another_network_are_found(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(same, "CASES", {"sgd": {}})
+    same.measure(found.bench)
+    assert (found.wrong, found.errors) == ([], [])
+    real = training.training
+
+    @contextmanager
+    def of_other_weights(bench: Bench, config: Any, way: training.Way) -> Iterator[training.Trainee]:
+        with real(bench, config, way) as trainee:
+            if way.recompute:
+                trainee.network.get_parameter("stages.classifier.fc.weight").detach().mul_(20)
+            yield trainee
+
+    monkeypatch.setattr("benchmarks.gpu.same.training", of_other_weights)
+    same.measure(found.bench)
+    assert {what.split(": ")[0] for what in found.wrong} == {"sgd, fp32", "sgd, bf16"}
+
+
+def test_goals_are_told_as_met_or_not(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 4.3 TB/s a step takes 7.0 ms at best; 14 ms are half of that speed."""
+    monkeypatch.setattr(speed, "copy_rate", lambda bench: 4.3)
+    written = {"as one would write it, bf16": 45.0, "as one would write it, fp32": 90.0}
+    speed._goals(found.bench, {"eager bf16": 20.0, "captured bf16": 13.9, **written})
+    speed._goals(found.bench, {"eager bf16": 15.1, **written})
+    assert [goal["met"] for goal in found.goals] == [True, True, False, False]
+    assert found.goals[0]["name"].startswith("captured bf16: 3.24 times")
+    assert "NOT met" in found.markdown()
+    speed._goals(found.bench, {"eager bf16": 15.1})
+    assert len(found.goals) == 4
+    assert found.notes == ["goals: the cases that they are judged by were not measured"]
+
+
+def test_a_section_that_fails_ends_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One raises, one ends its process, one never ends; the exit code says so."""
+
+    def raises(bench: Bench) -> None:
+        bench.row("before", ms=1.0)
+        with bench.case("this one"):
+            raise ValueError("is odd")
+        raise RuntimeError("is broken")
+
+    def ends(bench: Bench) -> None:
+        os._exit(7)
+
+    def sleeps(bench: Bench) -> None:
+        bench.row("before", ms=1.0)
+        subprocess.Popen(["sleep", "300"])
+        time.sleep(300)
+
+    sections = {"raises": raises, "ends": ends, "sleeps": sleeps, "goes on": lambda bench: bench.row("x", ms=2.0)}
+    monkeypatch.setattr(command, "SECTIONS", {name: (measure, 1.0) for name, measure in sections.items()})
+    monkeypatch.setattr(command, "OVERTIME_S", 0.0)
+    file = tmp_path / "found.json"
+    monkeypatch.setattr(sys, "argv", ["gpu", "--dry", "--minutes", "0.04", "--json", str(file)])
+    began = time.monotonic()
+    assert command.main() == 1
+    assert time.monotonic() - began < 60
+    found = json.loads(file.read_text())["sections"]
+    assert found["raises"]["errors"][0] == "this one: ValueError: is odd"
+    assert found["raises"]["errors"][1].startswith("RuntimeError: is broken (")
+    assert found["ends"]["errors"] == ["ended with code 7 and told no reason"]
+    assert found["sleeps"]["errors"] == ["stopped: out of time"]
+    assert found["sleeps"]["rows"] == [{"name": "before", "ms": 1.0}]
+    assert found["goes on"]["rows"] == [{"name": "x", "ms": 2.0}]
+    out = capsys.readouterr().out
+    assert "wrong or failed: raises, ends, sleeps\n" in out
+    assert "- FAILED: ended with code 7 and told no reason" in out
+
+
+def test_a_section_without_time_leaves_out_what_it_has_not_begun() -> None:
+    section = Section("section")
+    bench = Bench(torch.device("cpu"), dry=True, until=time.monotonic(), tell=section.add)
+    assert not bench.time_left("the large one")
+    assert section.notes == ["the large one: left out, no time left"]
+    assert section.good
+
+
+def test_a_process_that_is_stopped_leaves_none_behind(tmp_path: Path) -> None:
+    def starts_another(tell: Tell) -> None:
+        child = subprocess.Popen(["sleep", "300"])
+        tell("pid", child.pid)
+        time.sleep(300)
+
+    process = Process(starts_another, leads=True)
+    told = []
+    for one in process.told(time.monotonic() + 20):
+        told.append(one)
+        process.stop()
+    (kind, pid), *rest = told
+    assert (kind, rest) == ("pid", [])
+    deadline = time.monotonic() + 10
+    while not _ended(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert _ended(pid)
+
+
+def _ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_without_a_gpu_the_command_says_what_pytorch_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_driver(tell: Tell) -> None:
+        raise RuntimeError("Found no NVIDIA driver on your system")
+
+    monkeypatch.setattr(command, "_count", no_driver)
+    monkeypatch.setattr(sys, "argv", ["gpu"])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "finds no GPU (RuntimeError: Found no NVIDIA driver on your system" in line
+    assert "--dry" in line
+
+
+def test_what_an_older_torch_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DDP under its older name of the option that no buffers are sent."""
+    assert "forward_sync_buffers" in ranks.ddp_options()
+
+    class Older:
+        def __init__(self, module: Any, broadcast_buffers: bool = True, gradient_as_bucket_view: bool = False) -> None:
+            raise AssertionError
+
+    monkeypatch.setattr(ranks, "DistributedDataParallel", Older)
+    assert ranks.ddp_options() == {"broadcast_buffers": False, "gradient_as_bucket_view": True}
