@@ -164,6 +164,7 @@ def evaluate(source: str | Path, values: Mapping[str, object] | None = None, wor
             rank=worker.rank,
             world_size=worker.world_size,
             threads=config.runtime.loader_workers or worker.cpus,
+            page_locked=worker.device.type == "cuda",
         ),
     )
     try:

@@ -283,6 +283,7 @@ class _Rank:
                 world_size=worker.world_size,
                 seed=config.train.seed,
                 threads=self.threads,
+                page_locked=worker.device.type == "cuda",
             ),
         )
 

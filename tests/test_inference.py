@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import commands
@@ -72,6 +73,28 @@ def test_a_record_that_cannot_be_written_is_evaluated_and_says_so(
     (copy / inference.EVALUATIONS_FILE).mkdir()  # even root cannot write there
     assert randwire.evaluate(copy)["val_top1"] == Record(trained).metrics()[-1]["val_top1"]
     assert "the result is not recorded" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_what_is_sent_to_a_gpu_is_read_into_page_locked_memory(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    """By an evaluation, and by the loaders of a training."""
+    asked = []
+
+    def loader(dataset: object, split: str, config: object, batching: data.Batching) -> None:
+        asked.append(batching.page_locked)
+        raise InterruptedError
+
+    monkeypatch.setattr(data, "Loader", loader)
+    worker = ProcessWorker(torch.device(device))
+    with pytest.raises(InterruptedError):
+        inference.evaluate(trained, worker=worker)
+    rank: Any = SimpleNamespace(config=configuration.load("digits"), worker=worker, dataset=None, threads=1)
+    for split in ("train", "val"):
+        with pytest.raises(InterruptedError):
+            run._Rank._loader(rank, split)
+    assert asked == [device != "cpu"] * 3
 
 
 def test_two_ranks_evaluate_as_one(trained: Path) -> None:

@@ -45,10 +45,11 @@ class _Pending(NamedTuple):
 
 @dataclass(frozen=True)
 class Batching:
-    """Which images a loader puts into a batch, and by how many threads.
+    """Which images a loader puts into a batch, by how many threads, and in which memory.
 
     `batch_size` counts the images of a step on this rank. `threads` threads decode, at most as many as the process may
-    use CPUs; 0 means so many. Raises ValueError for impossible numbers.
+    use CPUs; 0 means so many. `page_locked` memory, for which CUDA is needed, can be copied to a GPU without the host;
+    it is scarce: for batches that are sent soon. Raises ValueError for impossible numbers.
     """
 
     batch_size: int
@@ -56,6 +57,7 @@ class Batching:
     world_size: int = 1
     seed: int = 0
     threads: int = 1
+    page_locked: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or not 0 <= self.rank < self.world_size or self.threads < 0 or self.seed < 0:
@@ -125,8 +127,7 @@ class Loader:
 
         R is `resolution`, or that of the configuration. The batches of the steps before `first_step` are left out, and
         nothing is read for them; those after it are what they would have been. Each batch is memory of its own that
-        nothing overwrites; it is page-locked where CUDA is in use, so that a copy to the device may be asynchronous.
-        Raises DataError at the batch that cannot be read.
+        nothing overwrites. Raises DataError at the batch that cannot be read.
         """
         order, key = streams.images(self._batching.seed, number)
         pending: deque[_Pending] = deque()
@@ -198,9 +199,8 @@ class Loader:
         return [(pages[turn[pages] == number].tolist(), ids) for number, ids in parts]
 
     def _submit(self, ids: Ids, key: np.uint64, side: int) -> _Pending:
-        pin: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
         # Made in the thread that takes batches: page-locked memory belongs to that thread's device.
-        images = torch.empty(len(ids), side, side, 3, dtype=torch.uint8, pin_memory=pin)
+        images = torch.empty(len(ids), side, side, 3, dtype=torch.uint8, pin_memory=self._batching.page_locked)
         array = images.numpy()
         cuts = np.linspace(0, len(ids), min(self._threads, len(ids)) + 1).astype(int)
         pieces = [self._pool.submit(self._decode, ids[a:b], array[a:b], key) for a, b in pairwise(cuts)]

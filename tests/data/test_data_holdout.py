@@ -177,9 +177,9 @@ def test_what_leaves_less_than_a_batch_is_refused_everywhere(dataset: Dataset) -
     message = r"data\.holdout: 96 of the 103 training images of digits leave fewer than train\.batch_size \(8\).* 95$"
     config = _holding(plain(dataset.folder), 96)
     Loader(dataset, "train", _holding(config, 95), Batching(batch_size=8)).close()
-    for options in ({"batch_size": 8}, {"batch_size": 4, "world_size": 2}):
+    for batching in (Batching(batch_size=8), Batching(batch_size=4, world_size=2)):
         with pytest.raises(DataError, match=message):
-            Loader(dataset, "train", config, Batching(**options))
+            Loader(dataset, "train", config, batching)
     with pytest.raises(DataError, match=message):
         data.check(config, 8)
     data.check(config, 7)

@@ -53,6 +53,23 @@ def test_a_batch_has_the_promised_form(dataset: Dataset) -> None:
     assert labels.dtype == torch.int64
 
 
+@pytest.mark.parametrize("page_locked", [False, True])
+def test_memory_is_page_locked_only_where_that_is_asked_for(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, page_locked: bool
+) -> None:
+    """Also where the process uses CUDA otherwise."""
+    asked, ordinary = set[bool](), torch.empty
+
+    def empty(*size: int, dtype: torch.dtype, pin_memory: bool) -> torch.Tensor:
+        asked.add(pin_memory)
+        return ordinary(*size, dtype=dtype)
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch, "empty", empty)
+    _read(dataset, "val", plain(), page_locked=page_locked)
+    assert asked == {page_locked}
+
+
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 def test_val_covers_every_image_once(dataset: Dataset, world: int, batch_size: int) -> None:
@@ -321,7 +338,7 @@ def test_a_set_smaller_than_the_global_batch_is_refused(dataset: Dataset) -> Non
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"rank": 1}, {"rank": -1}, {"threads": -1}, {"seed": -1}])
-def test_impossible_numbers_are_refused(wrong: dict[str, int]) -> None:
+def test_impossible_numbers_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="impossible"):
         Batching(**{"batch_size": 1, **wrong})
 
