@@ -3,17 +3,18 @@
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from randwire import data, streams
 from randwire.config import RunConfig
+from randwire.damage.judging import fits, judging_batches, kept
 from randwire.damage.removal import Damage, Kind, damaged, damages, recalibrated, sample, stage_dags
 from randwire.damage.results import FILE, Protocol, Result, Subject, read, to_lines
 from randwire.errors import ConfigError
@@ -24,6 +25,7 @@ from randwire.records import Record
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Scores, evaluate
 from randwire.training.memory import evaluation_told
+from randwire.training.transfer import Batches, sent
 from randwire.training.worker import ProcessWorker, pick_device
 
 
@@ -148,25 +150,26 @@ def measure(
     """The results of the tasks, as they come. The network is moved to the device, and stays as it is otherwise."""
     worker = ProcessWorker(pick_device(config.runtime.device))
     dataset = evaluation_data(trained, config, worker.cpus)
-    batch_size, threads = config.train.batch_size, config.runtime.loader_workers or worker.cpus
-    val = data.Loader(dataset, "val", config.data.evaluation, data.Batching(batch_size=batch_size, threads=threads))
-    try:
-        val_batches = judging_batches(val, dataset.sizes["val"], batch_size, options)
-    finally:
-        val.close()
-    calibration: list[Tensor] = []
-    if any(batches for _, batches in tasks):
-        train = data.Loader(dataset, "train", config.data, data.Batching(batch_size=batch_size, threads=threads))
-        try:
-            calibration = [images for images, _ in islice(train.epoch(0), options.recalibrate)]
-        finally:
-            train.close()
+    judging, batch_size = config.data.evaluation, config.train.batch_size
+    recalibrating = options.recalibrate if any(batches for _, batches in tasks) else 0
+    pixels = subject.protocol.images * judging.resolution**2 + recalibrating * batch_size * config.data.resolution**2
+    there = fits(3 * pixels, worker.device)
+    threads = config.runtime.loader_workers or worker.cpus
+    batching = data.Batching(batch_size=batch_size, threads=threads, page_locked=there)
+    with closing(data.Loader(dataset, "val", judging, batching)) as val:
+        judged = judging_batches(val, dataset.sizes["val"], batch_size, options.images, options.seed)
+        val_batches = kept(judged, worker.device, there)
+    calibration: Batches = []
+    if recalibrating:
+        with closing(data.Loader(dataset, "train", config.data, batching)) as train:
+            calibration = kept(islice(train.epoch(0), recalibrating), worker.device, there)
     network = trained.network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     dags = stage_dags(network)
     normalise, augment = trained.normalise.to(worker.device), Augment(config.data, config.train.seed)
 
     def scores(damage: Damage | None, batches: int) -> Scores:
-        seen = (normalise(augment(images.to(worker.device), 1, step)) for step, images in enumerate(calibration))
+        steps = enumerate(sent(calibration, worker.device))
+        seen = (normalise(augment(images, 1, step)) for step, (images, _) in steps)
         with (
             damaged(network, damage) if damage else nullcontext(),
             recalibrated(network, seen) if batches else nullcontext(),
@@ -184,17 +187,3 @@ def measure(
             row[VAL_TOP1.key],
             loss if math.isfinite(loss) else None,
         )
-
-
-def judging_batches(loader: data.Loader, total: int, batch_size: int, options: Options) -> list[tuple[Tensor, Tensor]]:
-    """The images that networks are judged by, decoded once: a uniform sample without replacement, or all."""
-    count = min(options.images or total, total)
-    if count == total:
-        return list(loader.epoch(0))
-    chosen = torch.zeros(total, dtype=torch.bool)
-    chosen[streams.judging_images(options.seed).sample(range(total), count)] = True
-    masks = torch.split(chosen, batch_size)
-    parts = [(images[mask], labels[mask]) for mask, (images, labels) in zip(masks, loader.epoch(0), strict=True)]
-    images, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    images = images.contiguous(memory_format=torch.channels_last)
-    return list(zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True))

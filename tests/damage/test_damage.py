@@ -19,6 +19,7 @@ from randwire import data
 from randwire.cli import damage as command
 from randwire.damage import measure as study
 from randwire.damage.figure import draw
+from randwire.damage.judging import judging_batches
 from randwire.damage.measure import Options
 from randwire.damage.page import write_report
 from randwire.damage.removal import Damage, damaged, recalibrated, stage_dags
@@ -100,7 +101,7 @@ def test_recalibration_sees_the_first_batches_of_the_training(trained: Path, don
     train = data.Loader(dataset, "train", config.data, data.Batching(batch_size=16))
     val = data.Loader(dataset, "val", config.data.evaluation, data.Batching(batch_size=16))
     batches = [opened.normalise(images) for images, _ in train.epoch(0)][:2]
-    val_batches = study.judging_batches(val, 360, 16, QUICK)
+    val_batches = [*judging_batches(val, 360, 16, 40, seed=0)]
     train.close()
     val.close()
     for result in [result for result in read(done) if result.damage and result.recalibrate][0:7:3]:
@@ -109,6 +110,18 @@ def test_recalibration_sees_the_first_batches_of_the_training(trained: Path, don
             scores = scoring.evaluate(opened.network, val_batches, opened.normalise).to_row()
         assert result.top1 == scores[VAL_TOP1.key]
         assert result.loss == pytest.approx(scores[VAL_LOSS.key], rel=1e-5)
+
+
+def test_the_memory_for_images_counts_those_that_judge_and_recalibrate(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, counted = open_trained(trained), []
+    monkeypatch.setattr(study, "fits", lambda count, device: counted.append(count))
+    config = evaluation_config(opened, {"data.resolution": 16, "data.eval_resolution": 8}, trains=True)
+    subject = study.describe(opened, config, QUICK)
+    for tasks in ([(None, 0)], [(None, 0), (None, 2)]):
+        assert len([*study.measure(opened, config, subject, QUICK, tasks)]) == len(tasks)
+    assert counted == [3 * 40 * 8 * 8, 3 * 40 * 8 * 8 + 3 * 2 * 16 * 16 * 16]
 
 
 def _stopping(monkeypatch: pytest.MonkeyPatch, after: int) -> list[int]:
@@ -169,7 +182,7 @@ def test_judged_images_are_a_sample_of_the_validation_split(trained: Path) -> No
     indices = {image.numpy().tobytes(): index for index, image in enumerate(whole.contiguous())}
     hits: Counter[int] = Counter()
     for seed in range(60):
-        batches = study.judging_batches(loader, 360, 16, replace(QUICK, seed=seed))
+        batches = [*judging_batches(loader, 360, 16, 40, seed)]
         assert [len(images) for images, _ in batches] == [16, 16, 8]
         assert all(images.is_contiguous(memory_format=torch.channels_last) for images, _ in batches)
         drawn = [indices[image.numpy().tobytes()] for images, _ in batches for image in images.contiguous()]
@@ -178,7 +191,7 @@ def test_judged_images_are_a_sample_of_the_validation_split(trained: Path) -> No
         hits.update(index // 36 for index in drawn)
     expected, deviation = 240, math.sqrt(2400 * 0.1 * 0.9)
     assert all(abs(hits[part] - expected) < SIGMAS * deviation for part in range(10))
-    assert sum(len(images) for images, _ in study.judging_batches(loader, 360, 16, Options())) == 360
+    assert sum(len(images) for images, _ in judging_batches(loader, 360, 16, None, 0)) == 360
     loader.close()
 
 
