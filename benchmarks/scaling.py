@@ -31,8 +31,9 @@ from randwire.config import TrainConfig, load
 from randwire.environment import environment
 from randwire.model.network import RandWire
 from randwire.training.optim import make_optimizer
+from randwire.training.precision import computing, refusal
 from randwire.training.step import DDP_OPTIONS, train_step
-from randwire.training.worker import ProcessWorker
+from randwire.training.worker import ProcessWorker, pick_device
 from randwire.wiring import sample_graphs
 
 CLASSES = 1000
@@ -52,9 +53,16 @@ def measure(rank: int, ranks: int, port: int, options: dict[str, Any], output: s
     """One rank; the first writes the seconds of each round and method to `output`."""
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(ranks))
     torch.set_num_threads(1)
-    gpu = torch.cuda.is_available()
-    device = torch.device("cuda", rank) if gpu else torch.device("cpu")
-    distributed.init_process_group("nccl" if gpu else "gloo")
+    device = pick_device("auto", rank)
+    gpu = device.type == "cuda"
+    distributed.init_process_group("nccl" if gpu else "gloo", device_id=device if gpu else None)
+    with computing(options["precision"], device):
+        _take_turns(rank, ranks, device, options, output)
+    distributed.destroy_process_group()
+
+
+def _take_turns(rank: int, ranks: int, device: torch.device, options: dict[str, Any], output: str) -> None:
+    gpu = device.type == "cuda"
     config = load("small", {"train.precision": options["precision"], "train.batch_size": options["batch"] * ranks})
     torch.manual_seed(0)
     dags = {stage: sample.dag for stage, sample in sample_graphs(config).items()}
@@ -85,7 +93,6 @@ def measure(rank: int, ranks: int, port: int, options: dict[str, Any], output: s
         Path(output).write_text(
             json.dumps({**options, "environment": about, "parameters": parameters, "seconds": rows})
         )
-    distributed.destroy_process_group()
 
 
 def _step(
@@ -124,9 +131,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="steps of each method [%(default)s]")
     parser.add_argument("--batch", type=int, default=16, help="images of a rank [%(default)s]")
     parser.add_argument("--side", type=int, default=224, help="pixels [%(default)s]")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16", help="of the training [%(default)s]")
+    parser.add_argument(
+        "--precision", choices=("fp32", "tf32", "bf16"), default="bf16", help="of the training [%(default)s]"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured there")
     arguments = parser.parse_args()
+    if told := refusal(arguments.precision, pick_device("auto")):
+        parser.error(told)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     options = {name: getattr(arguments, name) for name in ("rounds", "batch", "side", "precision")}

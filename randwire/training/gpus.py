@@ -1,23 +1,73 @@
-"""The GPUs of this machine: whether PyTorch can use one, and the versions beneath it.
+"""The GPUs of this machine: what PyTorch can use of them, what is told where it cannot, and the versions beneath it.
 
-`root` is where /proc is (`machine.ROOT`), for tests.
+`root` is where /dev and /proc are (`machine.ROOT`), `environment` has the variables of CUDA: both are for tests.
 """
 
+import os
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from randwire import machine
+from randwire.errors import brief
+
+HIDDEN = ("", "-1", "none", "void", "NoDevFiles")
+"""Values of CUDA_VISIBLE_DEVICES and NVIDIA_VISIBLE_DEVICES by which a user or a scheduler gives a process no GPU."""
 
 
 def usable() -> bool:
-    """Whether PyTorch can use a GPU. It warns of a driver in lines of its own, for which there is no need."""
+    """Whether PyTorch can use a GPU. It warns of a driver in lines of its own, for which there is `unusable`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.cuda.is_available()
+
+
+def unusable(root: Path | None = None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """What is seen of GPUs that this machine has and PyTorch cannot use, in one line.
+
+    None where PyTorch can use one, where there is none, and where they are hidden on purpose (HIDDEN).
+    """
+    variables = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+    if usable() or any(environment.get(name) in HIDDEN for name in variables):
+        return None
+    if not (found := _found(root or machine.ROOT)):
+        return None
+    chosen = "".join(f", {name} is {environment[name]!r}" for name in variables[:1] if name in environment)
+    return f"{found}{chosen}, and PyTorch {torch.__version__} {_fault()}"
+
+
+def absent() -> str:
+    """The line for who asks for CUDA where PyTorch can use no GPU."""
+    seen = unusable()
+    return f"runtime.device: is cuda, but PyTorch finds no GPU{f' ({seen})' if seen else ''}; use auto or cpu"
+
+
+def _found(root: Path) -> str:
+    """The GPUs that the system shows, as device files or by its driver; empty if there is none."""
+    files = sorted((path.name for path in (root / "dev").glob("nvidia[0-9]*")), key=lambda name: (len(name), name))
+    if files:
+        more = "" if len(files) == 1 else f" and /dev/{files[1]}" if len(files) == 2 else f" and {len(files) - 1} more"
+        return f"this machine has /dev/{files[0]}{more}"
+    listed = [*(root / "proc/driver/nvidia/gpus").glob("*")]
+    gpus = f"{len(listed)} GPU{'s' * (len(listed) > 1)}"
+    return f"the driver of this machine lists {gpus}, none of them in /dev" if listed else ""
+
+
+def _fault() -> str:
+    """Why PyTorch can use none, in its own words."""
+    if not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
+        return "is built without CUDA"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+    except Exception as error:  # of the driver, or of PyTorch
+        return f"cannot use it: {brief(error)}"
+    return "finds none"
 
 
 def versions(root: Path | None = None) -> dict[str, str | None]:

@@ -5,8 +5,10 @@ That of a Ray Train worker is in `randwire.sweep.worker`, so that a training nev
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +17,7 @@ from torch import distributed
 from randwire import machine
 from randwire.config import Device
 from randwire.errors import ConfigError, UserError, one_line
+from randwire.training import gpus
 
 
 class Worker(Protocol):
@@ -76,19 +79,35 @@ class ProcessWorker:
 
 
 def pick_device(choice: Device, local_rank: int = 0) -> torch.device:
-    """The device of a rank. Raises ConfigError if CUDA is asked for and absent.
+    """The device of a rank. Raises ConfigError if CUDA is asked for and absent, or has no GPU for this rank.
 
+    Under auto a GPU that PyTorch cannot use is told on stderr, once by each machine, and the rank is on the CPU.
     PyTorch takes a thread for each CPU of the affinity: where a quota or SLURM gives fewer, it gets as many as these.
     """
     if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > (cpus := machine.cpus_per_rank()):
         torch.set_num_threads(cpus)
-    if choice == "cpu" or (choice == "auto" and not torch.cuda.is_available()):
+    if choice == "cpu":
         return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise ConfigError("runtime.device: is cuda, but PyTorch finds no CUDA device; use auto or cpu")
+    if not gpus.usable():
+        if choice == "cuda":
+            raise ConfigError(gpus.absent())
+        if local_rank == 0 and (seen := gpus.unusable()):
+            _tell(seen)
+        return torch.device("cpu")
+    if local_rank >= (count := torch.cuda.device_count()):
+        raise ConfigError(
+            f"--nproc-per-node: rank {local_rank} of this machine has no GPU, for PyTorch finds {count}; start at most "
+            f"{count} ranks here, or use --runtime.device cpu"
+        )
     device = torch.device("cuda", local_rank)
     torch.cuda.set_device(device)
     return device
+
+
+@cache
+def _tell(seen: str) -> None:
+    """Tell once in this process what `gpus.unusable` has seen."""
+    print(f"runtime.device: auto is cpu here: {seen}; mend that, or use --runtime.device cpu", file=sys.stderr)
 
 
 @contextmanager
@@ -102,7 +121,8 @@ def process_group(choice: Device) -> Iterator[tuple[torch.device, int, int]]:
         yield pick_device(choice), 0, 1
         return
     device = pick_device(choice, int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    gpu = device.type == "cuda"
+    distributed.init_process_group("nccl" if gpu else "gloo", device_id=device if gpu else None)
     try:
         with _told_to_all():
             yield device, distributed.get_rank(), distributed.get_world_size()
