@@ -38,7 +38,7 @@ from randwire.training.finite import check_scores
 from randwire.training.kernels import prepare_kernels
 from randwire.training.loop import Training, train_epoch
 from randwire.training.memory import training_told
-from randwire.training.optim import make_optimizer
+from randwire.training.optim import load_state, make_optimizer, state_of
 from randwire.training.precision import check_precision, computing
 from randwire.training.pretrained import Loaded, load_pretrained
 from randwire.training.saving import Saver
@@ -254,7 +254,7 @@ class _Rank:
         optimizer = make_optimizer(self.network, config.train)
         if self.checkpoint is not None:
             self.network.load_state_dict(self.checkpoint["network"])
-            optimizer.load_state_dict(self.checkpoint["optimizer"])
+            load_state(optimizer, self.checkpoint["optimizer"])
             self.checkpoint = None  # its memory is not needed any more
         return Training(
             self.network if worker.world_size == 1 else self._distributed(),
@@ -317,7 +317,7 @@ class _Rank:
         """What every checkpoint holds."""
         return {
             "network": self.network.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "optimizer": state_of(optimizer),
             "epoch": epoch,
             "config": self.config.model_dump(mode="json"),
             "graphs": self.adjacency,
