@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import distributed, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from randwire import config as configuration
@@ -42,7 +41,7 @@ from randwire.training.optim import load_state, make_optimizer, state_of
 from randwire.training.precision import check_precision, computing
 from randwire.training.pretrained import Loaded, load_pretrained
 from randwire.training.saving import Saver
-from randwire.training.step import DDP_OPTIONS
+from randwire.training.step import check_step, make_step
 from randwire.training.worker import ProcessWorker, Worker, pick_device
 from randwire.wiring import check_reference, count, dags_of, sample_graphs
 
@@ -94,6 +93,7 @@ def run(config: RunConfig, worker: Worker, tracker: Tracker | None = None, comma
     record = record_of(config)
     if config.train.batch_size % worker.world_size:
         raise ConfigError(f"train.batch_size: {config.train.batch_size} is not divisible by {worker.world_size} ranks")
+    check_step(config.runtime.step, worker.device)
     with record.lock() if worker.rank == 0 else nullcontext():
         ended = ending_of(record)
         if worker.world_size > 1:
@@ -154,10 +154,12 @@ class _Rank:
         self.dags = dags_of(self.graphs)
         self.adjacency = {stage: dag.to_text() for stage, dag in self.dags.items()}
         self.threads = config.runtime.loader_workers or worker.cpus
+        self.captured = config.runtime.step == "captured"
         check_reference(config)
         if config.runtime.compile and self.dags:
             prepare_kernels(self.dags, worker.device, config.train.precision, report=worker.rank == 0)
         self.dataset = data.prepare(config.data, threads=self.threads)
+        self.normalise = Normalise(self.dataset.mean, self.dataset.std).to(worker.device)
         self.checkpoint, self.going_on = self._newest_checkpoint()
         self.begun: dict[str, Any] | None = None if self.checkpoint is None else self.checkpoint.get("part")
         """Of an epoch in whose middle the training goes on: what `mid_epoch.state_of` has made."""
@@ -183,30 +185,32 @@ class _Rank:
 
     def train(self, tracker: Tracker | None) -> Ending:
         """Train the epochs that are left. What is evaluated after each of them are the images that choose."""
-        training = self._training()
-        state, minutes = partial(self._state, training.optimizer), self.config.runtime.checkpoint_minutes
+        optimizer = self._optimizer()
+        training = self._training(optimizer)
+        state, minutes = partial(self._state, optimizer), self.config.runtime.checkpoint_minutes
         saver = Saver(self.record.checkpoint, self.network, self.worker, minutes, state)
         choosing: data.Reading = "holdout" if self.config.data.holdout else "val"
         try:
             with (
+                closing(training.step),
                 closing(self._loader("train")) as train,
                 closing(self._loader(choosing)) as val,
                 saver.deferred_interrupts(),
             ):
                 for epoch in range(self.epochs_done + 1, self.config.train.epochs + 1):
-                    row = self._epoch(training, saver, train, val, epoch)
+                    row = self._epoch(training, optimizer, saver, train, val, epoch)
                     if tracker is not None:
                         tracker.log(self.config.digest, row)
                     if self.worker.report(row) and epoch < self.config.train.epochs:
                         return Ending("pruned", f"stopped early after epoch {epoch}")
-            return Ending("finished", test=self._test(training) if self.config.data.holdout else {})
+            return Ending("finished", test=self._test() if self.config.data.holdout else {})
         except NonFiniteLossError as error:
             return Ending("failed", str(error))
 
-    def _test(self, training: Training) -> Mapping[str, float]:
+    def _test(self) -> Mapping[str, float]:
         """What the validation split tells of the trained network, where images held out have chosen."""
         with closing(self._loader("val")) as val:
-            scores = evaluate(self.network, val.epoch(0), training.normalise)
+            scores = evaluate(self.network, val.epoch(0), self.normalise)
         test = scores.to_row(test=True)
         check_scores(test, self.config.train, self.config.train.epochs)
         self._write_correct(scores, val)
@@ -247,29 +251,23 @@ class _Rank:
         )
         return network, loaded
 
-    def _training(self) -> Training:
-        """Network and optimizer on the device, as the checkpoint left them."""
-        config, worker = self.config, self.worker
-        self.network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = make_optimizer(self.network, config.train)
+    def _optimizer(self) -> Optimizer:
+        """The optimizer of the network, both on the device and as the checkpoint left them."""
+        self.network.to(self.worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = make_optimizer(self.network, self.config.train, self.captured)
         if self.checkpoint is not None:
             self.network.load_state_dict(self.checkpoint["network"])
             load_state(optimizer, self.checkpoint["optimizer"])
             self.checkpoint = None  # its memory is not needed any more
-        return Training(
-            self.network if worker.world_size == 1 else self._distributed(),
-            optimizer,
-            Augment(config.data, config.train.seed, worker.rank, worker.world_size),
-            Normalise(self.dataset.mean, self.dataset.std).to(worker.device),
-            config.train,
-            worker,
-        )
+        return optimizer
 
-    def _distributed(self) -> nn.Module:
-        config, classes = self.config, len(self.dataset.classes)
+    def _training(self, optimizer: Optimizer) -> Training:
+        config, worker, classes = self.config, self.worker, len(self.dataset.classes)
         reference = config.network.reference
         whole = reference is None or references.is_trained_whole(reference, classes, config.data.resolution)
-        return DistributedDataParallel(self.network, find_unused_parameters=not whole, **DDP_OPTIONS)
+        augment = Augment(config.data, config.train.seed, worker.rank, worker.world_size)
+        step = make_step(self.network, optimizer, self.normalise, config.train, self.captured, worker.world_size, whole)
+        return Training(self.network, step, augment, config.train, worker)
 
     def _loader(self, split: data.Reading) -> data.Loader:
         config, worker = self.config, self.worker
@@ -287,7 +285,9 @@ class _Rank:
             ),
         )
 
-    def _epoch(self, training: Training, saver: Saver, train: data.Loader, val: data.Loader, epoch: int) -> Row:
+    def _epoch(
+        self, training: Training, optimizer: Optimizer, saver: Saver, train: data.Loader, val: data.Loader, epoch: int
+    ) -> Row:
         """Train, evaluate and save in one epoch (1-based). Returns its row, the same on all ranks but for times."""
         config, steps = self.config, len(train)
         resolution = config.data.resolution_in(epoch, config.train.epochs)
@@ -297,14 +297,14 @@ class _Rank:
         saver.begin_epoch(epoch, steps, part)
         metrics = train_epoch(training, batches, steps, epoch, part, saver.after_step)
         with saver.evaluating():
-            scores = evaluate(self.network, val.epoch(0), training.normalise)
+            scores = evaluate(self.network, val.epoch(0), self.normalise)
         row = scores.to_row()
         check_scores(row, config.train, epoch)
         self._write_correct(scores, val)
         row = {"epoch": epoch, "resolution": resolution, **metrics, **row}
         if self.worker.rank == 0:
             self.record.append_metrics(row)
-            checkpoint.save(self.record.checkpoint, self._state(training.optimizer, epoch))
+            checkpoint.save(self.record.checkpoint, self._state(optimizer, epoch))
         saver.end_epoch()
         return row
 

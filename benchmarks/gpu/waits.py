@@ -18,6 +18,7 @@ from randwire.training.augment import Augment
 from randwire.training.evaluate import evaluate
 from randwire.training.loop import Training, train_epoch
 from randwire.training.optim import make_optimizer
+from randwire.training.step import make_step
 from randwire.training.worker import ProcessWorker
 
 STEPS = 3
@@ -46,10 +47,8 @@ def measure(bench: Bench) -> None:
 def _training(bench: Bench, keys: dict[str, object], way: Way) -> Callable[[int], object]:
     config = bench.config("digits", {"train.precision": "bf16", **keys})
     network = network_of(bench, config, way).to(bench.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    training = Training(
-        network, make_optimizer(network, config.train), Augment(config.data, 0), normaliser(bench.device), config.train,
-        ProcessWorker(bench.device),
-    )  # fmt: skip
+    step = make_step(network, make_optimizer(network, config.train), normaliser(bench.device), config.train)
+    training = Training(network, step, Augment(config.data, 0), config.train, ProcessWorker(bench.device))
     return lambda steps: train_epoch(training, Given(bench, 8, 32, steps), steps, 1)
 
 

@@ -14,7 +14,7 @@ from randwire.config.idle import check_given
 from randwire.config.loading import PRESETS, load, resolve
 from randwire.config.network import MAX_CHANNELS, MIN_CHANNELS, NetworkConfig
 from randwire.config.run_config import RunConfig, build, difference, keys
-from randwire.config.runtime import Device, RuntimeConfig
+from randwire.config.runtime import Device, RuntimeConfig, StepKind
 from randwire.config.section import CERTAINTY, Section
 from randwire.config.texts import parse_all
 from randwire.config.train import TrainConfig
@@ -35,6 +35,7 @@ __all__ = [
     "RuntimeConfig",
     "Section",
     "Staging",
+    "StepKind",
     "TrainConfig",
     "build",
     "check_given",

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from randwire.config.section import Section
 
 Device = Literal["auto", "cpu", "cuda"]
+StepKind = Literal["eager", "captured", "auto"]
 
 
 def _project() -> str:
@@ -37,6 +38,11 @@ class RuntimeConfig(Section):
     compile: bool = Field(
         False,
         description="compile the aggregation in random stages, once for each number of inputs; needs g++, or a GPU",
+    )
+    step: StepKind = Field(
+        "auto",
+        description="captured: replay training steps as CUDA graphs, for small networks and batches on a GPU; has not "
+        "been run on one yet, so that auto is eager",
     )
     wandb: Literal["auto", "online", "offline", "disabled"] = Field(
         "auto", description="auto: online if there is a key and the server answers, else offline"

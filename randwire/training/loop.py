@@ -6,18 +6,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.optim import Optimizer
 
 from randwire import streams
 from randwire.config import TrainConfig
 from randwire.metrics import IMAGES_PER_S, LR, SECONDS_LOADER, SECONDS_STEP, STEPS, TRAIN_LOSS
 from randwire.model.drop_edge import DropEdge
 from randwire.training.augment import Augment
-from randwire.training.evaluate import Normalise
 from randwire.training.finite import FiniteLossCheck
 from randwire.training.mid_epoch import EpochPart, averaged
 from randwire.training.optim import learning_rate
-from randwire.training.step import train_step
+from randwire.training.step import Step
 from randwire.training.transfer import Batches, sent
 from randwire.training.worker import Worker
 
@@ -32,12 +30,11 @@ def seed_epoch(network: nn.Module, seed: int, epoch: int, rank: int) -> None:
 
 @dataclass(frozen=True)
 class Training:
-    """What all epochs of a training share, on one rank; `network` may be in a DistributedDataParallel."""
+    """What all epochs of a training share, on one rank: a network, and the step that trains it."""
 
     network: nn.Module
-    optimizer: Optimizer
+    step: Step
     augment: Augment
-    normalise: Normalise
     config: TrainConfig
     worker: Worker
 
@@ -66,10 +63,7 @@ def train_epoch(
     start = time.perf_counter() - part.seconds
     for step, (images, labels) in enumerate(sent(_timed(batches, part), worker.device), part.steps):
         lr = learning_rate((epoch - 1) * steps + step, steps, config)
-        for group in training.optimizer.param_groups:
-            group["lr"] = lr
-        pixels = training.normalise(training.augment(images, epoch, step))
-        part.losses += train_step(network, training.optimizer, pixels, labels, config)
+        part.losses += training.step(training.augment(images, epoch, step), labels, lr)
         part.steps, part.images = step + 1, part.images + len(labels) * worker.world_size
         check.after_step(part.steps, part.losses)
         worker.step(epoch, part.steps, steps)

@@ -114,6 +114,7 @@ DEFAULTS: Mapping[str, object] = {
     "runtime.checkpoint_minutes": 10.0,
     "runtime.recompute": False,
     "runtime.compile": False,
+    "runtime.step": "auto",
     "runtime.wandb": "auto",
     "runtime.project": "randwire",
 }

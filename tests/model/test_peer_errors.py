@@ -33,6 +33,7 @@ from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise
 from randwire.training.loop import Training, train_epoch
 from randwire.training.optim import make_optimizer
+from randwire.training.step import EagerStep
 from randwire.training.worker import ProcessWorker
 
 CHAIN = DAG(4, tuple(pairwise(range(4))))
@@ -604,7 +605,8 @@ def _epoch(
     batches = [(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 2]))] * steps
     augment, normalise = Augment(DataConfig(), config.seed), Normalise((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     worker = ProcessWorker(torch.device("cpu"))
-    return train_epoch(Training(network, update, augment, normalise, config, worker), batches, steps, epoch)
+    step = EagerStep(network, update, normalise, config)
+    return train_epoch(Training(network, step, augment, config, worker), batches, steps, epoch)
 
 
 def test_learning_rate_is_half_a_cosine_without_steps_or_restarts() -> None:

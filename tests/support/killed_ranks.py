@@ -34,7 +34,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 
 
 @cache
-def _start_server() -> None:
+def start_server() -> None:
     CONTEXT.set_forkserver_preload(["killed_ranks_server"])
     with pytest.MonkeyPatch.context() as patch:  # it does not get sys.path, and passes over what it does not find
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
@@ -98,7 +98,7 @@ def _rank(config: RunConfig, rank: int, ranks: int, folder: Path, strike: Strike
 def attempt(config: RunConfig, ranks: int, folder: Path, strike: Strike | None = None) -> Tried:
     """Train, or go on, on so many ranks. When one has been killed, the others are too, as torchrun does it."""
     folder.mkdir(parents=True)
-    _start_server()
+    start_server()
     processes: list[BaseProcess] = [
         CONTEXT.Process(target=_rank, args=(config, rank, ranks, folder, strike)) for rank in range(ranks)
     ]

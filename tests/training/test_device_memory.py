@@ -166,7 +166,7 @@ def test_each_rank_of_torchrun_has_the_line(tmp_path: Path) -> None:
     words = ["digits", *(f"--{key}={value}" for key, value in keys.items())]
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    killed_ranks._start_server()
+    killed_ranks.start_server()
     files = [tmp_path / f"rank{rank}.txt" for rank in range(2)]
     processes: list[BaseProcess] = [
         killed_ranks.CONTEXT.Process(target=_rank, args=(words, rank, port, files[rank])) for rank in range(2)

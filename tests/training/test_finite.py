@@ -13,6 +13,7 @@ from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise
 from randwire.training.finite import INTERVAL_STEPS, FiniteLossCheck
 from randwire.training.loop import Training, train_epoch
+from randwire.training.step import EagerStep
 from randwire.training.worker import ProcessWorker
 
 CPU = torch.device("cpu")
@@ -38,9 +39,8 @@ def epoch(network: Failing, rank: int = 0, ranks: int = 1, steps: int = STEPS) -
     batches = [(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 2]))] * steps
     training = Training(
         network,
-        torch.optim.SGD(network.parameters(), lr=0.1),
+        EagerStep(network, torch.optim.SGD(network.parameters(), lr=0.1), Normalise((0.0,) * 3, (1.0,) * 3), config),
         Augment(DataConfig(), 0),
-        Normalise((0.0,) * 3, (1.0,) * 3),
         config,
         ProcessWorker(CPU, rank, ranks),
     )

@@ -1,0 +1,73 @@
+"""Functions captured in CUDA graphs: replayed, all kernels of a call cost the host one launch.
+
+A function to be captured takes tensors of fixed shapes, waits for nothing on the device, does the same each time, and
+leaves what it computes in tensors. Nothing here is for a CPU.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from randwire.errors import ConfigError, one_line
+
+WARM_UP_CALLS = 3
+"""Before a capture, in which kernels are chosen and what lasts is made: libraries, workspaces, an optimizer's state."""
+
+
+class Graphs:
+    """The graphs of one training, or of one evaluation: on one stream, with one pool of memory.
+
+    They share the memory, so no result may be used after the replay of another one of them.
+    """
+
+    def __init__(self) -> None:
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle()
+        self._graphs: list[torch.cuda.CUDAGraph] = []
+
+    def warm_up(self, function: Callable[[], object]) -> None:
+        """Call a function some times as it will be captured: on the stream of the captures."""
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            for _ in range(WARM_UP_CALLS):
+                function()
+        torch.cuda.current_stream().wait_stream(self._stream)
+
+    def capture(self, function: Callable[..., Any], *examples: Tensor) -> Callable[..., Any]:
+        """`function` as a graph, for inputs that are as the examples are in shape, type and layout.
+
+        It has been warmed up. What it returns is the same tensor each time, filled anew. Raises ConfigError if the
+        function does what cannot be captured.
+        """
+        inputs = [torch.empty_like(example).copy_(example) for example in examples]
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # Only this thread's calls matter: others wait for copies of images, or watch over the exchange.
+            with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
+                output = function(*inputs)
+        except RuntimeError as error:
+            seen = error.__context__ or error  # that of the function: the end of the capture fails for it too
+            if isinstance(seen, torch.OutOfMemoryError) or not isinstance(seen, RuntimeError):
+                raise seen from None
+            raise ConfigError(
+                f"runtime.step: is captured, but this network cannot be captured: {one_line(seen)}; use eager"
+            ) from error
+        self._graphs.append(graph)
+
+        def replay(*values: Tensor) -> Any:
+            for static, value in zip(inputs, values, strict=True):
+                static.copy_(value)
+            graph.replay()
+            return output
+
+        return replay
+
+    def close(self) -> None:
+        """Free the graphs and their memory, once the device has done what was asked of it."""
+        torch.cuda.synchronize()
+        for graph in self._graphs:
+            graph.reset()
+        self._graphs.clear()
+        torch.cuda.empty_cache()
