@@ -52,11 +52,13 @@ def cost(
     gpus: int | None,
     price: float | None,
     waves: Sequence[int] = (),
+    per_gpu: int = 1,
 ) -> Cost:
     """The cost of a study from its jobs, in the order in which they start.
 
-    All trials of a job are trained one after the other on `workers` GPUs, and nothing is divided further: a job that
-    starts last is waited for, also by the next of `waves`, see `makespan`. `price` is dollars per GPU-hour of training.
+    All trials of a job are trained one after the other by `workers` ranks, of which `per_gpu` share a GPU, and nothing
+    is divided further: a job that starts last is waited for, also by the next of `waves`, see `makespan`. `price` is
+    dollars per GPU-hour of training.
     """
     works = list(jobs)
     trials, images = sum(work.trials for work in works), round(sum(work.images for work in works))
@@ -64,7 +66,7 @@ def cost(
     if images_per_s is None or len(seconds) < len(works):
         return Cost(trials, images)
     hours = sum(seconds) / 3600
-    wall = makespan((one / workers for one in seconds), gpus // workers, waves) if gpus else None
+    wall = makespan((one * per_gpu / workers for one in seconds), gpus * per_gpu // workers, waves) if gpus else None
     return Cost(
         trials,
         images,
@@ -124,6 +126,8 @@ class Priced:
     """That it was measured in."""
     scaled: bool
     """Whether it was neither measured nor given."""
+    shares: tuple[float, ...] = ()
+    """Of a GPU that ranks had where it was measured."""
 
 
 def priced(trials: Sequence[Planned], works: Sequence[Work], rates: Rates) -> list[Priced]:
@@ -136,7 +140,8 @@ def priced(trials: Sequence[Planned], works: Sequence[Work], rates: Rates) -> li
         rate = known[0].images_per_s if len(distinct) == 1 else harmonic_mean([one.images_per_s for one in known])
         scaled = any(not (one.records or one.given) for one in distinct)
         records = sum(one.records for one in distinct)
-        rows.append(Priced(what, whole.trials, rate, (whole.gpu_s or 0.0) / 3600, records, scaled))
+        shares = tuple(sorted({one.share for one in distinct if one.records}))
+        rows.append(Priced(what, whole.trials, rate, (whole.gpu_s or 0.0) / 3600, records, scaled, shares))
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import log
 from statistics import fmean, median
 from typing import NamedTuple
 
@@ -34,6 +35,8 @@ class Rate(NamedTuple):
     mult_adds: float
     records: int = 0
     given: bool = False
+    share: float = 1.0
+    """Of a GPU that each rank had, where it was measured."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,19 @@ def kind(config: RunConfig) -> RunConfig:
 _TRAIN, _RUNTIME = TrainConfig(), RuntimeConfig()
 
 
-def rates(design: Design, trials: Sequence[Planned], given: float | None) -> Rates | None:
+class Measured(NamedTuple):
+    """Training images/s of one GPU, the median over some records, and the share of a GPU that each rank of them had."""
+
+    images_per_s: float
+    records: int
+    share: float
+
+
+def rates(design: Design, trials: Sequence[Planned], given: float | None, share: float = 1.0) -> Rates | None:
     """The rates of a study's trials: from the one that is given for its configuration, or from their records.
 
-    None if there is neither. Raises RecordError for a damaged record.
+    None if there is neither. A GPU that ranks share is faster or slower than one that each has for itself: where both
+    were measured, what counts is the `share` of a GPU that ranks will have. Raises RecordError for a damaged record.
     """
     kinds = group(trials, lambda trial: kind(trial.config))
     base = kind(design.base)
@@ -85,8 +97,9 @@ def rates(design: Design, trials: Sequence[Planned], given: float | None) -> Rat
     known = {}
     for one, same in kinds.items():
         begun = [trial for trial in same if trial.state not in UNTRAINED]
-        if found := measured(design, (trial.config for trial in begun)):
-            known[one] = Rate(found[0], fmean(trial.quantities["mult_adds"] for trial in begun), found[1])
+        if found := measured(design, (trial.config for trial in begun), share):
+            size_of_kind = fmean(trial.quantities["mult_adds"] for trial in begun)
+            known[one] = Rate(found.images_per_s, size_of_kind, found.records, share=found.share)
     return Rates(known, known.get(base) or _scaled(known.values(), size)) if known else None
 
 
@@ -103,33 +116,47 @@ def _size(design: Design, same: Sequence[Planned], trials: Sequence[Planned]) ->
 
 def _scaled(known: Iterable[Rate], mult_adds: float) -> Rate:
     nearest = min(known, key=lambda rate: max(rate.mult_adds, mult_adds) / min(rate.mult_adds, mult_adds))
-    return Rate(nearest.images_per_s * nearest.mult_adds / mult_adds, mult_adds)
+    return Rate(nearest.images_per_s * nearest.mult_adds / mult_adds, mult_adds, share=nearest.share)
 
 
-def measured(design: Design, trials: Iterable[RunConfig]) -> tuple[float, int] | None:
-    """Training images/s of one GPU in the records of trials, and of how many records it is the median; None if none.
+def measured(design: Design, trials: Iterable[RunConfig], share: float = 1.0) -> Measured | None:
+    """The rate in the records of trials, of those whose ranks had the share of a GPU that is nearest; None if none has.
 
-    Epochs of lower resolution count by their pixels, as `cost_of_epochs` has them.
+    Epochs of lower resolution count by their pixels, as `cost_of_epochs` has them. Of a quarter of a GPU, four are one.
     Raises RecordError for a damaged record.
     """
-    found = (_rate(design.record(trial), trial.data.resolution) for trial in trials)
-    measured_rates = list(islice(filter(None, found), MAX_MEASURED_RECORDS))
-    return (median(measured_rates), len(measured_rates)) if measured_rates else None
+    found = (_rates(design.record(trial), trial.data.resolution) for trial in trials)
+    by_share: dict[float, list[float]] = {}
+    for of_record in islice(filter(None, found), MAX_MEASURED_RECORDS):
+        for one, rate in of_record.items():
+            by_share.setdefault(one, []).append(rate)
+    if not by_share:
+        return None
+    nearest = min(by_share, key=lambda one: (abs(log(one / share)), one))
+    return Measured(median(by_share[nearest]), len(by_share[nearest]), nearest)
 
 
-def _rate(record: Record, resolution: int) -> float | None:
+def _rates(record: Record, resolution: int) -> dict[float, float]:
+    """The images/s of one GPU in a record, by the share of it that a rank had."""
     try:
         parts = parts_of(record)
     except RecordError:  # without the number of ranks there is no rate of one GPU
-        return None
-    rates = [
-        row[IMAGES_PER_S.key] * (row.get("resolution", resolution) / resolution) ** 2 / _ranks(parts, row["epoch"])
-        for row in record.metrics()
-        if row.get(IMAGES_PER_S.key)
-    ]
-    return median(rates) if rates else None
+        return {}
+    rates: dict[float, list[float]] = {}
+    for row in record.metrics():
+        if row.get(IMAGES_PER_S.key):
+            part = part_at(parts, row["epoch"])
+            share = _share(part)
+            pixels = (row.get("resolution", resolution) / resolution) ** 2
+            rates.setdefault(share, []).append(row[IMAGES_PER_S.key] * pixels / (_ranks(part) * share))
+    return {share: median(some) for share, some in rates.items()}
 
 
-def _ranks(parts: Sequence[Row], epoch: int) -> int:
-    ranks = part_at(parts, epoch).get("world_size")
+def _ranks(part: Row) -> int:
+    ranks = part.get("world_size")
     return ranks if isinstance(ranks, int) and ranks > 0 else 1
+
+
+def _share(part: Row) -> float:
+    share = (part.get("hardware") or {}).get("gpu_share")
+    return float(share) if isinstance(share, int | float) and 0 < share <= 1 else 1.0

@@ -78,7 +78,7 @@ def test_epochs_of_lower_resolution_cost_less(tmp_path: Path) -> None:
         study.record(trial).truncate_metrics(0)
         for row in rows:
             study.record(trial).append_metrics(row)
-    assert rates.measured(study, study.trials(Setting("er:p=0.2"))) == (100.0, 2)
+    assert rates.measured(study, study.trials(Setting("er:p=0.2"))) == (100.0, 2, 1.0)
 
 
 def train(study: Design, setting: str, images_per_s: list[float], ranks: int) -> None:
@@ -96,9 +96,45 @@ def test_the_rate_is_that_of_one_gpu_in_the_records(tmp_path: Path) -> None:
     trials = [trial for spec in ("er:p=0.2", "ba:m=5") for trial in study.trials(Setting(spec))]
     assert rates.measured(study, trials) is None
     train(study, "er:p=0.2", [10.0, 800.0, 900.0], 2)  # the first epoch compiles: a median passes over it
-    assert rates.measured(study, trials) == (400.0, 2)
+    assert rates.measured(study, trials) == (400.0, 2, 1.0)
     train(study, "ba:m=5", [500.0], 1)
-    assert rates.measured(study, trials) == (450.0, 4)
+    assert rates.measured(study, trials) == (450.0, 4, 1.0)
+
+
+def shared(study: Design, setting: str, images_per_s: float, share: object) -> None:
+    """Records of one rank with a share of a GPU."""
+    train(study, setting, [images_per_s], 1)
+    for trial in study.trials(Setting.parse(setting)):
+        study.record(trial).write_json("environment.json", {"world_size": 1, "hardware": {"gpu_share": share}})
+
+
+def test_the_rate_of_a_gpu_counts_the_share_that_a_rank_had(tmp_path: Path) -> None:
+    study = design(tmp_path, seeds=2)
+    trials = [trial for spec in ("er:p=0.2", "ba:m=5", "ba:m=3") for trial in study.trials(Setting(spec))]
+    shared(study, "er:p=0.2", 100.0, 0.25)
+    assert rates.measured(study, trials) == (400.0, 2, 0.25)  # four of them are a GPU
+    shared(study, "ba:m=5", 130.0, None)
+    assert rates.measured(study, trials) == (130.0, 2, 1.0)
+    assert rates.measured(study, trials, share=0.25) == (400.0, 2, 0.25)
+    assert rates.measured(study, trials, share=1 / 3) == (400.0, 2, 0.25)  # the nearest
+    for wrong in (True, 0, 3, "a"):
+        shared(study, "ba:m=3", 130.0, wrong)
+        assert rates.measured(study, trials) == (130.0, 4, 1.0)
+
+
+def test_a_part_of_a_gpu_trains_several_settings_at_a_time(tmp_path: Path) -> None:
+    study = design(tmp_path)
+    _, _, works = plan_of(study, 100.0)
+    planned = jobs(planning.listing(study), works)
+    one = cost(planned, 100.0, 1, 1, 2.0)
+    four = cost(planned, 100.0, 1, 1, 2.0, per_gpu=4)
+    # One GPU has so much to do in either case; beside the last settings of four at a time, it has nothing.
+    assert (four.gpu_hours, four.dollars) == (one.gpu_hours, one.dollars)
+    seconds = sum(work.gpu_s or 0 for work in planned)
+    assert one.wall_hours == pytest.approx(seconds / 3600)
+    each = [4 * (work.gpu_s or 0) for work in planned]
+    assert four.wall_hours == pytest.approx(makespan(each, 4) / 3600)
+    assert four.busy == pytest.approx(seconds / makespan(each, 4))
 
 
 VARIANTS: dict[str, dict[str, object]] = {
@@ -218,7 +254,7 @@ def test_the_cost_is_that_of_all_settings(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--gpus", "1"], "--gpus: 1 cannot hold a trial of 2 workers"),
+        (["--gpus", "1", "--workers", "2"], "--gpus: 1 cannot hold a trial of 2 workers"),
         (["--gpus", "0"], "--gpus"),
         (["--price", "-1"], "--price"),
         (["--price", "nan"], "--price"),
