@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from randwire import stdio
 from randwire.errors import ConfigError, UserError, one_line
+from randwire.gpu_share import UNITS, units
 
 OF_STORAGE = (errno.EIO, errno.ESTALE, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """Errors of a file that are no mistake in the code that uses it."""
@@ -133,6 +134,17 @@ def fraction(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise ValueError
+    return value
+
+
+def gpu_part(text: str) -> float:
+    try:
+        value = float(text)
+        units(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be 1 or a part of a GPU such as 0.25, at least {1 / UNITS:.4f}, is {text!r}"
+        ) from None
     return value
 
 

@@ -10,9 +10,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from randwire.cli import plan_power
-from randwire.cli.study_parser import WORKERS
 from randwire.cli.text import span
 from randwire.errors import ConfigError
+from randwire.gpu_share import ranks_of_gpu, share_of
 
 if TYPE_CHECKING:
     from randwire.study.cost import Cost, Priced
@@ -37,19 +37,14 @@ def show_plan(design: Design, options: argparse.Namespace) -> int:
     from randwire.study.cost import cost, jobs, priced, work
     from randwire.study.planning import listing, plan
 
-    batch = design.base.train.batch_size
-    if options.workers and batch % options.workers:
-        raise ConfigError(f"train.batch_size: {batch} is not divisible by {options.workers} ranks (--workers)")
-    workers = options.workers or WORKERS
-    if options.gpus and options.gpus < workers:
-        raise ConfigError(f"--gpus: {options.gpus} cannot hold a trial of {workers} workers (--workers)")
+    workers, per_gpu = _ranks(design, options)
     listed = listing(design)
     trials = plan(design, listed)
     rates = _rates(design, trials, options)
     works = work(trials, rates)
     planned = jobs(listed, works)
     rate = rates.base.images_per_s if rates else None
-    price = cost(planned, rate, workers, options.gpus, options.price, listed.waves)
+    price = cost(planned, rate, workers, options.gpus, options.price, listed.waves, per_gpu)
     groups = priced(trials, works, rates) if rates else []
     found = plan_power.detect(design, trials, options)
     if options.json:
@@ -70,10 +65,29 @@ def show_plan(design: Design, options: argparse.Namespace) -> int:
     if listed.later:
         further = _rounds(listed.rounds[-1]) if listed.rounds else f"{listed.later} further settings"
         print(f"up to {further} ({sum(listed.ahead)} trials) will depend on results")
-    _costs(price, groups, options, design.early_stopping)
+    _costs(price, groups, options, workers, design.early_stopping)
     if found is not None:
         plan_power.show(found, price)
     return 0
+
+
+def _ranks(design: Design, options: argparse.Namespace) -> tuple[int, int]:
+    """The ranks of a trial, as a sweep on so many GPUs would have them, and how many ranks share a GPU.
+
+    Raises ConfigError for what a sweep would refuse, too, and for GPUs that cannot hold a trial.
+    """
+    from randwire.sweep import Cluster
+    from randwire.sweep.places import RANKS, check, ranks_of_trial
+
+    batch, part = design.base.train.batch_size, options.gpus_per_worker
+    check(Cluster(workers=options.workers, gpus_per_worker=part), design.base.runtime.device, batch)
+    if part is not None and not options.gpus:
+        raise ConfigError("--gpus-per-worker: is for the time on so many GPUs; give --gpus too")
+    per_gpu = ranks_of_gpu(part or 1)
+    workers = options.workers or ranks_of_trial(batch, part, (options.gpus or RANKS) * per_gpu)
+    if options.gpus and options.gpus * per_gpu < workers:
+        raise ConfigError(f"--gpus: {options.gpus} cannot hold a trial of {workers} workers (--workers)")
+    return workers, per_gpu
 
 
 def _rounds(current: Round) -> str:
@@ -86,7 +100,7 @@ def _rates(design: Design, trials: Sequence[Planned], options: argparse.Namespac
     """The rates that are given or measured; None if neither. Raises ConfigError if one is needed and missing."""
     from randwire.study.rates import rates
 
-    known = rates(design, trials, options.images_per_s)
+    known = rates(design, trials, options.images_per_s, share_of(options.gpus_per_worker or 1))
     if known is None and (options.gpus or options.price is not None):
         raise ConfigError(
             "--images-per-s: missing, and no trial of this study has been trained to measure it; give it, or train one "
@@ -103,6 +117,7 @@ def _json(trials: Sequence[Planned], listed: Listing, price: Cost, groups: Seque
                 "trials": one.trials,
                 "images_per_s": one.images_per_s,
                 "measured_records": one.records,
+                "measured_gpu_shares": one.shares,
                 "gpu_hours": one.gpu_hours,
             }
             for one in groups
@@ -165,35 +180,46 @@ def _heads() -> str:
     return "".join(f"{name.replace('_', ' ').replace('mult adds', 'mult-adds'):>{width}}" for name, width, _ in COLUMNS)
 
 
-def _costs(cost: Cost, groups: Sequence[Priced], options: argparse.Namespace, at_most: bool) -> None:
+def _costs(cost: Cost, groups: Sequence[Priced], options: argparse.Namespace, workers: int, at_most: bool) -> None:
     limit = "at most " if at_most else ""
     if cost.gpu_hours is None:
         print(f"{cost.trials} trainings see {limit}{cost.images:,} images; --images-per-s shows the GPU-hours")
         return
     rates = [one.images_per_s for one in groups] or [options.images_per_s]
-    source = f", measured in {groups[0].records} records" if len(groups) == 1 and groups[0].records else ""
+    part = options.gpus_per_worker or 1
+    source = f", {_measured(groups[0], part)}" if len(groups) == 1 and groups[0].records else ""
     print(
         f"{cost.trials} trainings see {limit}{cost.images:,} images: {cost.gpu_hours:,.1f} GPU-hours "
         f"at {' to '.join(f'{rate:,.6g}' for rate in sorted({min(rates), max(rates)}))} images/s a GPU{source}"
     )
-    _rates_apart(groups)
+    _rates_apart(groups, part)
     if cost.wall_hours is not None:
         busy = "" if cost.busy is None else f", which train {cost.busy:.0%} of the time"
         print(
-            f"that is {limit}{span(cost.wall_hours * 3600)} on {options.gpus} GPUs, {options.workers or WORKERS} "
-            f"for each setting{busy}"
+            f"that is {limit}{span(cost.wall_hours * 3600)} on {options.gpus} GPUs, "
+            f"{workers if part == 1 else f'{part:g} of one'} for each setting{busy}"
         )
     if cost.dollars is not None:
         print(f"{limit}${cost.dollars:,.2f} at ${options.price:g} a GPU-hour")
     print("evaluation and start-up come on top")
 
 
-def _rates_apart(groups: Sequence[Priced]) -> None:
+def _measured(group: Priced, part: float) -> str:
+    """Where a rate comes from, and of which shares of a GPU, if those are a matter of this plan."""
+    of = "" if part == 1 and set(group.shares) <= {1.0} else _shares(group.shares)
+    return f"measured in {group.records} records{of}"
+
+
+def _shares(shares: Sequence[float]) -> str:
+    return " on " + " and ".join("whole GPUs" if share == 1 else f"{share:.3g} of a GPU" for share in shares)
+
+
+def _rates_apart(groups: Sequence[Priced], part: float) -> None:
     """A line for each of a few rates, and what is assumed."""
     if 1 < len(groups) <= MAX_LISTED_RATES:
         wide = max(len(one.what) for one in groups)
         for one in groups:
-            source = f", measured in {one.records} records" if one.records else " by multiply-adds" * one.scaled
+            source = f", {_measured(one, part)}" if one.records else " by multiply-adds" * one.scaled
             print(
                 f"  {one.what:<{wide}}  {one.trials:>5} trainings {one.gpu_hours:>12,.1f} GPU-hours "
                 f"at {one.images_per_s:,.6g} images/s{source}"

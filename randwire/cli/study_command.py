@@ -14,7 +14,7 @@ from randwire import config as configuration
 from randwire.arguments import guarded, split
 from randwire.cli.plan_verb import show_plan
 from randwire.cli.status_verb import show_status
-from randwire.cli.study_parser import DESIGNING, FINDING_KEYS, WORKERS, study_parser
+from randwire.cli.study_parser import DESIGNING, FINDING_KEYS, study_parser
 from randwire.cli.train_command import train_one
 from randwire.errors import ConfigError
 from randwire.stdio import delivered
@@ -156,11 +156,12 @@ def _sweep(load: Callable[[], Design], options: argparse.Namespace) -> int:
 
     cluster = Cluster(
         options.address,
-        options.workers or WORKERS,
+        options.workers,
         options.cpus_per_worker,
         options.concurrent,
         options.losses,
         Timeouts(stall_s=60 * options.stall_minutes),
+        options.gpus_per_worker,
     )
     design = load()
     begins = StudyFolder(design.folder).read() is None

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Literal, get_args
 
-from randwire.arguments import Parser, file, folder, positive_float, positive_int
+from randwire.arguments import Parser, file, folder, gpu_part, positive_float, positive_int
 from randwire.cli.text import key_help
 from randwire.config.runtime import STUDY_NAME
 from randwire.study.fixed import PAPER, Family, SearchMethod
@@ -23,8 +23,6 @@ VERBS = {
 
 DESIGNING = ("plan", "sweep", "trial")
 """The verbs that begin a study, or extend it: they take the options of a design, and all keys."""
-WORKERS = 2
-"""Ranks of a trial of a sweep that says nothing of them."""
 FINDING_KEYS = ("runtime.output",)
 """The keys that the other verbs take, which read the study as it is stored."""
 
@@ -62,8 +60,10 @@ def study_parser(name: str, description: str | None, kind: Kind) -> Parser:
         shown.add_argument("--json", action="store_true", help="JSON on stdout, of every trial")
         shown.add_argument("--all", action="store_true", help="every trial, however many there are")
     for verb in ("plan", "sweep"):
-        text = f"DDP ranks of a trial, one GPU each [{WORKERS}]"
+        text = "DDP ranks of a trial, one GPU each [2; 1 where 2 do not fit, or do not divide the batch]"
         add[verb].add_argument("--workers", type=positive_int, help=text)
+        text = "a part of a GPU, for trials of one rank: 0.25 trains four at a time on each [1]"
+        add[verb].add_argument("--gpus-per-worker", type=gpu_part, metavar="PART", help=text)
     for verb, what in (("sweep", "trials"), ("trial", "the trial")):
         text = f"begin {what} again that failed, from the first epoch; the record keeps what the failed one has left"
         add[verb].add_argument("--retry", action="store_true", help=text)
@@ -191,7 +191,8 @@ def _sweep_options(parser: argparse.ArgumentParser) -> None:
         "--address",
         help="head of a Ray cluster, HOST:PORT, or auto for that of this machine; without: one is started here",
     )
-    parser.add_argument("--cpus-per-worker", type=positive_int, default=1, help="CPUs of a rank [1]")
+    text = "CPUs of a rank [1; on GPUs all of a machine, divided by the ranks that fit its GPUs]"
+    parser.add_argument("--cpus-per-worker", type=positive_int, help=text)
     parser.add_argument("--concurrent", type=positive_int, help="settings at a time [as many as fit]")
     parser.add_argument(
         "--stall-minutes",

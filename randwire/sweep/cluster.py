@@ -37,25 +37,20 @@ class Timeouts:
 class Cluster:
     """Where a sweep runs: `address` of a Ray cluster (None: one is started here), and what a trial takes of it.
 
+    What is None follows the machines, see `places`: `workers`, the ranks of a trial; `cpus_per_worker`;
+    `gpus_per_worker`, 1 or the part of a GPU that the only rank of a trial takes; `concurrent` settings at a time.
     A training that is lost `losses` times without a checkpoint in between is given up.
     """
 
     address: str | None = None
-    workers: int = 2
-    cpus_per_worker: int = 1
+    workers: int | None = None
+    cpus_per_worker: int | None = None
     concurrent: int | None = None
     losses: int = 4
     timeouts: Timeouts = Timeouts()
+    gpus_per_worker: float | None = None
 
-    def misfit(self, gpu: bool, cpus: float, gpus: float) -> str:
-        """Why not one trial fits so many CPUs and GPUs, in one line; `gpu`: whether ranks train on GPUs."""
-        grows = "" if self.address is None else ", or set --concurrent for a cluster that grows"
-        where = "this machine" if self.address is None else "the cluster"
-        if gpu and not gpus:
-            return f"runtime.device: is cuda, and {where} has no GPU; use auto or cpu{grows}"
-        if gpu and gpus < self.workers:
-            return f"--workers: a trial of {self.workers} takes a GPU each, and {where} has {gpus:g}; lower it{grows}"
-        return (
-            f"--workers: a trial of {self.workers} takes {self.cpus_per_worker} CPUs each (--cpus-per-worker), and "
-            f"{where} has {cpus:g}; lower one of them{grows}"
-        )
+    @property
+    def where(self) -> str:
+        """What the cluster is called in messages."""
+        return "this machine" if self.address is None else "the cluster"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -15,18 +16,24 @@ import ray
 
 from randwire.errors import ConfigError, one_line
 from randwire.study.design import Design
+from randwire.sweep import autoscaler
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.headwatch import exit_without_head
-from randwire.sweep.ray_internals import canonical, max_resources, refresh, signals_kept
+from randwire.sweep.places import Machine, Machines, Places, places
+from randwire.sweep.ray_internals import canonical, node_groups, refresh, signals_kept
 from randwire.sweep.ray_variables import ADDRESS, ALWAYS, AUTH_TOKEN, TEMPORARY, WORKER_START, values
-from randwire.sweep.share import local_options
+from randwire.sweep.share import share
 from randwire.sweep.steering import Start
 from randwire.tracking import without_secrets
 
 
 @contextmanager
-def connected(start: Start, cluster: Cluster, data_secrets: tuple[str, ...]) -> Iterator[None]:
+def connected(
+    start: Start, cluster: Cluster, data_secrets: tuple[str, ...], local: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[None]:
     """A connection to the cluster that was found, or a cluster of this machine that ends with the block.
+
+    `local`: what Ray is told of this machine when it starts a cluster here, see `share.local_options`.
 
     Secrets leave the environment while processes are started, but those that reading the data needs (patterns of
     names): W&B is served by the driver alone. Raises ConfigError if Ray cannot be started or joined.
@@ -38,7 +45,7 @@ def connected(start: Start, cluster: Cluster, data_secrets: tuple[str, ...]) -> 
     os.environ.clear()
     os.environ.update({**without_secrets(environment, (*data_secrets, AUTH_TOKEN.name)), **start.steering})
     try:
-        _init(start, cluster)
+        _init(start, cluster, local)
         # Tune would hand AWS's keys to its trials, and Ray write them into logs: processes that read the data have them
         # from their start, and of all secrets this process needs W&B's alone.
         os.environ.clear()
@@ -55,7 +62,7 @@ def connected(start: Start, cluster: Cluster, data_secrets: tuple[str, ...]) -> 
         os.environ.update(environment)
 
 
-def _init(start: Start, cluster: Cluster) -> None:
+def _init(start: Start, cluster: Cluster, local: Mapping[str, Any]) -> None:
     refresh()
     options: dict[str, Any]
     if start.head:
@@ -66,7 +73,7 @@ def _init(start: Start, cluster: Cluster) -> None:
         options = {"address": address, "runtime_env": {"env_vars": variables}}
     else:
         options = {"address": "local", "dashboard_host": "127.0.0.1", "_temp_dir": start.steering[TEMPORARY.name]}
-        options |= local_options(cluster)
+        options |= local
     try:
         with signals_kept():
             ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
@@ -94,20 +101,22 @@ def _end(processes: list[psutil.Process]) -> None:
     psutil.wait_procs(alive, timeout=5)
 
 
-def capacity(design: Design, cluster: Cluster) -> tuple[bool, int]:
-    """Whether trials train on GPUs, and how many settings at a time.
+def capacity(design: Design, cluster: Cluster) -> Places:
+    """What each rank of a sweep gets of the cluster that this process is connected to, and how much trains at a time.
 
     A cluster that grows counts as if it had grown. Raises ConfigError if not one trial fits.
     """
-    total: dict[str, float] = dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
-    for name, amount in max_resources().items():
-        total[name] = max(amount, total.get(name, 0))
-    device = design.base.runtime.device
-    gpu = device == "cuda" or (device == "auto" and total.get("GPU", 0) > 0)
-    ranks = min(total.get("CPU", 0) // cluster.cpus_per_worker, total.get("GPU", 0) if gpu else math.inf)
-    fit = int(ranks // cluster.workers)
-    # Beyond what fits, settings would wait for each other, on a machine that does not grow.
-    concurrent = cluster.concurrent if cluster.concurrent and cluster.address else min(cluster.concurrent or fit, fit)
-    if not concurrent:
-        raise ConfigError(cluster.misfit(gpu, total.get("CPU", 0), total.get("GPU", 0)))
-    return gpu, concurrent
+    nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    here = [_machine(node["Resources"]) for node in nodes]
+    most = None
+    if cluster.address is None:
+        grown, most = [], share(cluster, design).settings
+    else:
+        groups = [_machine(resources, count if count >= 0 else sys.maxsize) for resources, count in node_groups()]
+        grown = groups or autoscaler.grown(ray.get_runtime_context().gcs_address)
+    base = design.base
+    return places(cluster, base.runtime.device, base.train.batch_size, Machines(here, grown), most)
+
+
+def _machine(resources: Mapping[str, float], number: int = 1) -> Machine:
+    return Machine(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), number)

@@ -20,9 +20,11 @@ class Job:
     """Folder on the head for what Ray keeps of a sweep."""
     command: str = ""
     """Command line of the sweep, for the records."""
-    gpu: bool = False
-    """Whether a rank gets a GPU."""
     cpus_per_worker: int = 1
+    gpus_per_worker: float = 0.0
+    """1, or a part of one; 0: ranks train on CPUs."""
+    gpu_share: float = 1.0
+    """The share of a GPU that a rank has when as many share it as fit; 1 on CPUs."""
     losses: int = 4
     """Times that a training may be lost without a checkpoint in between before it is given up."""
     local: bool = False
@@ -32,4 +34,9 @@ class Job:
     @property
     def resources(self) -> dict[str, float]:
         """Ray's resources of one worker."""
-        return {"CPU": self.cpus_per_worker, **({"GPU": 1} if self.gpu else {})}
+        return {"CPU": self.cpus_per_worker, **({"GPU": self.gpus_per_worker} if self.gpu else {})}
+
+    @property
+    def gpu(self) -> bool:
+        """Whether a rank gets a GPU, or a part of one."""
+        return self.gpus_per_worker > 0

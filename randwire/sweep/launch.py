@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 
-from randwire import attempts, data, storage
+from randwire import attempts, data, machine, storage
 from randwire.ending import ended
 from randwire.errors import ConfigError, RecordError
 from randwire.pages.text import many
@@ -25,8 +25,10 @@ from randwire.study.folder import StudyFolder
 from randwire.study.planning import holdout_advice, listing, rejected
 from randwire.study.search import SettingSearch
 from randwire.study.setting import Setting
+from randwire.sweep import places
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.head import check_address, reach
+from randwire.sweep.places import Machine, Machines
 from randwire.sweep.progress import Progress, note
 from randwire.sweep.steering import steered
 from randwire.tracking import Tracker, check_variables
@@ -145,14 +147,16 @@ def check(design: Design, cluster: Cluster) -> None:
     if cluster.address is not None:
         check_address(cluster.address)
     elif design.base.runtime.device == "cuda" and not gpus.usable():
-        raise ConfigError(cluster.misfit(gpu=True, cpus=0, gpus=0))
+        none = Machines([Machine(machine.cpus(), 0)])
+        raise ConfigError(places.misfit(cluster, True, cluster.workers or 1, 1, none))
+    elif cluster.gpus_per_worker is not None and not gpus.usable():
+        raise ConfigError(places.no_gpu_to_share(cluster, design.base.runtime.device))
     storage.check_lasting("runtime.output", design.base.runtime.output)
     if design.base.data.path:
         storage.check_lasting("data.path", design.base.data.path)
     check_variables(design.base.runtime.wandb)
     batch = design.base.train.batch_size
-    if batch % cluster.workers:
-        raise ConfigError(f"train.batch_size: {batch} is not divisible by {cluster.workers} ranks (--workers)")
+    places.check(cluster, design.base.runtime.device, batch)
     search, on_cpus = SettingSearch(design), _on_cpus(design, cluster)
     for setting in iter(search.next, None):
         for trial in design.trials(setting)[:1]:

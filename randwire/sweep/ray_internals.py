@@ -25,10 +25,11 @@ try:
     from ray._raylet import AuthenticationTokenLoader as _TokenLoader  # type: ignore[attr-defined] # native
     from ray._raylet import Config as _Config  # type: ignore[attr-defined] # native
     from ray.core.generated import gcs_pb2
+    from ray.train.torch.config import _TorchBackend as TorchBackend
     from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerGroupCallback
     from ray.train.v2._internal.execution.context import get_train_context
 
-    _max_resources = _state.get_max_resources_from_cluster_config
+    _cluster_config = _state.get_cluster_config
     _accessor = _state._connect_and_get_accessor
     _reset_colours = _worker.colorama.initialise.reset_all  # type: ignore[attr-defined] # Ray brings it along
     _prints_lines, _take_sigterm = _worker._worker_logs_enabled, _utils.set_sigterm_handler
@@ -37,12 +38,16 @@ try:
 except (ImportError, AttributeError) as error:
     raise ImportError(f"randwire needs {SUPPORTED} for its internals, and {ray.__version__} is here: {error}") from None
 
-__all__ = ["ControllerCallback", "WorkerGroupCallback"]
+__all__ = ["ControllerCallback", "TorchBackend", "WorkerGroupCallback"]
 
 
-def max_resources() -> dict[str, float]:
-    """Resources of the cluster, by name, once it has grown as far as its configuration allows; empty if it cannot."""
-    return dict(_max_resources() or {})
+def node_groups() -> list[tuple[dict[str, float], int]]:
+    """What machines of each type have, by the name of a resource, and how many there may be (-1: any number).
+
+    Empty unless whoever started the cluster has told it: Ray's own autoscaler does not.
+    """
+    config = _cluster_config()
+    return [(dict(group.resources), group.max_count) for group in (config.node_group_configs if config else ())]
 
 
 def machines_going() -> frozenset[str]:

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
+
 from randwire import machine
+from randwire.study.design import Design
 from randwire.sweep.cluster import Cluster
+from randwire.sweep.places import Machine, Machines, places
 from randwire.sweep.progress import note
+from randwire.training import gpus
 
 GIB = 1 << 30
 OF_RAY = GIB
@@ -29,21 +34,30 @@ class Share(NamedTuple):
     memory: int
     store: int
     settings: int | None
-    """Settings at a time, where memory bounds them and not CPUs."""
+    """Settings at a time, where memory bounds them and neither CPUs nor GPUs."""
 
 
-def share(cluster: Cluster) -> Share:
+def share(cluster: Cluster, design: Design) -> Share:
     """The share of a cluster on this machine: all CPUs, and at least those of one setting.
 
     Where memory is scarce they are fewer, so that settings do not take it from each other; `concurrent` leaves that to
-    who sets it.
+    who sets it. CPUs of ranks on GPUs are not fewer: what they have would be divided by all of the GPUs.
     """
     memory, cpus = machine.memory(), machine.cpus()
-    of_setting = cluster.workers * cluster.cpus_per_worker
-    fit = max(1, (memory - OF_RAY) // (OF_SETTING + cluster.workers * OF_RANK))
-    short = cluster.concurrent is None and fit < cpus // of_setting
-    given = fit * of_setting if short else max(of_setting, cpus)
+    base = design.base
+    number = 0 if base.runtime.device == "cpu" else gpu_count()
+    alone = Machine(max(cpus, (cluster.workers or 1) * (cluster.cpus_per_worker or 1)), number)
+    each = places(cluster, base.runtime.device, base.train.batch_size, Machines([alone]))
+    of_setting = each.workers * each.cpus_per_worker
+    fit = max(1, (memory - OF_RAY) // (OF_SETTING + each.workers * OF_RANK))
+    short = cluster.concurrent is None and fit < each.settings
+    given = fit * of_setting if short and not each.gpu else alone.cpus
     return Share(given, memory, _store(memory), fit if short else None)
+
+
+def gpu_count() -> int:
+    """The GPUs of this machine that PyTorch can use: Ray by itself counts also those that it cannot."""
+    return torch.cuda.device_count() if gpus.usable() else 0
 
 
 def _store(memory: int) -> int:
@@ -53,19 +67,24 @@ def _store(memory: int) -> int:
 def start_options() -> list[str]:
     """The same for `ray start` on a machine of a cluster: all that this process may use."""
     memory = machine.memory()
-    return [f"--num-cpus={machine.cpus()}", f"--object-store-memory={_store(memory)}"]
+    return [f"--num-cpus={machine.cpus()}", f"--num-gpus={gpu_count()}", f"--object-store-memory={_store(memory)}"]
 
 
-def local_options(cluster: Cluster) -> dict[str, Any]:
+def local_options(cluster: Cluster, design: Design) -> dict[str, Any]:
     """What Ray is told of this machine when it starts: by itself it counts CPUs and memory that others have."""
-    mine = share(cluster)
+    mine = share(cluster, design)
     if mine.settings is not None:
         note(
-            f"memory of {mine.memory / GIB:.1f} GiB: {mine.settings} at a time, though there are CPUs for more; "
-            "--concurrent N decides otherwise"
+            f"memory of {mine.memory / GIB:.1f} GiB: {mine.settings} at a time, though CPUs and GPUs are there "
+            "for more; --concurrent N decides otherwise"
         )
     memory = max(mine.memory - mine.store, STORE_LEAST)
-    return {"num_cpus": mine.cpus, "_memory": memory, "object_store_memory": mine.store}
+    return {
+        "num_cpus": mine.cpus,
+        "num_gpus": gpu_count(),
+        "_memory": memory,
+        "object_store_memory": mine.store,
+    }
 
 
 if __name__ == "__main__":

@@ -36,9 +36,11 @@ from randwire.sweep.cluster import Cluster
 from randwire.sweep.connection import capacity, connected
 from randwire.sweep.driver import HEAD_RESOURCES, SettingDriver
 from randwire.sweep.job import Job
-from randwire.sweep.progress import Progress
+from randwire.sweep.places import Places
+from randwire.sweep.progress import Progress, note
 from randwire.sweep.ray_internals import quiet
 from randwire.sweep.searcher import StudySearch
+from randwire.sweep.share import local_options
 from randwire.sweep.steering import Start
 from randwire.sweep.steps import watched
 from randwire.tracking import Tracker
@@ -63,13 +65,18 @@ def train(
         with (
             _scratch(design, start) as scratch,
             quiet(),
-            connected(start, cluster, secrets),
+            connected(start, cluster, secrets, local_options(cluster, design) if cluster.address is None else {}),
             watched(callback.on_steps),
         ):
+            told = False
             for of_part, settings in parts:
                 if design.search == "race":
                     callback.begin_round(of_part)
-                _run_tune(of_part, cluster, len(settings), callback, scratch)
+                each = capacity(of_part, cluster)
+                if each.note and not told:
+                    note(each.note)
+                    told = True
+                _run_tune(of_part, _job(of_part, cluster, each, scratch), each.settings, len(settings), callback)
     except (ObjectStoreFullError, OutOfDiskError):
         raise ConfigError(
             "the object store of the cluster's head is full, and so is its disk; `ray memory` tells of what"
@@ -92,11 +99,10 @@ def _scratch(design: Design, start: Start) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _run_tune(design: Design, cluster: Cluster, remaining: int, callback: TrackingCallback, scratch: Path) -> None:
-    """Train the remaining settings on the cluster that this process is connected to."""
-    gpu, concurrent = capacity(design, cluster)
+def _run_tune(design: Design, job: Job, concurrent: int, remaining: int, callback: TrackingCallback) -> None:
+    """Train the remaining settings on the cluster that this process is connected to, so many at a time."""
     pruner = _start_pruner(design) if design.early_stopping else None
-    driver = tune.with_parameters(SettingDriver, job=_job(design, cluster, gpu, scratch))
+    driver = tune.with_parameters(SettingDriver, job=job)
     driver.__qualname__ = SettingDriver.__qualname__  # the name of its processes
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the lines of progress say it
     with warnings.catch_warnings():
@@ -104,14 +110,14 @@ def _run_tune(design: Design, cluster: Cluster, remaining: int, callback: Tracki
         tune.Tuner(
             driver,
             tune_config=tune.TuneConfig(
-                search_alg=StudySearch(design, cluster.timeouts),
+                search_alg=StudySearch(design, job.timeouts),
                 num_samples=remaining,
                 max_concurrent_trials=concurrent,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 name="tune",
-                storage_path=str(scratch),
+                storage_path=job.scratch,
                 callbacks=[callback],
                 verbose=0,
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the records are the state
@@ -126,15 +132,16 @@ def _run_tune(design: Design, cluster: Cluster, remaining: int, callback: Tracki
         raise KeyboardInterrupt
 
 
-def _job(design: Design, cluster: Cluster, gpu: bool, scratch: Path) -> Job:
+def _job(design: Design, cluster: Cluster, each: Places, scratch: Path) -> Job:
     absolute = design.base.runtime.model_copy(update={"output": design.base.runtime.output.absolute()})
     return Job(
         design=replace(design, base=design.base.model_copy(update={"runtime": absolute})),
-        workers=cluster.workers,
+        workers=each.workers,
         scratch=str(scratch),
         command=shlex.join(sys.argv),
-        gpu=gpu,
-        cpus_per_worker=cluster.cpus_per_worker,
+        cpus_per_worker=each.cpus_per_worker,
+        gpus_per_worker=each.gpus_per_worker,
+        gpu_share=each.gpu_share,
         losses=cluster.losses,
         local=cluster.address is None,
         timeouts=cluster.timeouts,

@@ -26,18 +26,24 @@ from randwire.sweep.watchdog import Watchdog, stall_path
 
 TELL_S = 1.0
 """Seconds between two messages about steps."""
+CONTEXT = 512 << 20
+"""Bytes that the context of CUDA may take on a GPU for a process: its size depends on GPU and driver."""
 
 
 class RayWorker:
-    """One rank of a Ray Train worker group."""
+    """One rank of a Ray Train worker group, with a GPU or, where others use it too, a share of one."""
 
-    def __init__(self, digest: str, early_stopping: bool, watchdog: Watchdog, channel: Any) -> None:
+    def __init__(
+        self, digest: str, early_stopping: bool, watchdog: Watchdog, channel: Any, gpu_share: float = 1.0
+    ) -> None:
         context = ray.train.get_context()
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
-        self.device: torch.device = get_device()
+        self.device = device_of_rank()
         resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
         self.cpus = max(1, int(resources.get("CPU", 1)))
-        self.gpu_share: float = min(1.0, resources.get("GPU", 1.0))
+        self.gpu_share = gpu_share
+        if self.device.type == "cuda":
+            self._share_gpu()
         self.digest = digest
         self.pruner = ray.get_actor(PRUNER_NAME) if early_stopping and self.rank == 0 else None
         self.early_stopping = early_stopping
@@ -45,6 +51,17 @@ class RayWorker:
         self.going: frozenset[str] = frozenset()
         self.channel = channel
         self.told_at = 0.0
+
+    def _share_gpu(self) -> None:
+        """One CPU launches what the GPU computes, and is not the loader's; Ray gives PyTorch a thread for each.
+
+        Of a shared GPU's memory this process takes its part: more would be taken from the others.
+        """
+        self.cpus = max(1, self.cpus - 1)
+        torch.set_num_threads(1)
+        if self.gpu_share < 1:
+            memory = torch.cuda.get_device_properties(self.device).total_memory
+            torch.cuda.set_per_process_memory_fraction(memory_fraction(self.gpu_share, memory), self.device)
 
     def step(self, epoch: int, step: int, steps: int) -> None:
         """A sign of life; what the sweep shows of it is not waited for."""
@@ -74,6 +91,22 @@ class RayWorker:
         if self.world_size > 1:
             distributed.broadcast(stop, 0)
         return bool(stop.item())
+
+
+def device_of_rank() -> torch.device:
+    """The GPU that Ray has given this rank; the CPU, for all ranks, if one of them cannot use its GPU (`group`)."""
+    if distributed.is_initialized() and distributed.get_backend() == "gloo":
+        return torch.device("cpu")
+    device: torch.device = get_device()
+    return device
+
+
+def memory_fraction(share: float, memory: int) -> float:
+    """The part of a GPU's memory, in bytes, that PyTorch may take for tensors in a process with a share of the GPU.
+
+    The context of CUDA, which PyTorch does not count, comes out of the same share.
+    """
+    return max(share / 2, share - CONTEXT / memory)
 
 
 def train_settings(config: Mapping[str, Any]) -> None:
@@ -112,7 +145,7 @@ def train_setting(setting: Setting, job: Job, channel: Any) -> None:
             stacks = stall_path(design.record(trial).folder, rank)
             watchdog = Watchdog(stacks, job.timeouts.stall_s, job.timeouts.first_step_s)
             with watchdog.watching():
-                worker = RayWorker(trial.digest, stopping, watchdog, channel)
+                worker = RayWorker(trial.digest, stopping, watchdog, channel, job.gpu_share)
                 summary = run(trial, worker, command=job.command)
                 # It passes Tune, whose searcher is told every result: what only tells stays in the record.
                 ray.train.report({"digest": trial.digest, "summary": choosing(summary)})

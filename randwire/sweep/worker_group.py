@@ -12,12 +12,13 @@ import ray
 import ray.train
 from ray.exceptions import RayError
 from ray.train import UserCallback
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from randwire.errors import UserError
 from randwire.records import Row
 from randwire.sweep.channel import CHANNEL_NAME, SETTING_ENDED, USER_ERROR, Channel
+from randwire.sweep.group import RanksConfig
 from randwire.sweep.job import Job
 from randwire.sweep.placement_groups import PlacementGroupCleanup
 
@@ -53,7 +54,7 @@ class WorkerGroup:
         trainer = TorchTrainer(
             function,
             train_loop_config={"job": job, "channel": self.channel},
-            torch_config=TorchConfig(backend=None),
+            torch_config=RanksConfig(),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=job.resources
             ),

@@ -11,14 +11,17 @@ from fake_machine import fake_machine
 from trained_helpers import settings
 
 from randwire import machine
+from randwire.config import load
 from randwire.data import Batching, Loader, prepare
 from randwire.data.convert import command
 from randwire.environment import environment
+from randwire.study.design import Design
 from randwire.sweep import Cluster
 from randwire.sweep.share import local_options, share
 from randwire.training.worker import ProcessWorker, pick_device
 
 GIB = 1 << 30
+DIGITS = Design(load("digits", {"runtime.device": "cpu"}))
 DOCKER = {"/sys/fs/cgroup": ("/", "cgroup2")}
 """A container with a namespace of its own."""
 
@@ -34,9 +37,9 @@ def container(tmp_path: Path, patch: pytest.MonkeyPatch, cpus: float, gib: float
 @pytest.mark.condition("E", "a sweep in a container of 4 CPUs on a machine of 64", "as many settings as 4 CPUs train")
 def test_a_sweep_counts_the_cpus_of_its_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     container(tmp_path, monkeypatch, cpus=4.5, gib=64)
-    assert share(Cluster(workers=1)).cpus == 4
-    assert share(Cluster(workers=2)).cpus == 4
-    assert share(Cluster(workers=3, cpus_per_worker=2)).cpus == 6  # of one setting, or nothing would train
+    assert share(Cluster(workers=1), DIGITS).cpus == 4
+    assert share(Cluster(workers=2), DIGITS).cpus == 4
+    assert share(Cluster(workers=3, cpus_per_worker=2), DIGITS).cpus == 6  # of one setting, or nothing would train
 
 
 @pytest.mark.condition("E", "a sweep in a job of SLURM that binds nothing", "the CPUs and memory of the job")
@@ -44,7 +47,7 @@ def test_a_sweep_counts_the_cpus_of_its_job(tmp_path: Path, monkeypatch: pytest.
     container(tmp_path, monkeypatch, cpus=64, gib=64)
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
     monkeypatch.setenv("SLURM_MEM_PER_NODE", "16G")
-    assert share(Cluster(workers=1))[:3] == (3, 16 * GIB, 2 * GIB)
+    assert share(Cluster(workers=1), DIGITS)[:3] == (3, 16 * GIB, 2 * GIB)
 
 
 @pytest.mark.condition("E", "a sweep in a container of 64 CPUs and 4 GiB", "fewer settings at a time, in one line")
@@ -52,15 +55,15 @@ def test_memory_bounds_the_settings_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     container(tmp_path, monkeypatch, cpus=64, gib=4)
-    options = local_options(Cluster(workers=1))
+    options = local_options(Cluster(workers=1), DIGITS)
     assert options["num_cpus"] == 2
     assert options["_memory"] + options["object_store_memory"] == 4 * GIB
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("memory of 4.0 GiB: 2 at a time")
     assert "--concurrent" in line
-    assert local_options(Cluster(workers=1, concurrent=8))["num_cpus"] == 64
+    assert local_options(Cluster(workers=1, concurrent=8), DIGITS)["num_cpus"] == 64
     container(tmp_path, monkeypatch, cpus=2, gib=0.5)
-    assert local_options(Cluster(workers=2))["num_cpus"] == 2
+    assert local_options(Cluster(workers=2), DIGITS)["num_cpus"] == 2
     assert capsys.readouterr().err == ""
 
 
@@ -118,17 +121,20 @@ design = Design.load("digits", {"runtime.output": OUTPUT}, name="one")
 alone, two = Cluster(workers=1), Cluster(workers=1, concurrent=2)
 with steered(alone) as start:
     from randwire.sweep.connection import capacity, connected
-    with connected(start, alone, ()):
-        print(capacity(design, alone), capacity(design, two))
+    from randwire.sweep.share import local_options
+    with connected(start, alone, (), local_options(alone, design)):
+        print([(each.gpu, each.settings) for each in (capacity(design, alone), capacity(design, two))])
 """
 
 
 AFFINITY = """
 import os
+from randwire.study import Design
 from randwire.sweep import Cluster
 from randwire.sweep.share import share
+digits = Design.load("digits", {}, name="one")
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-print([share(Cluster(workers=workers)).cpus // workers for workers in (1, 2)])
+print([share(Cluster(workers=workers), digits).cpus // workers for workers in (1, 2)])
 """
 
 
@@ -145,4 +151,4 @@ def test_one_cpu_trains_one_setting_at_a_time(tmp_path: Path) -> None:
     # Ray itself starts on all CPUs: on one that others use too, it may give itself up.
     done = commands.run("-c", f"OUTPUT = {str(tmp_path)!r}\n{CAPACITY}", environment={"SLURM_CPUS_PER_TASK": "1"})
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "(False, 1) (False, 1)\n"
+    assert done.stdout == "[(False, 1), (False, 1)]\n"

@@ -14,6 +14,7 @@ from randwire.config.variant import values_of_variant, variant_of
 from randwire.errors import ConfigError
 from randwire.study.ranges import Range
 from randwire.sweep import Cluster
+from randwire.sweep.places import Machine, Machines, places
 
 
 @pytest.mark.condition("I", "names and paths that look like numbers, lists or true, on the command line", "are text")
@@ -108,9 +109,13 @@ def test_no_gpu_is_no_matter_of_workers(tmp_path: Path, monkeypatch: pytest.Monk
     none = f"runtime.device: is cuda, and the cluster has no GPU; use auto or cpu, {grows}"
     few = f"--workers: a trial of 4 takes a GPU each, and the cluster has 2; lower it, {grows}"
     cpus = "--workers: a trial of 4 takes 3 CPUs each (--cpus-per-worker), and the cluster has 8; lower one of them"
-    assert [there.misfit(True, 8, 0), there.misfit(True, 8, 2), there.misfit(False, 8, 0)] == [
-        none, few, f"{cpus}, {grows}"
-    ]  # fmt: skip
+    apart = "takes 3 CPUs each (--cpus-per-worker), and of the cluster no machine has more than 2; lower one of them"
+    told = []
+    for device, machines in (("cuda", [(8, 0)]), ("auto", [(8, 2)]), ("cpu", [(8, 0)]), ("cpu", [(2, 0)] * 7)):
+        with pytest.raises(ConfigError) as error:
+            places(there, device, 64, Machines([Machine(*one) for one in machines]))  # type: ignore[arg-type]
+        told.append(str(error.value))
+    assert told == [none, few, f"{cpus}, {grows}", f"--workers: a trial of 4 {apart}, {grows}"]
 
 
 @pytest.mark.condition("I", "--runtime.output '' (a variable that is not set), --name 's 2'", "one line that says what")

@@ -256,6 +256,10 @@ def test_the_cost_is_that_of_all_settings(tmp_path: Path, capsys: pytest.Capture
     [
         (["--gpus", "1", "--workers", "2"], "--gpus: 1 cannot hold a trial of 2 workers"),
         (["--gpus", "0"], "--gpus"),
+        (["--gpus-per-worker", "0.5"], "--gpus-per-worker: is for the time on so many GPUs; give --gpus too"),
+        (["--gpus", "1", "--gpus-per-worker", "2"], "--gpus-per-worker: must be 1 or a part of a GPU such as 0.25"),
+        (["--gpus", "1", "--gpus-per-worker", "0.5", "--workers", "2"], "0.5 is for trials of one rank"),
+        (["--gpus", "1", "--gpus-per-worker", "0.5", "--runtime.device", "cpu"], "runtime.device is cpu"),
         (["--price", "-1"], "--price"),
         (["--price", "nan"], "--price"),
         (["--images-per-s", "0"], "--images-per-s"),
@@ -267,6 +271,42 @@ def test_mistakes(arguments: list[str], message: str, tmp_path: Path, capsys: py
     shown = capsys.readouterr()
     assert (shown.out, len(shown.err.strip().splitlines())) == ("", 1)
     assert message in shown.err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--gpus", "4"), "on 4 GPUs, 2 for each setting"),
+        (("--gpus", "1"), "on 1 GPUs, 1 for each setting"),  # as a sweep there
+        (("--gpus", "4", "--train.batch_size", "63"), "on 4 GPUs, 1 for each setting"),
+        (("--gpus", "1", "--gpus-per-worker", "0.25"), "on 1 GPUs, 0.25 of one for each setting"),
+    ],
+)
+def test_a_plan_has_the_ranks_of_the_sweep(
+    options: tuple[str, ...], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("plan", *options, "--images-per-s", "100", "--runtime.output", str(tmp_path)) == 0
+    assert told in capsys.readouterr().out
+
+
+def test_a_plan_says_on_which_share_of_a_gpu_a_rate_was_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = design(tmp_path, seeds=2)
+    study.open()
+    shared(study, "er:p=0.2", 100.0, 0.25)
+    plan = ("plan", "--name", study.folder.name, "--runtime.output", str(tmp_path))
+    for options, told in (
+        ((), "at 400 images/s a GPU, measured in 2 records on 0.25 of a GPU"),
+        (("--gpus", "1", "--gpus-per-worker", "0.25"), "measured in 2 records on 0.25 of a GPU"),
+    ):
+        assert command(*plan, *options) == 0
+        assert told in capsys.readouterr().out
+    shared(study, "er:p=0.2", 100.0, None)
+    assert command(*plan, "--gpus", "1", "--gpus-per-worker", "0.25") == 0
+    assert "at 100 images/s a GPU, measured in 2 records on whole GPUs" in capsys.readouterr().out
+    assert command(*plan) == 0
+    assert "measured in 2 records\n" in capsys.readouterr().out
 
 
 def test_every_quantity_of_a_trial_is_that_of_its_network(tmp_path: Path) -> None:

@@ -1,0 +1,148 @@
+"""Ranks of a sweep on GPUs: their group, threads, CPUs and memory, with stand-ins for CUDA and Ray's resources."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+import torch
+from ray.train.torch import TorchConfig
+from study_helpers import design
+from torch import distributed
+
+from randwire import machine
+from randwire.study.design import Design
+from randwire.sweep import share, worker
+from randwire.sweep.cluster import Cluster
+from randwire.sweep.group import Backend, RanksConfig
+from randwire.sweep.job import Job
+from randwire.sweep.ray_internals import TorchBackend
+from randwire.sweep.watchdog import Watchdog
+from randwire.sweep.worker import CONTEXT, RayWorker, memory_fraction
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The parts of a GPU's memory that were taken, of 24 GiB; and as many threads as Ray would give."""
+    parts: list[float] = []
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=24 * GIB))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda part, device: parts.append(part))
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: parts.append(-number))
+    return parts
+
+
+def rank(monkeypatch: pytest.MonkeyPatch, device: str, cpus: float, gpu_share: float = 1.0) -> RayWorker:
+    context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
+    monkeypatch.setattr(ray.train, "get_context", lambda: context)
+    resources = SimpleNamespace(get_assigned_resources=lambda: {"CPU": cpus})
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: resources)
+    monkeypatch.setattr(worker, "get_device", lambda: torch.device(device))
+    return RayWorker("digest", False, Watchdog.__new__(Watchdog), None, gpu_share)
+
+
+def test_of_a_rank_on_a_gpu_one_cpu_launches_and_the_others_load(
+    monkeypatch: pytest.MonkeyPatch, taken: list[float]
+) -> None:
+    assert [rank(monkeypatch, "cuda:0", cpus).cpus for cpus in (12, 2, 1)] == [11, 1, 1]
+    assert taken == [-1] * 3  # threads of PyTorch, and no bound on memory
+    assert [rank(monkeypatch, "cpu", cpus).cpus for cpus in (3, 1)] == [3, 1]
+    assert taken == [-1] * 3
+
+
+def test_a_rank_takes_its_share_of_the_memory_of_a_gpu(monkeypatch: pytest.MonkeyPatch, taken: list[float]) -> None:
+    assert rank(monkeypatch, "cuda:0", 3, 0.25).gpu_share == 0.25
+    assert taken[1:] == [0.25 - 0.5 / 24]
+    assert 4 * (taken[1] * 24 * GIB + CONTEXT) <= 24 * GIB
+    assert memory_fraction(1 / 40, 16 * GIB) == 1 / 80  # too little for anything: an error of memory tells
+
+
+class _Group:
+    """Workers of a Ray Train run whose PyTorch can use the GPU, or not."""
+
+    def __init__(self, *usable: bool) -> None:
+        self.usable = list(usable)
+
+    def execute(self, function: Any) -> list[bool]:
+        assert function is torch.cuda.is_available
+        return self.usable
+
+
+@pytest.mark.parametrize(
+    ("asked", "usable", "taken"),
+    [
+        ("nccl", (True, True), "nccl"),
+        ("nccl", (True, False), "gloo"),
+        ("nccl", (False, False), "gloo"),
+        ("gloo", (True, True), "gloo"),
+    ],
+)
+def test_all_ranks_of_a_group_are_on_gpus_or_none(
+    asked: str, usable: tuple[bool, ...], taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[TorchConfig] = []
+    monkeypatch.setattr(TorchBackend, "on_start", lambda self, group, config: started.append(config))
+    config = RanksConfig(backend=asked, timeout_s=7)
+    assert config.backend_cls is Backend
+    Backend().on_start(_Group(*usable), config)
+    assert [(one.backend, one.timeout_s) for one in started] == [(taken, 7)]
+    assert config.backend == asked
+
+
+@pytest.mark.parametrize(("backend", "device"), [("gloo", "cpu"), ("nccl", "cuda:1")])
+def test_a_rank_is_on_the_kind_of_device_of_its_group(
+    backend: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_backend", lambda: backend)
+    monkeypatch.setattr(worker, "get_device", lambda: torch.device("cuda:1"))
+    assert worker.device_of_rank() == torch.device(device)
+
+
+@pytest.fixture
+def study(tmp_path: Any) -> Design:
+    return design(tmp_path)
+
+
+def test_ray_is_told_what_a_rank_takes(study: Design) -> None:
+    assert Job(study, 1, "", cpus_per_worker=3, gpus_per_worker=0.25).resources == {"CPU": 3, "GPU": 0.25}
+    assert Job(study, 2, "", cpus_per_worker=12, gpus_per_worker=1.0).resources == {"CPU": 12, "GPU": 1}
+    on_cpus = Job(study, 2, "", cpus_per_worker=2)
+    assert (on_cpus.resources, on_cpus.gpu) == ({"CPU": 2}, False)
+
+
+@pytest.fixture
+def computer(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """One with so many GPUs, of which PyTorch can use all or none."""
+
+    def has(gpus: int, usable: bool, cpus: int, gib: int = 64) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: usable)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(machine, "cpus", lambda: cpus)
+        monkeypatch.setattr(machine, "memory", lambda: gib * GIB)
+
+    return has
+
+
+def test_ray_counts_the_gpus_that_pytorch_can_use(computer: Any, study: Design) -> None:
+    computer(gpus=4, usable=True, cpus=48)
+    assert share.local_options(Cluster(), study)["num_gpus"] == 4
+    assert share.start_options()[:2] == ["--num-cpus=48", "--num-gpus=4"]
+    computer(gpus=4, usable=False, cpus=48)  # what the driver counts, and PyTorch cannot use
+    assert share.local_options(Cluster(), study)["num_gpus"] == 0
+    assert share.start_options()[1] == "--num-gpus=0"
+
+
+def test_memory_bounds_settings_on_gpus_and_not_their_cpus(
+    computer: Any, study: Design, capsys: pytest.CaptureFixture[str]
+) -> None:
+    computer(gpus=4, usable=True, cpus=48, gib=5)
+    mine = share.share(Cluster(gpus_per_worker=0.25), study)
+    assert (mine.cpus, mine.settings) == (48, 2)
+    assert share.local_options(Cluster(gpus_per_worker=0.25), study)["num_cpus"] == 48
+    assert "2 at a time, though CPUs and GPUs are there for more" in capsys.readouterr().err
+    assert share.share(Cluster(workers=1), study).settings == 2
+    assert share.share(Cluster(workers=1, concurrent=4), study).settings is None
