@@ -27,8 +27,8 @@ MAX_LOGIT_DIFFERENCE = 1e-3
 def export(source: str | Path, target: str | Path, resolution: int | None = None) -> float:
     """Write the network of a record or a checkpoint to `target`, as its suffix says; returns how far logits differ.
 
-    .pt2          torch.export: `torch.export.load(target).module()`; extra files `classes.json`, `reading.json` and
-                  `encoding.json`
+    .pt2          torch.export: `torch.export.load(target).module()`, and `.to("cuda")` for a GPU; extra files
+                  `classes.json`, `reading.json` and `encoding.json`
     .onnx         ONNX; the same, as JSON, are its metadata `classes`, `reading` and `encoding`
     .safetensors  weights, with all that it takes to build the network again (see training/weights.py)
 
@@ -67,7 +67,7 @@ def export(source: str | Path, target: str | Path, resolution: int | None = None
 
 
 def _torch_export(trained: Trained, network: nn.Module, example: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
-    program = _program(network, example)
+    program = _of_any_device(_program(network, example))
     torch.export.save(program, path, extra_files={f"{name}.json": text for name, text in _texts(trained).items()})
     module = torch.export.load(path).module()
     return lambda images: module(images)
@@ -118,6 +118,18 @@ _WRITERS = {".pt2": _torch_export, ".onnx": _onnx, SUFFIX: _safetensors}
 
 def _program(network: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
     return torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+
+
+def _of_any_device(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """The program without what says that it was exported on a CPU: `module().to("cuda")` moves all the rest of it.
+
+    Where a type is changed, torch.export asserts type, layout and device of what it was.
+    """
+    for node in program.graph.nodes:
+        if "device" in node.kwargs:
+            node.kwargs = {**node.kwargs, "device": None}
+    program.graph_module.recompile()
+    return program
 
 
 @contextlib.contextmanager

@@ -74,3 +74,19 @@ def test_paths_that_cannot_be_written_and_unknown_suffixes_are_lines(trained: Pa
     assert "the suffix must be one of .pt2, .onnx" in refused(str(trained), "--export", str(tmp_path / "net.h5"))
     with pytest.raises(ExportError, match="cannot be written"):
         randwire.export(trained, tmp_path / "no" / "net.pt2")
+
+
+def test_a_torch_export_is_of_no_device(trained: Path, tmp_path: Path, raw: torch.Tensor) -> None:
+    """Nothing in it says cpu, and all tensors that it holds move with it."""
+    randwire.export(trained, tmp_path / "net.pt2")
+    module = torch.export.load(tmp_path / "net.pt2").module()
+    asserted = [node for node in module.graph.nodes if str(node.target) == "aten._assert_tensor_metadata.default"]
+    assert asserted, "what torch.export asserts has changed: see that no device is in it"
+    for node in module.graph.nodes:
+        values = [*node.args, *node.kwargs.values()]
+        assert not [value for value in values if isinstance(value, torch.device)], node.format_node()
+    module.to("meta")
+    held = [value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor)]
+    tensors = [*module.parameters(), *module.buffers(), *held]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert module(raw.to("meta")).shape == (7, 10)
