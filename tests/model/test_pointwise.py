@@ -92,6 +92,18 @@ def test_the_rule_follows_the_measurements(c_in: int, c_out: int, kind: torch.dt
         assert (calls.convolutions == 0) == expected
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+def test_the_gradient_of_a_weight_lies_as_the_weight_does(autocast: bool) -> None:
+    """Distributed training warns of other strides, and copies such gradients more slowly."""
+    layer = Pointwise(78, 96).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.randn(2, 78, 4, 4).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast), _calls() as calls:
+        out = layer(images)
+    assert not calls.convolutions
+    (grad,) = torch.autograd.grad(out.float().square().sum(), layer.weight)
+    assert (grad.dtype, grad.stride()) == (torch.float32, layer.weight.stride())
+
+
 def test_a_program_has_convolutions_whatever_is_faster_here() -> None:
     program = torch.export.export(
         nn.Sequential(nn.Conv2d(3, 8, 3), Pointwise(8, 4)).to(memory_format=torch.channels_last),  # type: ignore[call-overload]

@@ -37,8 +37,9 @@ class Pointwise(nn.Conv2d):
         # What is compiled or exported is a convolution: the layout is not known then, and others choose for it.
         if torch.compiler.is_compiling() or not self._as_linear(x):
             return super().forward(x)
-        rows = functional.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
-        return rows.permute(0, 3, 1, 2)
+        # Permuted, the gradient of a weight in NHWC has its strides, as distributed training demands.
+        weight = self.weight.permute(0, 2, 3, 1).flatten(1)
+        return functional.linear(x.permute(0, 2, 3, 1), weight, self.bias).permute(0, 3, 1, 2)
 
     def _as_linear(self, x: Tensor) -> bool:
         if AS_LINEAR is False or not x.is_contiguous(memory_format=torch.channels_last):
