@@ -236,7 +236,13 @@ class _Rank:
         train, runtime = config.train, config.runtime
         torch.manual_seed(train.seed)
         network = build(
-            config.network, self.dags, len(classes), config.data.resolution, runtime.recompute, runtime.compile
+            config.network,
+            self.dags,
+            len(classes),
+            config.data.resolution,
+            runtime.recompute,
+            runtime.compile,
+            runtime.channel_multiple,
         )
         if self.checkpoint is not None or train.pretrained is None or train.pretrained_sha256 is None:
             return network, None

@@ -78,6 +78,7 @@ def initial_network(config: RunConfig, classes: int | None = None) -> nn.Module:
             config.data.resolution,
             config.runtime.recompute,
             config.runtime.compile,
+            config.runtime.channel_multiple,
         )
 
 

@@ -32,6 +32,7 @@ class _Needs(NamedTuple):
 _ADAM = _Needs("train.optimizer", ("adam", "adamw"))
 _DROPS_EDGES = _Needs("network.drop_edge")
 _DRAWN = _Needs("graph.path", (None,))
+_RANDOM = _Needs("network.reference", (None,))
 _NEEDS: Mapping[str, _Needs] = {
     "train.momentum": _Needs("train.optimizer", ("sgd",)),
     "train.betas": _ADAM,
@@ -46,6 +47,7 @@ _NEEDS: Mapping[str, _Needs] = {
     "graph.generator": _DRAWN,
     "graph.seed": _DRAWN,
     "graph.stages": _DRAWN,
+    "runtime.channel_multiple": _RANDOM,
 }
 
 
@@ -60,4 +62,8 @@ def check_given(config: RunConfig, given: Collection[str], varied: Collection[st
             continue
         if needs is _DRAWN:
             raise ConfigError(f"{key}: draws graphs, and those of graph.path are saved ones; leave one of them out")
+        if needs is _RANDOM:
+            raise ConfigError(
+                f"{key}: is for randomly wired networks, and network.reference is a published one; leave it out"
+            )
         raise ConfigError(f"{key}: decides nothing without {needs}; leave it out")

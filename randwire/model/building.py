@@ -17,12 +17,14 @@ def build(
     resolution: int,
     recompute: bool = False,
     compiled: bool = False,
+    channel_multiple: int = 1,
 ) -> nn.Module:
     """A network from normalised images (B, 3, H, W) to logits (B, `classes`), with initial weights.
 
     `dags` are the graphs of the random stages; a published network has none, and is built for images of `resolution`.
-    Raises ValueError if the stages are not those of the regime, ConfigError for a published network that is none.
+    Raises ValueError if the stages are not those of the regime, ConfigError for a published network that is none,
+    and for an operation that cannot be computed with channels of another number.
     """
     if config.reference is not None:
         return references.build(config.reference, classes, resolution)
-    return RandWire(config, dags, classes, recompute, compiled)
+    return RandWire(config, dags, classes, recompute, compiled, channel_multiple)

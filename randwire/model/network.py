@@ -45,8 +45,9 @@ class Classifier(nn.Module):
 class RandWire(nn.Module):
     """The network of a regime. `dags` maps each random stage's name to its DAG.
 
-    `recompute` holds less memory in training and computes more, with equal numbers (see Stage); `compiled` is that of
-    its nodes. Raises ValueError if the stages of `dags` are not those of the regime.
+    `recompute` holds less memory in training and computes more, with equal numbers, and `channel_multiple` is what the
+    channels of random stages are stored as a multiple of there (see Stage); `compiled` is that of its nodes. Raises
+    ValueError if the stages of `dags` are not those of the regime, ConfigError for a multiple that is not possible.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class RandWire(nn.Module):
         classes: int,
         recompute: bool = False,
         compiled: bool = False,
+        channel_multiple: int = 1,
     ) -> None:
         super().__init__()
         plans = REGIMES[config.regime]
@@ -70,7 +72,7 @@ class RandWire(nn.Module):
             c_out = plan.channels(config.channels)
             if plan.share:
                 spec = NodeSpec.of(config, c_in, c_out, plan.stride, compiled)
-                stage: nn.Module = Stage(dags[plan.name], spec, recompute)
+                stage: nn.Module = Stage(dags[plan.name], spec, recompute, channel_multiple)
             else:
                 stage = Stem(c_in, c_out, plan.stride, relu=index > 0)
             self.stages[plan.name] = stage

@@ -1,6 +1,6 @@
 """A random stage: the nodes of a DAG, computed one after the other (paper, section 3.1)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
@@ -13,6 +13,7 @@ from randwire.dag import DAG
 from randwire.model.drop_edge import Edge, weighted_edges
 from randwire.model.gathering import EdgeWeights, forked
 from randwire.model.node import Node, NodeSpec
+from randwire.model.padding import PaddedNodes
 
 
 class Stage(nn.Module):
@@ -20,10 +21,12 @@ class Stage(nn.Module):
 
     The input node copies its input to all sources, which carry the stage's stride and change of channels; the output
     node is the unweighted mean of all sinks. Neither has an operation. With `recompute`, the backward pass computes
-    each node again from its inputs, so that between the passes little but the outputs of nodes is held.
+    each node again from its inputs, so that between the passes little but the outputs of nodes is held. Training stores
+    the channels as a multiple of `channel_multiple`, with equal numbers (see model/padding.py); forward hooks of nodes
+    are for evaluation then. Raises ConfigError if the operation does not allow that.
     """
 
-    def __init__(self, dag: DAG, spec: NodeSpec, recompute: bool = False) -> None:
+    def __init__(self, dag: DAG, spec: NodeSpec, recompute: bool = False, channel_multiple: int = 1) -> None:
         super().__init__()
         self.dag = dag
         self.recompute = recompute
@@ -32,6 +35,8 @@ class Stage(nn.Module):
             Node(spec.inner, len(inputs)) if inputs else Node(spec) for inputs in dag.predecessors
         )
         self.deterministic = all(isinstance(node, Node) and node.deterministic for node in self.nodes)
+        odd = any(channels % channel_multiple for channels in (spec.c_in, spec.c_out))
+        self.padded = PaddedNodes(spec, list(map(len, dag.predecessors)), channel_multiple) if odd else None
         self.weighted = {edge: number for number, edge in enumerate(weighted_edges(dag))}
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -39,19 +44,31 @@ class Stage(nn.Module):
 
         `keep` has a factor for each edge of `weighted_edges`, in training: 0 leaves it out, 1 does not.
         """
+        plain = torch.compiler.is_compiling() or not (self.training and torch.is_grad_enabled())
+        if self.padded is None or plain:
+            return self._computed(x, keep, self.nodes)
+        nodes = [node for node in self.nodes if isinstance(node, Node)]
+        states = self.padded.states(nodes)
+        calls = [partial(self.padded, index, state) for index, state in enumerate(states)]
+        out = self.padded.cut(self._computed(self.padded.widened(x), keep, calls))
+        self.padded.finish(nodes, states)
+        return out
+
+    def _computed(self, x: Tensor, keep: Tensor | None, calls: Iterable[Callable[..., Tensor]]) -> Tensor:
+        """The same, by what computes each node."""
         weights = self._weights(keep) if self.training or keep is not None else None
         # The compiled aggregation and PyTorch's compiler have gradients of their own.
         shares = self.training and torch.is_grad_enabled() and not (self.compiled or torch.compiler.is_compiling())
         on_edges: dict[Edge, Tensor] = {}  # outputs by the edges that they have still to go
         total: Tensor | None = None
         x = functional.relu(x)  # once for all sources
-        for index, node in enumerate(self.nodes):
+        for index, call in enumerate(calls):
             inputs = [on_edges.pop((i, index)) for i in self.dag.predecessors[index]]
             own = None
             if weights is not None and len(inputs) > 1:
                 own = weights.of_node(index, inputs[0].dtype if shares else None)
             given = inputs or [x], own, not inputs, shares
-            out = self._recomputed(node, *given) if self.recompute and torch.is_grad_enabled() else node(*given)
+            out = self._again(index, call, *given) if self.recompute and torch.is_grad_enabled() else call(*given)
             del given, inputs  # or they would hold their tensors while the next node is computed
             edges = [(index, successor) for successor in self.dag.successors[index]]
             if not edges:
@@ -76,10 +93,10 @@ class Stage(nn.Module):
         numbers = [self.weighted.get(edge) for edge in edges]
         return forked(out, [weights.of_edge(n, out.dtype) if weights and n is not None else None for n in numbers])
 
-    def _recomputed(self, node: nn.Module, *given: object) -> Tensor:
-        """The node's output, whose backward pass computes the node again, with the same random numbers."""
-        contexts, random = partial(_contexts, node), not self.deterministic
-        out: Tensor = checkpoint(node, *given, use_reentrant=False, preserve_rng_state=random, context_fn=contexts)
+    def _again(self, index: int, call: Callable[..., Tensor], *given: object) -> Tensor:
+        """The output of a node, whose backward pass computes the node again, with the same random numbers."""
+        contexts, random = partial(_contexts, self.nodes[index]), not self.deterministic
+        out: Tensor = checkpoint(call, *given, use_reentrant=False, preserve_rng_state=random, context_fn=contexts)
         return out
 
 

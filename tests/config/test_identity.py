@@ -115,6 +115,7 @@ DEFAULTS: Mapping[str, object] = {
     "runtime.recompute": False,
     "runtime.compile": False,
     "runtime.step": "auto",
+    "runtime.channel_multiple": 1,
     "runtime.wandb": "auto",
     "runtime.project": "randwire",
 }

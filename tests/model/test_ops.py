@@ -161,6 +161,15 @@ def _assert_contract(name: str) -> None:
         if op.positively_homogeneous:
             for factor in (1e-3, 0.3, 7.0, 1e3):
                 torch.testing.assert_close(op(factor * x), factor * op(x), rtol=1e-10, atol=0)
+        if op.paddable:
+            assert not list(op.buffers())
+            wide = ops.build(name, c_in + 2, c_out + 3, stride).double().eval()
+            narrow = dict(op.named_parameters())
+            with torch.no_grad():
+                for key, value in wide.named_parameters():
+                    value.zero_()[tuple(map(slice, narrow[key].shape))] = narrow[key]
+            padded = wide(functional.pad(x, (0, 0, 0, 0, 0, 2)))
+            torch.testing.assert_close(padded, functional.pad(op(x), (0, 0, 0, 0, 0, 3)), rtol=1e-12, atol=1e-12)
         if op.output_conv is not None:
             seen: list[Tensor] = []
             op.output_conv.register_forward_hook(lambda _, __, out, seen=seen: seen.append(out))
@@ -185,6 +194,8 @@ def test_new_operations_keep_the_contract(name: str) -> None:
     ("name", "statement"),
     [
         ("noisy", "deterministic = True"),
+        ("noisy", "paddable = True"),
+        ("standard", "paddable = True"),
         ("gated", "positively_homogeneous = True"),
         ("biased", "positively_homogeneous = True"),
         ("gated", "output_conv = property(lambda self: self.gate[1])"),
@@ -205,6 +216,7 @@ def test_an_operation_states_nothing_by_default() -> None:
 
     assert not Plain.positively_homogeneous
     assert not Plain.deterministic
+    assert not Plain.paddable
     assert Plain(1, 1, 1).output_conv is None
 
 

@@ -18,6 +18,10 @@ class NodeOp(nn.Module, ABC):
     """Whether op(c x) = c op(x) for every c > 0: evaluation may then move a weight of the input into the output."""
     deterministic: ClassVar[bool] = False
     """Whether nothing in it is random: recomputation may then leave the states of random generators alone."""
+    paddable: ClassVar[bool] = False
+    """Whether one of more channels, whose further parameters are zeros, has the same output and further zeros for an
+    input with further channels of zeros, and needs no buffers: training may then store such channels.
+    """
 
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ class AvgPool(NodeOp):
 
     positively_homogeneous = True
     deterministic = True
+    paddable = True
 
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__(c_in, c_out, stride)

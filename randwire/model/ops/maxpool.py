@@ -11,6 +11,7 @@ class MaxPool(NodeOp):
 
     positively_homogeneous = True
     deterministic = True
+    paddable = True
 
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__(c_in, c_out, stride)
