@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from randwire.config import StepKind, TrainConfig
 from randwire.errors import ConfigError
+from randwire.model.drop_edge import DropEdge
 from randwire.training.optim import set_learning_rate
 
 DDP_OPTIONS: dict[str, Any] = {"forward_sync_buffers": False, "gradient_as_bucket_view": True}
@@ -82,7 +83,7 @@ class EagerStep:
 
 
 class FlatStep:
-    """`gradients`, `exchange` and `update`, of a network that is in no DistributedDataParallel.
+    """`prepare`, `gradients`, `exchange` and `update`, of a network that is in no DistributedDataParallel.
 
     Parameters that the loss does not depend on keep no gradient, and are not updated.
     """
@@ -97,6 +98,9 @@ class FlatStep:
         self._parts: list[Tensor] = []
         self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._used: Sequence[bool] = ()
+        self._drop_edges = [module for module in network.modules() if isinstance(module, DropEdge)]
+        for module in self._drop_edges:
+            module.manual = True
         if ranks > 1:
             with torch.no_grad():
                 for value in (*network.parameters(), *network.buffers()):
@@ -105,14 +109,22 @@ class FlatStep:
                     value.copy_(first)
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float) -> Tensor:
-        set_learning_rate(self.optimizer, lr)
+        self.prepare(lr)
         loss = self.gradients(images, labels)
         self.exchange()
         self.update()
         return loss
 
     def close(self) -> None:
-        pass
+        for module in self._drop_edges:
+            module.manual = False
+
+    def prepare(self, lr: float) -> None:
+        """Write where the next step reads them: the learning rate, and the edges that it does without."""
+        set_learning_rate(self.optimizer, lr)
+        for module in self._drop_edges:
+            if module.probability:
+                module.redraw()
 
     def gradients(self, images: Tensor, labels: Tensor) -> Tensor:
         """Compute the gradients of the loss of this rank's images, divided by the number of ranks. Returns the loss.
@@ -176,7 +188,7 @@ class CapturedStep:
         if kind not in self._gradients:
             self._capture(kind, images, labels)
         assert self._update is not None
-        set_learning_rate(self._step.optimizer, lr)
+        self._step.prepare(lr)
         loss = self._gradients[kind](images, labels).clone()  # the next step overwrites it
         self._step.exchange()
         self._update()
@@ -185,6 +197,7 @@ class CapturedStep:
     def close(self) -> None:
         self._gradients, self._update = {}, None
         self._graphs.close()
+        self._step.close()
 
     def _capture(self, kind: tuple[object, ...], images: Tensor, labels: Tensor) -> None:
         step = self._step

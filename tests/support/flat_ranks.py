@@ -37,6 +37,21 @@ class Case(NamedTuple):
     unused: bool = False
 
 
+FP32 = torch.float32
+CASES = {
+    "sgd": Case(),
+    "nesterov, clipped": Case(train={"nesterov": True, "clip_norm": 0.5, "weight_decay": 0.01}),
+    "adam, drop edge": Case({"drop_edge": 1.0}, {"optimizer": "adam"}),
+    "adamw, ranks drop edges of their own": Case(
+        {"drop_edge": 1.0, "drop_edge_ranks": "independent"}, {"optimizer": "adamw", "decay_vectors": True}
+    ),
+    "dropout, no smoothing": Case({"dropout": 0.5}, {"label_smoothing": 0.0}),
+    "a parameter that is not used": Case(train={"clip_norm": 1.0}, unused=True),
+    "fp32": Case(train={"weight_decay": 0.01}, kind=FP32),
+    "fp32, adam": Case(train={"optimizer": "adam"}, kind=FP32),
+}
+
+
 class WithUnused(nn.Module):
     """A network with a parameter that the loss does not depend on, between others that it does depend on."""
 
