@@ -134,13 +134,13 @@ def recalibrated(network: nn.Module, batches: Iterable[Tensor]) -> Iterator[None
     try:
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # the cumulative mean
             norm.training = True
         with torch.no_grad():
-            for images in batches:
+            for seen, images in enumerate(batches, 1):
+                for norm in norms:
+                    norm.momentum = 1 / seen  # as None does, for which a GPU is asked how many there were
                 with full_precision(images.device):
                     network(images)
-                seen += 1
         if not seen:
             raise ValueError("no batch to recalibrate with")
         for norm in norms:

@@ -47,8 +47,9 @@ def train_epoch(
     part: EpochPart | None = None,
     after_step: Callable[[EpochPart], None] | None = None,
 ) -> dict[str, float]:
-    """Train for epoch `epoch` (1-based) of `steps` steps. The host waits for no step but the last.
+    """Train for epoch `epoch` (1-based) of `steps` steps.
 
+    The host waits for the last step; it is two steps ahead of a GPU at most (`transfer.sent`), and waits for no other.
     `part` is what has been trained of it, if it goes on; `batches` are those of the steps that are left. `after_step`
     is called after each of them. Returns the metrics of the epoch by key; rates and seconds are as this rank sees them.
 

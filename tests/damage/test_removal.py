@@ -167,6 +167,10 @@ def test_recalibrated_statistics_are_those_of_the_batches(damage: Damage | None)
     for batch in batches:
         _reference(network, batch, damage, norm)
     whole = network.state_dict(keep_vars=True)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):  # with None it reads its counter, for which the host waits
+            module.register_forward_pre_hook(lambda module, _: momenta.add(module.momentum))
+    momenta: set[float | None] = set()
     hidden = damaged(network, damage) if damage else torch.no_grad()
     with hidden, recalibrated(network, batches):
         assert not any(module.training for module in network.modules())
@@ -177,6 +181,7 @@ def test_recalibrated_statistics_are_those_of_the_batches(damage: Damage | None)
             for name, values in (("running_mean", means), ("running_var", variances)):
                 expected = torch.stack(values[module]).mean(0)
                 torch.testing.assert_close(getattr(module, name), expected, rtol=1e-10, atol=1e-12)
+    assert momenta == {1, 1 / 2, 1 / 3}
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(value is whole[name] for name, value in network.state_dict(keep_vars=True).items()), (
         "not the same memory"
