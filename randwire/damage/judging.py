@@ -1,5 +1,6 @@
 """The images that damaged networks see: which they are, and where they are kept from one damage to the next."""
 
+from collections import deque
 from collections.abc import Iterator
 
 import torch
@@ -32,18 +33,21 @@ def judging_batches(
         return
     chosen = torch.zeros(total, dtype=torch.bool)
     chosen[streams.judging_images(seed).sample(range(total), count)] = True
-    held: list[tuple[Tensor, Tensor]] = []
+    sizes = [min(batch_size, count - start) for start in range(0, count, batch_size)]
+    rooms: deque[tuple[Tensor, Tensor]] | None = None
+    filled = 0
     for mask, (pixels, labels) in zip(torch.split(chosen, batch_size), loader.epoch(0), strict=True):
-        held.append((pixels[mask], labels[mask]))
-        if sum(len(labels) for _, labels in held) >= batch_size:
-            pixels, labels = (torch.cat(tensors) for tensors in zip(*held, strict=True))
-            yield _of_its_own(pixels[:batch_size]), labels[:batch_size]
-            held = [(pixels[batch_size:], labels[batch_size:])]
-    pixels, labels = (torch.cat(tensors) for tensors in zip(*held, strict=True))
-    if len(labels):
-        yield _of_its_own(pixels), labels
+        if rooms is None:  # all at once: made between the batches of the loader, they would leave holes
+            rooms = deque(_empty_like(pixels, labels, size) for size in sizes)
+        for image in mask.nonzero().flatten():
+            rooms[0][0][filled], rooms[0][1][filled] = pixels[image], labels[image]
+            filled += 1
+            if filled == len(rooms[0][1]):
+                yield rooms.popleft()
+                filled = 0
 
 
-def _of_its_own(images: Tensor) -> Tensor:
-    """Images in memory that holds nothing else."""
-    return images.clone(memory_format=torch.channels_last)
+def _empty_like(pixels: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Memory for a batch of so many images."""
+    shape = (count, *pixels.shape[1:])
+    return torch.empty(shape, dtype=pixels.dtype, memory_format=torch.channels_last), labels.new_empty(count)
