@@ -14,9 +14,9 @@ from randwire.records import Row
 from randwire.study.design import Design
 from randwire.study.folder import StudyFolder
 from randwire.study.setting import Setting
-from randwire.sweep.channel import Step
+from randwire.sweep.channel import TOLD, Step
 from randwire.sweep.cluster import Timeouts
-from randwire.sweep.progress import Progress
+from randwire.sweep.progress import Progress, note
 from randwire.sweep.retry import retried
 from randwire.tracking import Tracker
 
@@ -31,6 +31,7 @@ class TrackingCallback(tune.Callback):
         self.started: set[str] = set()
         self.ended: set[str] = set()
         self.errors: dict[Setting, str] = {}
+        self.told: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks; a tracker holds live runs
@@ -56,6 +57,9 @@ class TrackingCallback(tune.Callback):
             retried(self.design, self.timeouts, lambda: StudyFolder(self.design.folder).add_failure(setting, None))
         if "lost" in result:
             self.progress.lost(Setting.parse(result["setting"]).label, result["lost"])
+        if (told := result.get(TOLD)) and told not in self.told:
+            self.told.add(told)  # each rank tells it for each setting
+            note(told)
         digest = result.get("digest")
         if digest is None:
             return

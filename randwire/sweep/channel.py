@@ -7,9 +7,9 @@ from randwire.records import Row
 PRUNER_NAME = "randwire-pruner"
 CHANNEL_NAME = "randwire-channel-"
 """Begins the names of channels."""
-SETTING_ENDED, USER_ERROR, SAVED = "setting_ended", "user_error", "saved"
-"""Keys of the rows that are not an epoch's: the number of a setting that has ended, what its user must mend, and the
-step of a checkpoint in the middle of an epoch."""
+SETTING_ENDED, USER_ERROR, SAVED, TOLD = "setting_ended", "user_error", "saved", "told"
+"""Keys of the rows that are not an epoch's: the number of a setting that has ended, what its user must mend, the step
+of a checkpoint in the middle of an epoch, and what the user should know."""
 Step = tuple[int, int, int]
 """How far a training is: epoch and step, both from 1, and the steps of an epoch."""
 

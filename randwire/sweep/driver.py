@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 from randwire.errors import UserError
 from randwire.records import Row
 from randwire.study.setting import Setting
-from randwire.sweep.channel import SAVED
+from randwire.sweep.channel import SAVED, TOLD
 from randwire.sweep.job import Job
 from randwire.sweep.losses import cause_of
 from randwire.sweep.retry import retried
@@ -70,6 +70,9 @@ class SettingDriver(tune.Trainable):
                 if self.group is None or self.group.closed or self.group.ended.done():
                     self.group = self.start()
                 for row in self.group.rows(setting):
+                    if TOLD in row:
+                        yield row
+                        continue
                     if (progress := (row["digest"], row.get("epoch"), row.get(SAVED))) not in reported:
                         reported.add(progress)
                         losses = 0

@@ -70,6 +70,8 @@ def _train(design: Design, cluster: Cluster, tracker: Tracker) -> int:
         return _failures(design)
     if advice := holdout_advice(design):
         note(advice)
+    if cluster.address is None and design.base.runtime.device == "auto" and (left_out := gpus.left_out()):
+        note(left_out)
     with (
         Progress(_epochs_left(design, part), lambda trial: Setting.of(trial).label) as progress,
         steered(cluster) as start,
@@ -147,6 +149,8 @@ def check(design: Design, cluster: Cluster) -> None:
     if cluster.address is not None:
         check_address(cluster.address)
     elif design.base.runtime.device == "cuda" and not gpus.usable():
+        if gpus.unusable():
+            raise ConfigError(gpus.absent())
         none = Machines([Machine(machine.cpus(), 0)])
         raise ConfigError(places.misfit(cluster, True, cluster.workers or 1, 1, none))
     elif cluster.gpus_per_worker is not None and not gpus.usable():

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
 import torch
@@ -88,4 +89,6 @@ def local_options(cluster: Cluster, design: Design) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    if seen := gpus.unusable():
+        print(f"--num-gpus=0: {seen}", file=sys.stderr)
     print(*start_options())

@@ -15,14 +15,15 @@ from ray.train.torch import get_device
 from torch import distributed
 
 from randwire.ending import ending_of
-from randwire.errors import RecordError, RecordLockedError, UserError, one_line
+from randwire.errors import ConfigError, RecordError, RecordLockedError, UserError, one_line
 from randwire.metrics import VAL_TOP1, choosing
 from randwire.run import run
 from randwire.study.setting import Setting
-from randwire.sweep.channel import PRUNER_NAME, SAVED, SETTING_ENDED, USER_ERROR
+from randwire.sweep.channel import PRUNER_NAME, SAVED, SETTING_ENDED, TOLD, USER_ERROR
 from randwire.sweep.job import Job
 from randwire.sweep.ray_internals import machines_going
 from randwire.sweep.watchdog import Watchdog, stall_path
+from randwire.training import gpus
 
 TELL_S = 1.0
 """Seconds between two messages about steps."""
@@ -101,6 +102,16 @@ def device_of_rank() -> torch.device:
     return device
 
 
+def _tell_of_gpu(job: Job, channel: Any) -> None:
+    """Tell of the GPU that Ray has given this rank, and PyTorch cannot use. Raises ConfigError if it is asked for."""
+    if not job.gpu or not (seen := gpus.of_rank()):
+        return
+    if job.design.base.runtime.device == "cuda":
+        raise ConfigError(f"runtime.device: is cuda, but {seen}; mend that machine, or use auto or cpu")
+    line = f"runtime.device: auto is cpu there: {seen}; mend that machine, or use --runtime.device cpu"
+    ray.get(channel.send_row.remote({TOLD: line}))
+
+
 def memory_fraction(share: float, memory: int) -> float:
     """The part of a GPU's memory, in bytes, that PyTorch may take for tensors in a process with a share of the GPU.
 
@@ -134,6 +145,7 @@ def train_setting(setting: Setting, job: Job, channel: Any) -> None:
     damaged: list[RecordError] = []
     rank = ray.train.get_context().get_world_rank()
     try:
+        _tell_of_gpu(job, channel)
         for number, trial in enumerate(design.trials(setting)):
             # The first one speaks for its setting: trials of one setting that compete with each other would end most.
             stopping = design.early_stopping and number == 0

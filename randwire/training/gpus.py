@@ -4,6 +4,7 @@
 """
 
 import os
+import platform
 import re
 import warnings
 from collections.abc import Mapping
@@ -38,6 +39,19 @@ def unusable(root: Path | None = None, environment: Mapping[str, str] = os.envir
         return None
     chosen = "".join(f", {name} is {environment[name]!r}" for name in variables[:1] if name in environment)
     return f"{found}{chosen}, and PyTorch {torch.__version__} {_fault()}"
+
+
+def left_out() -> str | None:
+    """The line for who gets a CPU under `runtime.device auto` beside a GPU that PyTorch cannot use, or None."""
+    seen = unusable()
+    return seen and f"runtime.device: auto is cpu here: {seen}; mend that, or use --runtime.device cpu"
+
+
+def of_rank() -> str:
+    """What is seen of the GPU that a scheduler has given this process, and PyTorch cannot use; empty if it can."""
+    return (
+        "" if usable() else f"{platform.node()} has a GPU for a rank, and PyTorch {torch.__version__} there {_fault()}"
+    )
 
 
 def absent() -> str:

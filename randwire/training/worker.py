@@ -91,8 +91,8 @@ def pick_device(choice: Device, local_rank: int = 0) -> torch.device:
     if not gpus.usable():
         if choice == "cuda":
             raise ConfigError(gpus.absent())
-        if local_rank == 0 and (seen := gpus.unusable()):
-            _tell(seen)
+        if local_rank == 0 and (line := gpus.left_out()):
+            _tell(line)
         return torch.device("cpu")
     if local_rank >= (count := torch.cuda.device_count()):
         raise ConfigError(
@@ -105,9 +105,9 @@ def pick_device(choice: Device, local_rank: int = 0) -> torch.device:
 
 
 @cache
-def _tell(seen: str) -> None:
-    """Tell once in this process what `gpus.unusable` has seen."""
-    print(f"runtime.device: auto is cpu here: {seen}; mend that, or use --runtime.device cpu", file=sys.stderr)
+def _tell(line: str) -> None:
+    """Tell something once in this process."""
+    print(line, file=sys.stderr)
 
 
 @contextmanager
