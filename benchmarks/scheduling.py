@@ -1,6 +1,7 @@
 """How busy are the GPUs of a large cluster kept? Sweeps of trials that sleep, on pretended GPUs.
 
 python -m benchmarks.scheduling [--gpus 200] [--workers 8] [--settings 100] [--seeds 1 10 50] [--json FILE]
+python -m benchmarks.scheduling --gpus 25 --gpus-per-worker 0.25    four trials of one rank on each GPU
 
 A real sweep (`randwire.sweep.launch`) with the search, records and progress of a study, on a Ray node of this machine
 that claims to have so many GPUs. In the place of a Ray Train job, the driver of a setting sleeps, and writes and
@@ -19,21 +20,22 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import psutil
 
+from randwire import machine
+from randwire.arguments import gpu_part
 from randwire.config import load
-from randwire.machine import cpus
+from randwire.gpu_share import ranks_of_gpu
 from randwire.metrics import IMAGES_PER_S, LR, TRAIN_LOSS, VAL_TOP1, VAL_TOP5
 from randwire.records import Row
 from randwire.study.design import Design
 from randwire.study.setting import Setting
-from randwire.sweep import launch, tuning
+from randwire.sweep import launch, places, share, tuning
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.driver import SETTING_TOP1, SettingDriver
 from randwire.tracking import open_tracker
@@ -78,21 +80,13 @@ class Measured:
     """Of the process of the sweep: at its start, after half of the time, and the most."""
 
 
-def run(settings: int, seeds: int, gpus: int, workers: int, seconds: float) -> Measured:
+def run(settings: int, seeds: int, gpus: int, cluster: Cluster, seconds: float) -> Measured:
     """A sweep on a cluster of its own."""
     with tempfile.TemporaryDirectory(prefix="randwire-benchmark-") as folder:
         values = {"runtime.output": folder, "runtime.study": "sleeping", "runtime.wandb": "disabled", "train.epochs": 1}
         design = Design(load("digits", values), search="random", settings=settings, seeds=seeds)
         design.open()
         os.environ["RANDWIRE_BENCHMARK_SECONDS"] = str(seconds)
-        import ray
-
-        start = ray.init
-
-        def init(**options: Any) -> Any:
-            options.pop("num_cpus")
-            return start(**options, num_gpus=gpus, num_cpus=gpus)
-
         process, memory, ended = psutil.Process(), [], threading.Event()
 
         def watch() -> None:
@@ -102,14 +96,19 @@ def run(settings: int, seeds: int, gpus: int, workers: int, seconds: float) -> M
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         before, began = process.cpu_times().user, time.time()
-        with mock.patch.object(tuning, "SettingDriver", SleepingDriver), mock.patch.object(ray, "init", init):
+        per_gpu = ranks_of_gpu(cluster.gpus_per_worker or 1)
+        slots = gpus * per_gpu // (cluster.workers or 1)
+        with (
+            mock.patch.object(tuning, "SettingDriver", SleepingDriver),
+            mock.patch.object(share, "gpu_count", return_value=gpus),
+            mock.patch.object(machine, "cpus", return_value=gpus * per_gpu),
+        ):
             tracker = open_tracker("disabled", "p", "s", Path(folder))
-            launch.sweep(design, Cluster(workers=workers), tracker)
+            launch.sweep(design, replace(cluster, concurrent=slots), tracker)  # whatever the memory of this machine
         cpu = process.cpu_times().user - before
         ended.set()
         watcher.join()
         spans = sorted(json.loads(line) for line in (design.folder / LOG).read_text().splitlines())
-        slots = gpus // workers
         # Full: from when as many as there are slots had begun, until the last one began.
         low, high = spans[min(slots, len(spans) - 1)][0], spans[-1][0]
         busy_seconds = sum(max(0.0, min(end, high) - max(start_, low)) for start_, end in spans)
@@ -124,24 +123,29 @@ def run(settings: int, seeds: int, gpus: int, workers: int, seconds: float) -> M
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--gpus", type=int, default=200, help="that the cluster claims to have [%(default)s]")
-    parser.add_argument("--workers", type=int, default=8, help="of a trial, one GPU each [%(default)s]")
+    parser.add_argument("--workers", type=int, help="of a trial, one GPU each [8; of parts of a GPU: 1]")
+    parser.add_argument("--gpus-per-worker", type=gpu_part, metavar="PART", help="1, or a part of a GPU [1]")
     parser.add_argument("--settings", type=int, default=100, help="of each sweep [%(default)s]")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 10, 50], help="of a setting [1 10 50]")
     parser.add_argument("--seconds", type=float, default=20, help="that a setting takes [%(default)s]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured there")
     arguments = parser.parse_args()
+    part = arguments.gpus_per_worker
+    workers = arguments.workers or (8 if part in (None, 1) else 1)
+    cluster = Cluster(workers=workers, cpus_per_worker=1, gpus_per_worker=part)
+    places.check(cluster, "auto", load("digits").train.batch_size)
     packages = ("ray", "optuna")
-    machine = {
+    here = {
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
-        "cpus": cpus(),
+        "cpus": machine.cpus(),
         "load": os.getloadavg()[0],
     }
-    print(machine, file=sys.stderr)
+    print(here, file=sys.stderr)
     sweeps = []
     print(f"{'trials':>7}{'settings':>9}{'slots':>6}{'wall s':>8}{'busy':>7}{'CPU ms a trial':>16}  memory MB")
     for seeds in arguments.seeds:
-        sweep = run(arguments.settings, seeds, arguments.gpus, arguments.workers, arguments.seconds)
+        sweep = run(arguments.settings, seeds, arguments.gpus, cluster, arguments.seconds)
         sweeps.append(sweep)
         memory = " to ".join(f"{value:.0f}" for value in sweep.memory_mb)
         print(
@@ -151,7 +155,16 @@ def main() -> None:
         )
     if arguments.json:
         arguments.json.write_text(
-            json.dumps({"machine": machine, "sweeps": [asdict(sweep) for sweep in sweeps]}, indent=1)
+            json.dumps(
+                {
+                    "machine": here,
+                    "gpus": arguments.gpus,
+                    "gpus_per_worker": part or 1,
+                    "workers": workers,
+                    "sweeps": [asdict(sweep) for sweep in sweeps],
+                },
+                indent=1,
+            )
         )
 
 
