@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 import pytest
 import yaml
 from commands import ROOT
+from ray._private import services
 
 from randwire.config import Device
 from randwire.errors import ConfigError
@@ -138,13 +140,17 @@ def monitors(monkeypatch: pytest.MonkeyPatch) -> list[_Process]:
     return processes
 
 
-def monitor(file: Path, address: str = THERE) -> _Process:
-    return _Process("python", "-u", "/ray/autoscaler/v2/monitor.py", f"--gcs-address={address}",
-                    f"--autoscaling-config={file}")  # fmt: skip
+def monitor(file: Path, v2: bool = True) -> _Process:
+    """The process that Ray starts on the head of a cluster for its autoscaler."""
+    started: list[list[str]] = []
+    with mock.patch.object(services, "start_ray_process", lambda command, *_, **options: started.append(command)):
+        services.start_monitor(THERE, "/logs", autoscaling_config=str(file), autoscaler_v2=v2)
+    return _Process(*started[0])
 
 
-def test_the_machines_of_the_cluster_file_are_known_before_one_has_started(monitors: list[_Process]) -> None:
-    monitors.append(monitor(ROOT / "cluster.yaml"))
+@pytest.mark.parametrize("v2", [True, False])
+def test_the_machines_of_the_cluster_file_are_known_before_one_has_started(monitors: list[_Process], v2: bool) -> None:
+    monitors.append(monitor(ROOT / "cluster.yaml", v2))
     assert autoscaler.grown(THERE) == [Machine(0, 0), Machine(48, 4, 2)]  # two machines, of whatever type
     assert autoscaler.grown("10.0.0.2:6379") == []
 
