@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import commands
 import pytest
-from fault_harness import SmallCluster, named
+from fault_harness import SmallCluster
 
 from randwire.records import find_records
 
@@ -24,31 +23,62 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallCluster]:
     cluster.close()
 
 
-def swept(cluster: SmallCluster, output: Path, *words: str) -> tuple[str, int]:
-    """What a sweep on the cluster has said on standard error, and the most ranks that were there at once."""
-    options = ("--no-open", "--address", cluster.address, *commands.TINY, "--runtime.wandb", "disabled")
-    log, ranks = cluster.folder / "sweep.log", 0
-    with open(log, "w") as told, subprocess.Popen(
-        [sys.executable, "studies/generators.py", "sweep", *options, "--runtime.output", str(output), *words],
-        cwd=commands.ROOT, env=cluster.client, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=told,
-    ) as process:  # fmt: skip
-        try:
-            while process.poll() is None:
-                ranks = max(ranks, len(named("RayTrainWorker", [cluster.head])))
-                time.sleep(0.1)
-        finally:
-            process.kill()
-    assert process.returncode == 0, log.read_text()
-    return log.read_text(), ranks
+MEETING = """
+import sys
+import time
+from pathlib import Path
+from uuid import uuid4
+
+from randwire.study import Design
+from randwire.sweep import Cluster
+from randwire.sweep.steering import steered
 
 
-def test_one_gpu_trains_a_trial_of_one_rank_or_two_that_have_a_half_each(cluster: SmallCluster, tmp_path: Path) -> None:
-    told, ranks = swept(cluster, tmp_path, "--settings", "1", "--seeds", "1", "--train.epochs", "1")
-    assert "1 rank a trial: the cluster has room for 1; --workers decides otherwise\n" in told
+def meet(config):
+    "A rank that ends when another one is there."
+    folder = Path(config["job"].scratch)
+    (folder / f"rank-{uuid4().hex}").touch()
+    while len(list(folder.glob("rank-*"))) < 2:
+        time.sleep(0.1)
+
+
+cluster = Cluster(sys.argv[1], gpus_per_worker=0.5)
+design = Design.load("digits", {"runtime.output": sys.argv[2]}, name="met")
+with steered(cluster) as start:
+    from randwire.sweep import tuning
+    from randwire.sweep.connection import capacity, connected
+    from randwire.sweep.worker_group import WorkerGroup
+
+    with connected(start, cluster, ()):
+        each = capacity(design, cluster)
+        print(each.workers, each.cpus_per_worker, each.gpus_per_worker, each.gpu_share, each.settings)
+        job = tuning._job(design, cluster, each, Path(sys.argv[2]))
+        groups = [WorkerGroup(meet, job) for _ in range(2)]
+        for group in groups:
+            group.ended.result(timeout=240)
+print("met")
+"""
+
+
+def call(cluster: SmallCluster, *words: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=commands.ROOT, env=cluster.client, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_sweep_on_one_gpu_trains_trials_of_one_rank(cluster: SmallCluster, tmp_path: Path) -> None:
+    keys = (*commands.TINY, "--runtime.output", str(tmp_path), "--runtime.wandb", "disabled", "--train.epochs", "1")
+    options = ("--no-open", "--address", cluster.address, "--settings", "1", "--seeds", "1")
+    done = call(cluster, "studies/generators.py", "sweep", *options, *keys)
+    assert "1 rank a trial: the cluster has room for 1; --workers decides otherwise\n" in done.stderr
     (record,) = find_records(tmp_path / "generators")
     assert [part["world_size"] for part in record.read_json("environment.json")] == [1]
-    assert ranks == 1
-    told, ranks = swept(cluster, tmp_path, "--settings", "3", "--gpus-per-worker", "0.5")
-    assert "rank a trial" not in told
-    assert len(find_records(tmp_path / "generators")) == 3
-    assert ranks == 2  # at once: Ray gives each a half
+
+
+def test_two_trials_with_a_half_each_are_on_one_gpu_at_once(cluster: SmallCluster, tmp_path: Path) -> None:
+    assert call(cluster, "-c", MEETING, cluster.address, str(tmp_path)).stdout.split("\n") == [
+        "1 2 0.5 0.5 2", "met", ""
+    ]  # fmt: skip
