@@ -210,7 +210,7 @@ class _Rank:
     def _test(self) -> Mapping[str, float]:
         """What the validation split tells of the trained network, where images held out have chosen."""
         with closing(self._loader("val")) as val:
-            scores = evaluate(self.network, val.epoch(0), self.normalise)
+            scores = evaluate(self.network, val.epoch(0), self.normalise, self.captured)
         test = scores.to_row(test=True)
         check_scores(test, self.config.train, self.config.train.epochs)
         self._write_correct(scores, val)
@@ -303,7 +303,7 @@ class _Rank:
         saver.begin_epoch(epoch, steps, part)
         metrics = train_epoch(training, batches, steps, epoch, part, saver.after_step)
         with saver.evaluating():
-            scores = evaluate(self.network, val.epoch(0), self.normalise)
+            scores = evaluate(self.network, val.epoch(0), self.normalise, self.captured)
         row = scores.to_row()
         check_scores(row, config.train, epoch)
         self._write_correct(scores, val)

@@ -1,7 +1,7 @@
 """Exact evaluation over all ranks: the metrics of `metrics.EVALUATION` as counts, and which images are right."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -75,21 +75,21 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, batches: Batches, normalise: Normalise) -> Scores:
+def evaluate(network: nn.Module, batches: Batches, normalise: Normalise, captured: bool = False) -> Scores:
     """Scores over the batches of all ranks, by a copy of `network` with folded BN; a published network as it is.
 
     In fp32, whatever the network was trained in: bf16 has 8 significant bits, so that the two highest logits of an
     image are often equal, and a tie says nothing of the network. Rank r must be given the images r, r + ranks, ..., as
-    `data.Loader` gives them. The host waits for no batch, but for the sums. Raises ValueError if there is no image on
-    any rank.
+    `data.Loader` gives them. The host waits for no batch, but for the sums. `captured`, full batches are replayed as a
+    CUDA graph. Raises ValueError if there is no image on any rank.
     """
     device = normalise.mean.device
     copy = folded(network).float()
     images_seen, totals = 0, torch.zeros(len(EVALUATION), dtype=torch.float64, device=device)
     hits = [torch.zeros(0, dtype=torch.bool, device=device)]  # a rank may have no image
-    with full_precision(device):
+    with full_precision(device), _calling(lambda images: copy(normalise(images)), captured) as logits:
         for images, labels in sent(batches, device):
-            outputs = Outputs(copy(normalise(images)), labels)
+            outputs = Outputs(logits(images), labels)
             images_seen += len(labels)
             totals += torch.stack([metric.count(outputs).to(torch.float64) for metric in EVALUATION])
             hits.append(outputs.hits[:, 0])
@@ -102,6 +102,18 @@ def evaluate(network: nn.Module, batches: Batches, normalise: Normalise) -> Scor
         {metric.key: total for metric, total in zip(EVALUATION, values[: len(EVALUATION)].tolist(), strict=True)},
         values[len(EVALUATION) :].bool(),
     )
+
+
+@contextmanager
+def _calling(function: Callable[[Tensor], Tensor], captured: bool) -> Iterator[Callable[[Tensor], Tensor]]:
+    """The function, or a graph in its place while the block lasts."""
+    if not captured:
+        yield function
+        return
+    from randwire.training.graphs import Graphs
+
+    with closing(Graphs()) as graphs:
+        yield graphs.of_first_shape(function)
 
 
 def _of_all_ranks(images: int, totals: Tensor, hits: Tensor) -> tuple[int, Tensor, Tensor]:

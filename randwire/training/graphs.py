@@ -16,6 +16,11 @@ WARM_UP_CALLS = 3
 """Before a capture, in which kernels are chosen and what lasts is made: libraries, workspaces, an optimizer's state."""
 
 
+def kind_of(tensor: Tensor) -> tuple[object, ...]:
+    """What is fixed of an input of a graph."""
+    return tensor.shape, tensor.dtype, tensor.stride()
+
+
 class Graphs:
     """The graphs of one training, or of one evaluation: on one stream, with one pool of memory.
 
@@ -63,6 +68,21 @@ class Graphs:
             return output
 
         return replay
+
+    def of_first_shape(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """`function`, replayed for what is as its first input, and called for anything else, as a smaller last batch.
+
+        Its first call waits, and captures.
+        """
+        replays: dict[tuple[object, ...], Callable[[Tensor], Tensor]] = {}
+
+        def call(value: Tensor) -> Tensor:
+            if not replays:
+                self.warm_up(lambda: function(value))
+                replays[kind_of(value)] = self.capture(function, value)
+            return replays.get(kind_of(value), function)(value)
+
+        return call
 
     def close(self) -> None:
         """Free the graphs and their memory, once the device has done what was asked of it."""

@@ -184,7 +184,7 @@ class CapturedStep:
         self._update: Callable[[], None] | None = None
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float) -> Tensor:
-        kind = (images.shape, images.dtype, images.stride())
+        kind = images.shape, images.dtype, images.stride()
         if kind not in self._gradients:
             self._capture(kind, images, labels)
         assert self._update is not None

@@ -9,8 +9,11 @@ from torch import Tensor
 from randwire.training import graphs
 
 
-class Calls:
+class Calls(graphs.Graphs):
     """In the place of graphs: functions are called when they would be replayed, and not when they are captured."""
+
+    def __init__(self) -> None:
+        self.replays = 0
 
     def warm_up(self, function: Callable[[], object]) -> None:
         for _ in range(graphs.WARM_UP_CALLS):
@@ -21,6 +24,7 @@ class Calls:
         result: list[Tensor] = []
 
         def replay(*values: Tensor) -> Any:
+            self.replays += 1
             for static, value in zip(inputs, values, strict=True):
                 static.copy_(value)
             output = function(*inputs)

@@ -29,12 +29,14 @@ Results = Mapping[int, Sequence[Sequence[tuple[Numbers, Numbers]]]]
 
 
 class Case(NamedTuple):
-    """What is trained: keys of the network and of the training, and whether a parameter is never used."""
+    """What is trained: keys of the network and of the training, and whether one more parameter is never used."""
 
     network: Mapping[str, object] = {}
     train: Mapping[str, object] = {}
     kind: torch.dtype = torch.float64
     unused: bool = False
+    recompute: bool = False
+    channel_multiple: int = 1
 
 
 FP32 = torch.float32
@@ -45,7 +47,8 @@ CASES = {
     "adamw, ranks drop edges of their own": Case(
         {"drop_edge": 1.0, "drop_edge_ranks": "independent"}, {"optimizer": "adamw", "decay_vectors": True}
     ),
-    "dropout, no smoothing": Case({"dropout": 0.5}, {"label_smoothing": 0.0}),
+    "dropout, no smoothing, recomputed": Case({"dropout": 0.5}, {"label_smoothing": 0.0}, recompute=True),
+    "channels of a multiple": Case(channel_multiple=8),
     "a parameter that is not used": Case(train={"clip_norm": 1.0}, unused=True),
     "fp32": Case(train={"weight_decay": 0.01}, kind=FP32),
     "fp32, adam": Case(train={"optimizer": "adam"}, kind=FP32),
@@ -70,7 +73,13 @@ def network_of(case: Case) -> nn.Module:
     generator = graphs.parse("ws:k=4,p=0.75")
     dags = {name: generator.sample(nodes, random.Random(name)).dag for name, nodes in random_stages("tiny", 6).items()}
     torch.manual_seed(1)
-    network: nn.Module = RandWire(NetworkConfig.model_validate({**BASE, **case.network}), dags, 3)
+    network: nn.Module = RandWire(
+        NetworkConfig.model_validate({**BASE, **case.network}),
+        dags,
+        3,
+        recompute=case.recompute,
+        channel_multiple=case.channel_multiple,
+    )
     if case.unused:
         network = WithUnused(network)
     return network.to(dtype=case.kind, memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]

@@ -20,6 +20,7 @@ from randwire.errors import ConfigError
 from randwire.records import NEWEST_CHECKPOINT, Record
 from randwire.training import graphs
 from randwire.training.checkpoint import read
+from randwire.training.evaluate import Normalise, evaluate
 from randwire.training.optim import make_optimizer
 from randwire.training.step import CapturedStep, FlatStep, check_step, untouched
 from randwire.training.worker import ProcessWorker
@@ -127,6 +128,28 @@ def test_a_training_of_captured_steps_stops_and_goes_on(tmp_path: Path, monkeypa
         state = read(record.checkpoint / NEWEST_CHECKPOINT)
         for name, value in expected["network"].items():
             torch.testing.assert_close(state["network"][name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_full_batches_of_an_evaluation_are_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Calls] = []
+
+    class Counted(Calls):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    monkeypatch.setattr(graphs, "Graphs", Counted)
+    network = network_of(Case(kind=torch.float32))
+    stream = torch.Generator().manual_seed(0)
+    batches = [
+        (torch.randint(256, (images, 3, 16, 16), generator=stream, dtype=torch.uint8), torch.arange(images) % 3)
+        for images in (8, 8, 8, 5)
+    ]
+    normalise = Normalise((120.0,) * 3, (60.0,) * 3)
+    eager, captured = (evaluate(network, batches, normalise, replayed) for replayed in (False, True))
+    assert captured == eager
+    assert torch.equal(captured.hits, eager.hits)
+    assert [each.replays for each in made] == [3]
 
 
 def test_captured_steps_need_cuda(tmp_path: Path) -> None:
