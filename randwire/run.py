@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import distributed, nn
@@ -18,11 +17,11 @@ from randwire import data
 from randwire.config import RunConfig
 from randwire.config.variant import short
 from randwire.correct import Correct
-from randwire.ending import ending_of
+from randwire.ending import Ending, ending_of, summarise
 from randwire.environment import environment
 from randwire.errors import ConfigError, DataError, NonFiniteLossError, RecordError
 from randwire.graph_files import graph_files
-from randwire.metrics import BEST_TOP1, SECONDS_LOADER, SECONDS_STEP, TEST_IMAGES, VAL_TOP1, VAL_TOP5
+from randwire.metrics import TEST_IMAGES
 from randwire.model import references
 from randwire.model.building import build
 from randwire.parts import add_part
@@ -131,15 +130,6 @@ def _train(config: RunConfig, worker: Worker, record: Record, tracker: Tracker |
     if worker.world_size > 1:
         distributed.broadcast_object_list(summaries)
     return summaries[0]
-
-
-class Ending(NamedTuple):
-    """How a training ends, and why unless it is finished."""
-
-    status: str
-    cause: str | None = None
-    test: Mapping[str, float] = MappingProxyType({})
-    """With a holdout, of a finished training: the metrics of TEST by key, and the number of images."""
 
 
 class _Rank:
@@ -329,23 +319,3 @@ class _Rank:
             "graphs": self.adjacency,
             "data": self.dataset.in_checkpoints(),
         }
-
-
-def summarise(record: Record, ending: Ending, seconds: float) -> Row:
-    """The summary of a trial from its rows.
-
-    `seconds` is the time of this process. Of earlier ones what counts is the training that their rows tell of.
-    """
-    rows = record.metrics()
-    last = rows[-1] if rows else {}
-    trained = sum(row.get(SECONDS_LOADER.key, 0) + row.get(SECONDS_STEP.key, 0) for row in rows)
-    return {
-        "status": ending.status,
-        "cause": ending.cause,
-        "epochs": len(rows),
-        VAL_TOP1.key: last.get(VAL_TOP1.key),
-        VAL_TOP5.key: last.get(VAL_TOP5.key),
-        BEST_TOP1.key: max((row[VAL_TOP1.key] for row in rows), default=None),
-        **ending.test,
-        "seconds": round(max(seconds, trained), 3),
-    }

@@ -16,11 +16,11 @@ from torch import Tensor, distributed, nn
 
 from randwire import data, run
 from randwire.config import RunConfig
+from randwire.ending import Ending, summarise
 from randwire.errors import CheckpointError
 from randwire.model.building import build
 from randwire.parts import parts_of
 from randwire.records import MID_EPOCH_CHECKPOINT, NEWEST_CHECKPOINT, Record
-from randwire.run import Ending, summarise
 from randwire.training import checkpoint
 from randwire.training.augment import Augment
 from randwire.training.checkpoint import MID_EPOCH_KEYS, read, to_go_on_from
