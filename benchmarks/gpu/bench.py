@@ -37,13 +37,17 @@ class Timing:
 
 @dataclass(frozen=True)
 class Bench:
-    """A section on its device. `dry`: on the CPU, in tiny shapes, to find the mistakes of the benchmark."""
+    """A section on its device. `dry`: in tiny shapes, each step once, to find the mistakes of the benchmark."""
 
     device: torch.device
     dry: bool
     until: float
     """The section's end by the monotonic clock: what has not begun by then is left out."""
     tell: Tell
+
+    @property
+    def cuda(self) -> bool:
+        return self.device.type == "cuda"
 
     @property
     def classes(self) -> int:
@@ -71,7 +75,7 @@ class Bench:
             self.note(f"{name}: does not fit into the memory")
         except Exception as error:
             self.tell(ERROR, f"{name}: {type(error).__name__}: {error}"[:500])
-        if not self.dry:
+        if self.cuda:
             torch.cuda.empty_cache()
 
     def time_left(self, name: str) -> bool:
@@ -83,7 +87,7 @@ class Bench:
 
     def wait(self) -> None:
         """Until the device has done all that was launched."""
-        if not self.dry:
+        if self.cuda:
             torch.cuda.synchronize()
 
     def time(self, step: Callable[[], object], seconds: float = 1.0) -> Timing:
@@ -106,7 +110,7 @@ class Bench:
 
     def block(self, step: Callable[[], object], steps: int) -> float:
         """Milliseconds that the device takes for some steps."""
-        if self.dry:
+        if not self.cuda:
             began = time.perf_counter()
             for _ in range(steps):
                 step()

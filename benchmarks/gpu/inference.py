@@ -38,7 +38,7 @@ def _rates(bench: Bench, name: str, network: nn.Module, count: int, precision: P
                   images_s=1000 * count / timing.ms, n=timing.n)  # fmt: skip
 
     row(name, step)
-    if not bench.dry:
+    if bench.cuda:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             step()

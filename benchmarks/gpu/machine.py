@@ -26,15 +26,15 @@ def measure(bench: Bench) -> None:
         _launches(bench)
     with bench.case("from the host"):
         for pinned in (True, False):
-            rate = _from_host(bench, pinned and not bench.dry)
+            rate = _from_host(bench, pinned and bench.device.type == "cuda")
             bench.row(f"from {'page-locked' if pinned else 'ordinary'} memory of the host", rate=rate, unit="GB/s")
 
 
 def _device(bench: Bench) -> None:
     """What PyTorch says of the device and of its own build."""
     versions: dict[str, Cell] = {"torch": torch.__version__, "CUDA": torch.version.cuda}
-    if bench.dry:
-        bench.row("CPU (dry)", **versions)
+    if not bench.cuda:
+        bench.row("CPU", **versions)
         return
     properties = torch.cuda.get_device_properties(bench.device)
     bench.row(
@@ -72,7 +72,7 @@ def _launches(bench: Bench) -> None:
             numbers.add_(1)
 
     bench.row("a launch", rate=1000 * bench.time(many, 0.3).ms / LAUNCHES, unit="us")
-    if not bench.dry:
+    if bench.cuda:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             many()

@@ -29,7 +29,7 @@ def measure(bench: Bench) -> None:
     """Train on all of them, and compare what the ranks have come to."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    count = 2 if bench.dry else _devices(bench)
+    count = _devices(bench) if bench.cuda else 2
     processes = [Process(_rank, bench, rank, count, port) for rank in range(count)]
     try:
         told = [list(process.told(bench.until)) for process in processes]
@@ -58,12 +58,12 @@ def _count(tell: Tell) -> None:
 
 def _rank(tell: Tell, bench: Bench, rank: int, ranks: int, port: int) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(ranks))
-    device = torch.device("cpu") if bench.dry else torch.device("cuda", rank)
-    if not bench.dry:
+    device = torch.device("cuda", rank) if bench.cuda else bench.device
+    if bench.cuda:
         torch.cuda.set_device(device)
     mine = Bench(device, bench.dry, bench.until, tell)
-    options: dict[str, Any] = {} if bench.dry else {"device_id": device}
-    distributed.init_process_group("gloo" if bench.dry else "nccl", **options)
+    options: dict[str, Any] = {"device_id": device} if bench.cuda else {}
+    distributed.init_process_group("nccl" if bench.cuda else "gloo", **options)
     try:
         with computing("bf16", device):
             _train(mine, rank, ranks)

@@ -61,7 +61,7 @@ def _train(
 ) -> None:  # fmt: skip
     """One of the trainings; tells its images a second."""
     try:
-        if share is not None and not bench.dry:
+        if share is not None and bench.cuda:
             torch.cuda.set_per_process_memory_fraction(share)
         with training(bench, bench.config(preset, {}), way) as trainee:
             batch = bench.images(4 if bench.dry else images, 32)

@@ -75,12 +75,12 @@ def _case(
     if not bench.time_left(name):
         return
     with bench.case(name):
-        if not bench.dry:
+        if bench.cuda:
             torch.cuda.reset_peak_memory_stats()
         images, labels = bench.images(cell.images, cell.side)
         with make() as trainee:
             timing: Timing = bench.time(lambda: trainee.step(images, labels))
-        peak = 0.0 if bench.dry else torch.cuda.max_memory_allocated() / 2**30
+        peak = torch.cuda.max_memory_allocated() / 2**30 if bench.cuda else 0.0
         bench.row(name, ms=timing.ms, low=timing.low, high=timing.high, host_ms=timing.host_ms,
                   images_s=1000 * cell.images / timing.ms, GiB=peak, n=timing.n)  # fmt: skip
         times[name.partition(": ")[2]] = timing.ms

@@ -79,7 +79,7 @@ def _waits(bench: Bench, run: Callable[[int], object], steps: int) -> Counter[st
 @contextmanager
 def _warning(bench: Bench) -> Iterator[None]:
     """Have PyTorch warn of what waits."""
-    if bench.dry:
+    if not bench.cuda:
         yield
         return
     torch.cuda.set_sync_debug_mode("warn")

@@ -9,15 +9,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from pretended_cuda import pretended_cuda
 from torch import Tensor
+from torch._C._autograd import DeviceType
 from torch.nn import functional
 
 from benchmarks.gpu import __main__ as command
-from benchmarks.gpu import ranks, right, same, speed, training, waits
+from benchmarks.gpu import profile, ranks, right, same, speed, training, waits
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.processes import Process, Tell
 from benchmarks.gpu.report import Section
@@ -162,6 +165,22 @@ def test_ways_that_make_another_network_are_found(found: Found, monkeypatch: pyt
     assert {what.split(": ")[0] for what in found.wrong} == {"sgd, fp32", "sgd, bf16"}
 
 
+def test_a_kernel_counts_once() -> None:
+    """Neither with the operation that launched it, nor with the range around it."""
+    kernel: dict[str, Any] = {
+        "device_type": DeviceType.CUDA,
+        "is_user_annotation": False,
+        "self_device_time_total": 1500.0,
+    }
+    events = [
+        SimpleNamespace(name="aten::add", **kernel | {"device_type": DeviceType.CPU}),
+        SimpleNamespace(name="add_kernel", **kernel),
+        SimpleNamespace(name="Optimizer.step", **kernel | {"is_user_annotation": True}),
+        SimpleNamespace(name="add_kernel", **kernel),
+    ]
+    assert profile.by_kernel(events, cuda=True) == ({"add_kernel": 2}, {"add_kernel": 3.0})
+
+
 def test_goals_are_told_as_met_or_not(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
     """At 4.3 TB/s a step takes 7.0 ms at best; 14 ms are half of that speed."""
     monkeypatch.setattr(speed, "copy_rate", lambda bench: 4.3)
@@ -263,6 +282,31 @@ def test_without_a_gpu_the_command_says_what_pytorch_says(
     line = capsys.readouterr().err.splitlines()[-1]
     assert "finds no GPU (RuntimeError: Found no NVIDIA driver on your system" in line
     assert "--dry" in line
+
+
+class Pretended(Bench):
+    """On the CPU, but by the calls of torch.cuda that a GPU takes."""
+
+    cuda = True
+
+
+@pytest.mark.parametrize("name", ["machine", "waits", "speed", "profile", "inference"])
+def test_what_is_called_of_cuda_alone_is_called_as_it_is_defined(
+    found: Found, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits, "CASES", {"plain": {}})
+    with pretended_cuda() as modes:
+        measure, _ = command.SECTIONS[name]
+        measure(Pretended(torch.device("cpu"), dry=True, until=time.monotonic() + 300, tell=found.add))
+    assert found.errors == []
+    assert found.rows
+    if name == "machine":
+        assert found.rows[0]["name"] == "pretended"
+        assert {"a launch in a graph", "a launch"} <= {row["name"] for row in found.rows}
+    if name == "inference":
+        assert len([row for row in found.rows if "in a graph" in str(row["name"])]) == 3
+    if name == "waits":
+        assert modes == ["warn", "default"] * (len(modes) // 2) != []
 
 
 def test_what_an_older_torch_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
