@@ -18,7 +18,7 @@ Cell = float | int | str | None
 ROW, WRONG, ERROR, NOTE, GOAL = "row", "wrong", "error", "note", "goal"
 """Kinds of what a section tells: a row of a table, a result that is wrong, a case that raised, what was left out, and
 whether a goal is met."""
-TINY = {"network.channels": 8, "network.head": 16, "graph.nodes": 6}
+TINY = {"network.channels": 12, "network.head": 16, "graph.nodes": 6}
 """What networks of a dry run have in place of their own."""
 BLOCK_S = 0.05
 """Seconds of steps between two events: the steps run one behind the other, as in a training."""

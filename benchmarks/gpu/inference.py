@@ -1,6 +1,7 @@
 """Images a second in use: as trained, with folded BN, in a CUDA graph."""
 
 from collections.abc import Callable
+from itertools import product
 
 import torch
 from torch import nn
@@ -17,10 +18,11 @@ def measure(bench: Bench) -> None:
         ("bf16", "bf16", network), ("bf16", "bf16, folded", folded(network)), ("fp32", "fp32, folded", folded(network)),
     )  # fmt: skip
     for count in (2,) if bench.dry else (256, 1, 64):
-        for precision, name, of in cases:
-            if bench.time_left(f"{name}, {count} images"):
-                with bench.case(f"{name}, {count} images"), computing(precision, bench.device):
-                    _rates(bench, f"{name}, {count} images", of, count, precision)
+        for (precision, name, of), linear in product(cases, (False, True)):
+            case = f"{name}{', 1x1 as products' if linear else ''}, {count} images"
+            if bench.time_left(case):
+                with bench.case(case), computing(Way(precision, linear=linear), bench.device):
+                    _rates(bench, case, of, count, precision)
 
 
 def _rates(bench: Bench, name: str, network: nn.Module, count: int, precision: Precision) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.gpu.bench import Bench
-from benchmarks.gpu.training import computing
+from benchmarks.gpu.training import Way, computing
 
 SHAPES = ((78, 28), (80, 28), (156, 14), (160, 14), (312, 7))
 """Channels and side of the stages of `small`, and the next multiples of 8 and of 16 bytes."""
@@ -24,7 +24,7 @@ def measure(bench: Bench) -> None:
         for tuned in (False, True):
             name = f"{channels} channels, side {side}{', cudnn.benchmark' if tuned else ''}"
             if bench.time_left(name):
-                with bench.case(name), computing("bf16", bench.device, tuned):
+                with bench.case(name), computing(Way(tuned=tuned), bench.device):
                     _passes(bench, name, count, channels, side)
 
 

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 
 from benchmarks.gpu.bench import Bench, Cell, copy_rate
-from benchmarks.gpu.training import PRECISIONS, Precision, computing
+from benchmarks.gpu.training import PRECISIONS, Precision, Way, computing
 from randwire.environment import environment
 from randwire.training.worker import ProcessWorker
 
@@ -59,7 +59,7 @@ def _products(bench: Bench, precision: Precision) -> float:
     side = 64 if bench.dry else 8192
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     factor = torch.randn(side, side, device=bench.device).to(kind)
-    with computing(precision, bench.device):
+    with computing(Way(precision), bench.device):
         return 2 * side**3 / bench.time(partial(torch.mm, factor, factor), 0.3).ms / 1e9
 
 

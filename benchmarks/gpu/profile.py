@@ -19,7 +19,7 @@ SHOWN = 25
 
 def measure(bench: Bench) -> None:
     """Steps of `small`."""
-    for way in (Way("bf16"),):
+    for way in (Way(), Way(step="captured")):
         if bench.time_left(way.name):
             with bench.case(way.name):
                 _step(bench, way)

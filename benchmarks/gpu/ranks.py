@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from statistics import median
 from typing import Any
@@ -13,16 +13,22 @@ from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.older import known
-from benchmarks.gpu.processes import ENDED, FAILED, Process, Tell
-from benchmarks.gpu.training import Given, Way, computing, network_of, normaliser
+from benchmarks.gpu.processes import ENDED, FAILED, Process, Tell, told_by_all
+from benchmarks.gpu.right import error
+from benchmarks.gpu.training import Given, Way, computing, network_of, normaliser, numbers_of, step_of
 from randwire.training.evaluate import evaluate
-from randwire.training.loop import average_buffers
+from randwire.training.loop import average_buffers, seed_epoch
 from randwire.training.optim import make_optimizer
-from randwire.training.step import DDP_OPTIONS, train_step
+from randwire.training.step import DDP_OPTIONS, EagerStep, Step
 
-STEPS, BLOCKS = 5, 5
-SUM = "sum"
-"""A kind of what ranks tell: the sum of the parameters of their network."""
+STEPS, BLOCKS, LR = 5, 5, 0.02
+GRADIENTS = 5_620_000
+"""Parameters of `small`, about."""
+WAYS = (Way("fp32"), Way("fp32", "captured"), Way("bf16"), Way("bf16", "captured"))
+ALLOWED = {"fp32": 1e-3, "bf16": 5e-2}
+"""How far what DDP and a captured step have changed may be apart, as a share, by precision."""
+CHANGES = "changes"
+"""A kind of what ranks tell: a way, and what its steps have changed the parameters by."""
 
 
 def measure(bench: Bench) -> None:
@@ -31,19 +37,27 @@ def measure(bench: Bench) -> None:
         port = server.getsockname()[1]
     count = _devices(bench) if bench.cuda else 2
     processes = [Process(_rank, bench, rank, count, port) for rank in range(count)]
-    try:
-        told = [list(process.told(bench.until)) for process in processes]
-    finally:
-        for process in processes:
-            process.stop()
-    for kind, value in (one for of_rank in told for one in of_rank if one.kind not in (ENDED, FAILED, SUM)):
+    told = told_by_all(processes, bench.until)
+    for kind, value in (one for of_rank in told for one in of_rank if one.kind not in (ENDED, FAILED, CHANGES)):
         bench.tell(kind, value)
     failed = [f"rank {rank}: {of_rank[-1].value}" for rank, of_rank in enumerate(told) if of_rank[-1].kind == FAILED]
     if failed:
         raise RuntimeError("; ".join(failed))
-    sums = [value for of_rank in told for kind, value in of_rank if kind == SUM]
-    if len(set(sums)) > 1:
-        bench.wrong(f"the ranks have come to different networks: sums of the parameters {sums}")
+    _judge(bench, [one.value for of_rank in told for one in of_rank if one.kind == CHANGES])
+
+
+def _judge(bench: Bench, told: Sequence[tuple[str, list[float]]]) -> None:
+    """All ranks must have come to one network, and to nearly the same one by every step of a precision."""
+    changes: dict[str, list[Tensor]] = {}
+    for name, values in told:
+        changes.setdefault(name, []).append(torch.tensor(values, dtype=torch.float64))
+    for way in WAYS:
+        first, *others = changes[way.name]
+        if any(not torch.equal(first, other) for other in others):
+            bench.wrong(f"{way.name}: the ranks have come to different networks")
+        off = error(first, changes[Way(way.precision).name][0])
+        if not off <= ALLOWED[way.precision]:
+            bench.wrong(f"{way.name}: the changes of the parameters are off by {off:.1e} of those of DDP")
 
 
 def _devices(bench: Bench) -> int:
@@ -65,41 +79,54 @@ def _rank(tell: Tell, bench: Bench, rank: int, ranks: int, port: int) -> None:
     options: dict[str, Any] = {"device_id": device} if bench.cuda else {}
     distributed.init_process_group("nccl" if bench.cuda else "gloo", **options)
     try:
-        with computing("bf16", device):
-            _train(mine, rank, ranks)
+        for way in WAYS:
+            with computing(way, device):
+                _train(mine, rank, ranks, way)
+        _messages(mine, rank, ranks)
     finally:
         distributed.destroy_process_group()
 
 
-def _train(bench: Bench, rank: int, ranks: int) -> None:
+def _train(bench: Bench, rank: int, ranks: int, way: Way) -> None:
     """Steps of one network on images that differ by rank, then what a training does after its last step."""
-    config = bench.config("digits", {"train.precision": "bf16", "network.drop_edge": 1.0})
-    network = network_of(bench, config, Way()).to(bench.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    wrapped = DistributedDataParallel(network, **ddp_options())
-    optimizer, normalise = make_optimizer(network, config.train), normaliser(bench.device)
+    config = bench.config("digits", {"network.drop_edge": 1.0})
+    network = network_of(bench, config, way).to(bench.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    settings = config.train.model_copy(update={"precision": way.precision})
+    step: Step
+    if way.step == "eager":
+        wrapped = DistributedDataParallel(network, **ddp_options())
+        step = EagerStep(wrapped, make_optimizer(network, settings), normaliser(bench.device), settings)
+    else:
+        step = step_of(bench, network, config, way, ranks)
+    seed_epoch(network, 0, 1, 0)
     images, labels = bench.images(8 if bench.dry else 64, 32, seed=rank)
-
-    def step() -> Tensor:
-        return train_step(wrapped, optimizer, normalise(images), labels, config.train)
-
-    losses = [step().item() for _ in range(STEPS)]
+    before = numbers_of(network)
+    losses = torch.stack([step(images, labels, LR).clone() for _ in range(STEPS)]).tolist()
+    bench.tell(CHANGES, (way.name, (numbers_of(network) - before).tolist()))
+    milliseconds = _time(bench, lambda: step(images, labels, LR))
+    step.close()
+    if rank == 0:
+        name = f"{ranks} rank(s), {way.name}{', DDP' if way.step == 'eager' else ''}"
+        bench.row(name, first_loss=losses[0], last_loss=losses[-1], ms=milliseconds, n=BLOCKS)
     average_buffers(network, ranks)
-    milliseconds = _time(bench, step)
+    scores = evaluate(network, Given(bench, 8, 32, 2), normaliser(bench.device))
+    if scores.images != 2 * 8 * ranks:
+        bench.wrong(f"rank {rank}: counts {scores.images} images instead of {2 * 8 * ranks}")
+
+
+def _messages(bench: Bench, rank: int, ranks: int) -> None:
+    """What else ranks send each other."""
     distributed.barrier()
     box = [{"rank": rank}]
     if find_spec("numpy"):  # PyTorch needs it for objects
         distributed.broadcast_object_list(box)
+        if box != [{"rank": 0}]:
+            bench.wrong(f"rank {rank}: was sent {box}")
     elif rank == 0:
         bench.note("objects are not sent between ranks: that needs NumPy, which is not there")
-    scores = evaluate(network, Given(bench, 8, 32, 2), normalise)
-    flat = torch.zeros(1000 if bench.dry else 5_620_000, device=bench.device)
+    flat = torch.zeros(1000 if bench.dry else GRADIENTS, device=bench.device)
     exchange = _time(bench, lambda: distributed.all_reduce(flat))
-    # All ranks have the sums of one network, and agree on the object of the first.
-    bench.tell(SUM, torch.cat([p.detach().double().flatten() for p in network.parameters()]).sum().item())
-    if (find_spec("numpy") and box != [{"rank": 0}]) or scores.images != 2 * 8 * ranks:
-        bench.wrong(f"rank {rank}: was sent {box}, and counts {scores.images} images instead of {2 * 8 * ranks}")
     if rank == 0:
-        bench.row(f"{ranks} rank(s), DDP", first_loss=losses[0], last_loss=losses[-1], ms=milliseconds, n=BLOCKS)
         bench.row(f"{ranks} rank(s): gradients of small", ms=exchange, GBs=flat.numel() * 4 / exchange / 1e6)
 
 

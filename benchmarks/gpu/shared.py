@@ -13,11 +13,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.gpu.bench import Bench
-from benchmarks.gpu.processes import FAILED, Process, Tell
+from benchmarks.gpu.processes import FAILED, Process, Tell, told_by_all
 from benchmarks.gpu.training import Way, training
 
 CELLS = (("cifar10", 128), ("digits", 64))
-COUNTS = (1, 2, 4, 8)
+WAYS = (Way(), Way(step="captured"))
+TOGETHER = ((1, False), (2, False), (4, False), (8, False), (2, True), (4, True), (8, True))
+"""How many trainings, and whether each has a share of the memory of its own."""
 AT_ONCE = 5
 """Steps that the host launches before it waits for them."""
 SECONDS = 3.0
@@ -28,12 +30,12 @@ def measure(bench: Bench) -> None:
     """1 to 8 trainings of CIFAR-sized networks."""
     pipes = Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"))
     bench.note(f"MPS: {'runs' if pipes.exists() else 'does not run'} (by {pipes})")
-    for (preset, images), way in product(CELLS[1:] if bench.dry else CELLS, (Way("bf16"),)):
+    for (preset, images), way in product(CELLS[1:] if bench.dry else CELLS, WAYS[:1] if bench.dry else WAYS):
         alone: float | None = None
-        for count, share in product(COUNTS[:2] if bench.dry else COUNTS, (False, True)):
+        for count, share in (TOGETHER[0], TOGETHER[4]) if bench.dry else TOGETHER:
             memory = ", a share of the memory each" if share else ""
             name = f"{preset}, {images} images, {way.name}: {count} training(s){memory}"
-            if (count, share) != (1, True) and bench.time_left(name):
+            if bench.time_left(name):
                 with bench.case(name):
                     rate = _together(bench, preset, images, way, count, share)
                     alone = alone or rate
@@ -44,11 +46,7 @@ def _together(bench: Bench, preset: str, images: int, way: Way, count: int, shar
     """Images a second of `count` trainings. They all wait until the slowest has warmed up."""
     ready = multiprocessing.get_context("fork").Barrier(count)
     processes = [Process(_train, bench, preset, images, way, 1 / count if share else None, ready) for _ in range(count)]
-    try:
-        told = [list(process.told(bench.until + 30)) for process in processes]
-    finally:
-        for process in processes:
-            process.stop()
+    told = told_by_all(processes, bench.until + 30)
     failed = [value for of_one in told for kind, value in of_one if kind == FAILED]
     if failed:
         raise RuntimeError(f"{len(failed)} of {count} trainings failed: {failed[0]}")
@@ -71,10 +69,10 @@ def _train(
             ready.wait(60)
             began, steps = time.perf_counter(), 0
             while time.perf_counter() - began < (0.1 if bench.dry else SECONDS):
-                for _ in range(AT_ONCE):
+                for _ in range(1 if bench.dry else AT_ONCE):
                     trainee.step(*batch)
                 bench.wait()
-                steps += AT_ONCE
+                steps += 1 if bench.dry else AT_ONCE
             tell("rate", steps * len(batch[1]) / (time.perf_counter() - began))
     except BaseException:
         ready.abort()  # or the others would wait for this one

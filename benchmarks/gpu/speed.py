@@ -36,8 +36,13 @@ class Cell:
     """Whether to measure the network as one would write it too."""
 
 
-FAST = (Way("bf16"),)
-ALL = (Way("bf16"), Way("tf32"), Way("fp32"), Way("bf16", tuned=False), Way("bf16", recompute=True))
+FAST = (Way(), Way(step="captured"))
+ALL = (
+    *FAST, Way("tf32"), Way("fp32"), Way(step="captured", linear=True), Way(step="captured", multiple=8),
+    Way(step="captured", linear=True, multiple=8), Way(step="captured", compiled=True),
+    Way(step="flat"), Way(tuned=False), Way(recompute=True), Way(compiled=True),
+)  # fmt: skip
+"""Those first that the goals are judged by."""
 CELLS = (
     Cell("small", 256, 224, ALL, written=True),
     Cell("cifar10", 128, 32, FAST),
@@ -98,7 +103,7 @@ def _written(bench: Bench, config: RunConfig, precision: str) -> Iterator[Traine
     def step(images: Tensor, labels: Tensor) -> Tensor:
         return train_step(network, optimizer, normalise(images).contiguous(memory_format=layout), labels, settings)
 
-    with computing("bf16" if precision == "bf16" else "tf32", bench.device, tuned=precision == "bf16"):
+    with computing(Way("bf16" if precision == "bf16" else "tf32", tuned=precision == "bf16"), bench.device):
         yield Trainee(network, step)
 
 

@@ -6,22 +6,21 @@ An epoch of twice as many steps must have no more of them: what is left waits on
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import product
 from pathlib import Path
 
 import torch
 
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.right import AUGMENTED
-from benchmarks.gpu.training import Given, Way, computing, network_of, normaliser
+from benchmarks.gpu.training import Given, Kind, Way, computing, network_of, normaliser, step_of
 from randwire.training.augment import Augment
 from randwire.training.evaluate import evaluate
 from randwire.training.loop import Training, train_epoch
-from randwire.training.optim import make_optimizer
-from randwire.training.step import make_step
 from randwire.training.worker import ProcessWorker
 
-STEPS = 3
+STEPS = 2
 """Steps of the shorter epoch."""
 CASES: dict[str, dict[str, object]] = {
     "plain": {},
@@ -29,27 +28,40 @@ CASES: dict[str, dict[str, object]] = {
     "drop edge of the network": {"network.drop_edge": 1.0, "network.drop_edge_scope": "network"},
     "augmentation": AUGMENTED,
     "dropout, clipping": {"network.dropout": 0.2, "train.clip_norm": 1.0},
-    "adam": {"train.optimizer": "adam"},
     "adamw": {"train.optimizer": "adamw"},
 }
+KINDS: tuple[Kind, ...] = ("eager", "captured")
 
 
 def measure(bench: Bench) -> None:
     """Epochs of trainings, and evaluations."""
-    for name, keys in CASES.items():
-        if bench.time_left(name):
-            with bench.case(name):
-                _judge(bench, name, _training(bench, keys, Way()))
+    for (name, keys), kind in product(CASES.items(), KINDS):
+        if bench.dry and kind != "eager" and keys:
+            continue
+        case = f"{name}, {kind}"
+        if bench.time_left(case):
+            with bench.case(case), closing(_Run(bench, keys, Way(step=kind))) as run:
+                _judge(bench, case, run)
     with bench.case("evaluation"):
         _judge(bench, "evaluation", _evaluation(bench))
 
 
-def _training(bench: Bench, keys: dict[str, object], way: Way) -> Callable[[int], object]:
-    config = bench.config("digits", {"train.precision": "bf16", **keys})
-    network = network_of(bench, config, way).to(bench.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    step = make_step(network, make_optimizer(network, config.train), normaliser(bench.device), config.train)
-    training = Training(network, step, Augment(config.data, 0), config.train, ProcessWorker(bench.device))
-    return lambda steps: train_epoch(training, Given(bench, 8, 32, steps), steps, 1)
+class _Run:
+    """A training, called with the steps of an epoch."""
+
+    def __init__(self, bench: Bench, keys: dict[str, object], way: Way) -> None:
+        config = bench.config("digits", {"train.precision": way.precision, **keys})
+        network = network_of(bench, config, way)
+        network.to(bench.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        step, augment = step_of(bench, network, config, way), Augment(config.data, 0)
+        self.bench = bench
+        self.training = Training(network, step, augment, config.train, ProcessWorker(bench.device))
+
+    def __call__(self, steps: int) -> None:
+        train_epoch(self.training, Given(self.bench, 8, 32, steps), steps, 1)
+
+    def close(self) -> None:
+        self.training.step.close()
 
 
 def _evaluation(bench: Bench) -> Callable[[int], object]:
@@ -60,7 +72,7 @@ def _evaluation(bench: Bench) -> Callable[[int], object]:
 
 def _judge(bench: Bench, name: str, run: Callable[[int], object]) -> None:
     """Run epochs of STEPS and of twice as many, after one that loads and makes what a first one does."""
-    with computing("bf16", bench.device):
+    with computing(Way(), bench.device):
         run(STEPS)
         short, long = _waits(bench, run, STEPS), _waits(bench, run, 2 * STEPS)
     repeated = {line: count - short[line] for line, count in long.items() if count > short[line]}
