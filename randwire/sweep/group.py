@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
 from ray.train.torch import TorchConfig
 
 from randwire.sweep.ray_internals import TorchBackend
+from randwire.training import gpus
 
 
 class Backend(TorchBackend):
@@ -18,7 +18,7 @@ class Backend(TorchBackend):
     """
 
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
-        on_gpus = backend_config.backend != "nccl" or all(worker_group.execute(torch.cuda.is_available))
+        on_gpus = backend_config.backend != "nccl" or all(worker_group.execute(gpus.usable))
         super().on_start(worker_group, backend_config if on_gpus else replace(backend_config, backend="gloo"))
 
 

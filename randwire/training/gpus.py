@@ -21,10 +21,30 @@ HIDDEN = ("", "-1", "none", "void", "NoDevFiles")
 
 
 def usable() -> bool:
-    """Whether PyTorch can use a GPU. It warns of a driver in lines of its own, for which there is `unusable`."""
+    """Whether PyTorch can use the GPUs of this process. It warns in lines of its own, for which there is `unusable`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch.cuda.is_available()
+        return torch.cuda.is_available() and not _without_code()
+
+
+def _without_code() -> str:
+    """Why this build of PyTorch has nothing that runs on a GPU of this process: too old a GPU, or too new; or empty."""
+    built = [
+        (kind, int(number)) for kind, number in re.findall(r"(sm|compute)_(\d+)", " ".join(torch.cuda.get_arch_list()))
+    ]
+    if not built:
+        return ""
+    try:
+        for device in range(torch.cuda.device_count()):
+            major, minor = torch.cuda.get_device_capability(device)
+            own = 10 * major + minor
+            # Machine code runs on later GPUs of its generation, and what is compiled at its loading on all later ones.
+            if not any(number <= own and (kind == "compute" or number // 10 == major) for kind, number in built):
+                name = torch.cuda.get_device_name(device)
+                return f"is built for {' '.join(torch.cuda.get_arch_list())}, and {name} is sm_{own}"
+    except Exception as error:  # of the driver, or of PyTorch
+        return f"cannot use it: {brief(error)}"
+    return ""
 
 
 def unusable(root: Path | None = None, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -78,6 +98,8 @@ def _fault() -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if torch.cuda.is_available():
+                return _without_code()
             torch.cuda.init()  # type: ignore[no-untyped-call]
     except Exception as error:  # of the driver, or of PyTorch
         return f"cannot use it: {brief(error)}"

@@ -26,10 +26,19 @@ _GIB = 1 << 30
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error is that a device has not enough memory."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(re.search(pattern, str(error)) for pattern in _PATTERNS)
+    """Whether an error is that a device has not enough memory, or has come of such a one."""
+    return _first(error) is not None
+
+
+def _first(error: BaseException | None) -> BaseException | None:
+    """The error of memory itself: what ends after it, such as the capture of a graph, may raise another one."""
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError):
+            return error
+        if isinstance(error, RuntimeError) and any(re.search(pattern, str(error)) for pattern in _PATTERNS):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager
@@ -41,9 +50,9 @@ def told_of_memory(task: str, advice: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not is_out_of_memory(error):
+        if (first := _first(error)) is None:
             raise
-        line = f"{_device()}: not enough memory for {task} ({_seen(error)}); {advice}"
+        line = f"{_device()}: not enough memory for {task} ({_seen(first)}); {advice}"
         # Frames that have ended hold the tensors of the step, for as long as somebody holds this error.
         traceback.clear_frames(error.__traceback__)
         raise DeviceMemoryError(line) from None

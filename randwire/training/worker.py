@@ -123,14 +123,21 @@ def process_group(choice: Device) -> Iterator[tuple[torch.device, int, int]]:
     device = pick_device(choice, int(os.environ["LOCAL_RANK"]))
     gpu = device.type == "cuda"
     distributed.init_process_group("nccl" if gpu else "gloo", device_id=device if gpu else None)
+    failed = False
     try:
         with _told_to_all():
             yield device, distributed.get_rank(), distributed.get_world_size()
+    except Exception:
+        failed = True
+        raise
     finally:
         # What is left of a distributed network, in cycles, keeps the group and its threads beyond its destruction, and
         # an interpreter that ends while one of them frees a Python object aborts now and then.
         gc.collect()
-        distributed.destroy_process_group()
+        if not (
+            failed and gpu
+        ):  # NCCL may wait for ranks that wait for this one; so the line comes, and the process ends
+            distributed.destroy_process_group()
 
 
 _MISTAKE = "randwire/mistake"

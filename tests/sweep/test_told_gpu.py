@@ -126,6 +126,6 @@ def test_a_sweep_on_cuda_is_refused_with_what_is_seen(broken: str, tmp_path: Pat
 
 
 def test_a_machine_of_a_cluster_tells_it_where_its_ray_is_started(broken: str) -> None:
-    done = commands.call("-m", "randwire.sweep.share")
+    done = commands.call("randwire/sweep/share.py")
     assert "--num-gpus=0" in done.stdout.split()
     assert done.stderr == f"--num-gpus=0: {broken}\n"

@@ -204,6 +204,17 @@ def test_what_the_libraries_say_of_memory(text: str, memory: bool) -> None:
     assert is_out_of_memory(ValueError(text)) is False
 
 
+def test_what_ends_after_it_does_not_hide_it() -> None:
+    def capture() -> None:
+        try:
+            raise torch.OutOfMemoryError(OUT_OF_MEMORY)
+        finally:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+    with pytest.raises(DeviceMemoryError, match=r"\(Tried to allocate 1\.20 GiB\)"), told_of_memory("a task", "advice"):
+        capture()
+
+
 def test_other_errors_are_left_as_they_are() -> None:
     error = RuntimeError("CUDA error: an illegal memory access was encountered")
     with pytest.raises(RuntimeError) as caught, told_of_memory("a task", "advice"):

@@ -1,5 +1,6 @@
 """A GPU that PyTorch cannot use is told in one line, and never just left out."""
 
+import contextlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import distributed
+from torch.distributed import HashStore  # type: ignore[attr-defined]
 
 from randwire import machine
 from randwire.errors import ConfigError
@@ -156,3 +158,66 @@ def test_a_group_of_gpus_is_bound_to_the_gpu_of_its_rank(
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(KeyboardInterrupt), process_group("auto"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("capability", "built", "runs"),
+    [
+        ((8, 9), "sm_75 sm_80 sm_90 compute_120", True),
+        ((9, 0), "sm_75 sm_80 sm_90 compute_120", True),
+        ((7, 0), "sm_75 sm_80 sm_90 compute_120", False),  # a V100 and a build for CUDA 13
+        ((10, 0), "sm_75 sm_80 sm_90", False),
+        ((10, 0), "sm_75 sm_80 compute_90", True),
+        ((12, 0), "sm_90 sm_100 sm_120a", True),
+    ],
+)
+def test_a_build_without_code_for_the_gpu_is_told(
+    capability: tuple[int, int], built: str, runs: bool, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(root, "dev/nvidia0")
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+    values = {"is_available": True, "device_count": 1, "get_device_capability": capability, "get_device_name": "A GPU"}
+    for name, value in {**values, "get_arch_list": built.split(), "set_device": None}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    assert gpus.usable() == runs
+    if runs:
+        assert pick_device("auto").type == "cuda"
+        return
+    number = 10 * capability[0] + capability[1]
+    reason = f"this machine has /dev/nvidia0, and {BUILT} is built for {built}, and A GPU is sm_{number}"
+    assert gpus.unusable() == reason
+    assert pick_device("auto").type == "cpu"
+    assert _refused() == f"runtime.device: is cuda, but PyTorch finds no GPU ({reason}); use auto or cpu"
+
+
+def test_a_gpu_whose_driver_fails_later_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def capability(device: int) -> tuple[int, int]:
+        raise RuntimeError(OLD)
+
+    files(root, "dev/nvidia0")
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capability)
+    for name, value in {"is_available": True, "device_count": 1, "get_arch_list": ["sm_90"]}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    assert gpus.unusable() == f"this machine has /dev/nvidia0, and {BUILT} cannot use it: {OLD.replace(chr(10), ' ')}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "destroyed"),
+    [("cuda", ValueError, False), ("cuda", KeyboardInterrupt, True), ("cuda", None, True), ("cpu", ValueError, True)],
+)
+def test_a_rank_that_fails_does_not_wait_for_the_others(
+    kind: str, error: type[BaseException] | None, destroyed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[bool] = []
+    monkeypatch.setattr(worker, "pick_device", lambda choice, local_rank: torch.device(kind, 0))
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: ended.append(True))
+    for name in ("init_process_group", "get_rank", "get_world_size"):
+        monkeypatch.setattr(distributed, name, lambda *_, **__: 0)
+    monkeypatch.setattr(distributed.distributed_c10d, "_get_default_store", lambda: HashStore())
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with contextlib.suppress(ValueError, KeyboardInterrupt), process_group("auto"):
+        if error is not None:
+            raise error
+    assert bool(ended) == destroyed
