@@ -1,0 +1,140 @@
+"""Trainings and evaluations on the emulated CUDA device, and what they made it do."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import emulated_cuda
+import torch
+from emulated_operations import COPY, Operations, difference
+from torch import Tensor, nn
+from torch.nn import functional
+
+from randwire import config as configuration
+from randwire.config import RunConfig
+from randwire.model.building import build
+from randwire.training import evaluate as evaluation
+from randwire.training import finite, transfer
+from randwire.training.augment import Augment
+from randwire.training.evaluate import Normalise
+from randwire.training.loop import Training, train_epoch
+from randwire.training.optim import make_optimizer
+from randwire.training.precision import computing
+from randwire.training.step import make_step
+from randwire.training.worker import ProcessWorker
+from randwire.wiring import dags_of, sample_graphs
+
+CLASSES = 10
+SETUP, BEFORE, END = "setup", "before", "end"
+"""What comes before an epoch, between its steps and its evaluation, and after each: there the host may wait."""
+NORMALISE, FORWARD, LOSS, BACKWARD, OPTIMIZER = "normalise", "forward", "loss", "backward", "optimizer"
+AUGMENT, REST, EVALUATION = "augment", "rest", "evaluation"
+Batch = tuple[Tensor, Tensor]
+
+
+def settings(preset: str, keys: Mapping[str, object]) -> RunConfig:
+    """The configuration of a preset with other values; its images are never read."""
+    return configuration.load(preset, keys)
+
+
+def batches(count: int, size: int, side: int) -> list[Batch]:
+    """Batches as the loader gives them: images in page-locked memory, channels last; labels in ordinary memory."""
+    images = [torch.empty(size, side, side, 3, dtype=torch.uint8, pin_memory=True) for _ in range(count)]
+    return [(pixels.permute(0, 3, 1, 2), torch.zeros(size, dtype=torch.int64)) for pixels in images]
+
+
+class Run:
+    """A network of a configuration on the emulated device."""
+
+    def __init__(self, operations: Operations, config: RunConfig) -> None:
+        self.operations, self.config = operations, config
+        transfer._copy_stream.cache_clear()  # streams of another emulation are none of this one
+        runtime, side = config.runtime, config.data.resolution
+        dags = dags_of(sample_graphs(config))
+        self.network: nn.Module = build(config.network, dags, CLASSES, side, runtime.recompute, runtime.compile)
+        self.network.to(emulated_cuda.DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.normalise = Normalise((120.0, 110.0, 100.0), (60.0, 60.0, 60.0)).to(emulated_cuda.DEVICE)
+        captured = runtime.step == "captured"
+        self.optimizer = make_optimizer(self.network, config.train, captured)
+        self.step = make_step(self.network, self.optimizer, self.normalise, config.train, captured)
+        self.of_a_step: dict[str, tuple[int, int]] = {}
+        self.of_a_batch: dict[str, tuple[int, int]] = {}
+        """Operations and launches by phase, of the last step of an epoch, and of the last batch of an evaluation."""
+        self.launched_in_a_step, self.launched_in_a_batch = 0, 0
+        """All that was launched in it, as events count it."""
+
+    def train(self, given: list[Batch], epoch: int = 1) -> dict[str, float]:
+        """An epoch."""
+        operations, train = self.operations, self.config.train
+        marks: list[dict[str, tuple[int, int]]] = [operations.by_phase()]
+        launched: list[int] = [operations.streams.launches]
+
+        def after_step(_: int, step: int, steps: int) -> None:
+            marks.append(operations.by_phase())
+            launched.append(operations.streams.launches)
+            if step == steps:
+                operations.phase = END
+
+        worker = ProcessWorker(emulated_cuda.DEVICE, on_step=after_step)
+        training = Training(self.network, self.step, Augment(self.config.data, train.seed), train, worker)
+        with computing(train.precision, emulated_cuda.DEVICE), self._phases(), operations.during(REST):
+            row = train_epoch(training, given, len(given), epoch)
+        self.of_a_step, self.launched_in_a_step = of_one(marks), launched[-1] - launched[-2]
+        return row
+
+    def evaluate(self, given: list[Batch]) -> None:
+        """An evaluation."""
+        operations = self.operations
+        marks: list[dict[str, tuple[int, int]]] = [operations.by_phase()]
+        launched: list[int] = []
+        normalise, exactly = Normalise.forward, evaluation.full_precision
+
+        def normalised(module: Normalise, images: Tensor) -> Tensor:
+            marks.append(operations.by_phase())
+            launched.append(operations.streams.launches)
+            return normalise(module, images)
+
+        @contextmanager
+        def batch_by_batch(device: torch.device) -> Iterator[None]:
+            operations.phase = EVALUATION
+            with exactly(device):
+                yield
+            operations.phase = END
+
+        with (
+            mock.patch.object(Normalise, "forward", normalised),
+            mock.patch.object(evaluation, "full_precision", batch_by_batch),
+            operations.during(BEFORE),
+        ):
+            evaluation.evaluate(self.network, given, self.normalise)
+        self.of_a_batch, self.launched_in_a_batch = of_one(marks), launched[-1] - launched[-2]
+
+    @contextmanager
+    def _phases(self) -> Iterator[None]:
+        phases: list[tuple[Any, str, str]] = [
+            (Normalise, "forward", NORMALISE),
+            (Augment, "__call__", AUGMENT),
+            (type(self.network), "forward", FORWARD),
+            (functional, "cross_entropy", LOSS),
+            (Tensor, "backward", BACKWARD),
+            (torch.autograd, "grad", BACKWARD),
+            (nn.utils, "clip_grad_norm_", OPTIMIZER),
+            (type(self.optimizer), "step", OPTIMIZER),
+        ]
+        with ExitStack() as stack:
+            for owner, name, phase in phases:
+                function: Callable[..., Any] = getattr(owner, name)
+                stack.enter_context(mock.patch.object(owner, name, self.operations.wrapped(phase, function)))
+            stack.enter_context(mock.patch.object(finite, "INTERVAL_STEPS", 3))
+            yield
+
+
+def of_one(marks: list[dict[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:
+    """Operations and launches of the last of the things that the marks, beginning with one before all, stand between.
+
+    Copies are those of an average one: batches are sent ahead.
+    """
+    count, last = len(marks) - 1, difference(marks[-1], marks[-2])
+    copies = difference(marks[-1], marks[0]).get(COPY, (0, 0))
+    return {**last, COPY: (copies[0] // count, copies[1] // count)}
