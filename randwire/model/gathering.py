@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from randwire.model.aggregation import weighted_sum
+from randwire.model.aggregation import pieces, rows, summing_type, weighted_sum
 
 
 class EdgeWeights:
@@ -49,8 +49,11 @@ def forked(x: Tensor, weights: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
     return copies
 
 
-def joined(weights: Tensor, inputs: Sequence[Tensor]) -> Tensor:
-    """relu(sum_i weights_i inputs_i) of n tensors from `forked`, of equal shape, and weights (n,) of their type."""
+def joined(weights: Tensor | None, inputs: Sequence[Tensor]) -> Tensor:
+    """relu(sum_i weights_i inputs_i) of n tensors from `forked`, of equal shape.
+
+    Weights (n,) are of the type of `summing_type`; a single input may have none, which is a one.
+    """
     out: Tensor = _Join.apply(weights, *inputs)  # type: ignore[no-untyped-call]
     return out
 
@@ -72,22 +75,17 @@ class _Fork(torch.autograd.Function):
 
 def _gathered(pairs: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor | None:
     """The sum of weight times gradient. What other nodes are given too is read only."""
-    total, own = None, False
-    for grad, weight in sorted(pairs, key=lambda pair: pair[1] is None):  # a product comes first: it can be added to
-        if total is None:
-            total, own = (grad, False) if weight is None else (grad * weight, True)
-        elif weight is not None:
-            total.addcmul_(grad, weight)
-        else:
-            total, own = total.add_(grad) if own else total + grad, True
-    return total
+    if len(pairs) < 2 and all(weight is None for _, weight in pairs):
+        return pairs[0][0] if pairs else None
+    grads, weights = zip(*sorted(pairs, key=lambda pair: pair[1] is None), strict=True)
+    return weighted_sum(weights, grads)
 
 
 class _Join(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weights: Tensor, *inputs: Tensor) -> Tensor:
-        out = weighted_sum(weights, inputs).relu_()
-        ctx.save_for_backward(out, *inputs)
+    def forward(ctx: Any, weights: Tensor | None, *inputs: Tensor) -> Tensor:
+        out = weighted_sum([None] if weights is None else weights.unbind(), inputs, rectified=True)
+        ctx.save_for_backward(out, *(() if weights is None else inputs))
         return out
 
     @staticmethod
@@ -96,17 +94,22 @@ class _Join(torch.autograd.Function):
         out, *inputs = ctx.saved_tensors
         for_weights, *for_inputs = ctx.needs_input_grad
         grad = torch.ops.aten.threshold_backward(grad, out, 0)  # the sign of the output says what the ReLU let pass
-        of_weights = torch.stack([_product(grad, x) for x in inputs]) if for_weights else None
+        of_weights = _products(grad, inputs) if for_weights else None
         return of_weights, *(grad if wanted else None for wanted in for_inputs)
 
 
-def _product(grad: Tensor, x: Tensor) -> Tensor:
-    """<grad, x>, in one pass where that is fast: PyTorch's product of bf16 vectors on a CPU takes 25 times as long."""
-    slow = grad.device.type == "cpu" and grad.dtype in (torch.bfloat16, torch.float16)
-    if slow or grad.stride() != x.stride() or grad.dtype != x.dtype or not _dense(x) or x.numel() >= 2**31:
-        return (grad * x).sum()
-    return torch.dot(*(value.as_strided((value.numel(),), (1,)) for value in (grad, x)))
+def _products(grad: Tensor, inputs: Sequence[Tensor]) -> Tensor:
+    """<grad, x> for each of n inputs x, (n,), in the type of `summing_type`."""
+    if (kind := summing_type(grad)) == grad.dtype:
+        return torch.stack([_product(*rows(grad, x)) for x in inputs])
+    parts = []
+    for part, *others in pieces(grad, *inputs):
+        part = part.to(kind)  # once for all
+        parts.append(torch.stack([_product(part, other.to(kind)) for other in others]))
+    return torch.stack(parts).sum(0)
 
 
-def _dense(x: Tensor) -> bool:
-    return x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last))
+def _product(one: Tensor, other: Tensor) -> Tensor:
+    """In one pass, for rows that the libraries can count."""
+    one_pass = one.ndim == 1 and one.dtype == other.dtype and one.numel() < 2**31
+    return torch.dot(one, other) if one_pass else (one * other).sum()

@@ -70,7 +70,7 @@ class Node(nn.Module):
         input that is `rectified` has passed the ReLU already.
         """
         if self.aggregation is None:
-            x = inputs[0] if rectified else functional.relu(inputs[0])
+            x = inputs[0] if rectified else joined(None, inputs) if shared else functional.relu(inputs[0])
         elif self.ratios is not None:
             assert weights is None, "edges are dropped in training alone"
             (largest, _), (second, ratio), *others = self.ratios

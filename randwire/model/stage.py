@@ -10,10 +10,14 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from randwire.dag import DAG
+from randwire.model.aggregation import summing_type
 from randwire.model.drop_edge import Edge, weighted_edges
-from randwire.model.gathering import EdgeWeights, forked
+from randwire.model.gathering import EdgeWeights, forked, joined
 from randwire.model.node import Node, NodeSpec
 from randwire.model.padding import PaddedNodes
+
+INPUT = -1
+"""The input node of a stage, where an edge is named by its nodes."""
 
 
 class Stage(nn.Module):
@@ -61,13 +65,18 @@ class Stage(nn.Module):
         shares = self.training and torch.is_grad_enabled() and not (self.compiled or torch.compiler.is_compiling())
         on_edges: dict[Edge, Tensor] = {}  # outputs by the edges that they have still to go
         total: Tensor | None = None
-        x = functional.relu(x)  # once for all sources
+        x = joined(None, [x]) if shares else functional.relu(x)  # once for all sources
+        entering = [(INPUT, source) for source in self.dag.sources]
+        copies = forked(x, [None] * len(entering)) if shares else [x] * len(entering)
+        on_edges.update(zip(entering, copies, strict=True))
+        del x, copies
         for index, call in enumerate(calls):
-            inputs = [on_edges.pop((i, index)) for i in self.dag.predecessors[index]]
+            predecessors = self.dag.predecessors[index]
+            inputs = [on_edges.pop((i, index)) for i in predecessors or (INPUT,)]
             own = None
-            if weights is not None and len(inputs) > 1:
-                own = weights.of_node(index, inputs[0].dtype if shares else None)
-            given = inputs or [x], own, not inputs, shares
+            if weights is not None and len(predecessors) > 1:
+                own = weights.of_node(index, summing_type(inputs[0]) if shares else None)
+            given = inputs, own, not predecessors, shares
             out = self._again(index, call, *given) if self.recompute and torch.is_grad_enabled() else call(*given)
             del given, inputs  # or they would hold their tensors while the next node is computed
             edges = [(index, successor) for successor in self.dag.successors[index]]
@@ -91,7 +100,8 @@ class Stage(nn.Module):
 
     def _forked(self, out: Tensor, edges: Sequence[Edge], weights: EdgeWeights | None) -> tuple[Tensor, ...]:
         numbers = [self.weighted.get(edge) for edge in edges]
-        return forked(out, [weights.of_edge(n, out.dtype) if weights and n is not None else None for n in numbers])
+        kind = summing_type(out)
+        return forked(out, [weights.of_edge(n, kind) if weights and n is not None else None for n in numbers])
 
     def _again(self, index: int, call: Callable[..., Tensor], *given: object) -> Tensor:
         """The output of a node, whose backward pass computes the node again, with the same random numbers."""

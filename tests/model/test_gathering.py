@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from randwire import graphs, registry
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
+from randwire.model import aggregation
 from randwire.model.gathering import forked, joined
 from randwire.model.network import RandWire
 from randwire.model.node import Node, NodeSpec
@@ -180,3 +181,45 @@ def test_what_nodes_share_is_never_changed_in_place() -> None:
     passed = (out > 0).double()
     assert x.grad is not None
     torch.testing.assert_close(x.grad, passed * (weights[0] + 2 * weights[1]).detach() + 1)
+
+
+LAYOUTS = {"NCHW": [torch.contiguous_format] * 3, "NHWC": [torch.channels_last] * 3,
+           "mixed": [torch.channels_last, torch.contiguous_format, torch.channels_last]}  # fmt: skip
+
+
+@pytest.mark.parametrize("layouts", LAYOUTS.values(), ids=LAYOUTS)
+def test_sums_in_bf16_are_rounded_once_in_pieces_of_any_size(
+    layouts: list[torch.memory_format], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = torch.Generator().manual_seed(0)
+    values = [
+        torch.randn(2, 3, 5, 7, generator=stream).bfloat16().to(memory_format=layout) for layout in layouts
+    ]  # fmt: skip
+    weights = [*torch.rand(2, generator=stream).unbind(), None]
+    sums = [value.float() * (1 if weight is None else weight) for value, weight in zip(values, weights, strict=True)]
+    for size in (1, 32, 210, 1 << 16):
+        monkeypatch.setattr(aggregation, "PIECE", size)
+        for rectified in (False, True):
+            found = aggregation.weighted_sum(weights, values, rectified)
+            exact = sums[0] + sums[1] + sums[2]
+            expected = (exact.relu() if rectified else exact).bfloat16()
+            assert found.dtype == torch.bfloat16
+            assert found.stride() == values[0].stride()
+            # A multiply-add may round the product or not, which is far below a bit of bf16 but can turn one.
+            assert int((found != expected).sum()) <= 1
+            torch.testing.assert_close(found, expected, rtol=2**-7, atol=0)
+
+
+@pytest.mark.parametrize("layouts", LAYOUTS.values(), ids=LAYOUTS)
+def test_gradients_of_weights_in_bf16_are_summed_in_fp32(layouts: list[torch.memory_format]) -> None:
+    stream = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.rand(4, 3, 40, 40, generator=stream).bfloat16().to(memory_format=layout).requires_grad_()
+        for layout in layouts
+    ]
+    weights = torch.rand(3, generator=stream).requires_grad_()
+    given = torch.rand(4, 3, 40, 40, generator=stream).bfloat16().to(memory_format=layouts[0])
+    (found,) = torch.autograd.grad(joined(weights, inputs), weights, given)
+    expected = torch.stack([(given.double() * value.detach().double()).sum() for value in inputs])
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
