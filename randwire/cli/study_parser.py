@@ -60,7 +60,7 @@ def study_parser(name: str, description: str | None, kind: Kind) -> Parser:
         shown.add_argument("--json", action="store_true", help="JSON on stdout, of every trial")
         shown.add_argument("--all", action="store_true", help="every trial, however many there are")
     for verb in ("plan", "sweep"):
-        text = "DDP ranks of a trial, one GPU each [2; 1 where 2 do not fit, or do not divide the batch]"
+        text = "DDP ranks of a trial, one GPU each [2; 1 where no machine holds 2, or they do not divide the batch]"
         add[verb].add_argument("--workers", type=positive_int, help=text)
         text = "a part of a GPU, for trials of one rank: 0.25 trains four at a time on each [1]"
         add[verb].add_argument("--gpus-per-worker", type=gpu_part, metavar="PART", help=text)

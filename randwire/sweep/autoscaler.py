@@ -29,7 +29,7 @@ def grown(address: str) -> list[Machine]:
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             continue  # what Ray cannot read either starts no machine
         if isinstance(config, dict):
-            return _machines(config)
+            return machines_of(config)
     return []
 
 
@@ -43,7 +43,7 @@ def _files(address: str) -> Iterator[Path]:
                 yield Path(word.removeprefix(FILE)).expanduser()
 
 
-def _machines(config: Mapping[str, Any]) -> list[Machine]:
+def machines_of(config: Mapping[str, Any]) -> list[Machine]:
     """Of the most machines that there may be, those with the most GPUs and CPUs."""
     types, head = config.get("available_node_types") or {}, config.get("head_node_type")
     left = int(config.get("max_workers") or 0)

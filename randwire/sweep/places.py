@@ -12,7 +12,7 @@ from randwire.gpu_share import ranks_of_gpu, share_of, units
 from randwire.sweep.cluster import Cluster
 
 RANKS = 2
-"""Of a trial, where nothing is said of them, they fit, and the batch can be divided."""
+"""Of a trial, where nothing is said of them, a machine holds them, and the batch can be divided."""
 
 
 class Machine(NamedTuple):
@@ -21,6 +21,11 @@ class Machine(NamedTuple):
     cpus: int
     gpus: int
     number: int = 1
+
+    def ranks(self, cpus_per_worker: int, per_gpu: int | None) -> int:
+        """Ranks that fit one of them, see `Machines.ranks`."""
+        by_cpus = self.cpus // cpus_per_worker
+        return by_cpus if per_gpu is None else min(by_cpus, self.gpus * per_gpu)
 
 
 class Machines(NamedTuple):
@@ -43,12 +48,11 @@ class Machines(NamedTuple):
 
     def ranks(self, cpus_per_worker: int, per_gpu: int | None) -> int:
         """Ranks that fit: each is on one machine. `per_gpu`: so many share a GPU; None: they train on CPUs."""
+        return self._most(lambda one: one.ranks(cpus_per_worker, per_gpu))
 
-        def fit(one: Machine) -> int:
-            by_cpus = one.cpus // cpus_per_worker
-            return by_cpus if per_gpu is None else min(by_cpus, one.gpus * per_gpu)
-
-        return self._most(fit)
+    def ranks_together(self, cpus_per_worker: int, per_gpu: int | None) -> int:
+        """Ranks that fit the machine that holds most of them."""
+        return max((one.ranks(cpus_per_worker, per_gpu) for one in self.every), default=0)
 
     def _most(self, of: Callable[[Machine], int]) -> int:
         return max(sum(of(one) * one.number for one in some) for some in (self.here, self.grown))
@@ -86,7 +90,8 @@ def places(cluster: Cluster, device: Device, batch_size: int, machines: Machines
     cpus = cluster.cpus_per_worker or (_cpus_of_rank(machines, per_gpu) if per_gpu else 1)
     ranks = machines.ranks(cpus, per_gpu)
     grows = bool(cluster.concurrent and cluster.address)
-    workers = cluster.workers or ranks_of_trial(batch_size, part, ranks if ranks or not grows else RANKS)
+    together = machines.ranks_together(cpus, per_gpu) or (RANKS if grows else 0)
+    workers = cluster.workers or ranks_of_trial(batch_size, part, together)
     fit = ranks // workers
     # Beyond what fits, settings would wait for each other, on a machine that does not grow.
     settings = (cluster.concurrent or 0) if grows else min(cluster.concurrent or most or fit, fit)
@@ -104,16 +109,21 @@ def _cpus_of_rank(machines: Machines, per_gpu: int) -> int:
     return max(1, min((one.cpus // (one.gpus * per_gpu) for one in with_gpus), default=1))
 
 
-def ranks_of_trial(batch_size: int, part: float | None, ranks: int) -> int:
-    """Ranks of a trial that is told of none; those of a part of a GPU cannot be several."""
-    return RANKS if part in (None, 1) and ranks >= RANKS and batch_size % RANKS == 0 else 1
+def ranks_of_trial(batch_size: int, part: float | None, together: int) -> int:
+    """Ranks of a trial that is told of none, where a machine holds so many together.
+
+    Between machines the exchange of gradients would take longer than the step of a small network; and those of a part
+    of a GPU cannot be several.
+    """
+    return RANKS if part in (None, 1) and together >= RANKS and batch_size % RANKS == 0 else 1
 
 
 def _note(cluster: Cluster, workers: int, cpus: int, batch_size: int, machines: Machines, per_gpu: int | None) -> str:
     notes = []
     ranks = machines.ranks(cpus, per_gpu)
     if cluster.workers is None and workers != RANKS and cluster.gpus_per_worker in (None, 1):
-        cause = f"train.batch_size is {batch_size}" if batch_size % RANKS else f"{cluster.where} has room for {ranks}"
+        room = f"this machine has room for {ranks}" if cluster.address is None else "no machine has room for more"
+        cause = f"train.batch_size is {batch_size}" if batch_size % RANKS else room
         notes.append(f"{workers} rank a trial: {cause}; --workers decides otherwise")
     if per_gpu and not machines.gpus and cluster.cpus_per_worker is None:
         notes.append(f"{cpus} CPU a rank: no machine with a GPU is known yet; --cpus-per-worker decides otherwise")

@@ -42,7 +42,7 @@ class RayWorker:
         self.device = device_of_rank()
         resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
         self.cpus = max(1, int(resources.get("CPU", 1)))
-        self.gpu_share = gpu_share
+        self.gpu_share = gpu_share if self.device.type == "cuda" else 1.0
         if self.device.type == "cuda":
             self._share_gpu()
         self.digest = digest

@@ -25,6 +25,9 @@ from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingReque
 from ray.autoscaler.v2.utils import ResourceRequestUtil
 
 from cluster import account
+from randwire.sweep import Cluster
+from randwire.sweep.autoscaler import machines_of
+from randwire.sweep.places import Machines, places
 
 AWS, OWN = commands.ROOT / "cluster.yaml", commands.ROOT / "cluster/own.yaml"
 README = (commands.ROOT / "README.md").read_text()
@@ -116,9 +119,12 @@ def test_each_command_of_the_readme_for_a_cluster_is_run_on_one() -> None:
 
 
 def launched(availabilities: Mapping[str, float], gpus: int) -> dict[str, int]:
-    """What Ray's autoscaler launches for trials of four ranks of a GPU each."""
-    config = AutoscalingConfig(prepared(AWS), skip_content_hash=True)
-    ranks = [ResourceRequestUtil.make({"CPU": 1, "GPU": 1}) for _ in range(gpus)]
+    """What Ray's autoscaler launches for trials of four ranks, which get what a sweep gives them there."""
+    prepared_file = prepared(AWS)
+    config = AutoscalingConfig(prepared_file, skip_content_hash=True)
+    each = places(Cluster("10.0.0.1:6379", workers=4), "cuda", 64, Machines([], machines_of(prepared_file)))
+    assert (each.cpus_per_worker, each.settings) == (12, 2)
+    ranks = [ResourceRequestUtil.make({"CPU": each.cpus_per_worker, "GPU": 1}) for _ in range(gpus)]
     request = SchedulingRequest(
         node_type_configs=config.get_node_type_configs(),
         max_num_nodes=config.get_max_num_nodes(),

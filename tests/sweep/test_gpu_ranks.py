@@ -50,6 +50,7 @@ def test_of_a_rank_on_a_gpu_one_cpu_launches_and_the_others_load(
     assert [rank(monkeypatch, "cuda:0", cpus).cpus for cpus in (12, 2, 1)] == [11, 1, 1]
     assert taken == [-1] * 3  # threads of PyTorch, and no bound on memory
     assert [rank(monkeypatch, "cpu", cpus).cpus for cpus in (3, 1)] == [3, 1]
+    assert rank(monkeypatch, "cpu", 3, 0.25).gpu_share == 1  # PyTorch cannot use the GPU
     assert taken == [-1] * 3
 
 

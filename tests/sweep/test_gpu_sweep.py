@@ -73,7 +73,7 @@ def test_a_sweep_on_one_gpu_trains_trials_of_one_rank(cluster: SmallCluster, tmp
     keys = (*commands.TINY, "--runtime.output", str(tmp_path), "--runtime.wandb", "disabled", "--train.epochs", "1")
     options = ("--no-open", "--address", cluster.address, "--settings", "1", "--seeds", "1")
     done = call(cluster, "studies/generators.py", "sweep", *options, *keys)
-    assert "1 rank a trial: the cluster has room for 1; --workers decides otherwise\n" in done.stderr
+    assert "1 rank a trial: no machine has room for more; --workers decides otherwise\n" in done.stderr
     (record,) = find_records(tmp_path / "generators")
     assert [part["world_size"] for part in record.read_json("environment.json")] == [1]
 

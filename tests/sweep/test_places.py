@@ -61,6 +61,9 @@ def test_a_rank_fits_one_machine_and_the_one_with_the_fewest_cpus_for_a_gpu_deci
     assert numbers(placed(Cluster(THERE), head, large, small)) == (2, 8, 1, 3)
     assert numbers(placed(Cluster(THERE, workers=1), head, large, small)) == (1, 8, 1, 6)
     assert placed(Cluster(THERE, workers=1, cpus_per_worker=2), Machine(3, 0), Machine(3, 0)).settings == 2
+    # Each of two machines holds one rank: a trial is told to be on both, or is on one.
+    assert numbers(placed(Cluster(THERE), Machine(8, 1), Machine(8, 1))) == (1, 8, 1, 2)
+    assert numbers(placed(Cluster(THERE, workers=2), Machine(8, 1), Machine(8, 1))) == (2, 8, 1, 1)
     # Ranks on CPUs take one, whatever GPUs there are.
     assert numbers(placed(Cluster(THERE), large, device="cpu")) == (2, 1, 0, 24)
 
