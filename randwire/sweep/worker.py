@@ -24,6 +24,7 @@ from randwire.sweep.job import Job
 from randwire.sweep.ray_internals import machines_going
 from randwire.sweep.watchdog import Watchdog, stall_path
 from randwire.training import gpus
+from randwire.training.worker import beside_launching
 
 TELL_S = 1.0
 """Seconds between two messages about steps."""
@@ -41,7 +42,7 @@ class RayWorker:
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
         self.device = device_of_rank()
         resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
-        self.cpus = max(1, int(resources.get("CPU", 1)))
+        self.cpus = beside_launching(max(1, int(resources.get("CPU", 1))), self.device)
         self.gpu_share = gpu_share if self.device.type == "cuda" else 1.0
         if self.device.type == "cuda":
             self._share_gpu()
@@ -54,11 +55,10 @@ class RayWorker:
         self.told_at = 0.0
 
     def _share_gpu(self) -> None:
-        """One CPU launches what the GPU computes, and is not the loader's; Ray gives PyTorch a thread for each.
+        """One thread launches what the GPU computes, where Ray gives PyTorch one for each CPU.
 
         Of a shared GPU's memory this process takes its part: more would be taken from the others.
         """
-        self.cpus = max(1, self.cpus - 1)
         torch.set_num_threads(1)
         if self.gpu_share < 1:
             memory = torch.cuda.get_device_properties(self.device).total_memory

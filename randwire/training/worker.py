@@ -58,7 +58,7 @@ class ProcessWorker:
         on_report: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
         self.device, self.rank, self.world_size = device, rank, world_size
-        self.cpus = machine.cpus_per_rank()
+        self.cpus = beside_launching(machine.cpus_per_rank(), device)
         self.gpu_share = 1.0
         self._on_step, self._on_report = on_step, on_report
 
@@ -76,6 +76,11 @@ class ProcessWorker:
         if self._on_report and self.rank == 0:
             self._on_report(row)
         return False
+
+
+def beside_launching(cpus: int, device: torch.device) -> int:
+    """The CPUs of a rank, at least 1, but for the one that launches what its GPU computes."""
+    return max(1, cpus - 1) if device.type == "cuda" else cpus
 
 
 def pick_device(choice: Device, local_rank: int = 0) -> torch.device:

@@ -21,6 +21,8 @@ from randwire.sweep.job import Job
 from randwire.sweep.ray_internals import TorchBackend
 from randwire.sweep.watchdog import Watchdog
 from randwire.sweep.worker import CONTEXT, RayWorker, memory_fraction
+from randwire.training import gpus
+from randwire.training.worker import ProcessWorker
 
 GIB = 1 << 30
 
@@ -54,6 +56,11 @@ def test_of_a_rank_on_a_gpu_one_cpu_launches_and_the_others_load(
     assert taken == [-1] * 3
 
 
+def test_the_same_holds_for_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cpus_per_rank", lambda: 8)
+    assert [ProcessWorker(torch.device(device)).cpus for device in ("cuda", "cpu")] == [7, 8]
+
+
 def test_a_rank_takes_its_share_of_the_memory_of_a_gpu(monkeypatch: pytest.MonkeyPatch, taken: list[float]) -> None:
     assert rank(monkeypatch, "cuda:0", 3, 0.25).gpu_share == 0.25
     assert taken[1:] == [0.25 - 0.5 / 24]
@@ -68,7 +75,7 @@ class _Group:
         self.usable = list(usable)
 
     def execute(self, function: Any) -> list[bool]:
-        assert function is torch.cuda.is_available
+        assert function is gpus.usable
         return self.usable
 
 
