@@ -24,6 +24,10 @@ ELEMENTWISE = {
 FORWARD = ("mkldnn_convolution", "_slow_conv2d_forward", "cudnn_convolution", "_conv_depthwise2d")
 PRODUCTS = ("mm", "addmm")
 """Products of matrices: 1x1 convolutions where those are faster, and the fully connected layer, which is small."""
+ROWS = ("copy_", "dot")
+"""Operations that are elementwise ones of images if they are on rows of numbers, as pieces of images are."""
+SHORTEST_ROW, PIECE = 1 << 13, 1 << 16
+"""Numbers from which a row is one of images, and those of the pieces in which images are added up on a CPU."""
 MOVING = ("batch norm", "aggregation, ReLU")
 """Kinds that are bound by the memory, whose bytes follow from the shapes of their inputs."""
 CPU = torch._C._autograd.DeviceType.CPU
@@ -58,9 +62,7 @@ def kernels(method: Method, step: Step, batch: int, network: RandWire, side: int
         kind = kinds.setdefault(key, _kind(name, shapes))
         times[key].append(spent)
         if kind in MOVING:
-            sizes = [float(np.prod(shape)) for shape in shapes if len(shape) >= 4]
-            moved = sum(sizes) + (0.0 if name == "sum" else max(sizes))
-            gigabytes[kind] += moved * size / 1e9 / PROFILED_STEPS / batch
+            gigabytes[kind] += _moved(name, shapes) * size / 1e9 / PROFILED_STEPS / batch
     for layer, image, out in _convolutions(network, side):
         kind = _convolution(layer.weight.shape)
         gflop[kind] += passes * 2 * out.numel() * layer.weight[0].numel() / 1e9
@@ -117,8 +119,29 @@ def _kind(name: str, shapes: Sequence[Sequence[int]]) -> str:
         return _convolution(shapes[2])
     if "batch_norm" in name and len(shapes) > 2:
         return "batch norm"
-    # Images have four dimensions; there is little time in vectors and scalars.
-    return "aggregation, ReLU" if name in ELEMENTWISE and shapes and len(shapes[0]) >= 4 else "rest"
+    # There is little time in other vectors than those of images, and in scalars.
+    on_images = (
+        bool(shapes) and _of_images(shapes[0]) and (name in ELEMENTWISE or (name in ROWS and len(shapes[0]) == 1))
+    )
+    return "aggregation, ReLU" if on_images else "rest"
+
+
+def _of_images(shape: Sequence[int]) -> bool:
+    """Images have four dimensions, or are rows of numbers that are longer than those of any parameter."""
+    return len(shape) >= 4 or (len(shape) == 1 and shape[0] >= SHORTEST_ROW)
+
+
+def _moved(name: str, shapes: Sequence[Sequence[int]]) -> float:
+    """The numbers that an operation on images reads and writes in the memory.
+
+    A copy of a piece of images has its other end in the cache, where all else that is done with the piece stays.
+    """
+    sizes = [float(np.prod(shape)) for shape in shapes if _of_images(shape)]
+    if name == "copy_":
+        return max(sizes)
+    if len(shapes[0]) == 1 and sizes[0] <= PIECE:
+        return 0.0
+    return sum(sizes) + (0.0 if name in ("sum", "dot") else max(sizes))
 
 
 def _convolution(weight: Sequence[int]) -> str:
