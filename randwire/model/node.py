@@ -11,6 +11,7 @@ from torch.nn import functional
 from randwire.config import NetworkConfig
 from randwire.model import ops
 from randwire.model.aggregation import aggregate
+from randwire.model.blocks import in_blocks, rectified_sum
 from randwire.model.gathering import joined
 
 
@@ -73,13 +74,20 @@ class Node(nn.Module):
             x = inputs[0] if rectified else joined(None, inputs) if shared else functional.relu(inputs[0])
         elif self.ratios is not None:
             assert weights is None, "edges are dropped in training alone"
-            (largest, _), (second, ratio), *others = self.ratios
-            total = torch.add(inputs[largest], inputs[second], alpha=ratio)
-            for index, ratio in others:
-                total.add_(inputs[index], alpha=ratio)
-            x = functional.relu(total, inplace=True)
+            x = _folded_sum(inputs, self.ratios)
         else:
             weights = torch.sigmoid(self.aggregation) if weights is None else weights
             x = joined(weights, inputs) if shared else aggregate(weights, inputs, self.compiled)
         out: Tensor = self.bn(self.op(x))
         return out
+
+
+def _folded_sum(inputs: Sequence[Tensor], ratios: Sequence[tuple[int, float]]) -> Tensor:
+    """The ReLU of the sum of the inputs times their ratios, the first of which is one."""
+    ordered = [inputs[index] for index, _ in ratios]
+    if in_blocks(ordered):
+        return rectified_sum(ordered, [ratio for _, ratio in ratios])
+    total = torch.add(ordered[0], ordered[1], alpha=ratios[1][1])
+    for x, (_, ratio) in zip(ordered[2:], ratios[2:], strict=True):
+        total.add_(x, alpha=ratio)
+    return functional.relu(total, inplace=True)
