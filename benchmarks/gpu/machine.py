@@ -45,6 +45,7 @@ def _device(bench: Bench) -> None:
         capability=f"{properties.major}.{properties.minor}",
         multiprocessors=properties.multi_processor_count,
         GiB=properties.total_memory / 2**30,
+        GiB_free=torch.cuda.mem_get_info()[0] / 2**30,
         devices=torch.cuda.device_count(),
     )
 

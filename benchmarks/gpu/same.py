@@ -43,7 +43,7 @@ def _case(bench: Bench, name: str, keys: dict[str, object], precision: Precision
     reference = _trained(bench, keys, Way(precision))
     grown = _off(_trained(bench, keys, Way(precision), ROUNDING[precision]), reference)
     bench.row(f"{name}: off by a rounding at the start", **grown)
-    for other in OTHERS[:2] if bench.dry and "sgd" not in name else OTHERS:
+    for other in OTHERS[:2] if "train.optimizer" in keys or "train.nesterov" in keys else OTHERS:
         way = replace(other, precision=precision)
         off = _off(_trained(bench, keys, way), reference)
         bench.row(f"{name}: {way.name}", **off)

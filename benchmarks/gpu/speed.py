@@ -1,5 +1,6 @@
 """How fast is a step of training? In every way, against the network as one would write it and the device's memory."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from benchmarks.gpu import epochs
 from benchmarks.gpu.bench import Bench, Timing, copy_rate, graphs
 from benchmarks.gpu.training import Trainee, Way, computing, normaliser, training
 from benchmarks.step.baseline import plain
@@ -37,21 +39,25 @@ class Cell:
 
 
 FAST = (Way(), Way(step="captured"))
-ALL = (
-    *FAST, Way("tf32"), Way("fp32"), Way(step="captured", linear=True), Way(step="captured", multiple=8),
-    Way(step="captured", linear=True, multiple=8), Way(step="captured", compiled=True),
-    Way(step="flat"), Way(tuned=False), Way(recompute=True), Way(compiled=True),
-)  # fmt: skip
-"""Those first that the goals are judged by."""
+STORED = (
+    Way(step="captured", linear=True),
+    Way(step="captured", multiple=8),
+    Way(step="captured", linear=True, multiple=8),
+)
+OTHERS = (Way("tf32"), Way("fp32"), Way(step="flat"), Way(tuned=False), Way(recompute=True))
+COMPILED = (Way(step="captured", compiled=True), Way(compiled=True))
 CELLS = (
-    Cell("small", 256, 224, ALL, written=True),
+    Cell("small", 256, 224, (*FAST, *STORED), written=True),
     Cell("cifar10", 128, 32, FAST),
     Cell("small", 64, 224, FAST),
     Cell("small", 32, 224, FAST),
     Cell("digits", 64, 32, FAST),
+    Cell("small", 256, 224, OTHERS),
     Cell("small", 256, 224, FAST, {"network.drop_edge": 1.0}),
     Cell("regular-109", 128, 224, FAST),
+    Cell("small", 256, 224, COMPILED),
 )  # fmt: skip
+"""In order of worth; compilation takes longest."""
 DRY_CELLS = (
     Cell("small", 4, 32, FAST, written=True),
     Cell("digits", 4, 32, (Way("fp32"),), {"network.drop_edge": 1.0}),
@@ -59,18 +65,21 @@ DRY_CELLS = (
 
 
 def measure(bench: Bench) -> None:
-    """All cells, and the goals by the first."""
-    for cell in DRY_CELLS if bench.dry else CELLS:
+    """All cells, parts of epochs, and the goals by the cells of the first kind."""
+    cells = DRY_CELLS if bench.dry else CELLS
+    times: dict[str, float] = {}
+    for cell in cells:
         name = f"{cell.preset}, {cell.images} x {cell.side}{''.join(f', {k} {v}' for k, v in cell.keys.items())}"
-        times: dict[str, float] = {}
         config = bench.config(cell.preset, cell.keys)
         for way in cell.ways:
             _case(bench, cell, f"{name}: {way.name}", partial(training, bench, config, way), times)
+        for precision in ("bf16", "fp32") if cell.written else ():
+            make = partial(_written, bench, config, precision)
+            _case(bench, cell, f"{name}: {WRITTEN}, {precision}", make, times)
         if cell.written:
-            for precision in ("bf16", "fp32"):
-                make = partial(_written, bench, config, precision)
-                _case(bench, cell, f"{name}: {WRITTEN}, {precision}", make, times)
-            _goals(bench, times)
+            epochs.measure(bench, cell.images, cell.side)
+            first = f"{name}: "
+    _goals(bench, {name.removeprefix(first): ms for name, ms in times.items() if name.startswith(first)})
 
 
 def _case(
@@ -80,6 +89,7 @@ def _case(
     if not bench.time_left(name):
         return
     with bench.case(name):
+        gc.collect()  # networks of earlier cases are in cycles
         if bench.cuda:
             torch.cuda.reset_peak_memory_stats()
         images, labels = bench.images(cell.images, cell.side)
@@ -88,7 +98,7 @@ def _case(
         peak = torch.cuda.max_memory_allocated() / 2**30 if bench.cuda else 0.0
         bench.row(name, ms=timing.ms, low=timing.low, high=timing.high, host_ms=timing.host_ms,
                   images_s=1000 * cell.images / timing.ms, GiB=peak, n=timing.n)  # fmt: skip
-        times[name.partition(": ")[2]] = timing.ms
+        times[name] = timing.ms
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The benchmark of a GPU runs on a bare checkout, and tells what is wrong, fails or has no time left."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from torch.nn import functional
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import profile, ranks, right, same, speed, training, waits
 from benchmarks.gpu.bench import Bench
-from benchmarks.gpu.processes import Process, Tell
+from benchmarks.gpu.older import compiling
+from benchmarks.gpu.processes import Process, Tell, told_by_all
 from benchmarks.gpu.report import Section
 from randwire.training.augment import Augment
 from randwire.training.loop import train_epoch
@@ -51,7 +53,7 @@ def test_all_sections_run_on_a_bare_checkout_with_an_older_torch(tmp_path: Path)
     """Neither NumPy nor Ray nor FFCV is there, and torch has the arguments of 2.11."""
     file = tmp_path / "found.json"
     done = subprocess.run(
-        [sys.executable, str(BARE), "--older", "benchmarks.gpu", "--dry", "--json", str(file), "--minutes", "4"],
+        [sys.executable, str(BARE), "--older", "benchmarks.gpu", "--dry", "--json", str(file), "--minutes", "30"],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -72,7 +74,13 @@ def test_all_sections_run_on_a_bare_checkout_with_an_older_torch(tmp_path: Path)
     assert [name for name in names["ranks"] if name.startswith("2 rank(s)")]
     assert [name for name in names["shared"] if "2 training(s)" in name]
     assert len(sections["speed"]["goals"]) == 2
-    assert all(row["ms"] > 0 and row["n"] == 1 for row in sections["speed"]["rows"])
+    timed = [row for row in sections["speed"]["rows"] if "ms" in row]
+    assert timed
+    assert all(row["ms"] > 0 and row["n"] == 1 for row in timed)
+    parts = [row["name"] for row in sections["speed"]["rows"] if "ms" not in row]
+    assert [name.partition(": ")[2] for name in parts] == [
+        "epoch of 2 batches, eager bf16", "epoch of 2 batches, captured bf16", "evaluation of 2 batches",
+    ]  # fmt: skip
 
 
 def test_a_bare_checkout_has_few_packages() -> None:
@@ -89,6 +97,7 @@ def test_a_bare_checkout_has_few_packages() -> None:
 def test_a_wrong_gradient_is_found(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the steps with recomputation alone, one part in a thousand off: more than fp32 ever is."""
     monkeypatch.setattr(right, "OPS", ("sepconv",))
+    monkeypatch.setattr(right, "WAYS", [way for way in right.WAYS if way.step == "eager" and way.multiple == 1])
 
     class Wrong(EagerStep):
         def __init__(self, network: Any, *arguments: Any) -> None:
@@ -153,8 +162,7 @@ def test_a_wait_in_every_step_is_found_with_its_line(found: Found, monkeypatch: 
 
 def test_ways_that_make_another_network_are_found(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(same, "CASES", {"sgd": {}})
-    same.measure(found.bench)
-    assert (found.wrong, found.errors) == ([], [])
+    monkeypatch.setattr(same, "OTHERS", (training.Way(step="flat"), training.Way(recompute=True)))
     real = training.training
 
     @contextmanager
@@ -166,7 +174,30 @@ def test_ways_that_make_another_network_are_found(found: Found, monkeypatch: pyt
 
     monkeypatch.setattr("benchmarks.gpu.same.training", of_other_weights)
     same.measure(found.bench)
-    assert {what.split(": ")[0] for what in found.wrong} == {"sgd, fp32", "sgd, bf16"}
+    ways = {": ".join(what.split(": ")[:2]) for what in found.wrong}
+    assert ways == {"sgd, fp32: eager fp32, recompute", "sgd, bf16: eager bf16, recompute"}
+
+
+def test_ranks_of_different_networks_are_found(found: Found) -> None:
+    names = [way.name for way in ranks.WAYS]
+    ranks._judge(found.bench, [(name, [1.0, 2.0]) for name in names * 2])
+    assert found.wrong == []
+    ranks._judge(found.bench, [*((name, [1.0, 2.0]) for name in names), *((name, [1.0, 2.1]) for name in names[:1])])
+    assert found.wrong == ["eager fp32: the ranks have come to different networks"]
+    ranks._judge(found.bench, [(name, [1.0, 2.0 + (name == "captured bf16")]) for name in names])
+    assert found.wrong[1:] == ["captured bf16: the changes of the parameters are off by 4.5e-01 of those of DDP"]
+
+
+def test_processes_that_tell_much_are_read_at_once() -> None:
+    """Each waits for the other before it ends, and what it tells fills its pipe."""
+    barrier = multiprocessing.get_context("fork").Barrier(2)
+
+    def tells(tell: Tell) -> None:
+        tell("much", "x" * 2**20)
+        barrier.wait(60)
+
+    told = told_by_all([Process(tells), Process(tells)], time.monotonic() + 60)
+    assert [[one.kind for one in of_one] for of_one in told] == [["much", "ended"]] * 2
 
 
 def test_a_kernel_counts_once() -> None:
@@ -321,5 +352,15 @@ def test_what_an_older_torch_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) 
         def __init__(self, module: Any, broadcast_buffers: bool = True, gradient_as_bucket_view: bool = False) -> None:
             raise AssertionError
 
+    compiled: list[dict[str, Any]] = []
+
+    def older_compile(function: Any, *, fullgraph: bool = False) -> None:
+        compiled.append({"fullgraph": fullgraph})
+
+    monkeypatch.setattr(torch, "compile", older_compile)
+    with compiling():
+        newer: Any = torch.compile
+        newer(len, fullgraph=True, isolate_recompiles=True)
+    assert compiled == [{"fullgraph": True}]
     monkeypatch.setattr(ranks, "DistributedDataParallel", Older)
     assert ranks.ddp_options() == {"broadcast_buffers": False, "gradient_as_bucket_view": True}

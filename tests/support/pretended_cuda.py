@@ -68,7 +68,7 @@ def pretended_cuda() -> Iterator[list[str]]:
         "current_stream": lambda device=None: Stream(), "graph_pool_handle": object, "synchronize": lambda: None,
         "empty_cache": lambda: None, "reset_peak_memory_stats": lambda: None, "max_memory_allocated": lambda: 2**30,
         "get_device_properties": lambda device: PROPERTIES, "device_count": lambda: 1,
-        "set_sync_debug_mode": modes.append,
+        "set_sync_debug_mode": modes.append, "mem_get_info": lambda: (2**36, 2**37),
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         for name, function in functions.items():
