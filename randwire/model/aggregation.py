@@ -56,8 +56,12 @@ def weighted_sum(weights: Sequence[Tensor | None], values: Sequence[Tensor], rec
         total = _chain(weights, values)
         return functional.relu(total, inplace=True) if rectified else total
     out = torch.empty_like(values[0])
-    for target, *parts in pieces(out, *values):
-        total = _chain(weights, [part.to(kind) for part in parts])
+    for target, first, *others in pieces(out, *values):
+        total = first.to(kind)
+        if weights[0] is not None:
+            total.mul_(weights[0])
+        for value, weight in zip(others, weights[1:], strict=True):
+            _add(total, value.to(kind), weight)  # one at a time stays in the cache
         target.copy_(total.relu_() if rectified else total)
     return out
 
@@ -71,11 +75,15 @@ def _chain(weights: Sequence[Tensor | None], values: Sequence[Tensor]) -> Tensor
     else:
         total, done = values[0] + values[1], 2  # whose weight is one as well
     for value, weight in zip(values[done:], weights[done:], strict=True):
-        if weight is None:
-            total.add_(value)
-        else:
-            total.addcmul_(value, weight)
+        _add(total, value, weight)
     return total
+
+
+def _add(total: Tensor, value: Tensor, weight: Tensor | None) -> None:
+    if weight is None:
+        total.add_(value)
+    else:
+        total.addcmul_(value, weight)
 
 
 def pieces(*values: Tensor) -> Iterable[tuple[Tensor, ...]]:
