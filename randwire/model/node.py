@@ -10,8 +10,7 @@ from torch.nn import functional
 
 from randwire.config import NetworkConfig
 from randwire.model import ops
-from randwire.model.aggregation import aggregate
-from randwire.model.blocks import in_blocks, rectified_sum
+from randwire.model.aggregation import aggregate, pieces, summing_type
 from randwire.model.gathering import joined
 
 
@@ -84,10 +83,18 @@ class Node(nn.Module):
 
 def _folded_sum(inputs: Sequence[Tensor], ratios: Sequence[tuple[int, float]]) -> Tensor:
     """The ReLU of the sum of the inputs times their ratios, the first of which is one."""
-    ordered = [inputs[index] for index, _ in ratios]
-    if in_blocks(ordered):
-        return rectified_sum(ordered, [ratio for _, ratio in ratios])
-    total = torch.add(ordered[0], ordered[1], alpha=ratios[1][1])
-    for x, (_, ratio) in zip(ordered[2:], ratios[2:], strict=True):
-        total.add_(x, alpha=ratio)
-    return functional.relu(total, inplace=True)
+    first, *others = [inputs[index] for index, _ in ratios]
+    factors = [ratio for _, ratio in ratios[1:]]
+    kind = summing_type(first)
+    if kind == first.dtype or torch.is_grad_enabled():
+        total = torch.add(first, others[0], alpha=factors[0])
+        for x, ratio in zip(others[1:], factors[1:], strict=True):
+            total.add_(x, alpha=ratio)
+        return functional.relu(total, inplace=True)
+    out = torch.empty_like(first)
+    for target, part, *parts in pieces(out, first, *others):
+        total = part.to(kind)
+        for x, ratio in zip(parts, factors, strict=True):
+            total.add_(x.to(kind), alpha=ratio)
+        target.copy_(total.relu_())
+    return out
