@@ -211,7 +211,8 @@ def _measured(group: Priced, part: float) -> str:
 
 
 def _shares(shares: Sequence[float]) -> str:
-    return " on " + " and ".join("whole GPUs" if share == 1 else f"{share:.3g} of a GPU" for share in shares)
+    of = ("that share no GPU" if share == 1 else f"with {share:.3g} of a GPU" for share in shares)
+    return f" of ranks {' and '.join(of)}"
 
 
 def _rates_apart(groups: Sequence[Priced], part: float) -> None:

@@ -297,14 +297,14 @@ def test_a_plan_says_on_which_share_of_a_gpu_a_rate_was_measured(
     shared(study, "er:p=0.2", 100.0, 0.25)
     plan = ("plan", "--name", study.folder.name, "--runtime.output", str(tmp_path))
     for options, told in (
-        ((), "at 400 images/s a GPU, measured in 2 records on 0.25 of a GPU"),
-        (("--gpus", "1", "--gpus-per-worker", "0.25"), "measured in 2 records on 0.25 of a GPU"),
+        ((), "at 400 images/s a GPU, measured in 2 records of ranks with 0.25 of a GPU"),
+        (("--gpus", "1", "--gpus-per-worker", "0.25"), "measured in 2 records of ranks with 0.25 of a GPU"),
     ):
         assert command(*plan, *options) == 0
         assert told in capsys.readouterr().out
     shared(study, "er:p=0.2", 100.0, None)
     assert command(*plan, "--gpus", "1", "--gpus-per-worker", "0.25") == 0
-    assert "at 100 images/s a GPU, measured in 2 records on whole GPUs" in capsys.readouterr().out
+    assert "at 100 images/s a GPU, measured in 2 records of ranks that share no GPU" in capsys.readouterr().out
     assert command(*plan) == 0
     assert "measured in 2 records\n" in capsys.readouterr().out
 
