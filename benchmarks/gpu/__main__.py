@@ -34,6 +34,7 @@ from benchmarks.gpu import inference, kernels, machine, profile, ranks, right, s
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.processes import ENDED, FAILED, Process, Tell
 from benchmarks.gpu.report import Section, headline
+from randwire.errors import one_line
 
 SECTIONS: dict[str, tuple[Callable[[Bench], None], float]] = {
     "machine": (machine.measure, 20),
@@ -65,6 +66,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.minutes <= 0:
         parser.error("--minutes must be above 0")
+    if arguments.json and not arguments.json.resolve().parent.is_dir():
+        parser.error(f"--json: there is no folder {arguments.json.parent}; make it, or name another file")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if not arguments.dry and not (seen := _devices()).isdecimal():
         parser.error(f"PyTorch finds no GPU ({seen}); --dry does all sections on the CPU")
@@ -111,9 +114,13 @@ def _devices() -> str:
 
 def _count(tell: Tell) -> None:
     if torch.version.cuda is None:
-        raise RuntimeError(f"torch {torch.__version__} is a build for CPUs")
-    torch.cuda.init()  # type: ignore[no-untyped-call]
-    tell("count", torch.cuda.device_count())
+        tell("count", f"torch {torch.__version__} is a build for CPUs")
+        return
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+        tell("count", torch.cuda.device_count())
+    except Exception as error:  # what CUDA says, and the driver
+        tell("count", one_line(error))
 
 
 def _brief(value: object) -> str:

@@ -306,17 +306,28 @@ def _ended(pid: int) -> bool:
 def test_without_a_gpu_the_command_says_what_pytorch_says(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def no_driver(tell: Tell) -> None:
-        raise RuntimeError("Found no NVIDIA driver on your system")
+    def no_driver() -> None:
+        raise RuntimeError("Found no NVIDIA driver on your system.\nPlease check")
 
-    monkeypatch.setattr(command, "_count", no_driver)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "init", no_driver)
     monkeypatch.setattr(sys, "argv", ["gpu"])
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert ended.value.code == 2
     line = capsys.readouterr().err.splitlines()[-1]
-    assert "finds no GPU (RuntimeError: Found no NVIDIA driver on your system" in line
-    assert "--dry" in line
+    assert "finds no GPU (Found no NVIDIA driver on your system." in line
+    assert line.endswith("); --dry does all sections on the CPU")
+
+
+def test_a_json_file_in_no_folder_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu", "--dry", "--json", str(tmp_path / "none" / "found.json")])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 2
+    assert f"--json: there is no folder {tmp_path / 'none'}" in capsys.readouterr().err
 
 
 class Pretended(Bench):
