@@ -5,6 +5,7 @@ leaves what it computes in tensors. Nothing here is for a CPU.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -22,13 +23,13 @@ def kind_of(tensor: Tensor) -> tuple[object, ...]:
 
 
 class Graphs:
-    """The graphs of one training, or of one evaluation: on one stream, with one pool of memory.
+    """The graphs of one training, or of one evaluation, with one pool of memory.
 
     They share the memory, so no result may be used after the replay of another one of them.
     """
 
     def __init__(self) -> None:
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._stream = _stream()
         self._pool = torch.cuda.graph_pool_handle()
         self._graphs: list[torch.cuda.CUDAGraph] = []
 
@@ -48,12 +49,17 @@ class Graphs:
         """
         inputs = [torch.empty_like(example).copy_(example) for example in examples]
         graph = torch.cuda.CUDAGraph()
+        seen: Exception | None = None
         try:
             # Only this thread's calls matter: others wait for copies of images, or watch over the exchange.
             with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
-                output = function(*inputs)
-        except RuntimeError as error:
-            seen = error.__context__ or error  # that of the function: the end of the capture fails for it too
+                try:
+                    output = function(*inputs)
+                except Exception as error:
+                    seen = error  # for which the end of the capture fails too, and says less
+                    raise
+        except Exception as error:
+            seen = seen or error
             if isinstance(seen, torch.OutOfMemoryError) or not isinstance(seen, RuntimeError):
                 raise seen from None
             raise ConfigError(
@@ -91,3 +97,9 @@ class Graphs:
             graph.reset()
         self._graphs.clear()
         torch.cuda.empty_cache()
+
+
+@cache
+def _stream() -> torch.cuda.Stream:
+    """That of all captures of a process: libraries keep a workspace for each stream that they have been called on."""
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]

@@ -15,7 +15,7 @@ from randwire import config as configuration
 from randwire.config import RunConfig
 from randwire.model.building import build
 from randwire.training import evaluate as evaluation
-from randwire.training import finite, transfer
+from randwire.training import finite, graphs, transfer
 from randwire.training.augment import Augment
 from randwire.training.evaluate import Normalise
 from randwire.training.loop import Training, train_epoch
@@ -50,6 +50,7 @@ class Run:
     def __init__(self, operations: Operations, config: RunConfig) -> None:
         self.operations, self.config = operations, config
         transfer._copy_stream.cache_clear()  # streams of another emulation are none of this one
+        graphs._stream.cache_clear()
         runtime, side = config.runtime, config.data.resolution
         dags = dags_of(sample_graphs(config))
         self.network: nn.Module = build(config.network, dags, CLASSES, side, runtime.recompute, runtime.compile)

@@ -161,3 +161,45 @@ def test_captured_steps_need_cuda(tmp_path: Path) -> None:
     line = "runtime.step: is captured, which needs a CUDA device, and this one is cpu; use eager"
     assert str(caught.value) == line
     assert not run.record_of(config).folder.exists()
+
+
+class _Capture:
+    """A capture whose end fails too if what is captured does."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            raise RuntimeError("capture failed due to a previous error")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "line"),
+    [
+        (
+            RuntimeError("operation not permitted when stream is capturing\nCompile with ..."),
+            ConfigError,
+            "runtime.step: is captured, but this network cannot be captured: operation not permitted when stream is "
+            "capturing Compile with ...; use eager",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError, "CUDA out of memory"),
+        (TypeError("a fault of the code"), TypeError, "a fault of the code"),
+    ],
+)
+def test_what_cannot_be_captured_is_told(
+    error: Exception, kind: type[Exception], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"graph_pool_handle": object, "CUDAGraph": object, "graph": _Capture}.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(graphs, "_stream", lambda: None)
+
+    def function(value: Tensor) -> Tensor:
+        raise error
+
+    with pytest.raises(kind) as caught:
+        graphs.Graphs().capture(function, torch.zeros(1))
+    assert str(caught.value) == line
