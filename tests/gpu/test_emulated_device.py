@@ -2,7 +2,7 @@
 
 from emulated_results import results_of
 
-EXPECTED = {"WAITS": 29, "NO_WAITS": 9, "FAULTS": 2, "NO_FAULTS": 1, "MISMATCHES": 5}
+EXPECTED = {"WAITS": 29, "NO_WAITS": 9, "FAULTS": 2, "NO_FAULTS": 1, "MISMATCHES": 5, "NOT_CAPTURED": 3}
 
 
 def _of(kind: str) -> dict[str, dict[str, object]]:
@@ -25,6 +25,11 @@ def test_what_does_not_wait_is_not_told() -> None:
 def test_tensors_of_several_devices_or_types_are_refused() -> None:
     for name, case in _of("MISMATCHES").items():
         assert "tensors of several" in str(case["error"]), name
+
+
+def test_what_a_graph_cannot_hold_is_refused_in_a_capture() -> None:
+    errors = [str(case["error"]) for case in _of("NOT_CAPTURED").values()]
+    assert ["not permitted" in error or "in a graph" in error for error in errors] == [True] * 3
 
 
 def test_streams_that_do_not_wait_for_each_other_are_found() -> None:

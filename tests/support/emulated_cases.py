@@ -9,8 +9,8 @@ from typing import Any
 
 import emulated_cuda
 import torch
-from emulated_operations import Operations, Wait
-from emulated_runs import BEFORE, END, EVALUATION, SETUP, Run, batches, settings
+from emulated_operations import SETUP, Operations, Wait
+from emulated_runs import BEFORE, END, EVALUATION, Run, batches, settings
 
 SHARE = 0.9
 """Of a step or of a batch: what the device must have to do at least while the host waits for an event."""
@@ -20,16 +20,18 @@ TINY: Mapping[str, object] = {
 }  # fmt: skip
 
 
-def training(preset: str, keys: Mapping[str, object], steps: int = 2, evaluated: bool = True) -> Case:
+def training(preset: str, keys: Mapping[str, object], steps: int = 2, evaluated: bool = True, ranks: int = 1) -> Case:
     """An epoch, then an evaluation whose last batch is smaller."""
 
     def case(operations: Operations) -> Mapping[str, Any]:
         config = settings(preset, keys)
-        run = Run(operations, config)
+        run = Run(operations, config, ranks)
         side = config.data.resolution
         run.train(batches(steps, 16, side))
         if evaluated:
-            run.evaluate([*batches(1, 3, side), *batches(1, 16, side)])
+            run.evaluate([*batches(3 if steps > 2 else 2, 16, side), *batches(1, 3, side)])
+        with operations.during(END):
+            run.step.close()
         launched = {"step": run.launched_in_a_step, EVALUATION: run.launched_in_a_batch}
         return {"step": run.of_a_step, "batch": run.of_a_batch, "launched": launched}
 

@@ -80,7 +80,7 @@ def _cuda(operations: Operations) -> list[Any]:
         "set_rng_state": lambda *_: None,
         "manual_seed": lambda seed: None,
         "manual_seed_all": lambda seed: None,
-        "synchronize": lambda *_: operations.wait("synchronize"),
+        "synchronize": operations.synchronize,
         "Stream": streams.stream,
         "Event": streams.event,
         "stream": streams.using,

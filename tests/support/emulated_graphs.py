@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from emulated_operations import Operations
+from emulated_operations import SETUP, Operations
 from emulated_streams import Stream
 
 
@@ -36,7 +36,8 @@ class Graphs:
     def capture(self, graph: Graph, pool: Any = None, stream: Stream | None = None, **_: Any) -> Iterator[None]:
         """Operations of the block are not done but captured. Raises RuntimeError for what no graph can hold."""
         operations = self._operations
-        operations.wait("synchronize, before a capture")
+        with operations.during(SETUP):
+            operations.wait("synchronize, before a capture")
         before = operations.by_phase()
         with operations.streams.using(stream), operations.capturing():
             yield

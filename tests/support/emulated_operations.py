@@ -33,6 +33,8 @@ NOT_LAUNCHED = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_
 """Operations that give memory or none: no kernel."""
 
 
+SETUP = "setup"
+"""The phase of what comes before an epoch, and of captures: there the host may wait."""
 COPY = "copy"
 """The phase of copies between host and device, whenever they are."""
 INDICES = ("index", "index_put", "index_put_", "_unsafe_index", "_index_put_impl_")
@@ -57,7 +59,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.fake = fake
         self._below = below
-        self.phase = "setup"
+        self.phase = SETUP
         self.operations: Counter[tuple[str, str]] = Counter()
         self.launches: Counter[str] = Counter()
         self.waits: list[Wait] = []
@@ -121,6 +123,11 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise RuntimeError(f"{kind}: operation not permitted when stream is capturing")
         self.waits.append(Wait(self.phase, kind, self._where()))
 
+    def synchronize(self, *_: Any) -> None:
+        """`torch.cuda.synchronize`."""
+        self.wait("synchronize")
+        self.streams.synchronize()
+
     def _wait_for_event(self, behind: int) -> None:
         self.event_waits.append((Wait(self.phase, "an event", self._where()), behind))
 
@@ -170,7 +177,8 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         copied = self._copied(name, args, named, made)
         if used or any(on_device(tensor) for tensor in made):
             self._count(COPY if copied else self.phase, func, args, given)
-            self.streams.launched(given, made, _is_view(func))
+            if not self.is_capturing:  # nothing is done then
+                self.streams.launched(given, made, _is_view(func))
         return out
 
     def _without_content(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -113,6 +113,18 @@ FAULTS: Mapping[str, Callable[[], object]] = {
 NO_FAULTS: Mapping[str, Callable[[], object]] = {
     "copied, waited for, recorded": lambda: _copied(wait=True, record=True)
 }
+
+
+def _captured(function: Callable[[], object]) -> None:
+    with torch.cuda.graph(torch.cuda.CUDAGraph()):
+        function()
+
+
+NOT_CAPTURED: Mapping[str, Callable[[], object]] = {
+    "number read": lambda: _captured(lambda: device(1).item()),
+    "copy from the host": lambda: _captured(lambda: locked().to(DEVICE, non_blocking=True)),
+    "copy to the host": lambda: _captured(lambda: device(3).to("cpu", non_blocking=True)),
+}
 MISMATCHES: Mapping[str, Callable[[], object]] = {
     "sum": lambda: device(3) + torch.zeros(3),
     "product": lambda: device(3, 3) @ torch.zeros(3, 3),

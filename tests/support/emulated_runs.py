@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from randwire import config as configuration
 from randwire.config import RunConfig
+from randwire.metrics import Outputs
 from randwire.model.building import build
 from randwire.training import evaluate as evaluation
 from randwire.training import finite, graphs, transfer
@@ -26,8 +27,8 @@ from randwire.training.worker import ProcessWorker
 from randwire.wiring import dags_of, sample_graphs
 
 CLASSES = 10
-SETUP, BEFORE, END = "setup", "before", "end"
-"""What comes before an epoch, between its steps and its evaluation, and after each: there the host may wait."""
+BEFORE, END = "before", "end"
+"""What comes between the steps of an epoch and its evaluation, and after each: there the host may wait."""
 NORMALISE, FORWARD, LOSS, BACKWARD, OPTIMIZER = "normalise", "forward", "loss", "backward", "optimizer"
 AUGMENT, REST, EVALUATION = "augment", "rest", "evaluation"
 Batch = tuple[Tensor, Tensor]
@@ -47,18 +48,20 @@ def batches(count: int, size: int, side: int) -> list[Batch]:
 class Run:
     """A network of a configuration on the emulated device."""
 
-    def __init__(self, operations: Operations, config: RunConfig) -> None:
-        self.operations, self.config = operations, config
+    def __init__(self, operations: Operations, config: RunConfig, ranks: int = 1) -> None:
+        self.operations, self.config, self._ranks = operations, config, ranks
         transfer._copy_stream.cache_clear()  # streams of another emulation are none of this one
         graphs._stream.cache_clear()
         runtime, side = config.runtime, config.data.resolution
         dags = dags_of(sample_graphs(config))
-        self.network: nn.Module = build(config.network, dags, CLASSES, side, runtime.recompute, runtime.compile)
+        self.network: nn.Module = build(
+            config.network, dags, CLASSES, side, runtime.recompute, runtime.compile, runtime.channel_multiple
+        )
         self.network.to(emulated_cuda.DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.normalise = Normalise((120.0, 110.0, 100.0), (60.0, 60.0, 60.0)).to(emulated_cuda.DEVICE)
         captured = runtime.step == "captured"
         self.optimizer = make_optimizer(self.network, config.train, captured)
-        self.step = make_step(self.network, self.optimizer, self.normalise, config.train, captured)
+        self.step = make_step(self.network, self.optimizer, self.normalise, config.train, captured, ranks)
         self.of_a_step: dict[str, tuple[int, int]] = {}
         self.of_a_batch: dict[str, tuple[int, int]] = {}
         """Operations and launches by phase, of the last step of an epoch, and of the last batch of an evaluation."""
@@ -77,11 +80,13 @@ class Run:
             if step == steps:
                 operations.phase = END
 
-        worker = ProcessWorker(emulated_cuda.DEVICE, on_step=after_step)
+        worker = ProcessWorker(emulated_cuda.DEVICE, 0, self._ranks, on_step=after_step)
         training = Training(self.network, self.step, Augment(self.config.data, train.seed), train, worker)
         with computing(train.precision, emulated_cuda.DEVICE), self._phases(), operations.during(REST):
             row = train_epoch(training, given, len(given), epoch)
-        self.of_a_step, self.launched_in_a_step = of_one(marks), launched[-1] - launched[-2]
+        copies = difference(marks[-1], marks[0])[COPY]
+        self.of_a_step = of_one(marks, copies, len(given))
+        self.launched_in_a_step = launched[-1] - launched[-2]
         return row
 
     def evaluate(self, given: list[Batch]) -> None:
@@ -89,12 +94,12 @@ class Run:
         operations = self.operations
         marks: list[dict[str, tuple[int, int]]] = [operations.by_phase()]
         launched: list[int] = []
-        normalise, exactly = Normalise.forward, evaluation.full_precision
+        exactly = evaluation.full_precision
 
-        def normalised(module: Normalise, images: Tensor) -> Tensor:
+        def outputs(logits: Tensor, labels: Tensor) -> Outputs:
             marks.append(operations.by_phase())
             launched.append(operations.streams.launches)
-            return normalise(module, images)
+            return Outputs(logits, labels)
 
         @contextmanager
         def batch_by_batch(device: torch.device) -> Iterator[None]:
@@ -104,12 +109,15 @@ class Run:
             operations.phase = END
 
         with (
-            mock.patch.object(Normalise, "forward", normalised),
+            mock.patch.object(evaluation, "Outputs", outputs),
             mock.patch.object(evaluation, "full_precision", batch_by_batch),
+            mock.patch.object(graphs.Graphs, "close", operations.wrapped(END, graphs.Graphs.close)),
             operations.during(BEFORE),
         ):
-            evaluation.evaluate(self.network, given, self.normalise)
-        self.of_a_batch, self.launched_in_a_batch = of_one(marks), launched[-1] - launched[-2]
+            evaluation.evaluate(self.network, given, self.normalise, self.config.runtime.step == "captured")
+        copies = difference(operations.by_phase(), marks[0])[COPY]
+        self.of_a_batch = of_one(marks[:-1], copies, len(given))  # the last batch is a smaller one
+        self.launched_in_a_batch = launched[-2] - launched[-3]
 
     @contextmanager
     def _phases(self) -> Iterator[None]:
@@ -131,11 +139,8 @@ class Run:
             yield
 
 
-def of_one(marks: list[dict[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:
-    """Operations and launches of the last of the things that the marks, beginning with one before all, stand between.
-
-    Copies are those of an average one: batches are sent ahead.
-    """
-    count, last = len(marks) - 1, difference(marks[-1], marks[-2])
-    copies = difference(marks[-1], marks[0]).get(COPY, (0, 0))
-    return {**last, COPY: (copies[0] // count, copies[1] // count)}
+def of_one(
+    marks: list[dict[str, tuple[int, int]]], copies: tuple[int, int], batches: int
+) -> dict[str, tuple[int, int]]:
+    """Operations and launches between the last two marks; copies are those of an average batch: they are sent ahead."""
+    return {**difference(marks[-1], marks[-2]), COPY: (copies[0] // batches, copies[1] // batches)}

@@ -98,6 +98,12 @@ class Streams:
         finally:
             self.current = before
 
+    def synchronize(self) -> None:
+        """All streams have done all that they were given."""
+        counts = {stream.number: stream.count for stream in self._all}
+        for stream in self._all:
+            stream.seen.update(counts)
+
     def record(self, tensor: Tensor, stream: Stream) -> None:
         """`tensor.record_stream(stream)`."""
         self._recorded.add((_memory(tensor), stream.number))

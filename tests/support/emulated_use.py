@@ -10,8 +10,8 @@ from unittest import mock
 import emulated_cuda
 import torch
 from emulated_cases import TINY, Case
-from emulated_operations import Operations
-from emulated_runs import CLASSES, SETUP, Batch, batches, settings
+from emulated_operations import SETUP, Operations
+from emulated_runs import CLASSES, Batch, batches, settings
 from PIL import Image
 from torch import nn
 
