@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import torch
+from emulated_rules import check, is_view, read, selecting_all, shape_of
 from emulated_streams import Streams, on_device
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
@@ -37,7 +38,6 @@ SETUP = "setup"
 """The phase of what comes before an epoch, and of captures: there the host may wait."""
 COPY = "copy"
 """The phase of copies between host and device, whenever they are."""
-INDICES = ("index", "index_put", "index_put_", "_unsafe_index", "_index_put_impl_")
 
 
 class Wait(NamedTuple):
@@ -162,23 +162,23 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         lock = bool(named.pop("pin_memory", False)) or name == "_pin_memory"
         if name == "_pin_memory":
             func, args, named = aten.clone.default, args[:1], {}
-        _check(name, args, given)
-        known = _read(func, name, args, self._waiting(used))
+        check(name, args, given)
+        known = read(func, name, args, self._waiting(used))
         if known is not None:
             return known.value
-        args = _selecting_all(name, args, self._waiting(used))
+        args = selecting_all(name, args, self._waiting(used))
         # A fused optimizer changes its tensors and gives none; not all are known to fake tensors.
         out = None if name.startswith("_fused") and name.endswith("_") else func(*args, **named)
         made = [value for value in tree_iter(out) if isinstance(value, Tensor)]
         if lock or (name == "_to_copy" and named.get("non_blocking") and used):
             self._lock(made)  # PyTorch makes page-locked memory for copies to the host that do not block
-        elif _is_view(func) and given and not on_device(given[0]) and self.is_page_locked(given[0]):
+        elif is_view(func) and given and not on_device(given[0]) and self.is_page_locked(given[0]):
             self._lock(made)
         copied = self._copied(name, args, named, made)
         if used or any(on_device(tensor) for tensor in made):
             self._count(COPY if copied else self.phase, func, args, given)
             if not self.is_capturing:  # nothing is done then
-                self.streams.launched(given, made, _is_view(func))
+                self.streams.launched(given, made, is_view(func))
         return out
 
     def _without_content(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -228,14 +228,14 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not source.numel():
             return True
         if not asynchronous:
-            self.wait(f"a copy {way} that blocks, {_shape(source)}")
+            self.wait(f"a copy {way} that blocks, {shape_of(source)}")
         elif not self.is_page_locked(host) and (on_device(source) or host.numel() * host.itemsize > STAGED_BYTES):
-            self.wait(f"a copy {way} of ordinary memory, {_shape(source)}")
+            self.wait(f"a copy {way} of ordinary memory, {shape_of(source)}")
         return True
 
     def _count(self, phase: str, func: Any, args: tuple[Any, ...], given: Sequence[Tensor]) -> None:
         name = func.overloadpacket.__name__
-        if _is_view(func) or name in NOT_LAUNCHED or not any(tensor.numel() for tensor in given or [torch.ones(1)]):
+        if is_view(func) or name in NOT_LAUNCHED or not any(tensor.numel() for tensor in given or [torch.ones(1)]):
             return
         self.operations[phase, str(func)] += 1
         kernels = UNITS.get(name, 1)
@@ -248,16 +248,6 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.launches[phase] += kernels
 
 
-def _check(name: str, args: tuple[Any, ...], given: Sequence[Tensor]) -> None:
-    """Raise RuntimeError for tensors of several devices, and convolutions of several types: not all fakes check it."""
-    if name in ("_to_copy", "copy_", "copy", *INDICES):
-        return
-    if len({on_device(tensor) for tensor in given if tensor.ndim}) > 1:
-        raise RuntimeError(f"{name}: tensors of several devices: {', '.join(map(_shape, given))}")
-    if name.startswith("convolution") and len({tensor.dtype for tensor in given}) > 1:
-        raise RuntimeError(f"{name}: tensors of several types: {', '.join(map(_shape, given))}")
-
-
 def difference(
     after: Mapping[str, tuple[int, int]], before: Mapping[str, tuple[int, int]]
 ) -> dict[str, tuple[int, int]]:
@@ -265,66 +255,3 @@ def difference(
     pairs = {phase: (counts, before.get(phase, (0, 0))) for phase, counts in after.items()}
     changes = {phase: (now[0] - then[0], now[1] - then[1]) for phase, (now, then) in pairs.items()}
     return {phase: change for phase, change in changes.items() if change != (0, 0)}
-
-
-class _Known(NamedTuple):
-    value: Any
-
-
-def _read(func: Any, name: str, args: tuple[Any, ...], wait: Callable[[str], None]) -> _Known | None:
-    """What the host reads to decide how it goes on, made up."""
-    if name == "_local_scalar_dense":
-        wait("a number is read: item(), float(), bool(), tolist()")
-        kind = args[0].dtype
-        return _Known(True if kind is torch.bool else 1.0 if kind.is_floating_point else 1)
-    if name == "equal":
-        wait("equal")
-        return _Known(True)
-    if name == "_linalg_check_errors":
-        wait("a function of linalg checks its result")
-        return _Known(None)
-    if name == "nonzero":
-        wait("nonzero")
-        return _Known(args[0].new_empty((args[0].numel(), args[0].ndim), dtype=torch.int64))
-    if name == "masked_select":
-        wait("masked_select")
-        return _Known(args[0].new_empty(((args[0] + args[1]).numel(),)))
-    if name in ("_unique", "_unique2", "unique_consecutive"):
-        wait(name.strip("_2"))
-        flat = args[0].reshape(-1)
-        return _Known((flat, *(torch.zeros_like(flat, dtype=torch.int64) for _ in range(1 + (name != "_unique")))))
-    if name == "bincount":
-        wait("bincount")
-        return _Known(args[0].new_empty((max(1, args[2] if len(args) > 2 else 0),)))
-    if name == "repeat_interleave" and len(args) == 1:
-        wait("repeat_interleave")
-        return _Known(torch.zeros_like(args[0], dtype=torch.int64))
-    return None
-
-
-def _selecting_all(name: str, args: tuple[Any, ...], wait: Callable[[str], None]) -> tuple[Any, ...]:
-    """The arguments of an index by masks, whose size the host must read: by the numbers of all elements instead."""
-    if name not in INDICES:
-        return args
-    if on_device(args[0]) and any(index is not None and not on_device(index) for index in args[1]):
-        wait("indices of the host are copied")
-    masks = [index for index in args[1] if index is not None and index.dtype in (torch.bool, torch.uint8)]
-    if not masks or (name.startswith("index_put") and args[2].numel() == 1):  # which fills without knowing the size
-        return args
-    wait("an index by a mask")
-    indices: list[Tensor | None] = []
-    for index in args[1]:
-        if index is None or index.dtype not in (torch.bool, torch.uint8):
-            indices.append(index)
-        else:
-            indices += [index.new_zeros((index.numel(),), dtype=torch.int64) for _ in range(index.ndim)]
-    return (args[0], indices, *args[2:])
-
-
-def _is_view(func: Any) -> bool:
-    returns = func._schema.returns
-    return any(result.alias_info is not None and not result.alias_info.is_write for result in returns)
-
-
-def _shape(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
