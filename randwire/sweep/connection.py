@@ -101,10 +101,11 @@ def _end(processes: list[psutil.Process]) -> None:
     psutil.wait_procs(alive, timeout=5)
 
 
-def capacity(design: Design, cluster: Cluster) -> Places:
+def capacity(design: Design, cluster: Cluster, left: int | None = None) -> Places:
     """What each rank of a sweep gets of the cluster that this process is connected to, and how much trains at a time.
 
-    A cluster that grows counts as if it had grown. Raises ConfigError if not one trial fits.
+    So many settings are `left`, see `places`. A cluster that grows counts as if it had grown. Raises ConfigError if not
+    one trial fits.
     """
     nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     here = [_machine(node["Resources"]) for node in nodes]
@@ -115,7 +116,7 @@ def capacity(design: Design, cluster: Cluster) -> Places:
         groups = [_machine(resources, count if count >= 0 else sys.maxsize) for resources, count in node_groups()]
         grown = groups or autoscaler.grown(ray.get_runtime_context().gcs_address)
     base = design.base
-    return places(cluster, base.runtime.device, base.train.batch_size, Machines(here, grown), most)
+    return places(cluster, base.runtime.device, base.train.batch_size, Machines(here, grown), most, left)
 
 
 def _machine(resources: Mapping[str, float], number: int = 1) -> Machine:

@@ -69,18 +69,26 @@ class Places:
     gpus_per_worker: float
     """In Ray's units; 0 on CPUs."""
     gpu_share: float
-    """The share of a GPU that a rank has when its GPU is full; 1 on CPUs."""
+    """The share of a GPU that a rank has when as many are on it as there will be; 1 on CPUs."""
     settings: int
     note: str = ""
     """What a user would not expect of the numbers that were not given, in one line."""
 
 
-def places(cluster: Cluster, device: Device, batch_size: int, machines: Machines, most: int | None = None) -> Places:
+def places(
+    cluster: Cluster,
+    device: Device,
+    batch_size: int,
+    machines: Machines,
+    most: int | None = None,
+    left: int | None = None,
+) -> Places:
     """The places of a sweep on some machines; numbers that are given stay as they are.
 
     On GPUs the CPUs of a machine are divided by the ranks that fit its GPUs, for the machine with the fewest for each;
-    on CPUs a rank takes one. `most` bounds the settings at a time where nothing is said of them. Raises ConfigError
-    if not one trial fits.
+    on CPUs a rank takes one. `most` bounds the settings at a time where nothing is said of them. Where fewer are `left`
+    than a GPU holds, the few share it, unless it is one of a cluster, where another sweep may take a part, too. Raises
+    ConfigError if not one trial fits.
     """
     gpu = device == "cuda" or (device == "auto" and machines.gpus > 0)
     part = cluster.gpus_per_worker
@@ -97,10 +105,14 @@ def places(cluster: Cluster, device: Device, batch_size: int, machines: Machines
     settings = (cluster.concurrent or 0) if grows else min(cluster.concurrent or most or fit, fit)
     if not settings:
         raise ConfigError(misfit(cluster, gpu, workers, cpus, machines))
+    at_once = min(settings, left or settings)
+    share = share_of(part or 1) if gpu else 1.0
+    if cluster.address is None:
+        share = max(share, 1 / at_once)
+    notes = [_note(cluster, workers, cpus, batch_size, machines, per_gpu), _idle(at_once, machines, per_gpu or 1)]
     return Places(
-        gpu, workers, cpus, units(part or 1) / units(1) if gpu else 0.0, share_of(part or 1) if gpu else 1.0, settings,
-        _note(cluster, workers, cpus, batch_size, machines, per_gpu),
-    )  # fmt: skip
+        gpu, workers, cpus, units(part or 1) / units(1) if gpu else 0.0, share, settings, "; ".join(filter(None, notes))
+    )
 
 
 def _cpus_of_rank(machines: Machines, per_gpu: int) -> int:
@@ -130,6 +142,16 @@ def _note(cluster: Cluster, workers: int, cpus: int, batch_size: int, machines: 
     if per_gpu and 0 < ranks < machines.gpus * per_gpu:
         notes.append(f"there are GPUs for {machines.gpus * per_gpu} ranks, and CPUs for {ranks}")
     return "; ".join(notes)
+
+
+def _idle(at_once: int, machines: Machines, per_gpu: int) -> str:
+    """Of parts of GPUs: that some stay without one, since Ray gives the parts of one before it takes the next."""
+    room = machines.gpus * per_gpu
+    if per_gpu == 1 or at_once > room - per_gpu:
+        return ""
+    settings = "1 setting at a time leaves" if at_once == 1 else f"{at_once} settings at a time leave"
+    filled = f"there are parts for {room}, and one GPU is filled after the other"
+    return f"{settings} GPUs idle: {filled}; raise --gpus-per-worker"
 
 
 def check(cluster: Cluster, device: Device, batch_size: int) -> None:

@@ -72,7 +72,7 @@ def train(
             for of_part, settings in parts:
                 if design.search == "race":
                     callback.begin_round(of_part)
-                each = capacity(of_part, cluster)
+                each = capacity(of_part, cluster, len(settings))
                 if each.note and not told:
                     note(each.note)
                     told = True

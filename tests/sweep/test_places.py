@@ -84,6 +84,34 @@ def test_what_nobody_expects_is_told() -> None:
     )
 
 
+def test_a_few_settings_share_a_gpu_of_this_machine_among_them() -> None:
+    def shares(address: str | None) -> list[float]:
+        cluster = Cluster(address, gpus_per_worker=0.25)
+        machines = Machines([Machine(48, 2)])
+        return [places(cluster, "auto", 64, machines, left=left).gpu_share for left in (1, 2, 4, 5, 9)]
+
+    assert shares(None) == [1, 0.5, 0.25, 0.25, 0.25]
+    assert shares(THERE) == [0.25] * 5  # another sweep may take the rest
+    assert placed(Cluster(gpus_per_worker=0.25, concurrent=2), Machine(48, 2)).gpu_share == 0.5
+    # What Ray is asked for stays what was given.
+    assert places(Cluster(gpus_per_worker=0.25), "auto", 64, Machines([Machine(48, 2)]), left=1).gpus_per_worker == 0.25
+
+
+def test_gpus_that_idle_since_ray_fills_one_after_the_other_are_told() -> None:
+    def note(part: float, left: int, *here: Machine) -> str:
+        return places(Cluster(gpus_per_worker=part), "auto", 64, Machines(here), left=left).note
+
+    idle = "leave GPUs idle: there are parts for 16, and one GPU is filled after the other; raise --gpus-per-worker"
+    assert note(0.25, 4, Machine(48, 4)) == f"4 settings at a time {idle}"
+    assert note(0.25, 12, Machine(48, 4)) == f"12 settings at a time {idle}"
+    assert note(0.25, 13, Machine(48, 4)) == note(0.25, 1, Machine(48, 1)) == note(1, 1, Machine(48, 4)) == ""
+    scarce = "there are GPUs for 16 ranks, and CPUs for 6"
+    assert note(0.25, 99, Machine(6, 4)) == f"{scarce}; 6 settings at a time {idle}"
+    assert note(0.5, 1, Machine(8, 1), Machine(8, 1)).startswith(
+        "1 setting at a time leaves GPUs idle: there are parts for 4"
+    )
+
+
 def test_machines_that_an_autoscaler_would_add_count_by_their_type() -> None:
     head, types = Machine(0, 0), (Machine(48, 4, 2),)
     assert numbers(placed(Cluster(THERE), head, grown=types, device="cuda")) == (2, 12, 1, 4)
