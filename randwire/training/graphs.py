@@ -49,13 +49,13 @@ class Graphs:
         """
         inputs = [torch.empty_like(example).copy_(example) for example in examples]
         graph = torch.cuda.CUDAGraph()
-        seen: Exception | None = None
+        seen: BaseException | None = None
         try:
             # Only this thread's calls matter: others wait for copies of images, or watch over the exchange.
             with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
                 try:
                     output = function(*inputs)
-                except Exception as error:
+                except BaseException as error:
                     seen = error  # for which the end of the capture fails too, and says less
                     raise
         except Exception as error:

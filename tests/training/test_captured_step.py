@@ -188,10 +188,11 @@ class _Capture:
         ),
         (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError, "CUDA out of memory"),
         (TypeError("a fault of the code"), TypeError, "a fault of the code"),
+        (KeyboardInterrupt("an interrupt"), KeyboardInterrupt, "an interrupt"),
     ],
 )
 def test_what_cannot_be_captured_is_told(
-    error: Exception, kind: type[Exception], line: str, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, kind: type[BaseException], line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"graph_pool_handle": object, "CUDAGraph": object, "graph": _Capture}.items():
         monkeypatch.setattr(torch.cuda, name, value)
