@@ -14,8 +14,14 @@ SHARE = 0.5
 
 
 def fits(image_bytes: int, device: torch.device) -> bool:
-    """Whether so many bytes of images are kept on a GPU; if not, the host keeps them, and sends them each time."""
-    return device.type == "cuda" and image_bytes <= SHARE * torch.cuda.mem_get_info(device)[0]
+    """Whether so many bytes of images are kept on a GPU; if not, the host keeps them, and sends them each time.
+
+    What PyTorch holds of its memory without using it, as after the images of another network, is free too.
+    """
+    if device.type != "cuda":
+        return False
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return image_bytes <= SHARE * (torch.cuda.mem_get_info(device)[0] + unused)
 
 
 def kept(batches: Batches, device: torch.device, there: bool) -> list[tuple[Tensor, Tensor]]:
