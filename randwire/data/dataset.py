@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from randwire import storage
+from randwire.cache import cache_folder, locked
 from randwire.config import DataConfig
 from randwire.config.unconverted import unconverted
 from randwire.data import holdout, split_files, staging
-from randwire.data.cache import cache_folder, locked
 from randwire.data.reading import Reading
 from randwire.data.sidecar import FORMAT, SIDECAR, Channels, Sidecar, parse
 from randwire.data.sources import SPLITS, Source, load_source

@@ -8,22 +8,17 @@ numba does not notice changes of other files: all that is compiled must stay in 
 """
 
 import ctypes
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numba
-import numba.core.config
 import numpy as np
 from llvmlite import binding
 from numba import types
 
+from randwire.compiling import compiled
 from randwire.data import beton
-from randwire.data.cache import cache_folder
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def ffcv_library() -> ctypes.CDLL:
@@ -40,28 +35,6 @@ def _external(name: str, function: Any, signature: Any) -> Any:
     address = ctypes.cast(function, ctypes.c_void_p).value
     binding.add_symbol(name, address)
     return types.ExternalFunction(name, signature)
-
-
-@contextmanager
-def _numba_cache() -> Iterator[None]:
-    """What is compiled in the block is cached below NUMBA_CACHE_DIR or in our own cache; nothing else is."""
-    config: Any = numba.core.config
-    before = config.CACHE_DIR
-    config.CACHE_DIR = before or str(cache_folder() / "numba")
-    try:
-        yield
-    finally:
-        config.CACHE_DIR = before
-
-
-def compiled(function: F) -> F:
-    """Compile at the first call, or load what an earlier process compiled."""
-    with _numba_cache():
-        try:
-            dispatcher: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-        except RuntimeError:  # no folder for a cache can be written: compile in every process
-            dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
-    return cast(F, dispatcher)
 
 
 _library = ffcv_library()

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from randwire import storage
+from randwire.cache import locked, open_lock
 from randwire.config import Staging
-from randwire.data.cache import locked, open_lock
 from randwire.errors import DataError, system_text
 
 BLOCK_BYTES = 16 << 20

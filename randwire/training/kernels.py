@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import torch
 
+from randwire.cache import cache_folder
 from randwire.dag import DAG
-from randwire.data.cache import cache_folder
 from randwire.errors import ConfigError, one_line
 from randwire.model import aggregation
 from randwire.training.memory import is_out_of_memory

@@ -14,7 +14,7 @@ import pytest
 import ray
 
 from randwire import machine
-from randwire.data.cache import cache_folder
+from randwire.cache import cache_folder
 from randwire.errors import ConfigError, DataError
 from randwire.sweep import connection, private_folder
 from randwire.sweep.cluster import Cluster

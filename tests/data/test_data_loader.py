@@ -16,6 +16,7 @@ import pytest
 import torch
 from data_helpers import augmented, build, epoch, identity, noise, plain
 
+from randwire import compiling
 from randwire.config import DataConfig
 from randwire.data import Batching, Dataset, Loader, beton, decoder
 from randwire.data import loader as module
@@ -319,12 +320,12 @@ def test_compiled_code_is_cached_and_numba_left_as_it_is(tmp_path: Path, monkeyp
     config: Any = numba.core.config
     monkeypatch.setenv("RANDWIRE_CACHE", str(tmp_path))
     monkeypatch.setattr(config, "CACHE_DIR", "")
-    dispatcher: Any = decoder.compiled(_one)
+    dispatcher: Any = compiling.compiled(_one)
     assert tmp_path / "numba" in Path(dispatcher.stats.cache_path).parents
     assert config.CACHE_DIR == ""
     (tmp_path / "file").touch()
     monkeypatch.setenv("RANDWIRE_CACHE", str(tmp_path / "file"))
-    assert decoder.compiled(_one)() == 1
+    assert compiling.compiled(_one)() == 1
 
 
 def _one() -> int:
