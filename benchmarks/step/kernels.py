@@ -13,6 +13,7 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.step.methods import TRAINING, Method, Step
+from randwire.model.kernels import NAME as ONE_PASS
 from randwire.model.network import RandWire
 
 KINDS = ("pointwise", "depthwise", "dense", "batch norm", "aggregation, ReLU", "rest")
@@ -62,7 +63,8 @@ def kernels(method: Method, step: Step, batch: int, network: RandWire, side: int
         kind = kinds.setdefault(key, _kind(name, shapes))
         times[key].append(spent)
         if kind in MOVING:
-            gigabytes[kind] += _moved(name, shapes) * size / 1e9 / PROFILED_STEPS / batch
+            moved = float(name.split()[1]) if name.startswith(ONE_PASS) else _moved(name, shapes) * size
+            gigabytes[kind] += moved / 1e9 / PROFILED_STEPS / batch
     for layer, image, out in _convolutions(network, side):
         kind = _convolution(layer.weight.shape)
         gflop[kind] += passes * 2 * out.numel() * layer.weight[0].numel() / 1e9
@@ -113,6 +115,8 @@ def _shapes(inputs: Sequence[Any]) -> list[list[int]]:
 def _kind(name: str, shapes: Sequence[Sequence[int]]) -> str:
     if name in PRODUCTS:
         return "pointwise"
+    if name.startswith(ONE_PASS):
+        return "aggregation, ReLU"
     if name in FORWARD:
         return _convolution(shapes[1])
     if name == "convolution_backward":

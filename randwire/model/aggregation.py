@@ -6,12 +6,13 @@ graphs and trials share it, and what one process has compiled the others load (T
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
+from torch.nn import Parameter, functional
 
 MAX_INPUTS = 32
 """Inputs of the largest kernel; nodes with more are computed step by step."""
@@ -48,8 +49,14 @@ def weighted_sum(weights: Sequence[Tensor | None], values: Sequence[Tensor], rec
     """sum_i weights_i values_i of tensors of equal shape, and the ReLU of it if it is to be `rectified`; a new tensor.
 
     Weights are numbers of the type that `summing_type` says; None stands for one, and comes after all others. It has no
-    gradient. Where another type adds up, it does so in pieces, and the sum is rounded once.
+    gradient. Where another type adds up, the sum is rounded once; in bf16 on CPUs it takes one pass over the memory
+    where numba is installed.
     """
+    if kernels := one_pass(values):
+        summed: Tensor = kernels.weighted_sum(
+            [1.0 if weight is None else float(weight) for weight in weights], values, rectified
+        )
+        return summed
     if (kind := summing_type(values[0])) == values[0].dtype:
         if rectified and len(values) == 1 and weights[0] is None:
             return functional.relu(values[0])
@@ -64,6 +71,48 @@ def weighted_sum(weights: Sequence[Tensor | None], values: Sequence[Tensor], rec
             _add(total, value.to(kind), weight)  # one at a time stays in the cache
         target.copy_(total.relu_() if rectified else total)
     return out
+
+
+def one_pass(values: Sequence[Tensor]) -> ModuleType | None:
+    """The kernels that take these tensors in one pass (`model.kernels`), or None if there are none for them."""
+    first = values[0]
+    if first.dtype != torch.bfloat16 or first.device.type != "cpu" or not is_dense(first) or not _plain(values):
+        return None
+    return _kernels()
+
+
+def _plain(values: Sequence[Tensor]) -> bool:
+    """Whether tensors are alike, and nothing watches or stands for what is done with them: kernels see memory alone."""
+    if (
+        torch.compiler.is_compiling()
+        or torch._C._is_tracing()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._functorch.peek_interpreter_stack() is not None
+    ):
+        return False
+    first = values[0]
+    return all(
+        type(value) in (Tensor, Parameter)
+        and value.device == first.device
+        and value.dtype == first.dtype
+        and value.shape == first.shape
+        and value.stride() == first.stride()
+        for value in values
+    )
+
+
+@cache
+def _kernels() -> ModuleType | None:
+    try:
+        from randwire.model import kernels
+    except ImportError:  # numba is for training: who uses a network may have none
+        return None
+    return kernels
+
+
+def is_dense(value: Tensor) -> bool:
+    """Whether a tensor is NCHW or NHWC without gaps."""
+    return value.is_contiguous() or (value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last))
 
 
 def _chain(weights: Sequence[Tensor | None], values: Sequence[Tensor]) -> Tensor:
@@ -100,9 +149,7 @@ def rows(*values: Tensor) -> Sequence[Tensor]:
 
     They are left as they are if their memory layouts differ, or are not NCHW or NHWC without gaps.
     """
-    first = values[0]
-    dense = first.is_contiguous() or (first.ndim == 4 and first.is_contiguous(memory_format=torch.channels_last))
-    if not dense or any(value.stride() != first.stride() for value in values):
+    if not is_dense(values[0]) or any(value.stride() != values[0].stride() for value in values):
         return values
     return [value.as_strided((value.numel(),), (1,)) for value in values]
 

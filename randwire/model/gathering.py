@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from randwire.model.aggregation import pieces, rows, summing_type, weighted_sum
+from randwire.model.aggregation import one_pass, pieces, rows, summing_type, weighted_sum
 
 
 class EdgeWeights:
@@ -93,8 +93,13 @@ class _Join(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         out, *inputs = ctx.saved_tensors
         for_weights, *for_inputs = ctx.needs_input_grad
-        grad = torch.ops.aten.threshold_backward(grad, out, 0)  # the sign of the output says what the ReLU let pass
-        of_weights = _products(grad, inputs) if for_weights else None
+        # The sign of the output says what the ReLU let pass.
+        if kernels := one_pass([grad, out, *inputs]):
+            grad, products = kernels.masked_gradient(grad, out, inputs if for_weights else ())
+            of_weights = products if for_weights else None
+        else:
+            grad = torch.ops.aten.threshold_backward(grad, out, 0)
+            of_weights = _products(grad, inputs) if for_weights else None
         return of_weights, *(grad if wanted else None for wanted in for_inputs)
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from randwire.config import NetworkConfig
 from randwire.model import ops
-from randwire.model.aggregation import aggregate, pieces, summing_type
+from randwire.model.aggregation import aggregate, one_pass, pieces, summing_type
 from randwire.model.gathering import joined
 
 
@@ -83,7 +83,11 @@ class Node(nn.Module):
 
 def _folded_sum(inputs: Sequence[Tensor], ratios: Sequence[tuple[int, float]]) -> Tensor:
     """The ReLU of the sum of the inputs times their ratios, the first of which is one."""
-    first, *others = [inputs[index] for index, _ in ratios]
+    values = [inputs[index] for index, _ in ratios]
+    if not torch.is_grad_enabled() and (kernels := one_pass(values)):
+        summed: Tensor = kernels.weighted_sum([ratio for _, ratio in ratios], values, True)
+        return summed
+    first, *others = values
     factors = [ratio for _, ratio in ratios[1:]]
     kind = summing_type(first)
     if kind == first.dtype or torch.is_grad_enabled():

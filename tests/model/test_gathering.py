@@ -197,6 +197,7 @@ def test_sums_in_bf16_are_rounded_once_in_pieces_of_any_size(
     ]  # fmt: skip
     weights = [*torch.rand(2, generator=stream).unbind(), None]
     sums = [value.float() * (1 if weight is None else weight) for value, weight in zip(values, weights, strict=True)]
+    monkeypatch.setattr(aggregation, "_kernels", lambda: None)
     for size in (1, 32, 210, 1 << 16):
         monkeypatch.setattr(aggregation, "PIECE", size)
         for rectified in (False, True):
@@ -210,8 +211,13 @@ def test_sums_in_bf16_are_rounded_once_in_pieces_of_any_size(
             torch.testing.assert_close(found, expected, rtol=2**-7, atol=0)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("layouts", LAYOUTS.values(), ids=LAYOUTS)
-def test_gradients_of_weights_in_bf16_are_summed_in_fp32(layouts: list[torch.memory_format]) -> None:
+def test_gradients_of_weights_in_bf16_are_summed_in_fp32(
+    layouts: list[torch.memory_format], compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(aggregation, "_kernels", lambda: None)
     stream = torch.Generator().manual_seed(0)
     inputs = [
         torch.rand(4, 3, 40, 40, generator=stream).bfloat16().to(memory_format=layout).requires_grad_()

@@ -77,10 +77,9 @@ def test_both_ways_have_equal_outputs_and_gradients(
         (8, 8, torch.float32, True, True),
         (78, 78, torch.float32, False, False),
         (312, 1280, torch.float32, False, False),
-        (78, 78, torch.bfloat16, True, True),
-        (32, 64, torch.bfloat16, True, False),
+        (78, 78, torch.bfloat16, True, False),
         (156, 156, torch.bfloat16, False, False),
-        (156, 312, torch.bfloat16, False, True),
+        (156, 312, torch.bfloat16, False, False),
     ],
 )
 def test_the_rule_follows_the_measurements(c_in: int, c_out: int, kind: torch.dtype, grad: bool, product: bool) -> None:
@@ -93,8 +92,9 @@ def test_the_rule_follows_the_measurements(c_in: int, c_out: int, kind: torch.dt
 
 
 @pytest.mark.parametrize("autocast", [False, True])
-def test_the_gradient_of_a_weight_lies_as_the_weight_does(autocast: bool) -> None:
+def test_the_gradient_of_a_weight_lies_as_the_weight_does(autocast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Distributed training warns of other strides, and copies such gradients more slowly."""
+    monkeypatch.setattr(_pointwise, "AS_LINEAR", True)
     layer = Pointwise(78, 96).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = torch.randn(2, 78, 4, 4).to(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast), _calls() as calls:
