@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-dependencies = ["torch", "networkx", "pydantic", "safetensors", "tqdm", "yaml"]
+dependencies = ["torch", "networkx", "pydantic", "safetensors", "yaml"]
 """What the entry points import: torch.hub tells what is missing. Neither Ray nor FFCV is needed."""
 
 
