@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,13 +16,17 @@ from torch import distributed
 
 from randwire import machine
 from randwire.study.design import Design
-from randwire.sweep import share, worker
+from randwire.study.setting import Setting
+from randwire.sweep import share, tuning, worker, worker_group
 from randwire.sweep.cluster import Cluster
 from randwire.sweep.group import Backend, RanksConfig
 from randwire.sweep.job import Job
+from randwire.sweep.places import Places
 from randwire.sweep.ray_internals import TorchBackend
+from randwire.sweep.steering import Start
 from randwire.sweep.watchdog import Watchdog
 from randwire.sweep.worker import CONTEXT, RayWorker, memory_fraction
+from randwire.sweep.worker_group import WorkerGroup
 from randwire.training import gpus
 from randwire.training.worker import ProcessWorker
 
@@ -120,6 +126,62 @@ def test_ray_is_told_what_a_rank_takes(study: Design) -> None:
     assert Job(study, 2, "", cpus_per_worker=12, gpus_per_worker=1.0).resources == {"CPU": 12, "GPU": 1}
     on_cpus = Job(study, 2, "", cpus_per_worker=2)
     assert (on_cpus.resources, on_cpus.gpu) == ({"CPU": 2}, False)
+
+
+def test_ray_train_is_told_it_too(study: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Any] = {}
+
+    def trainer(function: object, **options: Any) -> object:
+        told.update(options)
+        return SimpleNamespace(fit=lambda: None)
+
+    actor = SimpleNamespace(remote=lambda: None)
+    monkeypatch.setattr(worker_group, "TorchTrainer", trainer)
+    monkeypatch.setattr(ray, "remote", lambda actor_class: SimpleNamespace(options=lambda **_: actor))
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "0" * 56))
+    WorkerGroup(lambda config: None, Job(study, 1, str(tmp_path), cpus_per_worker=12, gpus_per_worker=0.25))
+    scaling = told["scaling_config"]
+    assert (scaling.num_workers, scaling.use_gpu) == (1, True)
+    assert scaling._resources_per_worker_not_none == {"CPU": 12, "GPU": 0.25}
+    assert told["torch_config"].backend_cls is Backend
+
+
+def test_the_share_of_a_job_is_that_of_its_ranks(study: Design, monkeypatch: pytest.MonkeyPatch) -> None:
+    class MadeError(Exception):
+        pass
+
+    def made(*given: object) -> None:
+        raise MadeError(given[-1])
+
+    monkeypatch.setattr(ray.train, "get_context", lambda: SimpleNamespace(get_world_rank=lambda: 0))
+    monkeypatch.setattr(worker, "RayWorker", made)
+    monkeypatch.setattr(worker, "_tell_of_gpu", lambda *_: None)
+    job = Job(study, 1, "", gpus_per_worker=0.4, gpu_share=0.5)
+    with pytest.raises(MadeError, match=r"^0\.5$"):
+        worker.train_setting(Setting("er:p=0.2"), job, None)
+
+
+def test_a_sweep_gives_its_jobs_what_fits(
+    study: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[object] = []
+
+    def capacity(design: Design, cluster: Cluster, left: int) -> Places:
+        seen.append(left)
+        return Places(True, 1, 3, 0.25, 0.5, 4, "a note")
+
+    def run(design: Design, job: Job, concurrent: int, remaining: int, callback: object) -> None:
+        seen.append((job.workers, job.cpus_per_worker, job.gpus_per_worker, job.gpu_share, concurrent, remaining))
+
+    for name, stand_in in (("capacity", capacity), ("_run_tune", run), ("local_options", lambda *_: {})):
+        monkeypatch.setattr(tuning, name, stand_in)
+    for name in ("connected", "watched"):
+        monkeypatch.setattr(tuning, name, lambda *_: nullcontext())
+    anything: Any = None
+    parts: Any = [(study, [None] * 6), (study, [None])]  # rounds of a race, say
+    tuning.train(study, Cluster(gpus_per_worker=0.25), Start(None, tmp_path, {}), parts, anything, anything, ())
+    assert seen == [6, (1, 3, 0.25, 0.5, 4, 6), 1, (1, 3, 0.25, 0.5, 4, 1)]
+    assert capsys.readouterr().err.count("a note") == 1
 
 
 @pytest.fixture
