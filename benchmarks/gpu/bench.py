@@ -12,6 +12,7 @@ from torch import Tensor
 from benchmarks.gpu.processes import Tell
 from randwire.config import RunConfig, load
 from randwire.dag import DAG
+from randwire.training.memory import is_out_of_memory
 from randwire.wiring import dags_of, sample_graphs
 
 Cell = float | int | str | None
@@ -20,6 +21,7 @@ ROW, WRONG, ERROR, NOTE, GOAL = "row", "wrong", "error", "note", "goal"
 whether a goal is met."""
 TINY = {"network.channels": 12, "network.head": 16, "graph.nodes": 6}
 """What networks of a dry run have in place of their own."""
+LEFT_OUT = "left out, no time left"
 BLOCK_S = 0.05
 """Seconds of steps between two events: the steps run one behind the other, as in a training."""
 
@@ -67,22 +69,35 @@ class Bench:
         self.tell(GOAL, {"name": what, "met": met})
 
     @contextmanager
-    def case(self, name: str) -> Iterator[None]:
-        """One case of a section: an error in it is told, and the others go on."""
+    def case(self, name: str, large: bool = False) -> Iterator[None]:
+        """One case of a section: an error in it is told, and the others go on; a `large` one need not fit."""
+        failed = True
         try:
             yield
-        except torch.OutOfMemoryError:
-            self.note(f"{name}: does not fit into the memory")
+            failed = False
         except Exception as error:
-            self.tell(ERROR, f"{name}: {type(error).__name__}: {error}"[:500])
-        if self.cuda:
-            torch.cuda.empty_cache()
+            if large and is_out_of_memory(error):
+                self.note(f"{name}: does not fit into the memory")
+            else:
+                self.tell(ERROR, f"{name}: {type(error).__name__}: {error}"[:500])
+        self._tidy(name, failed)  # now that the error holds no tensors any more
 
-    def time_left(self, name: str) -> bool:
-        """Whether the case `name` may begin; says so if it may not."""
-        if time.monotonic() < self.until:
+    def _tidy(self, name: str, failed: bool) -> None:
+        """Free memory for the next case; a device that has failed for good may refuse to, which ends no case."""
+        if not self.cuda or not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            return
+        try:
+            if failed:  # a capture that fails leaves its stream the current one
+                torch.cuda.set_stream(torch.cuda.default_stream(self.device))
+            torch.cuda.empty_cache()
+        except Exception as error:
+            self.tell(ERROR, f"{name}: afterwards: {type(error).__name__}: {error}"[:500])
+
+    def time_left(self, name: str, seconds: float = 0.0) -> bool:
+        """Whether the case `name`, which takes about so many seconds, may begin; says so if it may not."""
+        if time.monotonic() + seconds < self.until:
             return True
-        self.note(f"{name}: left out, no time left")
+        self.note(f"{name}: {LEFT_OUT}")
         return False
 
     def wait(self) -> None:

@@ -15,8 +15,10 @@ LAUNCHES = 1000
 
 def measure(bench: Bench) -> None:
     """Versions, and rates: of copies, of products, of launches, and from the host's memory."""
-    bench.tell("about", environment(ProcessWorker(bench.device), "python -m benchmarks.gpu"))
-    _device(bench)
+    with bench.case("versions"):
+        bench.tell("about", environment(ProcessWorker(bench.device), "python -m benchmarks.gpu"))
+    with bench.case("device"):
+        _device(bench)
     with bench.case("copy"):
         bench.row("copy in the device's memory", rate=copy_rate(bench), unit="TB/s")
     for precision in PRECISIONS:

@@ -36,6 +36,8 @@ def _step(bench: Bench, way: Way) -> None:
             trainee.step(images, labels)
             bench.wait()
     launches, milliseconds = by_kernel(profiler.events() or [], bench.cuda)
+    if not launches:
+        raise RuntimeError("the profiler of PyTorch (CUPTI) has seen no kernel")
     all_ms = sum(milliseconds.values())
     bench.row(f"{way.name}: all", launches=launches.total(), ms=all_ms, share=1.0)
     for kernel, spent in milliseconds.most_common(SHOWN):

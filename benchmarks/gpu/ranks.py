@@ -27,6 +27,8 @@ GRADIENTS = 5_620_000
 WAYS = (Way("fp32"), Way("fp32", "captured"), Way("bf16"), Way("bf16", "captured"))
 ALLOWED = {"fp32": 1e-3, "bf16": 5e-2}
 """How far what DDP and a captured step have changed may be apart, as a share, by precision."""
+MORE_S = 20.0
+"""Seconds beyond the section's time in which ranks that have begun must end: less than the section itself has."""
 CHANGES = "changes"
 """A kind of what ranks tell: a way, and what its steps have changed the parameters by."""
 
@@ -37,7 +39,7 @@ def measure(bench: Bench) -> None:
         port = server.getsockname()[1]
     count = _devices(bench) if bench.cuda else 2
     processes = [Process(_rank, bench, rank, count, port) for rank in range(count)]
-    told = told_by_all(processes, bench.until)
+    told = told_by_all(processes, bench.until + MORE_S)
     for kind, value in (one for of_rank in told for one in of_rank if one.kind not in (ENDED, FAILED, CHANGES)):
         bench.tell(kind, value)
     failed = [f"rank {rank}: {of_rank[-1].value}" for rank, of_rank in enumerate(told) if of_rank[-1].kind == FAILED]
@@ -127,7 +129,8 @@ def _messages(bench: Bench, rank: int, ranks: int) -> None:
     flat = torch.zeros(1000 if bench.dry else GRADIENTS, device=bench.device)
     exchange = _time(bench, lambda: distributed.all_reduce(flat))
     if rank == 0:
-        bench.row(f"{ranks} rank(s): gradients of small", ms=exchange, GBs=flat.numel() * 4 / exchange / 1e6)
+        rate = flat.numel() * 4 / exchange / 1e6 if ranks > 1 else None  # one alone sends nothing
+        bench.row(f"{ranks} rank(s): gradients of small", ms=exchange, GBs=rate)
 
 
 def _time(bench: Bench, step: Callable[[], object]) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.gpu.bench import ERROR, GOAL, NOTE, ROW, WRONG, Cell
+from benchmarks.gpu.bench import ERROR, GOAL, LEFT_OUT, NOTE, ROW, WRONG, Cell
 from benchmarks.gpu.processes import FAILED
 
 
@@ -82,9 +82,12 @@ def headline(sections: Iterable[Section], minutes: float) -> str:
     about = next((section.about for section in sections if section.about), {})
     hardware, packages = about.get("hardware", {}), about.get("packages", {})
     bad = [section.name for section in sections if not section.good]
+    left_out = {section.name: sum(note.endswith(LEFT_OUT) for note in section.notes) for section in sections}
+    short = ", ".join(f"{count} of {name}" for name, count in left_out.items() if count)
     return (
         f"{hardware.get('gpu') or hardware.get('cpu') or 'unknown machine'}, torch {packages.get('torch')}, commit "
         f"{about.get('commit')}{' with changes' if about.get('dirty') else ''}, {about.get('started')}; "
         f"{len(sections)} section(s) in {minutes:.1f} minutes\n"
-        f"{'wrong or failed: ' + ', '.join(bad) if bad else 'nothing wrong, nothing failed'}\n"
+        f"{'wrong or failed: ' + ', '.join(bad) if bad else 'nothing wrong, nothing failed'}"
+        f"{'; cases left out for want of time: ' + short if short else ''}\n"
     )

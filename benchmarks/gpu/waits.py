@@ -20,6 +20,8 @@ from randwire.training.evaluate import evaluate
 from randwire.training.loop import Training, train_epoch
 from randwire.training.worker import ProcessWorker
 
+WARNING = "called a synchronizing"
+"""Of an operation that waits; PyTorch also warns once that it does not know all of them."""
 STEPS = 2
 """Steps of the shorter epoch."""
 CASES: dict[str, dict[str, object]] = {
@@ -85,7 +87,7 @@ def _waits(bench: Bench, run: Callable[[int], object], steps: int) -> Counter[st
     with warnings.catch_warnings(record=True) as caught, _warning(bench):
         warnings.simplefilter("always")
         run(steps)
-    return Counter(f"{Path(one.filename).name}:{one.lineno}" for one in caught if "synchroniz" in str(one.message))
+    return Counter(f"{Path(one.filename).name}:{one.lineno}" for one in caught if WARNING in str(one.message))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,11 +22,11 @@ from torch._C._autograd import DeviceType
 from torch.nn import functional
 
 from benchmarks.gpu import __main__ as command
-from benchmarks.gpu import profile, ranks, right, same, speed, training, waits
+from benchmarks.gpu import profile, ranks, right, same, shared, speed, training, waits
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.older import compiling
 from benchmarks.gpu.processes import Process, Tell, told_by_all
-from benchmarks.gpu.report import Section
+from benchmarks.gpu.report import Section, headline
 from randwire.training.augment import Augment
 from randwire.training.loop import train_epoch
 from randwire.training.step import EagerStep
@@ -141,6 +142,7 @@ def test_a_wait_in_every_step_is_found_with_its_line(found: Found, monkeypatch: 
 
     def ends_with_a_wait(*arguments: Any) -> None:
         epoch(*arguments)
+        warnings.warn("a prototype feature and does not yet detect all synchronizing operations", stacklevel=1)
         warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
 
     monkeypatch.setattr("benchmarks.gpu.waits.train_epoch", ends_with_a_wait)
@@ -216,18 +218,107 @@ def test_a_kernel_counts_once() -> None:
     assert profile.by_kernel(events, cuda=True) == ({"add_kernel": 2}, {"add_kernel": 3.0})
 
 
-def test_goals_are_told_as_met_or_not(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_goals_are_told_as_met_or_not(found: Found) -> None:
     """At 4.3 TB/s a step takes 7.0 ms at best; 14 ms are half of that speed."""
-    monkeypatch.setattr(speed, "copy_rate", lambda bench: 4.3)
     written = {"as one would write it, bf16": 45.0, "as one would write it, fp32": 90.0}
-    speed._goals(found.bench, {"eager bf16": 20.0, "captured bf16": 13.9, **written})
-    speed._goals(found.bench, {"eager bf16": 15.1, **written})
+    judged = speed._goals(found.bench, {"eager bf16": 20.0, "captured bf16": 13.9, **written}, 4.3)
+    assert speed._goals(found.bench, {"eager bf16": 20.0, "captured bf16": 13.9, **written}, 4.3, judged) == judged
+    speed._goals(found.bench, {"eager bf16": 15.1, "eager tf32": 1.0, **written}, 4.3, judged)
     assert [goal["met"] for goal in found.goals] == [True, True, False, False]
     assert found.goals[0]["name"].startswith("captured bf16: 3.24 times")
     assert "NOT met" in found.markdown()
-    speed._goals(found.bench, {"eager bf16": 15.1})
+    speed._goals(found.bench, {"eager bf16": 15.1}, 4.3)
     assert len(found.goals) == 4
     assert found.notes == ["goals: the cases that they are judged by were not measured"]
+
+
+def test_goals_are_told_before_what_may_take_too_long(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they are judged by comes before captures, and what is compiled does not begin shortly before the end."""
+    order: list[str] = []
+
+    def timed(bench: Bench, cell: Any, name: str, make: Any, times: dict[str, float], way: Any = None) -> None:
+        if bench.time_left(name, speed.COMPILATION_S if way and way.compiled else 0.0):
+            order.append(name)
+            times[name] = 10.0 + len(order)
+
+    monkeypatch.setattr(speed, "_case", timed)
+    monkeypatch.setattr(speed, "copy_rate", lambda bench: 4.3)
+    monkeypatch.setattr("benchmarks.gpu.epochs.measure", lambda *_: order.append(f"{len(found.goals)} goals"))
+    bench = Bench(torch.device("cpu"), dry=False, until=time.monotonic() + 20, tell=found.add)
+    speed.measure(bench)
+    assert order[0] == "small, 256 x 224: eager bf16"
+    assert order[1].startswith(f"small, 256 x 224: {speed.WRITTEN}")
+    assert order.index("2 goals") < order.index("cifar10, 128 x 32: eager bf16")
+    assert not [name for name in order if "compiled" in name]
+    assert len([note for note in found.notes if "compiled" in note]) == len(speed.COMPILED)
+
+
+def test_memory_that_is_not_enough_is_an_error_but_where_a_case_is_large(found: Found) -> None:
+    for large in (True, False):
+        with found.bench.case(f"large {large}", large=large):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+    with found.bench.case("cuDNN", large=True):
+        raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+    assert [note.partition(":")[0] for note in found.notes] == ["large True", "cuDNN"]
+    assert [error.partition(":")[0] for error in found.errors] == ["large False"]
+
+
+def test_a_device_that_has_failed_for_good_ends_no_section(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does the stream of a failed capture stay the current one."""
+    streams: list[object] = []
+
+    def failed() -> None:
+        raise RuntimeError("an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "default_stream", lambda device: "the default one")
+    monkeypatch.setattr(torch.cuda, "set_stream", streams.append)
+    monkeypatch.setattr(torch.cuda, "empty_cache", failed)
+    bench = Pretended(torch.device("cpu"), dry=True, until=0.0, tell=found.add)
+    with bench.case("first"):
+        raise ValueError("is odd")
+    with bench.case("second"):
+        bench.row("second")
+    assert [error.partition(": ")[0] for error in found.errors] == ["first", "first", "second"]
+    assert (found.rows, streams) == ([{"name": "second"}], ["the default one"])
+
+
+def test_a_profile_without_kernels_is_an_error(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a table of zeros."""
+    monkeypatch.setattr(profile, "by_kernel", lambda events, cuda: (Counter(), Counter()))
+    profile.measure(found.bench)
+    assert found.rows == []
+    assert [error.endswith("has seen no kernel") for error in found.errors] == [True, True]
+
+
+def test_trainings_that_share_a_gpu_tell_why_one_failed(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that the others waited for it; and what is worth most comes first."""
+    place = multiprocessing.get_context("fork").Value("i", 0)
+    told: list[str] = []
+
+    @contextmanager
+    def fails_in_the_second(*_: Any) -> Iterator[training.Trainee]:
+        with place.get_lock():
+            place.value += 1
+            second = place.value == 2
+        if second:
+            raise ValueError("is odd")
+        yield training.Trainee(torch.nn.Identity(), lambda images, labels: images)
+
+    monkeypatch.setattr(shared, "training", fails_in_the_second)
+    with pytest.raises(RuntimeError, match=r"2 of 2 trainings failed: ValueError: is odd"):
+        shared._together(found.bench, "digits", 4, training.Way(), 2, share=False)
+
+    def together(bench: Bench, preset: str, images: int, way: training.Way, count: int, share: bool) -> float:
+        told.append(way.step)
+        return 2.0
+
+    monkeypatch.setattr(shared, "_together", together)
+    shared.measure(Bench(torch.device("cpu"), dry=False, until=time.monotonic() + 60, tell=found.add))
+    assert told[:4] == ["eager", "captured"] * 2
+    assert [str(row["name"]).partition(": ")[2] for row in found.rows[:4]] == ["1 training(s)"] * 2 + [
+        "4 training(s)"
+    ] * 2
 
 
 def test_a_section_that_fails_ends_no_other(
@@ -275,6 +366,8 @@ def test_a_section_without_time_leaves_out_what_it_has_not_begun() -> None:
     assert not bench.time_left("the large one")
     assert section.notes == ["the large one: left out, no time left"]
     assert section.good
+    lines = headline([section], 9.0).splitlines()
+    assert lines[1] == "nothing wrong, nothing failed; cases left out for want of time: 1 of section"
 
 
 def test_a_process_that_is_stopped_leaves_none_behind(tmp_path: Path) -> None:
@@ -341,6 +434,8 @@ def test_what_is_called_of_cuda_alone_is_called_as_it_is_defined(
     found: Found, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waits, "CASES", {"plain": {}})
+    by_kernel = profile.by_kernel
+    monkeypatch.setattr(profile, "by_kernel", lambda events, cuda: by_kernel(events, False))  # there are no others
     with pretended_cuda() as modes:
         measure, _ = command.SECTIONS[name]
         measure(Pretended(torch.device("cpu"), dry=True, until=time.monotonic() + 300, tell=found.add))
