@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import psutil
 import pytest
+import ray
 import yaml
 from commands import ROOT
 from ray._private import services
+from study_helpers import design
 
 from randwire.config import Device
 from randwire.errors import ConfigError
 from randwire.gpu_share import ranks_of_gpu, units
-from randwire.sweep import Cluster, autoscaler
+from randwire.sweep import Cluster, autoscaler, connection
 from randwire.sweep.places import Machine, Machines, Places, check, places
 
 THERE = "10.0.0.1:6379"
@@ -184,6 +187,27 @@ def test_the_machines_of_the_cluster_file_are_known_before_one_has_started(monit
     monitors.append(monitor(ROOT / "cluster.yaml", v2))
     assert autoscaler.grown(THERE) == [Machine(0, 0), Machine(48, 4, 2)]  # two machines, of whatever type
     assert autoscaler.grown("10.0.0.2:6379") == []
+
+
+def test_what_fits_a_cluster_counts_what_is_alive_and_what_may_come(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of Ray's own word on the types of machines, else of the file of the head."""
+    groups: list[tuple[dict[str, float], int]] = []
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 2.0, "memory": 1e9}},
+        {"Alive": False, "Resources": {"CPU": 8.0, "GPU": 8.0}},
+    ]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address=THERE))
+    monkeypatch.setattr(connection, "node_groups", lambda: groups)
+    monkeypatch.setattr(autoscaler, "grown", lambda address: [Machine(48, 4, 2)] if address == THERE else [])
+    study = design(tmp_path)
+    assert numbers(connection.capacity(study, Cluster(THERE))) == (2, 12, 1, 4)
+    groups.append(({"CPU": 16.0, "GPU": 2.0}, 3))
+    assert numbers(connection.capacity(study, Cluster(THERE))) == (2, 8, 1, 3)
+    nodes.append({"Alive": True, "Resources": {"CPU": 64.0, "GPU": 8.0}})
+    assert numbers(connection.capacity(study, Cluster(THERE, gpus_per_worker=0.5), left=1)) == (1, 4, 0.5, 16)
 
 
 def test_types_are_bounded_each_and_together(monitors: list[_Process], tmp_path: Path) -> None:
