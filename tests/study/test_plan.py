@@ -309,6 +309,22 @@ def test_a_plan_says_on_which_share_of_a_gpu_a_rate_was_measured(
     assert "measured in 2 records\n" in capsys.readouterr().out
 
 
+def test_of_rates_on_several_shares_a_plan_has_the_one_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = design(tmp_path, seeds=2)
+    study.open()
+    shared(study, "er:p=0.2", 100.0, 0.25)
+    shared(study, "ba:m=5", 130.0, None)
+    plan = ("plan", "--name", study.folder.name, "--runtime.output", str(tmp_path), "--gpus", "1")
+    for options, told in (
+        ((), "at 130 images/s a GPU, measured in 2 records\n"),
+        (("--gpus-per-worker", "0.25"), "at 400 images/s a GPU, measured in 2 records of ranks with 0.25 of a GPU\n"),
+    ):
+        assert command(*plan, *options) == 0
+        assert told in capsys.readouterr().out
+
+
 def test_every_quantity_of_a_trial_is_that_of_its_network(tmp_path: Path) -> None:
     study = design(tmp_path, search="grid", seeds=1)
     planned = planning.plan(study, planning.listing(study))
