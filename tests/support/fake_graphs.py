@@ -14,6 +14,7 @@ class Calls(graphs.Graphs):
 
     def __init__(self) -> None:
         self.replays = 0
+        self.closed = False
 
     def warm_up(self, function: Callable[[], object]) -> None:
         for _ in range(graphs.WARM_UP_CALLS):
@@ -36,4 +37,4 @@ class Calls(graphs.Graphs):
         return replay
 
     def close(self) -> None:
-        pass
+        self.closed = True

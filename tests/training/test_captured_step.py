@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from killed_ranks import numbers, settings
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from randwire import run
+from randwire import data, run
 from randwire.config import RunConfig, TrainConfig
 from randwire.errors import ConfigError
+from randwire.model.drop_edge import DropEdge
 from randwire.records import NEWEST_CHECKPOINT, Record
 from randwire.training import graphs
 from randwire.training.checkpoint import read
@@ -27,8 +29,16 @@ from randwire.training.worker import ProcessWorker
 
 
 @pytest.fixture
-def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphs, "Graphs", Calls)
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> list[Calls]:
+    """Gives what is made in the place of graphs."""
+    made: list[Calls] = []
+
+    def make() -> Calls:
+        made.append(Calls())
+        return made[-1]
+
+    monkeypatch.setattr(graphs, "Graphs", make)
+    return made
 
 
 @pytest.mark.usefixtures("without_gpu")
@@ -98,8 +108,9 @@ def in_parts(config: RunConfig, stops: Sequence[int]) -> Record:
     return run.record_of(config)
 
 
-@pytest.mark.usefixtures("without_gpu")
-def test_a_training_of_captured_steps_stops_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_of_captured_steps_stops_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_gpu: list[Calls]
+) -> None:
     """Undisturbed, stopped in the midst of both epochs, and with its parts done by different kinds of steps."""
     monkeypatch.setattr(run, "check_step", lambda *_: None)
     keys = {
@@ -115,7 +126,9 @@ def test_a_training_of_captured_steps_stops_and_goes_on(tmp_path: Path, monkeypa
         return settings(tmp_path / name, {**keys, "runtime.step": kind})
 
     whole = in_parts(config("whole", "captured"), [])
+    assert len(without_gpu) == 3, "of the steps, and of two evaluations"
     stopped = in_parts(config("stopped", "captured"), [3, 11])
+    assert all(made.closed for made in without_gpu), "a stop frees the memory of graphs too"
     assert numbers(stopped) == numbers(whole)
     expected = read(whole.checkpoint / NEWEST_CHECKPOINT)
     state = read(stopped.checkpoint / NEWEST_CHECKPOINT)
@@ -128,6 +141,27 @@ def test_a_training_of_captured_steps_stops_and_goes_on(tmp_path: Path, monkeypa
         state = read(record.checkpoint / NEWEST_CHECKPOINT)
         for name, value in expected["network"].items():
             torch.testing.assert_close(state["network"][name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("without_gpu")
+def test_after_the_last_step_a_network_draws_its_dropped_edges_itself() -> None:
+    network, config = network_of(Case({"drop_edge": 1.0})), TrainConfig()
+    (drop_edge,) = (module for module in network.modules() if isinstance(module, DropEdge))
+    step = CapturedStep(FlatStep(network, make_optimizer(network, config, captured=True), normalise, config))
+    assert drop_edge.manual
+    step.close()
+    assert not drop_edge.manual
+
+
+@pytest.mark.parametrize(("device", "page_locked"), [("cuda", True), ("cpu", False)])
+def test_batches_for_a_gpu_are_page_locked(
+    device: str, page_locked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "Loader", lambda *arguments: arguments[-1])
+    worker = SimpleNamespace(device=torch.device(device), rank=0, world_size=1)
+    rank: Any = SimpleNamespace(config=settings(tmp_path, {}), worker=worker, dataset=None, threads=1)
+    batching: Any = run._Rank._loader(rank, "train")
+    assert batching.page_locked == page_locked
 
 
 def test_full_batches_of_an_evaluation_are_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
