@@ -65,6 +65,7 @@ def training_told(config: RunConfig, worker: Worker) -> Iterator[None]:
     images, side = train.batch_size // worker.world_size, config.data.resolution
     same = ["set runtime.recompute"] * (not recompute) + ["train on more ranks"]
     same += ["raise --gpus-per-worker"] * (worker.gpu_share < 1)
+    same += ["use runtime.step eager"] * (config.runtime.step == "captured")  # graphs hold theirs in evaluations too
     other = ["lower train.batch_size", "lower data.resolution"]
     other += ["train in bf16"] * (train.precision != "bf16" and not refusal("bf16", worker.device))
     advice = f"to go on with it, {' or '.join(same)}; for another one, {' or '.join(other)}"

@@ -90,6 +90,7 @@ def test_a_training_is_a_line_and_goes_on_from_its_checkpoint(tmp_path: Path) ->
     ("keys", "advice"),
     [
         ({"runtime.recompute": True}, "to go on with it, train on more ranks; for another one, "),
+        ({"runtime.step": "captured"}, "set runtime.recompute or train on more ranks or use runtime.step eager; for"),
         ({"train.precision": "bf16"}, "lower train.batch_size or lower data.resolution$"),
         ({"network.reference": "pytorchcv:resnet20_cifar10"}, "to go on with it, train on more ranks; for another"),
     ],
