@@ -279,7 +279,11 @@ def test_mistakes(arguments: list[str], message: str, tmp_path: Path, capsys: py
         (("--gpus", "4"), "on 4 GPUs, 2 for each setting"),
         (("--gpus", "1"), "on 1 GPUs, 1 for each setting"),  # as a sweep there
         (("--gpus", "4", "--train.batch_size", "63"), "on 4 GPUs, 1 for each setting"),
-        (("--gpus", "1", "--gpus-per-worker", "0.25"), "on 1 GPUs, 0.25 of one for each setting"),
+        # Beside the last two of its six settings, half of the GPU has nothing to do.
+        (
+            ("--gpus", "1", "--gpus-per-worker", "0.25"),
+            "on 1 GPUs, 0.25 of one for each setting, which train 75% of the time",
+        ),
     ],
 )
 def test_a_plan_has_the_ranks_of_the_sweep(
