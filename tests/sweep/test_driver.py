@@ -210,9 +210,12 @@ def test_a_group_without_work_ends_after_a_while(study: Design) -> None:
 
 
 def test_a_group_with_work_does_not_end_for_the_idleness_before_it(study: Design) -> None:
+    before = {*threading.enumerate()}  # timers of other drivers run for a minute
     one = _Driver(study, [[{SETTING_ENDED: 0}, _row(1), {SETTING_ENDED: 1}]])
+    one.job = replace(one.job, timeouts=replace(SHORT, idle_s=5.0))
     one.results_for_tune()
-    idle = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    idle = [thread for thread in {*threading.enumerate()} - before if isinstance(thread, threading.Timer)]
+    assert len(idle) == 1
     one.reset_config({"setting": SETTINGS[1]})
     for timer in idle:
         timer.join(10)
