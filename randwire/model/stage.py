@@ -20,6 +20,10 @@ INPUT = -1
 """The input node of a stage, where an edge is named by its nodes."""
 
 
+GATHERED_LEAST = 1 << 16
+"""Numbers of a stage's input from which its edges are gathered on CPUs: functions of Python take longer than fewer."""
+
+
 class Stage(nn.Module):
     """A DAG of nodes between a unique input and a unique output node (paper, section 3.1).
 
@@ -63,6 +67,7 @@ class Stage(nn.Module):
         weights = self._weights(keep) if self.training or keep is not None else None
         # The compiled aggregation and PyTorch's compiler have gradients of their own.
         shares = self.training and torch.is_grad_enabled() and not (self.compiled or torch.compiler.is_compiling())
+        shares = shares and (x.device.type != "cpu" or x.numel() >= GATHERED_LEAST)
         on_edges: dict[Edge, Tensor] = {}  # outputs by the edges that they have still to go
         total: Tensor | None = None
         x = joined(None, [x]) if shares else functional.relu(x)  # once for all sources

@@ -16,6 +16,7 @@ from randwire import graphs, registry
 from randwire.config import NetworkConfig
 from randwire.dag import DAG
 from randwire.model import aggregation
+from randwire.model import stage as stage_module
 from randwire.model.gathering import forked, joined
 from randwire.model.network import RandWire
 from randwire.model.node import Node, NodeSpec
@@ -25,6 +26,12 @@ from randwire.model.stage import Stage
 CLASSES = 4
 KITE = DAG(6, ((0, 1), (0, 2), (0, 3), (1, 3), (1, 4), (2, 4), (3, 5)))
 """Node 0 has consumers of one input and of two; node 2 has one input and one consumer; 4 and 5 are sinks."""
+
+
+@pytest.fixture(autouse=True)
+def _gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few the numbers are."""
+    monkeypatch.setattr(stage_module, "GATHERED_LEAST", 0)
 
 
 def _network(dags: Mapping[str, DAG] | DAG, recompute: bool = False, **options: object) -> RandWire:
